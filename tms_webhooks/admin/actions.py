@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from tms_webhooks.admin.bases import covers_children, may_view_payloads, permits
-from tms_webhooks.admin.formatting import format_count, format_milliseconds
+from tms_webhooks.admin.formatting import format_count, format_duration
 from tms_webhooks.admin.logs import TimeRangeForm
 from tms_webhooks.admin.words import timing_text
 from tms_webhooks.catalogue import registry
@@ -27,7 +27,7 @@ from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, ReplayError, SubjectError
 from tms_webhooks.manage import jobs, webhooks
 from tms_webhooks.manage.tests import send_test
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.example_events import subscribed_types
 from tms_webhooks.snapshot.nouns import available
 from tms_webhooks.worker.request_preview import pretty
@@ -40,8 +40,6 @@ TIME_TO_CONFIRM = timedelta(hours=1)
 COUNT = "count"
 """The name of the button that counts what a job would do."""
 MAX_SUBJECT_LENGTH = 300
-NEWEST_DELIVERIES = 20
-"""Deliveries among which an example of an object is searched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +89,19 @@ def _ask(
     return admin.webhook_page(request, "action", webhook, title=action.label, action=action, **context)
 
 
-def _done(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, *, history: str, message: Any) -> HttpResponse:
-    """Return to the overview. ``history`` is one line in English for the history of the webhook."""
-    admin.log_change(request, webhook, history)
+def _done(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, message: Any) -> HttpResponse:
+    """Return to the overview."""
     admin.message_user(request, message, messages.SUCCESS)
     return admin.redirect("webhook_overview", webhook)
 
 
 def _switch(
-    admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, action: WebhookAction, *, verb: Any, **texts: Any
+    admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, action: WebhookAction, *, verb: Any, message: Any
 ) -> HttpResponse:
     if request.method != "POST":
         return _ask(admin, request, webhook, action)
     verb(webhook, **admin.by(request))
-    return _done(admin, request, webhook, **texts)
+    return _done(admin, request, webhook, message)
 
 
 # Test sends
@@ -114,28 +111,23 @@ class SampleForm(forms.Form):
     """The test event to send: one that the webhook subscribes to, about an object or a sample, or ``webhook.test``."""
 
     event_type = forms.ChoiceField(label=gettext_lazy("Event"))
-    subject = forms.CharField(label=gettext_lazy("Object"), required=False, max_length=MAX_SUBJECT_LENGTH)
+    subject = forms.CharField(
+        label=gettext_lazy("Object"),
+        required=False,
+        max_length=MAX_SUBJECT_LENGTH,
+        help_text=gettext_lazy(
+            "Such as class:8840, to send its values. Empty: the values of a sample. webhook.test has no object."
+        ),
+    )
 
-    def __init__(self, request: HttpRequest, webhook: Webhook) -> None:
-        super().__init__(request.POST or None)
-        text = _("Such as %(example)s, to send its values. Empty: the values of a sample. webhook.test has no object.")
-        self.fields["subject"].help_text = text % {"example": _example_object(request, webhook)}
+    def __init__(self, data: Any, webhook: Webhook) -> None:
+        super().__init__(data)
         field: Any = self.fields["event_type"]
         field.choices = [(name, name) for name in dict.fromkeys([*subscribed_types(webhook), TEST])]
 
 
-def _example_object(request: HttpRequest, webhook: Webhook) -> str:
-    """Return an object of which the webhook got an event lately; without any, or the right to view the log, a made-up one."""
-    if permits(request, "view_delivery"):
-        rows = Delivery.objects.filter(webhook=webhook).order_by("-pk")
-        for noun, key in rows.values_list("event__subject_type", "event__subject_id")[:NEWEST_DELIVERIES]:
-            if noun != TEST.partition(".")[0]:
-                return f"{noun}:{key}"
-    return "class:8840"
-
-
 def _send_test(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, action: WebhookAction) -> HttpResponse:
-    form, context = SampleForm(request, webhook), {"title": action.label, "action": action}
+    form, context = SampleForm(request.POST or None, webhook), {"title": action.label, "action": action}
     if form.is_valid():
         event_type, subject = form.cleaned_data["event_type"], form.cleaned_data["subject"]
         try:
@@ -145,7 +137,7 @@ def _send_test(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, acti
         else:
             context |= {
                 "test": test,
-                "duration": format_milliseconds(round(test.result.seconds * 1000)),
+                "duration": format_duration(test.result.seconds),
                 "timing": timing_text(test.result.timing),
                 "body": pretty(test.body.decode("utf-8", "replace")),
                 "shows_bodies": may_view_payloads(request, webhook)
@@ -218,8 +210,7 @@ def _run_job(
             started = ngettext(
                 "Started a job for %(count)s delivery.", "Started a job for %(count)s deliveries.", total
             )
-            history = f"Started a job: {kind.value}, deliveries: {total}."
-            return _done(admin, request, webhook, history=history, message=started % {"count": format_count(total)})
+            return _done(admin, request, webhook, started % {"count": format_count(total)})
         count = jobs.count(kind, webhook, now=by["now"], **selection)
     except (ReplayError, LimitReached) as error:
         field, problem = getattr(error, "field", ""), str(error)
@@ -237,21 +228,9 @@ def _run_job(
         "form": _form_of(kind, webhook, initial=selection),
         "count": text % {"count": format_count(count)},
         "is_startable": count > 0,
-        "hint": _queued_hint(webhook) if kind == JobKind.RECOVER and not count else "",
         "problem": _("You changed the selection. Check the new number, then confirm.") if is_changed else "",
     }
     return _ask(admin, request, webhook, action, **context)
-
-
-def _queued_hint(webhook: Webhook) -> str:
-    """Return how many deliveries a recovery leaves out because they have not failed yet."""
-    count = Delivery.objects.filter(webhook=webhook).waiting().count()
-    text = ngettext(
-        "%(count)s delivery is still queued. To send it, use “Try now”.",
-        "%(count)s deliveries are still queued. To send them, use “Try now”.",
-        count,
-    )
-    return text % {"count": format_count(count)} if count else ""
 
 
 def _job(kind: JobKind, is_available: Callable[[Webhook], bool], *texts: Any) -> WebhookAction:
@@ -289,7 +268,6 @@ WEBHOOK_ACTIONS = (
         partial(
             _switch,
             verb=webhooks.enable,
-            history="Enabled.",
             message=gettext_lazy("The webhook is enabled. Missed events stay skipped until you send them."),
         ),
     ),
@@ -380,7 +358,6 @@ WEBHOOK_ACTIONS = (
         partial(
             _switch,
             verb=webhooks.disable,
-            history="Disabled.",
             message=gettext_lazy("The webhook is disabled. Its queued deliveries are kept as skipped."),
         ),
     ),

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, ngettext_lazy
 
 from tms_webhooks import catalogue
 from tms_webhooks.access import get_policy
@@ -32,55 +31,54 @@ from tms_webhooks.admin.bases import (
 from tms_webhooks.admin.events import TERMS, event_keys, kept_days, names_kept, visible_events
 from tms_webhooks.admin.logs import LogAdmin, OrganizationFilter, TimeFilter, TypeFilter, WebhookFilter
 from tms_webhooks.admin.words import delivery_context, delivery_rows, status_text, with_row_columns
-from tms_webhooks.choices import Action, ErrorClass
+from tms_webhooks.choices import Action
 from tms_webhooks.db import clock
 from tms_webhooks.exceptions import ReplayError
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.models.public_ids import parts_of_delivery_id
 
 MAX_RESENDS = 100
 MAX_REFUSALS = 5
-HTTP_CODE = re.compile(r"(?:http )?([3-5]\d\d)")
 
 
 class SendVerb(NamedTuple):
     """A way to send deliveries manually: the name of its verb of `tms_webhooks.manage.deliveries`, and its texts.
 
-    ``question`` and ``result`` return the text for a number of deliveries.
+    ``question`` and ``result`` take the number of deliveries as ``count``.
     """
 
     name: str
     title: Any
-    question: Callable[[int], str]
+    question: Any
     confirm: Any
-    result: Callable[[int], str]
+    result: Any
 
 
 RESEND = SendVerb(
     "resend",
     _("Resend deliveries"),
-    lambda count: ngettext(
+    ngettext_lazy(
         "%(count)d delivery is resent immediately, with the same event id. It is one attempt without retries, even if its "
         "webhook is disabled.",
         "%(count)d deliveries are resent immediately, each with the same event id. Each is one attempt without retries, even "
         "if its webhook is disabled.",
-        count,
+        "count",
     ),
     _("Yes, resend"),
-    lambda count: ngettext("%(count)d delivery is resent.", "%(count)d deliveries are resent.", count),
+    ngettext_lazy("%(count)d delivery is resent.", "%(count)d deliveries are resent.", "count"),
 )
 SEND_NOW = SendVerb(
     "send_now",
     _("Try deliveries now"),
-    lambda count: ngettext(
+    ngettext_lazy(
         "%(count)d delivery is sent immediately, even if its webhook is paused. The attempt uses up no retry; if it fails, "
         "the retries follow as before.",
         "%(count)d deliveries are sent immediately, even if their webhooks are paused. The attempts use up no retries; if "
         "they fail, the retries follow as before.",
-        count,
+        "count",
     ),
     _("Yes, try now"),
-    lambda count: ngettext("%(count)d delivery is sent now.", "%(count)d deliveries are sent now.", count),
+    ngettext_lazy("%(count)d delivery is sent now.", "%(count)d deliveries are sent now.", "count"),
 )
 
 
@@ -110,7 +108,7 @@ class DeliveryAdmin(LogAdmin):
         TimeFilter,
     )
     search_fields = ("event__uid",)
-    search_terms = format_lazy(_("{terms}; a delivery id, dlv_…; or an HTTP code, such as 404"), terms=TERMS)
+    search_terms = format_lazy(_("{terms}; or a delivery id, dlv_…"), terms=TERMS)
     actions = ("resend_selected", "send_now_selected")
 
     object = _text("object", _("object"))
@@ -131,21 +129,14 @@ class DeliveryAdmin(LogAdmin):
         return rows
 
     def find(self, request: HttpRequest, queryset: QuerySet, term: str) -> QuerySet | None:
-        """Find deliveries by their event or object, by the id in ``tms-delivery-id``, or by the HTTP code of a failure."""
+        """Find deliveries by their event or object, or by the id in ``tms-delivery-id``."""
         if parts_of_delivery_id(term):
             return queryset.filter(Delivery.by_public_id(term))
         types = catalogue.expand(term)
         if types:
             return queryset.filter(event__type__in=[event_type.name for event_type in types])
         keys = event_keys(request, term, now=timezone.now())
-        found = list(queryset.filter(event__in=keys).values_list("pk", flat=True)) if keys else []
-        code = HTTP_CODE.fullmatch(term.lower())
-        if code:
-            last = DeliveryAttempt.objects.filter(delivery=OuterRef("pk"), number=OuterRef("attempts"))
-            # The error class is implied; it spares most rows the search in the attempts.
-            failed = Q(Exists(last.filter(status_code=int(code[1]))), error_class=ErrorClass.HTTP_STATUS)
-            return queryset.filter(Q(pk__in=found) | failed)
-        return queryset.filter(pk__in=found) if found else None
+        return queryset.filter(event__in=keys) if keys else None
 
     def nothing_found(self, request: HttpRequest, term: str) -> str:
         """Return where a term was searched, and how many events without a delivery it matches, or possible reasons."""
@@ -241,7 +232,7 @@ class DeliveryAdmin(LogAdmin):
         self, request: HttpRequest, deliveries: Sequence[Delivery], verb: SendVerb, row: Delivery | None = None
     ) -> HttpResponse:
         """Return the page that asks for confirmation."""
-        question = verb.question(len(deliveries)) % {"count": len(deliveries)}
+        question = verb.question % {"count": len(deliveries)}
         listed = [(delivery, status_text(delivery)) for delivery in deliveries]
         context = {"title": verb.title, "question": question, "verb": verb, "deliveries": listed, "is_subpage": row}
         return self.page(request, "delivery/send", row, **context)
@@ -265,7 +256,7 @@ class DeliveryAdmin(LogAdmin):
         for refusal in refusals:
             self.message_user(request, refusal, messages.WARNING)
         if count:
-            self.message_user(request, verb.result(count) % {"count": count}, messages.SUCCESS)
+            self.message_user(request, verb.result % {"count": count}, messages.SUCCESS)
 
     def may_send(self, request: HttpRequest, delivery: Delivery) -> bool:
         """Return whether the user may send a delivery manually."""

@@ -1,17 +1,18 @@
 """The parts of a webhook's form: what everybody needs, folds for the rest with a line on what each sets, and live parts.
 
-Its script loads the filters of an event, objects by name, and the preview.
+Its script loads objects by name, and the preview.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from django.contrib import messages
+from django.contrib.admin.helpers import AdminForm
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
-from django.template.response import TemplateResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.utils import timezone
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
@@ -20,19 +21,25 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 from tms_webhooks.admin.bases import allows, covers_children, organizations
 from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
-from tms_webhooks.admin.forms.events import EventRows
+from tms_webhooks.admin.forms.events import EventRow
 from tms_webhooks.admin.forms.fields import attempts_text, shown_value
+from tms_webhooks.admin.forms.subscription import FiltersForm
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import Action
 from tms_webhooks.delivery import rendering
-from tms_webhooks.exceptions import WebhooksError
-from tms_webhooks.models import Event, Webhook
+from tms_webhooks.exceptions import LimitReached, WebhooksError
+from tms_webhooks.manage import subscriptions
+from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.models.credentials import known_headers
+from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.check import format_problem, names_in
 from tms_webhooks.sources import objects
 from tms_webhooks.worker.request_preview import RequestPreview, preview_of_event
+
+if TYPE_CHECKING:
+    from tms_webhooks.admin.webhooks import WebhookAdmin
 
 EVENTS = "tms-events"
 """The class of the fieldset with the events, which has a template of its own."""
@@ -164,23 +171,47 @@ def summary_of(webhook: Webhook, name: str) -> str:
 
 # Parts that the script loads
 
-LONGEST_NUMBER = 6
-"""Digits of the number of a row."""
 PUBLIC_NOUNS = ("course", "class")
 """The nouns of the pickers of filters, whose names are not about people."""
 
 
-def filters(admin: Any, request: HttpRequest, key: str | None = None) -> HttpResponse:
-    """Show the filters of one event: of the stored subscription ``subscription``, or of a new one."""
+def filters(admin: WebhookAdmin, request: HttpRequest, key: str, subscription: str = "") -> HttpResponse:
+    """Show and save the filters of a subscription, or of another one of the event ``event_type`` that has one already."""
     webhook = admin.editable(request, key) or Webhook()
-    number = request.GET.get("number", "")
-    number = number if number.isdecimal() and len(number) <= LONGEST_NUMBER else "0"
-    stored = request.GET.get("subscription", "")
-    row = EventRows(webhook=webhook).opened(int(number), request.GET.get("event_type", ""), stored)
-    return TemplateResponse(request, "admin/tms_webhooks/webhook/event_filters.html", {"row": row})
+    others, event_type = list(webhook.subscriptions.order_by("pk")), request.GET.get("event_type", "")
+    if subscription:
+        row = next((one for one in others if one.public_id == subscription), None)
+    else:
+        is_known = any(one.event_type == event_type for one in others)
+        row = Subscription(webhook=webhook, event_type=event_type) if is_known else None
+    if row is None:
+        raise Http404
+    is_new, is_saved = row.pk is None, request.method == "POST"
+    form = FiltersForm(request.POST if is_saved else None, instance=row)
+    by = admin.by(request)
+    if is_saved and "delete" in request.POST and not is_new:
+        subscriptions.remove(row, **by)
+        return admin.redirect("webhook_change", webhook)
+    if is_saved and form.is_valid():
+        for error in duplicates([*(one for one in others if one != row), row]).values():
+            form.add_error(None, error)
+    if is_saved and form.is_valid():
+        try:
+            subscriptions.add(webhook, [row], **by) if is_new else subscriptions.update(row, **by)
+        except LimitReached as reached:
+            form.add_error(None, str(reached))
+        else:
+            message = _("The filters of %(event)s were saved.") % {"event": row.event_type}
+            admin.message_user(request, message, messages.SUCCESS)
+            admin.warn(request, webhook)
+            return admin.redirect("webhook_change", webhook)
+    event = EventRow(row.event_type, is_selected=True)
+    fieldset = AdminForm(form, [(None, {"fields": [*form.fields]})], {}, model_admin=admin)
+    context = {"title": _("Filters"), "form": form, "fieldsets": fieldset, "event": event}
+    return admin.webhook_page(request, "filters", webhook, **context)
 
 
-def found_objects(admin: Any, request: HttpRequest) -> HttpResponse:
+def found_objects(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
     """Return the objects of the noun ``noun`` in the organization ``organization`` that match the text ``q``, as JSON.
 
     Names of people are payload: their objects need the permission to view payloads.
@@ -198,7 +229,7 @@ def found_objects(admin: Any, request: HttpRequest) -> HttpResponse:
     return JsonResponse({"objects": [row._asdict() for row in found]})
 
 
-def preview(admin: Any, request: HttpRequest, key: str | None = None) -> HttpResponse:
+def preview(admin: WebhookAdmin, request: HttpRequest, key: str | None = None) -> HttpResponse:
     """Show the request that the posted form would lead to, without saving it.
 
     Returns a whole page for the button, and the preview alone for the form's script. It shows no header values. The
@@ -209,7 +240,7 @@ def preview(admin: Any, request: HttpRequest, key: str | None = None) -> HttpRes
     webhook = admin.editable(request, key)
     form: Any = admin.get_form(request, webhook)(request.POST, instance=webhook)
     form.full_clean()
-    event_types = form.events.event_types() or registry.all_types()
+    event_types = form.event_types or registry.all_types()
     selected = request.POST.get("preview_event", "")
     event_type = next((known for known in registry.all_types() if known.name == selected), event_types[0])
     context = {
@@ -223,7 +254,7 @@ def preview(admin: Any, request: HttpRequest, key: str | None = None) -> HttpRes
     return admin.page(request, f"webhook/{'preview_part' if is_part else 'preview'}", webhook, **context)
 
 
-def _previewed(admin: Any, request: HttpRequest, webhook: Webhook, event_type: EventType) -> RequestPreview:
+def _previewed(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, event_type: EventType) -> RequestPreview:
     """Return the request for the sample of an event type, or for an event about the object with the posted id."""
     key, own, action = request.POST.get("preview_subject", "").strip(), webhook.organization_id, Action.VIEW_PAYLOAD
     if not key:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 EMPTY = "–"
 
@@ -33,35 +32,21 @@ def format_percent(share: float) -> str:
 
 
 def format_milliseconds(value: int | None) -> str:
-    """Return a duration in milliseconds as text: in ms below one second, in s from there on."""
-    if value is None:
+    """Return a duration in milliseconds as text."""
+    return format_duration(None if value is None else value / 1000)
+
+
+def format_duration(seconds: float | None) -> str:
+    """Return a duration in its largest unit, with three digits: "110 ms", "5 s", "2.5 min", "1.5 h", "3.15 days"."""
+    if seconds is None:
         return EMPTY
-    if value < 1000:
-        return _("%(count)d ms") % {"count": value}
-    return _("%(count)s s") % {"count": format_rounded(value / 1000)}
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration in its largest unit: "5 s", "2 min", "1.5 h", "2 days"."""
     if seconds < 1:
-        return _("less than a second")
-    if seconds < 100:
-        return _("%(count)d s") % {"count": round(seconds)}
-    if seconds < 90 * 60:
-        return _("%(count)d min") % {"count": round(seconds / 60)}
-    if seconds < timedelta(days=2).total_seconds():
-        return _("%(count)s h") % {"count": format_rounded(seconds / 3600)}
-    days = round(seconds / 86_400)
-    return ngettext("%(count)d day", "%(count)d days", days) % {"count": days}
-
-
-def format_delay(seconds: float) -> str:
-    """Return a delay in seconds, minutes or hours, as precise as three digits are: "5 s", "1.5 min", "75.6 h"."""
-    if seconds < 60:
-        return _("%(count)s s") % {"count": format_rounded(seconds)}
-    if seconds < 3600:
-        return _("%(count)s min") % {"count": format_rounded(seconds / 60)}
-    return _("%(count)s h") % {"count": format_rounded(seconds / 3600)}
+        return _("%(count)d ms") % {"count": round(seconds * 1000)}
+    units = ((100, 1, _("%(count)s s")), (5400, 60, _("%(count)s min")), (172_800, 3600, _("%(count)s h")))
+    for end, size, text in units:
+        if seconds < end:
+            return text % {"count": format_rounded(seconds / size)}
+    return _("%(count)s days") % {"count": format_rounded(seconds / 86_400)}
 
 
 def format_moment(value: datetime | None, zone: tzinfo | None = None) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, urlencode, urljoin
@@ -35,19 +34,6 @@ PURPOSE = "tms_webhooks.customer_link"
 SESSION_KEY = "tms_webhooks_customer_link"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """The signed content of a link; ``until`` is a Unix time in seconds."""
-
-    id: str
-    site: str
-    user: str
-    backend: str
-    organization: str
-    path: str
-    until: float
-
-
 @sensitive_variables()
 def customer_link(
     request_or_user: Any,
@@ -56,7 +42,7 @@ def customer_link(
     path: str = "",
     max_age: float = 60,
     site: str = CUSTOMER_SITE,
-    backend: str | None = None,
+    backend: str = "",
     now: datetime | None = None,
 ) -> str:
     """Return a URL that opens a customers' site once, within ``max_age`` seconds, as a user.
@@ -66,11 +52,11 @@ def customer_link(
         organization: The organization that the session shows, with those below it, if the access policy allows them.
         path: The page, below the site's index, such as "tms_webhooks/webhook/add/".
         site: The name of the `CustomerSite`.
-        backend: The dotted path of the authentication backend that loads the user, if the project has several.
+        backend: The dotted path of the authentication backend that loads the user; by default the first of the project.
 
     Raises:
         ValueError: The user is anonymous or inactive, or the path leads out of the site. Or ``max_age`` is not above 0
-            and at most 600, or no backend is named although several exist.
+            and at most 600.
         ConfigurationError: The project's URLs have no site of this name.
     """
     request = request_or_user if hasattr(request_or_user, "build_absolute_uri") else None
@@ -82,16 +68,16 @@ def customer_link(
     index = _index_of(site)
     if not _is_below(index, path):
         raise ValueError(f"path is {path!r}, which leads out of the site at {index}; use a path below it.")
-    link = Link(
-        id=uuid.uuid4().hex,
-        site=site,
-        user=user._meta.pk.value_to_string(user),
-        backend=backend or _backend_of(user),
-        organization=organization._meta.pk.value_to_string(organization),
-        path=path,
-        until=(now or timezone.now()).timestamp() + max_age,
-    )
-    url = f"{reverse(f'{site}:enter')}?{urlencode({'token': signing.dumps(asdict(link), salt=PURPOSE)})}"
+    link = {
+        "id": uuid.uuid4().hex,
+        "site": site,
+        "user": user._meta.pk.value_to_string(user),
+        "backend": backend or settings.AUTHENTICATION_BACKENDS[0],
+        "organization": organization._meta.pk.value_to_string(organization),
+        "path": path,
+        "until": (now or timezone.now()).timestamp() + max_age,
+    }
+    url = f"{reverse(f'{site}:enter')}?{urlencode({'token': signing.dumps(link, salt=PURPOSE)})}"
     return url if request is None else request.build_absolute_uri(url)
 
 
@@ -105,22 +91,23 @@ def open_session(request: HttpRequest, *, site: str, seconds: int, now: datetime
     token = request.GET.get("token", "")
     # Reports of exceptions have the query, and the token may not have been used yet.
     request.META["QUERY_STRING"], request.GET = "", QueryDict()
-    link = _read(token, site=site, now=now)
-    user = None if link is None else _load_user(link.backend, link.user)
-    if link is None or user is None:
+    try:
+        link: dict[str, Any] = signing.loads(token, salt=PURPOSE)
+    except signing.BadSignature:
         return ""
-    if request.method != "POST" and request.session.get(auth.SESSION_KEY, link.user) != link.user:
+    user = _load_user(link)
+    if link["site"] != site or now.timestamp() > link["until"] or user is None:
+        return ""
+    if request.method != "POST" and request.session.get(auth.SESSION_KEY, link["user"]) != link["user"]:
         return None
-    if not IdempotentRequest.objects.use_once(digest_of(PURPOSE, link.id), now=now):
+    if not IdempotentRequest.objects.use_once(digest_of(PURPOSE, link["id"]), now=now):
         return ""
     if request.user != user:
         auth.login(request, user, backend=PURPOSE)
-        request.session[SESSION_KEY] = {
-            name: getattr(link, name) for name in ("site", "user", "backend", "organization")
-        }
+        request.session[SESSION_KEY] = link
         # A time: each change of the session would begin the number of seconds again.
         request.session.set_expiry(now + timedelta(seconds=seconds))
-    return urljoin(reverse(f"{site}:index"), link.path)
+    return urljoin(reverse(f"{site}:index"), link["path"])
 
 
 def resume_session(request: HttpRequest, *, site: str) -> Collection[Any] | None:
@@ -132,11 +119,13 @@ def resume_session(request: HttpRequest, *, site: str) -> Collection[Any] | None
     link = session.get(SESSION_KEY)
     if link is None or session.get(auth.BACKEND_SESSION_KEY) != PURPOSE or link["site"] != site:
         return None
-    user = _load_user(link["backend"], link["user"])
-    if user is None or not _has_hash_of(session, user):
+    user = _load_user(link)
+    # Not after a new password.
+    if user is None or not constant_time_compare(session.get(auth.HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
         return None
     request.user = user
-    return descendants([_organization_key(link["organization"])], using=Webhook.objects.db)
+    organization: Any = Webhook._meta.get_field("organization").related_model
+    return descendants([organization._meta.pk.to_python(link["organization"])], using=Webhook.objects.db)
 
 
 def _index_of(site: str) -> str:
@@ -157,39 +146,10 @@ def _is_below(index: str, path: str) -> bool:
     return url.startswith(index) and url_has_allowed_host_and_scheme(url, allowed_hosts=None)
 
 
-def _read(token: str, *, site: str, now: datetime) -> Link | None:
-    """Return the content of a token of this site that is not outdated."""
-    try:
-        link = Link(**signing.loads(token, salt=PURPOSE))
-    except signing.BadSignature:
+def _load_user(link: dict[str, Any]) -> Any:
+    """Return the user of a link, or None if the host's backend lets the user not sign in."""
+    if link["backend"] not in settings.AUTHENTICATION_BACKENDS:
         return None
-    return link if link.site == site and now.timestamp() <= link.until else None
-
-
-def _load_user(backend: str, key: str) -> Any:
-    """Return the active user with this key, or None."""
-    if backend not in settings.AUTHENTICATION_BACKENDS:
-        return None
-    user: Any = auth.load_backend(backend).get_user(auth.get_user_model()._meta.pk.to_python(key))
+    key = auth.get_user_model()._meta.pk.to_python(link["user"])
+    user: Any = auth.load_backend(link["backend"]).get_user(key)
     return user if user is not None and user.is_active else None
-
-
-def _has_hash_of(session: Any, user: Any) -> bool:
-    """Return whether the user has the password with which the session began."""
-    current = user.get_session_auth_hash() if hasattr(user, "get_session_auth_hash") else ""
-    return constant_time_compare(session.get(auth.HASH_SESSION_KEY, ""), current)
-
-
-def _organization_key(text: str) -> Any:
-    organization: Any = Webhook._meta.get_field("organization").related_model
-    return organization._meta.pk.to_python(text)
-
-
-def _backend_of(user: Any) -> str:
-    """Return the backend that authenticated the user, or the only one, as Django's login does."""
-    known = settings.AUTHENTICATION_BACKENDS
-    if hasattr(user, "backend"):
-        return str(user.backend)
-    if len(known) != 1:
-        raise ValueError(f"AUTHENTICATION_BACKENDS has {len(known)} backends; pass `backend` to customer_link.")
-    return str(known[0])

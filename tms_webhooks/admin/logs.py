@@ -9,7 +9,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
@@ -20,7 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import catalogue
-from tms_webhooks.admin.bases import PublicIDChangeList, ScopedAdmin, organizations
+from tms_webhooks.admin.bases import ScopedAdmin, organizations
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Delivery, Webhook
 
@@ -189,31 +188,11 @@ class BoundedPaginator(Paginator):
         return Page(selected, number, self)
 
 
-class LogChangeList(PublicIDChangeList):
-    """Reads the rows of a log by key, even for a single page: Django would search the whole table for more rows."""
-
-    model_admin: LogAdmin
-
-    def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)
-        if not self.multi_page:
-            self.result_list = self.paginator.page(1).object_list
-        self.result_list = list(self.result_list)
-        self.model_admin.prepare_rows(request, self.result_list)
-        searched_keys = self.paginator.searched_keys
-        if searched_keys is not None:
-            message = _(
-                "Only the newest %(count)d rows were searched. Filter by webhook, or search, to find older ones."
-            )
-            messages.info(request, message % {"count": searched_keys})
-
-
 class LogAdmin(ScopedAdmin):
     """Read-only pages of a table that only the app writes. With search fields, override `find` and `nothing_found`."""
 
     paginator = BoundedPaginator
     list_per_page = 50
-    list_max_show_all = 0
     show_full_result_count = False
     sortable_by = ()
     search_terms: Any = ""
@@ -233,9 +212,6 @@ class LogAdmin(ScopedAdmin):
         """Return the message for a term that matches nothing."""
         raise NotImplementedError
 
-    def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Add what the columns of a page of rows need, in as many queries for many rows as for few."""
-
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Search by key only: a text search would read the whole log."""
         term = search_term.strip()
@@ -244,9 +220,6 @@ class LogAdmin(ScopedAdmin):
             self.message_user(request, self.nothing_found(request, term), messages.WARNING)
             found = queryset.none()
         return found, False
-
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return LogChangeList
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -271,4 +244,11 @@ class LogAdmin(ScopedAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Show the newest rows. A page that is not the last of many says that older ones may exist."""
-        return super().changelist_view(request, {**(extra_context or {}), "most_rows": MAX_ROWS})
+        page = super().changelist_view(request, {**(extra_context or {}), "most_rows": MAX_ROWS})
+        context = getattr(page, "context_data", None) or {}
+        if "cl" in context and context["cl"].paginator.searched_keys is not None:
+            message = _(
+                "Only the newest %(count)d rows were searched. Filter by webhook, or search, to find older ones."
+            )
+            messages.info(request, message % {"count": context["cl"].paginator.searched_keys})
+        return page

@@ -64,14 +64,14 @@ class WebhookInline(admin.TabularInline):
         return formset
 
     def _list(self, request: HttpRequest, organization: Any) -> dict[str, Any]:
-        """Return the first webhooks by name, with links to all, to the form of a new one, and to the addresses."""
+        """Return the first webhooks by name, with links to all and to the form of a new one."""
         from tms_webhooks.admin.words import health_line
         from tms_webhooks.monitoring.figures import health_by_webhook
 
         rows = Webhook.objects.existing().filter(organization=organization).order_by("name", "pk")
         webhooks, now = list(rows.select_related("state")[: MAX_WEBHOOKS + 1]), timezone.now()
         found = health_by_webhook(webhooks[:MAX_WEBHOOKS], now=now)
-        may_manage = allows(request, Action.MANAGE, organization.pk)
+        may_add = permits(request, "add_webhook") and allows(request, Action.MANAGE, organization.pk)
         return {
             "webhooks": [
                 {
@@ -84,22 +84,8 @@ class WebhookInline(admin.TabularInline):
             ],
             "has_more": len(webhooks) > MAX_WEBHOOKS,
             "all_url": self._url("webhook_changelist", organization__id__exact=organization.pk),
-            "add_url": self._url("webhook_add", organization=organization.pk)
-            if permits(request, "add_webhook") and may_manage
-            else "",
-            "addresses_url": self._addresses_url(organization)
-            if permits(request, "change_webhook") and may_manage
-            else "",
+            "add_url": self._url("webhook_add", organization=organization.pk) if may_add else "",
         }
-
-    def _addresses_url(self, organization: Any) -> str:
-        """Return the URL of the form of the organization's notification addresses."""
-        present = NotificationAddresses.objects.filter(organization=organization).only("uid").first()
-        if present is not None:
-            return reverse(
-                f"{self.admin_site.name}:tms_webhooks_notificationaddresses_change", args=[present.public_id]
-            )
-        return self._url("notificationaddresses_add", organization=organization.pk)
 
     def _url(self, name: str, **query: Any) -> str:
         return f"{reverse(f'{self.admin_site.name}:tms_webhooks_{name}')}?{urlencode(query)}"

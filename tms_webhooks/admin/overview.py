@@ -68,10 +68,18 @@ def dashboard(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
         "title": _("Dashboard"),
         "figures": [
             (_("Queued"), format_count(queued.deliveries), in_flight),
-            (_("Longest overdue"), _age(queued.oldest_due_seconds), _("among the deliveries that may be sent now")),
+            (
+                _("Longest overdue"),
+                format_duration(queued.oldest_due_seconds),
+                _("among the deliveries that may be sent now"),
+            ),
             (_("New events"), format_count(queued.events), _("waiting for a worker")),
-            (_("50 % within"), _age(lag.p50), _("from the event to the first attempt, in this hour and the last")),
-            (_("95 % within"), _age(lag.p95), same % {"count": format_count(lag.deliveries)}),
+            (
+                _("50 % within"),
+                format_duration(lag.p50),
+                _("from the event to the first attempt, in this hour and the last"),
+            ),
+            (_("95 % within"), format_duration(lag.p95), same % {"count": format_count(lag.deliveries)}),
         ],
         "attention": [
             (webhook, health.word, health_sentences(webhook, health, now=now)[0])
@@ -80,12 +88,6 @@ def dashboard(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
         "most_ill": MAX_ILL,
     }
     return admin.page(request, "dashboard", **context)
-
-
-def _age(seconds: float | None) -> str:
-    if seconds is None:
-        return EMPTY
-    return format_duration(seconds) if seconds >= 1 else format_milliseconds(round(seconds * 1000))
 
 
 def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpResponse:

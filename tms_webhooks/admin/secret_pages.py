@@ -67,7 +67,9 @@ def rotate(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpResponse:
         current = webhook.secrets.filter(expires_at__isnull=True).values_list("pk", flat=True)
         before = str(current.first() or "")
         if request.method == "POST" and request.POST.get("before", "") == before:
-            _replace(admin, request, webhook)
+            overlap = timedelta() if END_OLD in request.POST else None
+            secrets.rotate(webhook, overlap=overlap, actor=get_policy().caller(request), now=clock.measured_now())
+            remember_unseen(request, webhook)
             return admin.redirect("webhook_secret", webhook)
     if request.method == "POST":
         message = _("Another user replaced the secret. Check whether you still want to replace it.")
@@ -87,15 +89,6 @@ def _pop_unseen(request: HttpRequest, webhook: Webhook) -> bool:
     return True
 
 
-def _replace(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook) -> None:
-    ends_old = END_OLD in request.POST
-    overlap = timedelta() if ends_old else None
-    secrets.rotate(webhook, overlap=overlap, actor=get_policy().caller(request), now=clock.measured_now())
-    text = "Rotated the secret, and ended the old one." if ends_old else "Rotated the secret."
-    admin.log_change(request, webhook, text)
-    remember_unseen(request, webhook)
-
-
 @sensitive_variables()
 def _secret_page(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, *, is_new: bool) -> HttpResponse:
     try:
@@ -104,7 +97,6 @@ def _secret_page(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, *,
                 secret = webhook.signing_secrets(timezone.now())[0]
             else:
                 secret = secrets.reveal(webhook, **admin.by(request))
-                admin.log_change(request, webhook, "Revealed the secret.")
     except (SecretError, IndexError):
         message = _("The secret can't be decrypted with the configured keys. Rotate it.")
         admin.message_user(request, message, messages.ERROR)

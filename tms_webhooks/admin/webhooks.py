@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin, messages
-from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, QuerySet
 from django.forms import Script
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
@@ -20,8 +19,6 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.admin.bases import (
-    PublicIDChangeList,
-    allowed_keys,
     column,
     covers_children,
     may_view_payloads,
@@ -29,7 +26,7 @@ from tms_webhooks.admin.bases import (
 )
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
 from tms_webhooks.admin.webhook_form import FormPages
-from tms_webhooks.admin.words import cut
+from tms_webhooks.admin.words import cut, health_line
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import SecretError
@@ -43,21 +40,6 @@ STATE_FIELDS = (
     "credentials_shown",
     "signing",
 )
-HEALTH = "_tms_webhooks_health"
-"""The attribute of a webhook in a list with its health."""
-
-
-class WebhookChangeList(PublicIDChangeList):
-    """Reads the health of the webhooks of a page in one query."""
-
-    def get_results(self, request: HttpRequest) -> None:
-        from tms_webhooks.monitoring.figures import health_by_webhook
-
-        super().get_results(request)
-        self.result_list: Any = list(self.result_list)
-        found = health_by_webhook(self.result_list, now=timezone.now())
-        for webhook in self.result_list:
-            setattr(webhook, HEALTH, found[webhook.pk])
 
 
 @admin.register(Webhook)
@@ -66,10 +48,10 @@ class WebhookAdmin(FormPages):
 
     own_pages = (
         ("dashboard/", "dashboard", "overview.dashboard"),
-        ("filters/", "webhook_filters", "form_parts.filters"),
         ("objects/", "webhook_objects", "form_parts.found_objects"),
         ("preview/", "webhook_preview", "form_parts.preview"),
-        ("<str:key>/filters/", "webhook_filters_of", "form_parts.filters"),
+        ("<str:key>/filters/", "webhook_filters_add", "form_parts.filters"),
+        ("<str:key>/filters/<str:subscription>/", "webhook_filters", "form_parts.filters"),
         ("<str:key>/preview/", "webhook_preview_of", "form_parts.preview"),
         ("<str:key>/overview/", "webhook_overview", "overview.overview"),
         ("<str:key>/overview/<slug:slug>/", "webhook_action", "actions.action"),
@@ -82,7 +64,7 @@ class WebhookAdmin(FormPages):
     # The page of an organization links to its webhooks.
     linked_lookups = ("organization__id__exact",)
     search_fields = ("name",)
-    search_help_text = _("Search by name. Webhooks that you may manage are also found by their URL.")
+    search_help_text = _("Search by name.")
     show_full_result_count = False
     readonly_fields = STATE_FIELDS
     actions = ("enable_selected", "disable_selected")
@@ -120,8 +102,13 @@ class WebhookAdmin(FormPages):
         may_delete = super().has_delete_permission(request, obj)
         return may_delete and (obj is None or self.may_use(request, Action.MANAGE, obj))
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
-        return WebhookChangeList
+    def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
+        """Read the health of the webhooks of a page in one query."""
+        from tms_webhooks.monitoring.figures import health_by_webhook
+
+        found = health_by_webhook(rows, now=timezone.now())
+        for webhook in rows:
+            webhook.found_health = found[webhook.pk]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Return only webhooks that are not deleted."""
@@ -150,15 +137,6 @@ class WebhookAdmin(FormPages):
         """Make the organization read-only after creation: queued deliveries belong to it."""
         return self.readonly_fields if obj is None else ("organization", *self.readonly_fields)
 
-    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
-        """Search in names, and in the URLs of the webhooks that the user may manage: a URL may hold secrets."""
-        found, may_repeat = super().get_search_results(request, queryset, search_term)
-        term = search_term.strip()
-        if not term or not self.has_change_permission(request):
-            return found, may_repeat
-        managed = Q(organization__in=allowed_keys(request, Action.MANAGE), url__icontains=term)
-        return queryset.filter(Q(pk__in=found.order_by().values("pk")) | managed), may_repeat
-
     # Columns and read-only fields
 
     listed_name = column(_("name"), lambda webhook: cut(webhook.name), ordering="name")
@@ -176,11 +154,10 @@ class WebhookAdmin(FormPages):
     @admin.display(description=_("health"))
     def health(self, obj: Webhook) -> SafeString:
         """Return the health in its color and in a few words."""
-        from tms_webhooks.admin.words import health_line
         from tms_webhooks.monitoring.figures import health_by_webhook
 
         now = timezone.now()
-        found = getattr(obj, HEALTH, None) or health_by_webhook([obj], now=now)[obj.pk]
+        found = getattr(obj, "found_health", None) or health_by_webhook([obj], now=now)[obj.pk]
         return format_html(
             '<span class="tms-status tms-{}">{}</span>', found.word.value, health_line(obj, found, now=now)
         )
@@ -258,7 +235,7 @@ class WebhookAdmin(FormPages):
         """Enable the selected webhooks, and reset their failure counts."""
         from tms_webhooks.manage import webhooks
 
-        count = self._switch_all(request, queryset, webhooks.enable, "Enabled.")
+        count = self._switch_all(request, queryset, webhooks.enable)
         message = ngettext(
             "%(count)d webhook is enabled. Its missed events stay skipped until you send them.",
             "%(count)d webhooks are enabled. Their missed events stay skipped until you send them.",
@@ -271,17 +248,16 @@ class WebhookAdmin(FormPages):
         """Disable the selected webhooks, and keep their queued deliveries as skipped."""
         from tms_webhooks.manage import webhooks
 
-        count = self._switch_all(request, queryset, webhooks.disable, "Disabled.")
+        count = self._switch_all(request, queryset, webhooks.disable)
         message = ngettext("%(count)d webhook is disabled.", "%(count)d webhooks are disabled.", count)
         self.message_user(request, message % {"count": count}, messages.SUCCESS)
 
-    def _switch_all(self, request: HttpRequest, queryset: QuerySet, verb: Callable[..., None], history: str) -> int:
+    def _switch_all(self, request: HttpRequest, queryset: QuerySet, verb: Callable[..., None]) -> int:
         """Enable or disable the webhooks that the user may manage; return their number."""
         # In the lock order of `Webhook.objects.lock`: the whole request may be one transaction.
         allowed = [webhook for webhook in queryset.order_by("pk") if self.may_use(request, Action.MANAGE, webhook)]
         for webhook in allowed:
             verb(webhook, **self.by(request))
-            self.log_change(request, webhook, history)
         return len(allowed)
 
 

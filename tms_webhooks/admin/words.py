@@ -24,7 +24,6 @@ from tms_webhooks.admin.formatting import (
     EMPTY,
     format_count,
     format_duration,
-    format_milliseconds,
     format_moment,
     format_number,
     format_percent,
@@ -33,7 +32,6 @@ from tms_webhooks.choices import Action, DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook, WebhookState
 from tms_webhooks.models.webhook import heavy_columns
-from tms_webhooks.sources.deadlines import zone_of
 
 if TYPE_CHECKING:
     from tms_webhooks.monitoring.figures import WebhookHealth
@@ -141,8 +139,7 @@ def delivery_rows(deliveries: Sequence[Delivery], request: HttpRequest, *, now: 
 
 def with_row_columns(deliveries: QuerySet) -> QuerySet:
     """Load what `delivery_rows` shows together with the deliveries, without payloads and secrets."""
-    relations = ["event", "webhook__state", *(["webhook__organization"] if _has_zones() else [])]
-    return deliveries.select_related(*relations).defer("event__body", "event__error", *heavy_columns())
+    return deliveries.select_related("event", "webhook__state").defer("event__body", "event__error", *heavy_columns())
 
 
 def named_events(events: Iterable[Event], request: HttpRequest) -> set[int]:
@@ -171,11 +168,6 @@ def event_text(event: Event) -> SafeString:
 def cut(text: str, *, css: str = "tms-cut", title: str = "") -> SafeString:
     """Return a text that the page cuts where its column ends, with the whole as its tooltip."""
     return format_html('<span class="{}" title="{}" dir="auto">{}</span>', css, title or text, text)
-
-
-def _has_zones() -> bool:
-    """Return whether organizations have time zones of their own."""
-    return bool(app_settings.ORGANIZATION_FIELDS.get("time_zone"))
 
 
 def _last_codes(deliveries: Collection[Delivery]) -> dict[int, int]:
@@ -212,11 +204,8 @@ def _when(delivery: Delivery, *, now: datetime) -> SafeString:
     if at is None and delivery.due_at is not None:
         return format_html("{}", EMPTY)
     moment = at or delivery.finished_at or delivery.created_at
-    local = timezone.localtime(moment, zone_of(delivery.webhook.organization) if _has_zones() else None)
+    local = timezone.localtime(moment)
     clock = formats.date_format(local, "H:i:s")
-    # The page's own zone goes without saying.
-    if local.utcoffset() != timezone.localtime(moment).utcoffset():
-        clock = f"{clock} {local.tzname()}"
     if at is None:
         text, small = clock, formats.date_format(local, "DATE_FORMAT")
     elif at > now:
@@ -373,4 +362,4 @@ def timing_text(timing: Timing) -> str:
         (_("response"), timing.wait),
         (_("download"), timing.read),
     )
-    return ", ".join(f"{title} {format_milliseconds(round(part * 1000))}" for title, part in parts if part is not None)
+    return ", ".join(f"{title} {format_duration(part)}" for title, part in parts if part is not None)

@@ -490,7 +490,6 @@ class Migration(migrations.Migration):
                 ),
                 ("disabled_at", models.DateTimeField(editable=False, null=True, verbose_name="disabled at")),
                 ("deleted_at", models.DateTimeField(editable=False, null=True, verbose_name="deleted at")),
-                ("form_key", models.UUIDField(editable=False, null=True, unique=True, verbose_name="form key")),
                 ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated at")),
                 (

@@ -197,8 +197,6 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
     )
     disabled_at = models.DateTimeField(_("disabled at"), null=True, editable=False)
     deleted_at = models.DateTimeField(_("deleted at"), null=True, editable=False)
-    # Unique, so that a form that is submitted twice creates one webhook.
-    form_key = models.UUIDField(_("form key"), null=True, unique=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 

@@ -69,21 +69,8 @@ class Denying(TrainingPolicy):
         return rows if action not in self.actions else rows.filter(parent=None) if self.below else rows.none()
 
 
-def form_of(
-    webhook: Webhook | None = None, *, subscriptions: list[dict[str, Any]] | None = None, **values: Any
-) -> dict:
+def form_of(webhook: Webhook | None = None, *, events: list[str] | None = None, **values: Any) -> dict:
     """Return the posted data: the current form of ``webhook``, or a valid new form, with these changes."""
-    rows = subscriptions if subscriptions is not None else [{"event_type": "class.*"}]
-    if webhook is not None and subscriptions is None:
-        rows = [
-            {
-                "key": one.public_id,
-                "event_type": one.event_type,
-                "more_than_days": one.more_than_days or "",
-                "less_than_days": one.less_than_days or "",
-            }
-            for one in webhook.subscriptions.all()
-        ]
     fields = {
         "name": "CRM",
         "audience": "owner",
@@ -123,13 +110,9 @@ def form_of(
     fields |= {"schedule": "own" if is_own else schedule or "standard", "own_delays": schedule if is_own else ""}
     contents = fields.pop("contents", {})
     fields |= {"contents-event": [*contents], "contents-text": [*contents.values()]}
-    fields["events-TOTAL"] = str(len(rows))
-    for number, row in enumerate(rows):
-        fields |= {
-            f"events-{number}-{name}": str(value)
-            for name, value in {"chosen": "on", **row}.items()
-            if value != "" or name == "event_type"
-        }
+    if events is None:
+        events = ["class.*"] if webhook is None else [one.event_type for one in webhook.subscriptions.all()]
+    fields["events"] = events
     # A box that is not checked is not sent.
     return {name: value for name, value in fields.items() if not (name in ("enabled", "ordered") and not value)}
 
@@ -139,8 +122,6 @@ def errors_at(response: Any) -> dict[str, list[str]]:
     assert response.status_code == 200
     form = response.context["adminform"].form
     found = dict(form.errors)
-    for row in form.events.selected:
-        found |= {f"{row.prefix}-{name}": messages for name, messages in row.errors.items()}
     page = html.unescape(response.content.decode())
     for messages in found.values():
         assert all(message in page for message in messages)

@@ -28,7 +28,6 @@ def test_each_description_of_a_new_form_is_on_the_page(operator):
     found = described_by(page)
     assert missing_from(page) == []
     assert {"id_schedule_helptext", "id_own_delays_helptext"} <= set(found)
-    assert len(re.findall(r'<input type="number"[^>]*_days"[^>]*aria-describedby="events-\d+-about"', page)) == 6
 
 
 def test_each_description_of_a_stored_webhook_is_on_the_page(operator, staff):
@@ -42,20 +41,15 @@ def test_each_description_of_a_stored_webhook_is_on_the_page(operator, staff):
 
 
 def test_each_description_of_a_form_with_errors_is_on_the_page(operator):
-    rows = [
-        {"event_type": "course_assignment.expiring", "more_than_days": "soon", "less_than_days": "7"},
-        {"event_type": "enrollment.enrolled", "condition": "{", "course": "5"},
-    ]
     form = form_of(
         organization=OrganizationFactory().pk,
         url="",
         schedule="5, soon",
         contacts="bob",
-        subscriptions=rows,
         verb="BREW",
     )
 
     page = operator.post(url(Webhook, "add"), form).content.decode()
 
     assert missing_from(page) == []
-    assert {"id_schedule_error", "id_events-0-more_than_days_error"} <= set(described_by(page))
+    assert "id_schedule_error" in described_by(page)

@@ -106,21 +106,6 @@ def test_a_recovery_counts_the_longest_range_by_default_and_starts_with_it(opera
     assert Job.objects.get().total == 2
 
 
-@pytest.mark.parametrize(
-    ("number", "hint"),
-    [
-        (1, "0 deliveries match. 1 delivery is still queued. To send it, use “Try now”."),
-        (46, "0 deliveries match. 46 deliveries are still queued. To send them, use “Try now”."),
-    ],
-)
-def test_a_recovery_without_a_match_names_the_queued_deliveries_and_try_now(operator, number, hint):
-    webhook = subscribed()
-    for _ in range(number):
-        write_delivery(webhook, now=timezone.now(), status="waiting", attempts=1)
-
-    assert hint in shown_at(operator, act(webhook, "recover"))
-
-
 def test_a_recovery_counts_and_uses_the_submitted_range(operator):
     webhook = subscribed()
     given_up(webhook)

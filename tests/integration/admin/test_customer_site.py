@@ -42,7 +42,7 @@ def addresses(world) -> list[str]:
         AuditEntry: world.entry,
     }
     key = world.webhook.public_id
-    added = ("overview", "explain", "secret", "rotate", "history", "delete")
+    added = ("overview", "explain", "secret", "rotate", "delete")
     return [
         named("index"),
         named("app_list", "tms_webhooks"),

@@ -28,12 +28,8 @@ def preview(operator):
     return preview
 
 
-def chosen(*names: str) -> list[dict[str, str]]:
-    return [{"event_type": name} for name in names]
-
-
 def test_the_body_is_that_of_the_first_selected_event_of_the_page(preview):
-    found, _response = preview(subscriptions=chosen("user.updated", "class.cancelled"))
+    found, _response = preview(events=["user.updated", "class.cancelled"])
 
     assert (json.loads(found.body)["type"], found.method, found.content_type) == (
         "class.cancelled",
@@ -44,7 +40,7 @@ def test_the_body_is_that_of_the_first_selected_event_of_the_page(preview):
 
 
 def test_a_page_of_its_own_names_the_event(operator):
-    form = form_of(organization=OrganizationFactory().pk, subscriptions=chosen("class.cancelled"))
+    form = form_of(organization=OrganizationFactory().pk, events=["class.cancelled"])
     response = operator.post(reverse("admin:tms_webhooks_webhook_preview"), form)
 
     page = text_of(response)
@@ -57,7 +53,7 @@ def test_tokens_are_filled_in_and_those_of_the_chosen_events_are_offered(preview
         format="custom",
         content="grade {data.grade}",
         url="https://crm.example.com/{data.id}",
-        subscriptions=chosen("enrollment.failed"),
+        events=["enrollment.failed"],
     )
 
     assert (found.url, found.body) == ("https://crm.example.com/70031", "grade 41")

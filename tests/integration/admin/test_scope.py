@@ -68,7 +68,7 @@ def test_lists_show_our_rows_only(alice, ours, theirs, model):
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-@pytest.mark.parametrize("page", ["change", "history", "delete"])
+@pytest.mark.parametrize("page", ["change", "delete"])
 def test_a_page_of_theirs_answers_like_one_that_does_not_exist(alice, theirs, model, page):
     row = row_of(model, theirs)
     unknown = row.public_id[:-4] + "0000"

@@ -57,12 +57,8 @@ def test_it_is_in_no_message_no_history_no_session_and_no_audit_log(operator):
 
     assert all("whsec_" not in str(message) for message in page.context["messages"])
     assert "whsec_" not in str(sessions)
-    for rows in (LogEntry.objects.values(), AuditEntry.objects.values()):
-        assert "whsec_" not in str(list(rows))
-    history = operator.get(url(Webhook, "history", webhook.public_id)).content.decode()
-    assert "whsec_" not in history
-    assert "Rotated the secret." in history
-    assert "Revealed the secret." in history
+    assert "whsec_" not in str(list(AuditEntry.objects.values()))
+    assert not LogEntry.objects.exists()
 
 
 def test_rotation_needs_a_confirmation_and_keeps_the_old_secret_valid(operator):
@@ -100,9 +96,6 @@ def test_after_a_leak_the_old_secrets_end_immediately(operator):
     ]
     text = text_of(operator.get(url(Webhook, "change", webhook.public_id)))
     assert "An older secret is valid until" not in text
-    assert "Rotated the secret, and ended the old one." in text_of(
-        operator.get(url(Webhook, "history", webhook.public_id))
-    )
 
 
 def test_a_second_click_rotates_nothing(operator):
@@ -136,7 +129,6 @@ def test_without_the_reveal_permission_only_a_new_secret_is_shown_once(operator,
     assert "You do not have permission to reveal it." in text_of(operator.get(page_of(webhook)))
     assert operator.post(page_of(webhook)).status_code == 403
     assert not AuditEntry.objects.exists()
-    assert secret_of(webhook) not in str(LogEntry.objects.values())
     assert "Copy it now" in text_of(rotate(operator, webhook))
 
 

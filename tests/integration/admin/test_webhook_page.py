@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
 import pytest
@@ -14,9 +13,8 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
 from tests.factories import WebhookFactory
-from tests.integration.admin.pages import form_of, named, shown_at, text_of, url
+from tests.integration.admin.pages import form_of, shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tms_webhooks.admin.forms.events import EventRows
 from tms_webhooks.catalogue import all_types
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook, WebhookSecret, WebhookState
@@ -49,11 +47,7 @@ def test_a_new_webhook_is_written_with_its_subscriptions(operator):
         organization=organization.pk,
         headers="Authorization=Basic hunter2\nX-Key=1",
         schedule="5, 60 300",
-        subscriptions=[
-            {"event_type": "class.cancelled"},
-            {"event_type": "course_assignment.expiring", "more_than_days": "3", "less_than_days": "14"},
-            {"event_type": "class.denied", "chosen": "", "condition": "{"},
-        ],
+        events=["class.cancelled", "course_assignment.expiring"],
     )
 
     response = operator.post(url(Webhook, "add"), form, follow=True)
@@ -63,10 +57,7 @@ def test_a_new_webhook_is_written_with_its_subscriptions(operator):
     assert (webhook.organization, webhook.name, webhook.enabled) == (organization, "CRM", True)
     assert reveal(webhook.headers) == "Authorization=Basic hunter2\nX-Key=1"
     assert webhook.schedule == [5, 60, 300]
-    assert list(webhook.subscriptions.values_list("event_type", "more_than_days", "less_than_days")) == [
-        ("class.cancelled", None, None),
-        ("course_assignment.expiring", 3.0, 14.0),
-    ]
+    assert [one.event_type for one in webhook.subscriptions.all()] == ["class.cancelled", "course_assignment.expiring"]
 
 
 def test_a_webhook_may_begin_disabled(operator):
@@ -132,23 +123,7 @@ def test_several_webhooks_are_disabled_and_enabled(operator):
     enabled = "1 webhook is enabled. Its missed events stay skipped until you send them."
     assert enabled in act(operator, "enable_selected", one)
     assert set(Webhook.objects.filter(enabled=True)) == {one, other}
-    assert [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")] == ["Disabled."] * 2 + ["Enabled."]
-
-
-def test_recent_actions_link_staff_to_the_webhook(staff):
-    webhook = subscribed(name="CRM")
-    client = staff("view_webhook", "change_webhook", "delete_webhook")
-    act(client, "disable_selected", webhook)
-
-    (link,) = re.findall(r'href="([^"]+)">CRM</a>', client.get(named("index")).content.decode())
-
-    assert str(webhook.pk) not in link.split("/")
-    assert text_of(client.get(link)).count("CRM") > 0
-    assert "Disabled." in text_of(client.get(url(Webhook, "history", webhook.public_id)))
-
-    client.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"})
-
-    assert {entry.object_id for entry in LogEntry.objects.all()} == {webhook.public_id}
+    assert not LogEntry.objects.exists()
 
 
 # Deleting
@@ -189,17 +164,16 @@ def test_an_organization_can_be_deleted_with_all_that_is_ours(operator, clock):
 # The list
 
 
-def test_the_list_shows_the_health_and_finds_by_name_and_address(operator, clock):
+def test_the_list_shows_the_health_and_finds_by_name(operator, clock):
     subscribed(name="A")
-    paused = subscribed("/findme", name="B", pauses=1, paused_until=timezone.now() + timedelta(hours=1))
+    paused = subscribed(name="B", pauses=1, paused_until=timezone.now() + timedelta(hours=1))
     subscribed(name="C", enabled=False, disabled_reason="gone")
     write_delivery(paused, now=clock.now)
 
     page = operator.get(url(Webhook, "changelist"))
     for expected in ("A Idle receiver.example.com", "B Failing, paused until", "C Disabled: Gone"):
         assert expected in text_of(page)
-    for term in ("b", "findme"):
-        assert list(operator.get(url(Webhook, "changelist"), {"q": term}).context["cl"].result_list) == [paused]
+    assert list(operator.get(url(Webhook, "changelist"), {"q": "b"}).context["cl"].result_list) == [paused]
     log = f"{url(Delivery, 'changelist')}?webhook={paused.public_id}"
     assert f'href="{log}"' in page.content.decode()
     assert [delivery.webhook for delivery in operator.get(log).context["cl"].result_list] == [paused]
@@ -232,27 +206,17 @@ def test_unreadable_stored_headers_are_reported(operator, settings, stored):
     assert stored.split("\n")[0] not in page
 
 
-# A form that is sent twice makes one webhook
+def test_a_form_that_is_sent_twice_adds_one_webhook(operator):
+    keys = [operator.get(url(Webhook, "add")).context["form_key"] for _ in range(2)]
+    form = form_of(organization=OrganizationFactory().pk, form_key=keys[0])
+    operator.post(url(Webhook, "add"), {**form, "url": ""})
+    assert not Webhook.objects.exists()
 
+    answers = [operator.post(url(Webhook, "add"), form, follow=True) for _ in range(2)]
 
-@pytest.mark.parametrize("overtakes", [False, True], ids=["after the first", "before it has committed"])
-def test_a_second_click_leads_to_the_webhook_of_the_first(operator, monkeypatch, overtakes):
-    organization = OrganizationFactory()
-    pages = [operator.get(url(Webhook, "add")) for _ in range(2)]
-    keys = [page.context["adminform"].form["form_key"].value() for page in pages]
-    form = form_of(organization=organization.pk, form_key=keys[0])
-    answers = [operator.post(url(Webhook, "add"), form)]
-    if overtakes:
-        from tms_webhooks.admin.webhooks import WebhookAdmin
-
-        seen, created_by = [], WebhookAdmin._created_by
-        monkeypatch.setattr(
-            WebhookAdmin, "_created_by", lambda self, request: created_by(self, request) if seen else seen.append(True)
-        )
-    answers.append(operator.post(url(Webhook, "add"), form))
-
-    page = reverse("admin:tms_webhooks_webhook_secret", args=[Webhook.objects.get().public_id])
-    assert [answer.url for answer in answers] == [page] * 2
+    webhook = Webhook.objects.get()
+    assert answers[0].redirect_chain[0][0] == reverse("admin:tms_webhooks_webhook_secret", args=[webhook.public_id])
+    assert "This form was submitted before." in text_of(answers[1])
     assert (Subscription.objects.count(), WebhookSecret.objects.count()) == (1, 1)
     operator.post(url(Webhook, "add"), {**form, "form_key": keys[1]})
     assert Webhook.objects.count() == 2
@@ -274,11 +238,3 @@ def test_each_fold_says_what_it_sets(operator):
         "content": "Format: Standard",
         "delivery": "Audience: Classes we run; blocking: Yes; max concurrent requests: 1",
     }
-
-
-def test_no_two_events_of_a_group_have_the_same_name():
-    groups = {group.title: [row.label for row in group.rows] for group in EventRows(webhook=Webhook()).groups()}
-
-    assert groups["Feedback"] == ["Class feedback created", "Course feedback created"]
-    assert groups["Class"][0] == "Scheduled"
-    assert {title: labels for title, labels in groups.items() if len(labels) != len(set(labels))} == {}

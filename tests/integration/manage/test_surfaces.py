@@ -80,17 +80,19 @@ def named(surface: str, call: Call) -> Call:
     return call
 
 
-def by_form(
-    *, subscriptions: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None, **values: Any
-) -> Call:
-    """Save the webhook's form with these values; ``subscriptions`` changes its rows."""
+def by_form(*, events: Callable[[list[str]], list[str]] = list, **values: Any) -> Call:
+    """Save the webhook's form with these values; ``events`` changes the selected events."""
 
     def call(callers: Callers, webhook: Webhook) -> None:
-        rows = [{"key": one.public_id, "event_type": one.event_type} for one in webhook.subscriptions.all()]
-        changed = {} if subscriptions is None else {"subscriptions": subscriptions(rows)}
-        callers.pages.post(url(Webhook, "change", webhook.public_id), form_of(webhook, **values, **changed))
+        selected = events([one.event_type for one in webhook.subscriptions.all()])
+        callers.pages.post(url(Webhook, "change", webhook.public_id), form_of(webhook, events=selected, **values))
 
     return named("form", call)
+
+
+def filters_are_set(callers: Callers, webhook: Webhook) -> None:
+    address = url(Webhook, "filters", webhook.public_id, webhook.subscriptions.get().public_id)
+    callers.pages.post(address, {"less_than_days": "14"})
 
 
 def by_list(action: str) -> Call:
@@ -162,7 +164,7 @@ def by_test_send(callers: Callers, webhook: Webhook) -> None:
 
 
 def admin_creates(callers: Callers, webhook: Webhook) -> None:
-    form = form_of(name="New", url=URL, subscriptions=[{"event_type": "class.*"}])
+    form = form_of(name="New", url=URL)
     callers.pages.post(url(Webhook, "add"), {**form, "organization": str(webhook.organization_id)})
 
 
@@ -339,7 +341,7 @@ VERBS = {
         },
         [],
         [
-            by_form(subscriptions=lambda rows: [*rows, {"event_type": "class.*"}]),
+            by_form(events=lambda rows: [*rows, "class.*"]),
             by_api("post", "subscriptions/", event_type="class.*"),
             by_yaml(lambda row, _rows: row["subscriptions"].append({"event": "class.*"})),
         ],
@@ -348,7 +350,7 @@ VERBS = {
         {"less_than_days": {"from": None, "to": 14.0}},
         [],
         [
-            by_form(subscriptions=lambda rows: [{**rows[0], "less_than_days": "14"}]),
+            filters_are_set,
             by_api("patch", "subscriptions/{}/", of=subscription_of, less_than_days=14),
             by_yaml(lambda row, _rows: row["subscriptions"][0].update(less_than_days=14)),
         ],
@@ -357,7 +359,7 @@ VERBS = {
         {"event_type": "course_assignment.expiring"},
         [],
         [
-            by_form(subscriptions=lambda _rows: []),
+            by_form(events=lambda _rows: []),
             by_api("delete", "subscriptions/{}/", of=subscription_of),
             by_yaml(lambda row, _rows: row["subscriptions"].clear()),
         ],

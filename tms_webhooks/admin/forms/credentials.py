@@ -1,26 +1,20 @@
 """The secrets in the form of a webhook: lines of headers, and the authentication, with dots in place of stored values.
 
-The form never returns an entered value in clear text. If it has errors, the values of valid lines and the secrets are
-replaced by dots, and sent back encrypted in a hidden field. So the user need not enter them again. Invalid lines come back
-unchanged. Of the authentication, only the values of the selected kind count; a script hides the others.
+Of the authentication, only the values of the selected kind count; a script hides the others. A form with errors comes back
+as it was posted.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.core import signing
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
-from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.forms.fields import HiddenTextField
 from tms_webhooks.choices import ClientAuthentication
-from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import (
     FIELDS,
@@ -32,31 +26,13 @@ from tms_webhooks.models.credentials import (
     validate,
     withheld,
 )
-from tms_webhooks.models.encryption import MASK, decrypt, encrypt
-from tms_webhooks.validators import parse_headers
+from tms_webhooks.models.encryption import MASK
 
-SALT = "tms_webhooks.admin.headers"
-MAX_FORM_AGE = 86_400
-"""The seconds for which a returned form keeps the entered values."""
 LONGEST_HEADERS = 32_768
-"""Characters of all header lines. Of more, the form shows no line after these again."""
+"""Characters of all header lines."""
 PREFIX = "auth_"
 """Begins the names of the fields of the authentication."""
 SECRET_HELP = _("Encrypted and never shown again. Leave the dots to keep the value, or replace them.")
-
-
-def seal(values: Mapping[str, Mapping[str, str]], *, user: object) -> str:
-    """Return entered values as an encrypted and signed token that only this user can submit."""
-    return signing.dumps([str(user), encrypt(json.dumps(values))], salt=SALT)
-
-
-def unseal(token: str, *, user: object) -> Any:
-    """Return the values of a token from `seal`; empty if it is invalid, too old, or another user's."""
-    try:
-        owner, sealed = signing.loads(token, salt=SALT, max_age=MAX_FORM_AGE)
-        return json.loads(decrypt(sealed)) if owner == str(user) else {}
-    except (signing.BadSignature, SecretError, ValueError):
-        return {}
 
 
 # Headers
@@ -90,7 +66,8 @@ def unmask(text: str, known: Mapping[str, str], *, withheld: Collection[str] = (
     """
     values = {name.lower(): value for name, value in known.items()}
     lines, problems = [], []
-    for number, line in enumerate(_lines(text), start=1):
+    for number, row in enumerate(text.split("\n"), start=1):
+        line = row.removesuffix("\r")
         name, _equals, value = (part.strip() for part in line.partition("="))
         problem = None
         if MASK[0] not in line:
@@ -110,24 +87,6 @@ def unmask(text: str, known: Mapping[str, str], *, withheld: Collection[str] = (
     if problems:
         raise ValidationError(problems)
     return "\n".join(lines)
-
-
-def hide(text: str) -> tuple[str, dict[str, str]]:
-    """Return the lines with dots as the values of valid lines, and these values by name."""
-    lines: list[str] = []
-    entered: dict[str, str] = {}
-    for line in _lines(text[:LONGEST_HEADERS]):
-        try:
-            found = {} if MASK[0] in line else parse_headers(line, custom_body=True)
-        except ValidationError:
-            found = {}
-        entered.update(found)
-        lines += [f"{name}={MASK}" for name in found] or [line]
-    return "\n".join(lines), entered
-
-
-def _lines(text: str) -> Iterator[str]:
-    return (line.removesuffix("\r") for line in text.split("\n"))
 
 
 # Authentication
@@ -157,10 +116,7 @@ else:
 class CredentialsForm(_Fields):
     """The part of a webhook's form that reads and validates its authentication."""
 
-    user: ClassVar[object]
     instance: Webhook
-
-    kept = HiddenTextField(required=False)
 
     known_credentials: Mapping[str, str] | None
     """The stored values, or None if they can't be read."""
@@ -176,20 +132,6 @@ class CredentialsForm(_Fields):
         values = dict.fromkeys(secret_names(kind), MASK) if known is None else known
         self.initial.update({PREFIX + name: value for name, value in masked(kind, values).items()})
 
-    @cached_property
-    def _kept(self) -> Any:
-        return unseal(self["kept"].value() or "", user=self.user) if self.is_bound else {}
-
-    @property
-    def entered_headers(self) -> Any:
-        """The header values that the user entered before the form was returned with errors."""
-        return self._kept.get("headers", {})
-
-    @property
-    def entered_before(self) -> Any:
-        """The secrets that the user entered before the form was returned with errors."""
-        return self._kept.get("secrets", {})
-
     def clean_credentials(self, url: str) -> None:
         """Set the webhook's credentials from the fields of the selected kind, or add an error to each wrong one."""
         kind = self.cleaned_data.get("authentication")
@@ -201,8 +143,8 @@ class CredentialsForm(_Fields):
         if is_same and self.known_credentials is None and len(dots) == len(secret_names(kind)):
             return  # Unreadable credentials stay as they are.
         before = dict(self.known_credentials or {}) if is_same else {}
-        given = (values.keys() - dots) | (self.entered_before.keys() & dots)
-        values |= {name: self.entered_before.get(name, before.get(name, "")) for name in dots}
+        given = values.keys() - dots
+        values |= {name: before.get(name, "") for name in dots}
         problems: dict[str, Any] = {}
         receivers = (str(self.initial.get("url", "")), url)
         for name in withheld(kind, before, values, given=given, receivers=receivers):
@@ -220,12 +162,6 @@ class CredentialsForm(_Fields):
         elif not is_same or not same_values(kind, before, values):
             self.are_credentials_changed = True
             self.instance.credentials = to_text(values)
-
-    def entered_secrets(self) -> dict[str, str]:
-        """Return the secrets of all kinds that the user entered in this form, or before and did not clear."""
-        entered = {name: str(self[PREFIX + name].value() or "") for kind in FIELDS for name in secret_names(kind)}
-        before = {name: value for name, value in self.entered_before.items() if entered.get(name)}
-        return before | {name: value for name, value in entered.items() if value and MASK[0] not in value}
 
 
 def described(webhook: Webhook) -> str:

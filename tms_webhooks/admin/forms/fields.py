@@ -14,22 +14,13 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.formatting import format_delay
+from tms_webhooks.admin.formatting import format_duration
 from tms_webhooks.choices import ErrorAction
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Webhook
 
 STANDARD, OWN = "standard", "own"
 _SEPARATOR = re.compile(r"[\s,;]+")
-
-
-def read_json(text: str, kind: type) -> Any:
-    """Return JSON of this kind that the page carried; empty for any other text."""
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        found = None
-    return found if isinstance(found, kind) else kind()
 
 
 class TrimmedTextField(forms.CharField):
@@ -41,29 +32,6 @@ class TrimmedTextField(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return bool(self.to_python(initial) != self.to_python(data))
-
-
-class DaysField(forms.FloatField):
-    """A number of days."""
-
-    def clean(self, value: Any) -> Any:
-        """Return the number; name the value if it is none."""
-        try:
-            return super().clean(value)
-        except ValidationError as error:
-            if error.code != "invalid":
-                raise
-            problem = _("%(value)s is not a number of days; write one such as 7 or 0.5.")
-            raise ValidationError(problem, code="invalid", params={"value": str(value)[:40]}) from None
-
-
-class HiddenTextField(forms.CharField):
-    """A hidden field with state of the form, which the user can't change."""
-
-    widget = forms.HiddenInput
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return False
 
 
 class YesNoField(forms.TypedChoiceField):
@@ -156,7 +124,7 @@ def schedule_choices() -> list[tuple[str, str]]:
         STANDARD: gettext("Standard: retry after %(delays)s"),
         "skillable": gettext("Skillable: retry after %(delays)s"),
     }
-    named = [(name, text % {"delays": ", ".join(map(format_delay, _delays(name)))}) for name, text in texts.items()]
+    named = [(name, text % {"delays": ", ".join(map(format_duration, _delays(name)))}) for name, text in texts.items()]
     return [*named, ("none", gettext("None: no retries")), (OWN, gettext("Own delays"))]
 
 
@@ -178,7 +146,7 @@ def attempts_text(webhook: Webhook) -> str:
     text = ngettext("%(count)d attempt", "%(count)d attempts", 1 + len(delays)) % {"count": 1 + len(delays)}
     if not delays:
         return text
-    return gettext("%(attempts)s within %(time)s") % {"attempts": text, "time": format_delay(sum(delays))}
+    return gettext("%(attempts)s within %(time)s") % {"attempts": text, "time": format_duration(sum(delays))}
 
 
 def error_actions() -> list[tuple[str, str]]:

@@ -1,25 +1,21 @@
-"""One event in the form of a webhook: its check box, and its filters as form fields with their text format."""
+"""The form of one subscription: the filters of its event as form fields with their text format, and the filters in words."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.utils.functional import cached_property
-from django.utils.html import escape
-from django.utils.safestring import mark_safe
-from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import event_names
 from tms_webhooks.admin.formatting import format_number
-from tms_webhooks.admin.forms.fields import ConditionField, DaysField, HiddenTextField
+from tms_webhooks.admin.forms.fields import ConditionField
 from tms_webhooks.catalogue import EventType, registry, status_name
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.event_names import title_of
 from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
@@ -152,11 +148,9 @@ def _code(value: str) -> int | None:
     return None if value == NONE else int(value)
 
 
-class SubscriptionRow(forms.ModelForm):
-    """A check box with the fields of its subscription. An unchecked row is not validated."""
+class FiltersForm(forms.ModelForm):
+    """The days, the filters and the quiet period of a subscription: those that its event has."""
 
-    chosen = forms.BooleanField(required=False)
-    key = HiddenTextField(required=False)
     condition = ConditionField(
         label=_("Condition"),
         required=False,
@@ -165,140 +159,27 @@ class SubscriptionRow(forms.ModelForm):
 
     class Meta:
         model = Subscription
-        fields = ("event_type", *DAYS, *QUIET, "condition")
-        widgets = {"event_type": forms.HiddenInput}
-        field_classes = dict.fromkeys(DAYS, DaysField)
+        fields = (*DAYS, *QUIET, "condition")
 
-    def __init__(
-        self, *args: Any, pattern: str, is_repeated: bool = False, is_open: bool = False, **kwargs: Any
-    ) -> None:
-        """Add the filter fields of this pattern, if the row is open.
-
-        A closed row has only its check box and the days of its event; its other values stay as they are. Posted data is
-        that of an open row if it has a filter. ``is_repeated``: the form has an earlier row with the same pattern.
-        """
-        super().__init__(*args, **kwargs)
-        self.pattern = pattern
-        self.is_repeated = is_repeated
-        self.event_types: Sequence[EventType] = registry.expand(pattern)
-        stored = self.instance
-        self.has_window = any(event_type.has_window for event_type in self.event_types)
-        self.initial = {
-            **self.initial,
-            "chosen": stored.pk is not None,
-            "key": "" if stored._state.adding else stored.public_id,
-            "event_type": pattern,
-            # Empty for 0, as the other fields that are not set.
-            "quiet_seconds": stored.quiet_seconds or None,
-        }
+    def __init__(self, data: Any = None, *, instance: Subscription) -> None:
+        """Add the fields of the filters."""
+        super().__init__(data, instance=instance)
+        event_types = registry.expand(instance.event_type)
+        self.filter_fields = fields_for(event_types)
         self.fields["quiet_seconds"].required = False
-        posted = [name for name in ("condition", *QUIET, *NAMES) if self.add_prefix(name) in (self.data or ())]
-        self.is_open = is_open or bool(posted)
-        self.filter_fields = fields_for(self.event_types) if self.is_open else {}
-        has_quiet = any(event_names.may_be_merged(event_type.name) for event_type in self.event_types)
-        shown = {
-            **dict.fromkeys(DAYS, self.has_window and (self.is_open or "*" not in pattern)),
-            **dict.fromkeys(QUIET, has_quiet and self.is_open),
-            "condition": self.is_open,
-        }
-        for name in shown:
-            if not shown[name]:
-                del self.fields[name]
-        self.fields.update(self.filter_fields)
-        filters = stored.filters if isinstance(stored.filters, dict) else {}
-        names = [name for name in self.filter_fields if name in filters]
-        self.initial.update({name: initial_value(name, filters[name], self.event_types) for name in names})
-
-    @cached_property
-    def is_selected(self) -> bool:
-        """Whether the box is checked."""
-        return bool(self["chosen"].value())
-
-    @property
-    def number(self) -> str:
-        """Its number in the form."""
-        return str(self.prefix).rpartition("-")[2]
-
-    def _fields(self, names: Iterable[str]) -> list[Any]:
-        return [self[name] for name in names if name in self.fields]
-
-    days = property(lambda self: self._fields(DAYS), doc="The fields of the days window.")
-    quiet = property(lambda self: self._fields(QUIET), doc="The fields of the quiet period.")
-    filter_boxes = property(lambda self: self._fields(self.filter_fields), doc="The fields of the filters.")
-
-    @property
-    def days_sentence(self) -> str:
-        """The days window as a sentence with its two inputs; empty for a row without one."""
-        if not self.days:
-            return ""
-        inputs = []
+        # Empty for 0, as the other fields that are not set.
+        self.initial["quiet_seconds"] = instance.quiet_seconds or None
         for name, default in zip(DAYS, DEFAULT_WINDOW, strict=True):
-            field = self[name]
-            attributes: dict[str, str | bool] = {
-                "step": "any",
-                "placeholder": f"{default:g}",
-                "aria-label": str(field.label),
-                # The page does not show the help of the field.
-                "aria-describedby": f"{self.prefix}-about" + (f" {field.auto_id}_error" if field.errors else ""),
-            }
-            inputs.append(field.as_widget(attrs=attributes))
-        sentence = gettext("Send when more than %(more)s and fewer than %(less)s days remain.")
-        # The translation is ours; the inputs are safe.
-        return mark_safe(escape(sentence) % {"more": inputs[0], "less": inputs[1]})  # noqa: S308
-
-    @property
-    def filter_texts(self) -> list[tuple[str, str]]:
-        """The stored filters as (label, value), without the days."""
-        if not self.is_open:
-            stored = self.instance
-            if stored._state.adding or not (stored.is_filtered or stored.quiet_seconds):
-                return []
-            return SubscriptionRow(instance=stored, pattern=self.pattern, is_open=True).filter_texts
-        fields = [*self.quiet, *self.filter_boxes, self["condition"]]
-        return [(field.label, value_text(field)) for field in fields if field.value() not in EMPTY]
-
-    @property
-    def window_text(self) -> str:
-        """The stored days window of a subscription; empty without one."""
-        stored = self.instance
-        if stored._state.adding or not self.has_window:
-            return ""
-        more, less = (getattr(stored, name) for name in DAYS)
-        if stored.has_default_window:
-            text = gettext("Days before the date: more than %(more)s and less than %(less)s, the default")
-            more, less = DEFAULT_WINDOW
-        else:
-            text = gettext("Days before the date: more than %(more)s and less than %(less)s")
-        return text % {"more": format_number(more or 0), "less": format_number(less or 0)}
-
-    @property
-    def error_links(self) -> list[tuple[str, str, str]]:
-        """The id and the label of each field with an error, and the error. Errors of the row are at its check box."""
-        fields = {name: (self[name].auto_id, str(self[name].label)) for name in self.fields}
-        row = (self["chosen"].auto_id, self.label)
-        return [(*fields.get(name, row), str(text)) for name, texts in self.errors.items() for text in texts]
-
-    @property
-    def label(self) -> str:
-        """The name of the event: "Guaranteed to run"."""
-        if self.pattern == "*":
-            return gettext("All training events")
-        if self.pattern.endswith(".*"):
-            return gettext("All events of this group")
-        event_type = next(iter(self.event_types), None)
-        return pgettext("event", title_of(self.pattern, noun="" if event_type is None else event_type.noun.name))
-
-    @property
-    def summary(self) -> str:
-        """One sentence about the event."""
-        if self.pattern.endswith("*"):
-            return gettext("Includes events that are added later.")
-        return gettext(self.event_types[0].summary) if self.event_types else gettext("This event no longer exists.")
-
-    @property
-    def errors(self) -> Any:
-        """The errors of the row; none if it is not selected, and so not validated."""
-        return super().errors if self.is_selected else forms.utils.ErrorDict()
+            self.fields[name].widget.attrs["placeholder"] = f"{default:g}"
+        if not instance.has_window:
+            del self.fields[DAYS[0]], self.fields[DAYS[1]]
+        if not any(event_names.may_be_merged(event_type.name) for event_type in event_types):
+            del self.fields[QUIET[0]], self.fields[QUIET[1]]
+        self.fields.update(self.filter_fields)
+        self.order_fields([*DAYS, *self.filter_fields, *QUIET, "condition"])
+        stored = instance.filters if isinstance(instance.filters, dict) else {}
+        names = [name for name in self.filter_fields if name in stored]
+        self.initial.update({name: initial_value(name, stored[name], event_types) for name in names})
 
     def clean_quiet_seconds(self) -> int:
         return self.cleaned_data["quiet_seconds"] or 0
@@ -312,13 +193,13 @@ class SubscriptionRow(forms.ModelForm):
         # A stored filter that has no field stays.
         kept = {name: value for name, value in before.items() if name not in self.filter_fields}
         self.instance.filters = kept | {name: cleaned[name] for name in self.filter_fields if cleaned.get(name)}
-        if "condition" in self.fields and not self.instance.condition and cleaned.get("condition") in (None, ""):
+        if not self.instance.condition and cleaned.get("condition") in (None, ""):
             self.instance.condition = None
         return cleaned
 
     def _refuse_lost_text(self, name: str, ids: list[Any]) -> None:
         """Add an error for text of a search box that was not selected, and for new ids that no object can have."""
-        searched = str(self.data.get(f"{self.add_prefix(name)}-search", "")).strip()
+        searched = str(self.data.get(f"{name}-search", "")).strip()
         if searched and name in self.fields:
             self.fields[name].widget.attrs["data-tms-searched"] = searched
             message = gettext("“%(text)s” was not selected. Select an object in the search box, or clear the box.")
@@ -328,7 +209,7 @@ class SubscriptionRow(forms.ModelForm):
             self.add_error(name, message % {"ids": ", ".join(texts)})
 
     def add_error(self, field: str | None, error: Any) -> None:
-        """Add an error; show those of model fields at the form's fields, or at the row."""
+        """Add an error; show those of model fields at the form's fields, or above them."""
         if hasattr(error, "error_dict"):
             by_field: dict[str, list[ValidationError]] = {}
             for name, problems in error.error_dict.items():
@@ -338,3 +219,19 @@ class SubscriptionRow(forms.ModelForm):
                     by_field.setdefault(at if at in self.fields else NON_FIELD_ERRORS, []).append(problem)
             error = ValidationError(by_field)
         super().add_error(field, error)
+
+
+def described(subscription: Subscription) -> list[tuple[Any, str]]:
+    """Return the days window of a stored subscription, and its filters, as (label, value)."""
+    texts: list[tuple[Any, str]] = []
+    if subscription.has_window:
+        text = gettext("Days before the date: more than %(more)s and less than %(less)s")
+        if subscription.has_default_window:
+            text = gettext("Days before the date: more than %(more)s and less than %(less)s, the default")
+        more, less = map(format_number, subscription.window)
+        texts.append((text % {"more": more, "less": less}, ""))
+    if subscription.is_filtered or subscription.quiet_seconds:
+        form = FiltersForm(instance=subscription)
+        fields = [form[name] for name in (*QUIET, *form.filter_fields, "condition") if name in form.fields]
+        texts += [(field.label, value_text(field)) for field in fields if field.value() not in EMPTY]
+    return texts

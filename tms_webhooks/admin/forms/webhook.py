@@ -2,53 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import router, transaction
 from django.utils.functional import cached_property
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.forms.credentials import (
     PREFIX,
     CredentialsForm,
     HeaderLinesField,
-    hide,
     mask,
-    seal,
     unmask,
 )
-from tms_webhooks.admin.forms.events import EventRows
+from tms_webhooks.admin.forms.events import EventGroup, groups_of, patterns
 from tms_webhooks.admin.forms.fields import (
     OWN,
     STANDARD,
     ContentsField,
-    HiddenTextField,
     YesNoField,
     error_actions,
     parse_delays,
-    read_json,
     schedule_choices,
     schedule_texts,
-    shown_value,
 )
-from tms_webhooks.catalogue import registry
+from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import AuditAction, ErrorAction, Preset
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import LimitReached
-from tms_webhooks.models import AuditEntry, Subscription, Webhook
+from tms_webhooks.models import AuditEntry, Subscription, Webhook, limits
 from tms_webhooks.models.credentials import is_same_receiver, known_headers
-from tms_webhooks.models.encryption import MASK, Sealed
+from tms_webhooks.models.encryption import MASK
 
-SECRET = ("headers", "credentials")
-"""The names of values that are not shown."""
 EDITS = (
     AuditAction.WEBHOOK_UPDATED,
     AuditAction.WEBHOOK_ENABLED,
@@ -60,8 +49,6 @@ EDITS = (
 NO_URL = "no_url"
 """The code of the model's error of a webhook that sends, and has no URL."""
 KEPT = _("Keep the events for the feed, and send nothing")
-ABOVE_EVENTS = "url"
-"""The last field above the events."""
 
 
 class WebhookForm(forms.ModelForm, CredentialsForm):
@@ -114,8 +101,7 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         initial=False,
         choices=((False, _("Send each event to the URL")), (True, KEPT)),
     )
-    form_key = HiddenTextField(required=False)
-    seen = HiddenTextField(required=False)
+    events = forms.MultipleChoiceField(label=_("Events"), required=False)
 
     _of_preset: Mapping[str, Any] = {}
 
@@ -123,7 +109,6 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         super().__init__(*args, **kwargs)
         self.known_headers = known_headers(self.instance.headers)
         self.initial["headers"] = mask(self.known_headers)
-        self.initial["form_key"] = uuid.uuid4().hex
         self.initial["schedule"], self.initial["own_delays"] = schedule_texts(self.instance.schedule)
         self.show_credentials()
         if "url" in self.fields:
@@ -136,18 +121,19 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
                 "A failing delivery delays the later events of its object until it is given up. Other objects do not wait."
             )
             self.fields["ordered"].help_text = f"{field.help_text} {note}"
-        posted: Any = self.data
-        self.events = EventRows(webhook=self.instance, data=posted if self.is_bound else None)
-        self._stored = self._fingerprints() if self.instance.pk is not None else {}
-        self.initial["seen"] = json.dumps(self._stored)
+        self.stored = list(self.instance.subscriptions.order_by("pk")) if self.instance.pk else []
+        names = self.initial["events"] = list(dict.fromkeys(one.event_type for one in self.stored))
+        events: Any = self.fields["events"]
+        events.choices = [(name, name) for name in dict.fromkeys([*patterns(), *names])]
+        # In the order of the page.
+        self.order_fields(["name", "organization", "url", "events"])
 
     @cached_property
     def changed_data(self) -> list[str]:
-        """The names of the changed model fields. Masked headers count as changed if their values were entered before."""
+        """The names of the changed model fields, and "events"."""
         names = [name for name in super().changed_data if name != "preset" and not name.startswith(PREFIX)]
         names = list(dict.fromkeys("schedule" if name == "own_delays" else name for name in names))
-        more = {"headers"} if self.entered_headers else set()
-        more |= {"credentials"} if self.are_credentials_changed else set()
+        more = {"credentials"} if self.are_credentials_changed else set()
         return [*names, *sorted((more | self._of_preset.keys()) - set(names))]
 
     def _values_of_preset(self) -> Mapping[str, Any]:
@@ -156,7 +142,28 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         if not preset or {"payload", "payload_version", "headers"} & self.errors.keys():
             return {}
         webhook = Webhook(**{name: self.cleaned_data.get(name) for name in ("payload", "payload_version", "headers")})
-        return rendering.preset_values(preset, webhook, [row.pattern for row in self.events.selected])
+        return rendering.preset_values(preset, webhook, self.cleaned_data.get("events", ()))
+
+    # The events
+
+    @property
+    def groups(self) -> list[EventGroup]:
+        """The events of the page, by noun."""
+        return groups_of(self.stored, self["events"].value() or ())
+
+    @property
+    def wanted(self) -> list[Subscription]:
+        """The subscriptions of the selected events: the stored ones, and new ones without filters."""
+        selected = self.cleaned_data.get("events", self.initial["events"])
+        kept = [one for one in self.stored if one.event_type in selected]
+        known = {one.event_type for one in kept}
+        return [*kept, *(Subscription(event_type=name) for name in selected if name not in known)]
+
+    @property
+    def event_types(self) -> list[EventType]:
+        """The event types of the selected events, without repeats."""
+        names = self["events"].value() or ()
+        return list(dict.fromkeys(event_type for name in names for event_type in registry.expand(name)))
 
     # What the page shows
 
@@ -165,36 +172,20 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         """The id and the label of each field with an error, and the error, in the order of the page."""
         links: list[tuple[str, str, str]] = []
         for name in self.fields:
-            field, label = self[name], self.label_of(name)
+            field, label = self[name], str(self.fields[name].label)
             # Some messages begin with the name of their field.
             texts = [str(message).removeprefix(f"{label}: ") for message in self.errors.get(name, ())]
             links += [(field.id_for_label or field.auto_id, label, text) for text in texts]
-            if name == ABOVE_EVENTS:
-                for row in self.events.selected:
-                    links += [(link, f"{row.pattern}: {label}", text) for link, label, text in row.error_links]
         return links
 
     # Validation
 
     def full_clean(self) -> None:
-        """Validate the form, and then content and URL of the webhook with its new values, for the selected events.
-
-        If the form has errors, mask the header values before they are shown again.
-        """
+        """Validate the form, and then content and URL of the webhook with its new values, for the selected events."""
         super().full_clean()
         if self.is_bound:
             self._add_errors_of_webhook()
-            self._add_conflicts()
-        if self.events.is_no_save:
-            # The errors come when the user saves.
-            for form in (self, *self.events.selected):
-                form.errors.clear()
-            self.add_error(None, gettext("Nothing was saved yet. Fill in the row and save."))
-        if self.is_bound and self.errors:
-            headers, entered = hide(self["headers"].value() or "")
-            secrets = self.entered_secrets()
-            kept = seal({"headers": {**self.entered_headers, **entered}, "secrets": secrets}, user=self.user)
-            self.replace_data(headers=headers, kept=kept, **{PREFIX + name: MASK for name in secrets})
+            self._add_conflict()
 
     def clean_headers(self) -> str:
         """Replace the dots with the known values."""
@@ -204,9 +195,9 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         stored = self.known_headers or {}
         url = str(self["url"].value() or "").strip()
         if is_same_receiver(self.initial.get("url", ""), url):
-            return unmask(text, {**stored, **self.entered_headers})
+            return unmask(text, stored)
         # A user who may change the URL could otherwise send the stored values to a receiver of their own.
-        return unmask(text, self.entered_headers, withheld=stored)
+        return unmask(text, {}, withheld=stored)
 
     def clean_schedule(self) -> str:
         """Return the name of a schedule; that of the standard one is empty."""
@@ -222,76 +213,39 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
                 raise ValidationError(gettext("Own delays is empty; list delays in seconds, such as 5, 60, 300."))
         return text
 
-    def clean_form_key(self) -> uuid.UUID | None:
-        """Return the key that identifies a form that is submitted twice."""
-        try:
-            return uuid.UUID(hex=self.cleaned_data["form_key"])
-        except ValueError:
-            return None
-
     def clean(self) -> dict[str, Any]:
-        """Validate the event rows, and check for changes by other users."""
+        """Fill in the preset, and validate limits and authentication."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         self._of_preset = self._values_of_preset()
         cleaned |= self._of_preset
         if "url" in self.errors:
             # It has its error: the model shall not take it for an empty one.
             self.instance.url = str(self["url"].value())
-        if self.events.problems:
-            count = self.events.problems
-            message = ngettext(
-                "%(count)d selected event has errors. Correct it below.",
-                "%(count)d selected events have errors. Correct them below.",
-                count,
-            )
-            self.add_error(None, ValidationError(message % {"count": count}, code="events"))
-        if self.events.is_incomplete:
-            self.add_error(None, gettext("The list of events is incomplete. Open the page again."))
         self._add_limit_errors()
         self.clean_credentials(str(self["url"].value() or "").strip())
         return cleaned
 
     # Two users edit one webhook
 
-    def _fingerprints(self) -> dict[str, str]:
-        """Return a short text for each stored value of the form, which differs for different values."""
-        values = {name: getattr(self.instance, name, None) for name in (*self.fields, "credentials")}
-        values = {name: value.token if isinstance(value, Sealed) else value for name, value in values.items()}
-        names = ("public_id", *Subscription.CONFIGURED)
-        values["events"] = [[getattr(row, name) for name in names] for row in self.events.stored]
-        texts = {name: json.dumps(value, sort_keys=True, cls=DjangoJSONEncoder) for name, value in values.items()}
-        return {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
+    @cached_property
+    def last_edit(self) -> AuditEntry | None:
+        """The newest change of the stored webhook. The page names it in ``seen``."""
+        if self.instance.pk is None:
+            return None
+        return AuditEntry.objects.filter(webhook=self.instance, action__in=EDITS).order_by("-pk").first()
 
-    def _add_conflicts(self) -> None:
-        """Refuse to overwrite what another user changed since the form was opened, and show the current values."""
-        seen = read_json(self["seen"].value() or "", dict)
-        edited = {*self.changed_data, "events"}
-        names = [name for name, mark in self._stored.items() if seen.get(name, mark) != mark and name in edited]
-        if not names:
+    def _add_conflict(self) -> None:
+        """Refuse to overwrite changes since the form was opened, once."""
+        edit, seen = self.last_edit, self.data.get("seen")
+        if edit is None or seen is None or seen == edit.public_id:
             return
-        entry = AuditEntry.objects.filter(webhook=self.instance, action__in=EDITS).order_by("-pk").first()
         message = gettext(
-            "%(user)s changed this webhook while you edited it: %(labels)s. Nothing was saved yet, and your input is kept "
+            "%(user)s changed this webhook while you edited it: %(fields)s. Nothing was saved yet, and your input is kept "
             "below. Save again to overwrite these changes."
         )
-        user = entry.actor_label if entry is not None and entry.actor_label else gettext("Another user")
-        self.add_error(None, message % {"user": user, "labels": ", ".join(map(self.label_of, names))})
-        stored = Webhook.objects.get(pk=self.instance.pk)
-        for name in {*names} & self.fields.keys() - {*SECRET}:
-            text = shown_value(name, getattr(stored, name))
-            self.add_error(name, gettext("The current value is: %(value)s") % {"value": text})
-        self.replace_data(seen=json.dumps(self._stored))
-
-    def label_of(self, name: str) -> str:
-        """Return the label of a value."""
-        labels = {"events": gettext("Events"), "credentials": gettext("credentials")}
-        return labels.get(name) or str(self.fields[name].label)
-
-    def replace_data(self, **values: str) -> None:
-        """Change values of the submitted data."""
-        data: Any = self.data.copy()  # type: ignore[attr-defined]
-        data.update(values)
-        self.data = data
+        fields = ", ".join(edit.changes) or edit.get_action_display()
+        user = edit.actor_label or gettext("Another user")
+        self.add_error(None, message % {"user": user, "fields": fields})
 
     def add_error(self, field: str | None, error: Any) -> None:
         """Add an error; show those of stored credentials at their kind, since they have no field."""
@@ -304,7 +258,7 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         """Check the limits with the organization locked, in the transaction of the save."""
         organization = self.cleaned_data.get("organization")
         try:
-            self.events.refuse_beyond_limit()
+            limits.refuse_subscriptions(len(self.stored), adding=len(self.wanted) - len(self.stored))
             if self.instance._state.adding and organization is not None:
                 using = router.db_for_write(Webhook)
                 with transaction.atomic(using=using):
@@ -315,7 +269,7 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
     def _add_errors_of_webhook(self) -> None:
         """Check what the webhook with its new values would send, and whether the user may manage all of it."""
         if not any(self.has_error(name, "max_length") for name in ("url", "content")):
-            problems = rendering.problems_of(self.instance, self.events.event_types() or registry.all_types())
+            problems = rendering.problems_of(self.instance, self.event_types or registry.all_types())
             for name, errors in ({} if problems is None else problems.error_dict).items():
                 if name in self.fields and name not in self.errors:
                     self.add_error(name, errors)

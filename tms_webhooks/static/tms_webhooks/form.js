@@ -1,71 +1,11 @@
 "use strict";
 
-// Improves the form of a webhook. The form also works without this script.
+// Improves the form of a webhook, and that of the filters of an event. The forms also work without this script.
 
 (() => {
-  const form = document.getElementById("webhook_form");
-  const events = document.getElementById("tms-events");
-  if (!form || !events) return;
-
-  for (const element of document.querySelectorAll("[data-tms-script]")) element.hidden = false;
-
-  // The number of selected events.
-
-  const counter = events.querySelector("[data-tms-count]");
-  const isSelected = (row) => row.querySelector(".tms-choice input").checked;
-  const rows = () => [...events.querySelectorAll("[data-tms-event]")];
-  const prefix = (row) => row.querySelector(".tms-choice input").name.split("-")[1];
-  const groups = [...events.querySelectorAll("[data-tms-group]")];
-
-  function count() {
-    const selected = rows().filter(isSelected).length;
-    const { tmsNone, tmsOne, tmsMany } = counter.dataset;
-    const text = selected === 0 ? tmsNone : selected === 1 ? tmsOne : tmsMany.replace("#", selected);
-    if (counter.textContent !== text) counter.textContent = text;
-    for (const group of groups) {
-      const number = [...group.querySelectorAll("[data-tms-event]")].filter(isSelected).length;
-      group.querySelector("[data-tms-group-count]").textContent = number || "";
-    }
-  }
-
-  // All rows are sent as one value, because Django limits the number of values; unselected new ones are not sent.
-
-  form.addEventListener("formdata", ({ formData }) => {
-    const left = new Set(rows().filter((row) => !isSelected(row) && !row.querySelector("[name$=-key]")).map(prefix));
-    const pairs = [...formData].filter(([name]) => name.startsWith("events-"));
-    for (const [name] of pairs) formData.delete(name);
-    formData.set("events", JSON.stringify(pairs.filter(([name]) => !left.has(name.split("-")[1]))));
-  });
-
-  // The filters of an event are loaded when they are opened.
-
-  async function openFilters(button) {
-    const row = button.closest("[data-tms-event]");
-    const more = button.closest(".tms-more");
-    const query = new URLSearchParams({
-      event_type: row.dataset.tmsEvent,
-      number: button.value,
-      subscription: row.querySelector("[name$=-key]")?.value ?? "",
-    });
-    const response = await fetch(`${events.dataset.tmsFilters}?${query}`, { credentials: "same-origin" });
-    if (!response.ok || response.redirected) throw new Error(response.statusText);
-    const typed = [...more.querySelectorAll("[name]")].filter((field) => field !== button);
-    more.innerHTML = await response.text();
-    addPickers(more);
-    for (const { name, value } of typed) more.querySelector(`[name="${name}"]`).value = value;
-    more.querySelector("input, textarea").focus();
-  }
-
-  events.addEventListener("click", (event) => {
-    const button = event.target.closest("button[name=events-open]");
-    if (!button) return;
-    event.preventDefault();
-    openFilters(button).catch(() => { button.textContent = events.dataset.tmsFailed; });
-  });
-
   // Search for objects of the organization by name: of filters, each one found is added; of the preview, it replaces the id.
 
-  const { tmsObjectsUrl, tmsOrganization, tmsSearch } = document.getElementById("tms-form").dataset;
+  const { tmsObjectsUrl, tmsOrganization, tmsSearch } = document.getElementById("tms-form")?.dataset ?? {};
   let lists = 0;
 
   async function offer(list, noun, text) {
@@ -115,16 +55,36 @@
     });
   }
 
-  function addPickers(root) {
-    for (const input of root.querySelectorAll("input[data-tms-objects]")) {
-      addPicker(input, () => input.dataset.tmsObjects, (id) => {
-        const quoted = /[,"]|^\s|\s$/.test(id) ? `"${id.replaceAll('"', '""')}"` : id;
-        if (!`, ${input.value}, `.includes(`, ${quoted}, `)) input.value = [input.value.trim(), quoted].filter(Boolean).join(", ");
-      });
-    }
+  for (const input of document.querySelectorAll("input[data-tms-objects]")) {
+    addPicker(input, () => input.dataset.tmsObjects, (id) => {
+      const quoted = /[,"]|^\s|\s$/.test(id) ? `"${id.replaceAll('"', '""')}"` : id;
+      if (!`, ${input.value}, `.includes(`, ${quoted}, `)) input.value = [input.value.trim(), quoted].filter(Boolean).join(", ");
+    });
   }
 
-  addPickers(events);
+  const form = document.getElementById("webhook_form");
+  const events = document.getElementById("tms-events");
+  if (!form || !events) return;
+
+  for (const element of document.querySelectorAll("[data-tms-script]")) element.hidden = false;
+
+  // The number of selected events.
+
+  const counter = events.querySelector("[data-tms-count]");
+  const isSelected = (row) => row.querySelector(".tms-choice input").checked;
+  const rows = () => [...events.querySelectorAll("[data-tms-event]")];
+  const groups = [...events.querySelectorAll("[data-tms-group]")];
+
+  function count() {
+    const selected = rows().filter(isSelected).length;
+    const { tmsNone, tmsOne, tmsMany } = counter.dataset;
+    const text = selected === 0 ? tmsNone : selected === 1 ? tmsOne : tmsMany.replace("#", selected);
+    if (counter.textContent !== text) counter.textContent = text;
+    for (const group of groups) {
+      const number = [...group.querySelectorAll("[data-tms-event]")].filter(isSelected).length;
+      group.querySelector("[data-tms-group-count]").textContent = number || "";
+    }
+  }
 
   // Of the authentication, only the fields of the selected kind.
 
