@@ -14,10 +14,9 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -54,7 +53,7 @@ from tms_webhooks.models.event import PUBLIC_PREFIX
 
 if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin
-    from tms_webhooks.routing.explain import Clause, Explanation
+    from tms_webhooks.routing.explain import Explanation
 
 # Search
 
@@ -283,68 +282,23 @@ def _reason(explanation: Explanation) -> str:
 
 # Why a webhook received an event, or did not
 
-MAX_ID_LENGTH = 80
-
-
-class ExplainForm(forms.Form):
-    """The event to explain, by the id that receivers see."""
-
-    event = forms.CharField(
-        label=_("Event id"),
-        max_length=MAX_ID_LENGTH,
-        help_text=_("evt_…, from the page of the event or from the header webhook-id."),
-    )
-
-    def __init__(self, request: HttpRequest, data: Any) -> None:
-        super().__init__(data)
-        self.request = request
-
-    def clean_event(self) -> Event:
-        """Return the event if the signed-in user may see it and its payload."""
-        uid = parse_event_id(self.cleaned_data["event"])
-        if uid is None:
-            raise forms.ValidationError(
-                _("This is not an event id. An event id is evt_ followed by 32 characters, 0 to 9 and a to f.")
-            )
-        event = Event.objects.filter(self._visible(Action.VIEW), uid=uid).first()
-        if event is None:
-            raise forms.ValidationError(_("Your organizations have no event with this id."))
-        if not Event.objects.filter(self._visible(Action.VIEW_PAYLOAD), pk=event.pk).exists():
-            raise forms.ValidationError(
-                _("You may not view the payload of this event, so it can't be explained to you.")
-            )
-        return event
-
-    def _visible(self, action: Action) -> Q:
-        return visible_to(organizations(self.request, action).order_by().values("pk"))
-
 
 def explain_page(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpResponse:
-    """Ask for an event, and explain why the webhook received it or did not."""
+    """Search for events, and explain why the webhook received the newest of them or did not."""
     from tms_webhooks.routing.explain import explain
 
     webhook = admin.row_of(request, key)
     if not may_view_payloads(request, webhook):
         raise PermissionDenied
-    form = ExplainForm(request, request.GET if "event" in request.GET else None)
-    context = {"title": _("Why was an event not sent?"), "form": form}
-    if form.is_bound and form.is_valid():
-        event = form.cleaned_data["event"]
-        explanation = explain(webhook, event)
-        context |= {
-            "event": event,
-            "type": event_text(event),
-            "object": object_text(event, is_named=True),
-            "explanation": explanation,
-            "headline": explanation.summary,
-            "groups": grouped_clauses(explanation),
-        }
+    term = request.GET.get("event", "").strip()
+    keys = event_keys(request, term, now=timezone.now()) if term else []
+    visible = visible_to(allowed_keys(request, Action.VIEW)) & visible_to(allowed_keys(request, Action.VIEW_PAYLOAD))
+    events = list(Event.objects.filter(visible, pk__in=keys).order_by("-pk")[:MAX_EXPLAINED])
+    context = {
+        "title": _("Why was an event not sent?"),
+        "help": _("Search for %(terms)s.") % {"terms": TERMS},
+        "term": term,
+        "events": [(event, event_text(event), object_text(event, is_named=True)) for event in events],
+        "explanation": explain(webhook, events[0]) if events else None,
+    }
     return admin.webhook_page(request, "explain", webhook, **context)
-
-
-def grouped_clauses(explanation: Explanation) -> list[list[Clause]]:
-    """Return the checks of the webhook, followed by one list of checks per subscription."""
-    by_subscription: dict[int | None, list[Clause]] = {}
-    for clause in explanation.clauses:
-        by_subscription.setdefault(clause.subscription_id, []).append(clause)
-    return list(by_subscription.values())

@@ -6,7 +6,6 @@ Its script loads objects by name, and the preview.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import messages
@@ -104,29 +103,15 @@ FIELDSETS: Any = (
 """The fieldsets of the form. The second class of a fold is its name."""
 
 
-@dataclass(frozen=True, slots=True)
-class FormPart:
-    """One part of the page. ``name`` is empty for a part that is always open, or else the name of the fold."""
-
-    fieldset: Any
-    name: str
-    summary: str
-    is_open: bool
-
-    @property
-    def is_events(self) -> bool:
-        """Whether it is the list of events."""
-        return EVENTS in str(self.fieldset.classes)
-
-
-def parts_of(adminform: Any) -> Iterator[FormPart]:
-    """Yield the parts of the page, in order. A fold is open if it has an error."""
+def parts_of(adminform: Any) -> Iterator[dict[str, Any]]:
+    """Yield the parts of the page, in order, those that are folded with a name. A fold is open if it has an error."""
     form = adminform.form
     for fieldset in adminform:
         classes = str(fieldset.classes).split()
         name = classes[-1] if FOLD in classes else ""
         is_open = any(form.errors.get(one) for one in fieldset.fields)
-        yield FormPart(fieldset, name, summary_of(form.instance, name), is_open)
+        part = {"fieldset": fieldset, "name": name, "is_open": is_open, "is_events": EVENTS in classes}
+        yield {**part, "summary": summary_of(form.instance, name)}
 
 
 SUMMARIES = {

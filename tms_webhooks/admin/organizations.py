@@ -131,8 +131,3 @@ class AddressesAdmin(OrganizationChoice, ScopedAdmin):
         from tms_webhooks.manage import addresses
 
         addresses.delete(obj, **self.by(request))
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        """Delete the selected ones, each with its audit entry."""
-        for row in queryset:
-            self.delete_model(request, row)

@@ -225,11 +225,6 @@ class WebhookAdmin(FormPages):
 
         webhooks.delete(obj, **self.by(request))
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        """Delete the selected webhooks, in the lock order of `Webhook.objects.lock`."""
-        for webhook in queryset.order_by("pk"):
-            self.delete_model(request, webhook)
-
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
         """Enable the selected webhooks, and reset their failure counts."""

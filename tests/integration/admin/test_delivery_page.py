@@ -52,14 +52,14 @@ PENDING = {**OPEN, "status": "pending", "due_at": LATER - timedelta(days=1), "at
 UNTIL = r".{1,40}04:05:06\. It is given up after the last retry, on .{1,40} at the latest\."
 NO_RETRY_USED = "; this attempt does not use up a retry"
 REASONS = [
-    (DelayReason.SCHEDULE, 5.2, "5 s later, according to the retry schedule of the webhook"),
+    (DelayReason.SCHEDULE, 5.2, "5.2 s later, according to the retry schedule of the webhook"),
     (DelayReason.RETRY_AFTER, 300.0, f"5 min later, as the receiver requested with Retry-After{NO_RETRY_USED}"),
     (DelayReason.TIMEOUT_PENALTY, 60.0, "60 s later, because retries are delayed after a timeout"),
     (DelayReason.PROXY, 33.0, f"33 s later, because the proxy opened no tunnel{NO_RETRY_USED}"),
-    (DelayReason.THROTTLE, 0.4, "less than a second later, because of the webhook's rate limit"),
+    (DelayReason.THROTTLE, 0.4, "400 ms later, because of the webhook's rate limit"),
     (DelayReason.BREAKER, 300.0, f"5 min later, because an encryption key is missing{NO_RETRY_USED}"),
     (DelayReason.SCHEDULE, 5_400.0, "1.5 h later"),
-    (DelayReason.SCHEDULE, 200_000.0, "2 days later"),
+    (DelayReason.SCHEDULE, 200_000.0, "2.31 days later"),
 ]
 
 

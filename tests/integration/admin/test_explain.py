@@ -43,27 +43,27 @@ def test_a_sent_event_links_to_its_delivery(operator):
     assert url(Delivery, "change", delivery.public_id) in response.content.decode()
 
 
-@pytest.mark.parametrize(
-    ("term", "answer"),
-    [
-        ("", "This field is required."),
-        ("enrollment:42", "This is not an event id."),
-        ("evt_" + "0" * 32, "Your organizations have no event with this id."),
-        ("x" * 200, "Ensure this value has at most 80 characters"),
-    ],
-)
-def test_an_invalid_event_id_is_reported_at_the_field(operator, term, answer):
-    response = operator.get(explain_url(subscribed()), {"event": term})
+def test_an_event_is_found_by_what_people_know_and_the_newest_is_explained(operator):
+    webhook = subscribed(events=["user.*"])
+    old, new = (write_event(webhook.organization, "class.cancelled") for _ in range(2))
+    about = {"subject_id": "9", "external_id": "CLS-7", "subject_name": "Azure basics", "occurred_at": timezone.now()}
+    Event.objects.update(**about)
 
-    assert answer in text_of(response)
-    assert f'value="{term}"' in response.content.decode() or not term
+    for term in ("class:9", "9", "CLS-7", "azure", new.public_id):
+        response = operator.get(explain_url(webhook), {"event": term})
+        assert response.context["events"][0][0] == new
+        assert (f'href="?event={old.public_id}"' in response.content.decode()) == (term != new.public_id)
+    for term in ("nothing like it", "evt_" + "0" * 32, "<b>"):
+        assert f"No event whose payload you may view matches “{term}”." in shown_at(
+            operator, explain_url(webhook), {"event": term}
+        )
 
 
 def test_events_and_webhooks_of_other_organizations_are_not_found(alice):
     ours, theirs = subscribed(organization=alice.organization), subscribed()
     event = write_event(theirs.organization)
 
-    assert "Your organizations have no event with this id." in explanation_text(alice, ours, event)
+    assert "No event whose payload you may view matches" in explanation_text(alice, ours, event)
     assert alice.get(explain_url(theirs), {"event": event.public_id}).status_code == 404
 
 

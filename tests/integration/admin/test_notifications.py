@@ -101,16 +101,6 @@ def test_addresses_of_other_organizations_are_neither_listed_nor_opened_nor_offe
     assert "organization" in response.context["adminform"].form.errors
 
 
-def test_the_page_of_an_organization_leads_to_its_addresses(operator):
-    organization = subscribed().organization
-    page = url(Organization, "change", organization.pk)
-    add = f"{url(NotificationAddresses, 'add')}?organization={organization.pk}"
-    assert f'<a href="{add}">Notification addresses</a>' in operator.get(page).content.decode()
-    row = saved(organization, contacts="ann@example.com")
-
-    assert f'<a href="{url(NotificationAddresses, "change", row.public_id)}">' in operator.get(page).content.decode()
-
-
 def test_the_page_of_a_webhook_lists_its_notifications_with_recipients_time_and_outcome(operator):
     webhook, now = subscribed(), timezone.now()
     values = {"webhook": webhook, "since": now, "created_at": now}

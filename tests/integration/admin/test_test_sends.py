@@ -9,7 +9,6 @@ from example_project.training.factories import OrganizationFactory, TrainingClas
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.admin.test_actions import act
-from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.choices import Action
 from tms_webhooks.models import AuditEntry, Delivery, Webhook
 
@@ -52,16 +51,6 @@ def test_the_samples_are_those_of_the_subscribed_events(operator, webhook):
     assert '<option value="class.cancelled">' in markup
     assert "enrollment." not in markup.split("<select")[1].split("</select>")[0]
     assert not Delivery.objects.exists()
-
-
-def test_the_example_of_an_object_is_one_of_the_webhooks_own(operator, staff, webhook):
-    assert "Such as class:8840, to send its values." in shown_at(operator, act(webhook, "test"))
-    event = write_delivery(webhook, now=timezone.now()).event
-    operator.post(act(webhook, "test"), {"event_type": "webhook.test"})
-    example = f"Such as {event.subject_type}:{event.subject_id}, to send its values."
-
-    assert example in shown_at(operator, act(webhook, "test"))
-    assert example not in shown_at(staff("view_webhook", "change_webhook"), act(webhook, "test"))
 
 
 def test_bodies_need_the_permission_to_view_payloads(staff, webhook):

@@ -230,7 +230,7 @@ def test_each_fold_says_what_it_sets(operator):
 
     parts = operator.get(url(Webhook, "change", webhook.public_id)).context["parts"]
 
-    texts = {part.name: part.summary for part in parts if part.name}
+    texts = {part["name"]: part["summary"] for part in parts if part["name"]}
     assert texts.pop("security").startswith("Secret created ")
     assert texts == {
         "retries": "6 attempts within 15 s; schedule: skillable; error action: Log; enabled: No",
