@@ -111,17 +111,22 @@ def test_a_name_leads_to_the_answer_in_two_clicks(desk, webhook):
 
 def test_the_list_refreshes_itself_until_nothing_waits_and_boxes_work_on(desk, webhook):
     delivery = waiting(webhook)
+    desk.page.clock.install()
     page = desk.open(LOG)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
     assert page.inner_text(f"{ROWS} >> td.field-when").startswith("in 1")
 
     # It waits while a row is selected.
     page.check(f"{ROWS} >> input.action-select")
     finish(delivery)
-    page.wait_for_timeout(6_000)
+    page.clock.fast_forward(6_000)
     assert page.query_selector(f"{ROWS} .tms-waiting") is not None
+    assert asked == []
 
     page.uncheck(f"{ROWS} >> input.action-select")
     page.evaluate("document.activeElement.blur()")
+    page.clock.fast_forward(6_000)
     page.wait_for_selector(f"{ROWS} .tms-delivered")
 
     assert page.query_selector("[data-tms-refresh]") is None

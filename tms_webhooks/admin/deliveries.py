@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext, ngettext_lazy
+from django.utils.translation import ngettext
 
 from tms_webhooks import catalogue
 from tms_webhooks.access import get_policy
@@ -41,47 +41,6 @@ MAX_RESENDS = 100
 MAX_REFUSALS = 5
 
 
-class SendVerb(NamedTuple):
-    """A way to send deliveries manually: the name of its verb of `tms_webhooks.manage.deliveries`, and its texts.
-
-    ``question`` and ``result`` take the number of deliveries as ``count``.
-    """
-
-    name: str
-    title: Any
-    question: Any
-    confirm: Any
-    result: Any
-
-
-RESEND = SendVerb(
-    "resend",
-    _("Resend deliveries"),
-    ngettext_lazy(
-        "%(count)d delivery is resent immediately, with the same event id. It is one attempt without retries, even if its "
-        "webhook is disabled.",
-        "%(count)d deliveries are resent immediately, each with the same event id. Each is one attempt without retries, even "
-        "if its webhook is disabled.",
-        "count",
-    ),
-    _("Yes, resend"),
-    ngettext_lazy("%(count)d delivery is resent.", "%(count)d deliveries are resent.", "count"),
-)
-SEND_NOW = SendVerb(
-    "send_now",
-    _("Try deliveries now"),
-    ngettext_lazy(
-        "%(count)d delivery is sent immediately, even if its webhook is paused. The attempt uses up no retry; if it fails, "
-        "the retries follow as before.",
-        "%(count)d deliveries are sent immediately, even if their webhooks are paused. The attempts use up no retries; if "
-        "they fail, the retries follow as before.",
-        "count",
-    ),
-    _("Yes, try now"),
-    ngettext_lazy("%(count)d delivery is sent now.", "%(count)d deliveries are sent now.", "count"),
-)
-
-
 def _text(name: str, title: Any) -> Any:
     """Return a column of the list that shows a text of `delivery_rows`."""
     return column(title, lambda delivery: delivery.row[name])
@@ -93,10 +52,7 @@ class DeliveryAdmin(LogAdmin):
 
     organization_path = "webhook__organization"
     change_action = Action.REPLAY
-    own_pages = (
-        ("<str:key>/resend/", "delivery_resend", "deliveries.resend"),
-        ("<str:key>/send-now/", "delivery_send_now", "deliveries.send_now"),
-    )
+    own_pages = (("<str:key>/resend/", "delivery_resend", "deliveries.resend"),)
 
     list_display = ("object", "event_type", "webhook_name", "outcome", "when", "attempt_count")
     list_filter = (
@@ -109,7 +65,7 @@ class DeliveryAdmin(LogAdmin):
     )
     search_fields = ("event__uid",)
     search_terms = format_lazy(_("{terms}; or a delivery id, dlv_…"), terms=TERMS)
-    actions = ("resend_selected", "send_now_selected")
+    actions = ("resend_selected",)
 
     object = _text("object", _("object"))
     event_type = _text("event", _("event"))
@@ -204,17 +160,9 @@ class DeliveryAdmin(LogAdmin):
         """Return whether the user may send deliveries of at least one organization."""
         return permits(request, "change_delivery") and self.may(request, Action.REPLAY, None)
 
-    @admin.action(description=_("Resend selected"), permissions=["resend"])
+    @admin.action(description=_("Send selected"), permissions=["resend"])
     def resend_selected(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
-        """Ask for confirmation, and resend each selected delivery once."""
-        return self._send_selected(request, queryset, RESEND)
-
-    @admin.action(description=_("Try selected now"), permissions=["resend"])
-    def send_now_selected(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
-        """Ask for confirmation, and have each selected waiting delivery attempted now."""
-        return self._send_selected(request, queryset, SEND_NOW)
-
-    def _send_selected(self, request: HttpRequest, queryset: QuerySet, verb: SendVerb) -> HttpResponse | None:
+        """Ask for confirmation, and have each selected delivery attempted now."""
         keys = list(queryset.values_list("pk", flat=True)[: MAX_RESENDS + 1])
         if len(keys) > MAX_RESENDS:
             message = _("Select at most %(most)d deliveries. Nothing was sent.") % {"most": MAX_RESENDS}
@@ -224,29 +172,36 @@ class DeliveryAdmin(LogAdmin):
         rows = rows.select_related("event", "webhook").order_by("pk")
         selected = [delivery for delivery in rows if covers_children(request, Action.REPLAY, delivery.webhook)]
         if "confirmed" not in request.POST:
-            return self.ask(request, selected, verb)
-        self.send(request, selected, verb)
+            return self.ask(request, selected)
+        self.send(request, selected)
         return None
 
-    def ask(
-        self, request: HttpRequest, deliveries: Sequence[Delivery], verb: SendVerb, row: Delivery | None = None
-    ) -> HttpResponse:
+    def ask(self, request: HttpRequest, deliveries: Sequence[Delivery], row: Delivery | None = None) -> HttpResponse:
         """Return the page that asks for confirmation."""
-        question = verb.question % {"count": len(deliveries)}
+        question = ngettext(
+            "%(count)d delivery is sent immediately, with the same event id, even if its webhook is paused. A finished one is "
+            "one attempt without retries. A waiting one uses up no retry; if it fails, the retries follow as before.",
+            "%(count)d deliveries are sent immediately, each with the same event id, even if their webhooks are paused. A finished "
+            "one is one attempt without retries. A waiting one uses up no retry; if it fails, the retries follow as before.",
+            len(deliveries),
+        ) % {"count": len(deliveries)}
         listed = [(delivery, status_text(delivery)) for delivery in deliveries]
-        context = {"title": verb.title, "question": question, "verb": verb, "deliveries": listed, "is_subpage": row}
-        return self.page(request, "delivery/send", row, **context)
+        title = _("Send deliveries")
+        return self.page(
+            request, "delivery/send", row, title=title, question=question, deliveries=listed, is_subpage=row
+        )
 
-    def send(self, request: HttpRequest, deliveries: Iterable[Delivery], verb: SendVerb) -> None:
-        """Send these deliveries, and report how many were sent, and why others were not."""
+    def send(self, request: HttpRequest, deliveries: Iterable[Delivery]) -> None:
+        """Send these deliveries, waiting ones now and finished ones again; report how many were sent, and why others were not."""
         from tms_webhooks.manage import deliveries as manage
 
         count, refusals = 0, []
-        by = {"actor": get_policy().caller(request), "now": clock.measured_now()}
+        by: dict[str, Any] = {"actor": get_policy().caller(request), "now": clock.measured_now()}
         # In the order of `Webhook.objects.lock`: the whole request may be one transaction.
         for delivery in sorted(deliveries, key=attrgetter("webhook_id", "pk")):
             try:
-                getattr(manage, verb.name)(delivery, **by)
+                send = manage.send_now if manage.is_waiting(delivery) else manage.resend
+                send(delivery, **by)
                 count += 1
             except ReplayError as error:
                 refusals.append(str(error))
@@ -256,7 +211,8 @@ class DeliveryAdmin(LogAdmin):
         for refusal in refusals:
             self.message_user(request, refusal, messages.WARNING)
         if count:
-            self.message_user(request, verb.result % {"count": count}, messages.SUCCESS)
+            text = ngettext("%(count)d delivery is sent now.", "%(count)d deliveries are sent now.", count)
+            self.message_user(request, text % {"count": count}, messages.SUCCESS)
 
     def may_send(self, request: HttpRequest, delivery: Delivery) -> bool:
         """Return whether the user may send a delivery manually."""
@@ -267,22 +223,17 @@ class DeliveryAdmin(LogAdmin):
         )
 
 
-def resend(admin: DeliveryAdmin, request: HttpRequest, key: str, verb: SendVerb = RESEND) -> HttpResponse:
-    """Ask for confirmation, and resend one delivery."""
+def resend(admin: DeliveryAdmin, request: HttpRequest, key: str) -> HttpResponse:
+    """Ask for confirmation, and have one delivery attempted now."""
     delivery = admin.get_object(request, key)
     if delivery is None:
         raise Http404
     if not admin.may_send(request, delivery):
         raise PermissionDenied
     if request.method != "POST":
-        return admin.ask(request, [delivery], verb, delivery)
-    admin.send(request, [delivery], verb)
+        return admin.ask(request, [delivery], delivery)
+    admin.send(request, [delivery])
     return admin.redirect("delivery_change", delivery)
-
-
-def send_now(admin: DeliveryAdmin, request: HttpRequest, key: str) -> HttpResponse:
-    """Ask for confirmation, and have one waiting delivery attempted now."""
-    return resend(admin, request, key, SEND_NOW)
 
 
 def _may_view_payload(admin: DeliveryAdmin, request: HttpRequest, delivery: Delivery) -> bool:

@@ -58,6 +58,7 @@ def resend(client, *chosen: Delivery, **data: object):
         "confirmed": "yes",
         **data,
     }
+    data = {name: value for name, value in data.items() if value is not None}
     return client.post(url(Delivery, "changelist"), data, follow=True)
 
 
@@ -104,54 +105,31 @@ def wake_ups(monkeypatch) -> list[bool]:
     return calls
 
 
-def test_refused_resends_are_reported_and_the_others_are_sent(operator, wake_ups, django_capture_on_commit_callbacks):
-    webhook = subscribed()
+def test_selected_deliveries_are_sent_by_their_state_and_refusals_are_reported(
+    operator, wake_ups, django_capture_on_commit_callbacks
+):
+    webhook, later = subscribed(), timezone.now() + timedelta(hours=1)
     fine, pruned = finished(webhook), finished(webhook)
-    waiting = write_delivery(webhook, now=timezone.now())
+    waiting = write_delivery(webhook, now=timezone.now(), status="waiting", attempts=1, charged=1, due_at=later)
     Event.objects.filter(pk=pruned.event_id).update(body="")
+    assert "3 deliveries are sent immediately" in text_of(resend(operator, fine, pruned, waiting, confirmed=None))
 
     with django_capture_on_commit_callbacks(execute=True):
         response = resend(operator, fine, pruned, waiting)
 
     notices = messages_of(response)
     assert notices[0].startswith(f"Delivery {pruned.public_id}: its payload is no longer kept")
-    assert notices[1].startswith(f"Delivery {waiting.public_id} is pending; send it now, or wait until it is finished")
-    assert notices[2:] == ["1 delivery is resent."]
-
-
-def test_waiting_deliveries_are_sent_now_and_others_are_reported(
-    operator, wake_ups, django_capture_on_commit_callbacks
-):
-    webhook = subscribed()
-    later = timezone.now() + timedelta(hours=1)
-    waiting = write_delivery(webhook, now=timezone.now(), status="waiting", attempts=1, charged=1, due_at=later)
-    done = finished(webhook)
-    data = {"action": "send_now_selected", "_selected_action": [waiting.public_id, done.public_id]}
-    question = operator.post(url(Delivery, "changelist"), data)
-    assert "2 deliveries are sent immediately" in text_of(question)
-
-    with django_capture_on_commit_callbacks(execute=True):
-        response = operator.post(url(Delivery, "changelist"), {**data, "confirmed": "yes"}, follow=True)
-
-    assert messages_of(response) == [
-        f"Delivery {done.public_id} is finished (gave up after all retries); resend it instead.",
-        "1 delivery is sent now.",
-    ]
-    assert wake_ups == [True]
+    assert notices[1:] == ["2 deliveries are sent now."]
+    assert wake_ups
     waiting.refresh_from_db()
     assert (waiting.priority, waiting.due_at < later) == (Priority.MANUAL, True)
 
 
 def test_the_page_of_a_waiting_delivery_offers_to_try_it_now(operator):
-    waiting = write_delivery(subscribed(), now=timezone.now(), due_at=timezone.now() + timedelta(hours=1))
-    address = url(Delivery, "send_now", waiting.public_id)
-    assert address in operator.get(url(Delivery, "change", waiting.public_id)).content.decode()
-    assert address not in operator.get(url(Delivery, "change", finished(subscribed()).public_id)).content.decode()
-
-    assert "even if its webhook is paused" in text_of(operator.get(address))
-    response = operator.post(address, follow=True)
-
-    assert messages_of(response) == ["1 delivery is sent now."]
+    waiting, done = write_delivery(subscribed(), now=timezone.now()), finished(subscribed())
+    for delivery, button in ((waiting, "Try now"), (done, "Resend")):
+        link = f'href="{url(Delivery, "resend", delivery.public_id)}">{button}</a>'
+        assert link in operator.get(url(Delivery, "change", delivery.public_id)).content.decode()
 
 
 def test_too_many_selected_deliveries_are_not_resent(operator, monkeypatch):

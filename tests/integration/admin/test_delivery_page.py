@@ -211,13 +211,13 @@ def test_the_page_refreshes_itself_while_the_delivery_is_open(operator):
 def test_a_delivery_is_resent_after_confirmation(operator):
     delivery = finished()
 
-    assert "1 delivery is resent immediately, with the same event id." in shown_at(operator, resend(delivery))
+    assert "1 delivery is sent immediately, with the same event id" in shown_at(operator, resend(delivery))
     assert not Delivery.objects.filter(status="pending").exists()
     response = operator.post(resend(delivery), follow=True)
 
     delivery.refresh_from_db()
     assert (delivery.status, delivery.priority) == ("pending", 0)
-    assert "1 delivery is resent." in text_of(response)
+    assert "1 delivery is sent now." in text_of(response)
 
 
 def test_a_delivery_of_a_deleted_webhook_offers_nothing_and_says_who_cancelled_it(operator, clock):
@@ -231,7 +231,7 @@ def test_a_delivery_of_a_deleted_webhook_offers_nothing_and_says_who_cancelled_i
     shown = operator.get(page(waiting))
     assert "Its webhook was deleted. It will be cancelled." in text_of(shown)
     assert "is retried" not in text_of(shown)
-    assert reverse("admin:tms_webhooks_delivery_send_now", args=[waiting.public_id]) not in shown.content.decode()
+    assert resend(waiting) not in shown.content.decode()
     sweeps.settle(clock.now)
 
     shown = operator.get(page(waiting))

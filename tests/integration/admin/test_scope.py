@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -150,18 +148,6 @@ def test_theirs_is_not_changed(alice, theirs):
 
     assert response.status_code in (302, 403)
     assert Webhook.objects.values().get(pk=theirs.pk) == before
-
-
-def test_a_form_that_made_theirs_leads_us_nowhere(alice, theirs):
-    key = uuid.uuid4()
-    Webhook.objects.filter(pk=theirs.pk).update(form_key=key)
-
-    form = form_of(organization=alice.organization.pk, form_key=key.hex)
-    page = text_of(alice.post(url(Webhook, "add"), form, follow=True))
-
-    assert "This form was submitted before. Start with a new one." in page
-    assert "theirs" not in page
-    assert Webhook.objects.count() == 2
 
 
 def test_staff_without_an_organization_see_nothing(monkeypatch, theirs):

@@ -391,7 +391,7 @@ VERBS = {
         {},
         [],
         [
-            by_page("delivery_send_now", of=Callers.waiting),
+            by_page("delivery_resend", of=Callers.waiting),
             by_api("post", "/api/deliveries/{}/send-now/", of=Callers.waiting),
         ],
     ),
