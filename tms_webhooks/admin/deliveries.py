@@ -92,7 +92,8 @@ class DeliveryAdmin(LogAdmin):
         if types:
             return queryset.filter(event__type__in=[event_type.name for event_type in types])
         keys = event_keys(request, term, now=timezone.now())
-        return queryset.filter(event__in=keys) if keys else None
+        found = list(queryset.filter(event__in=keys).values_list("pk", flat=True)) if keys else []
+        return queryset.filter(pk__in=found) if found else None
 
     def nothing_found(self, request: HttpRequest, term: str) -> str:
         """Return where a term was searched, and how many events without a delivery it matches, or possible reasons."""

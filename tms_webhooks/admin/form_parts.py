@@ -182,7 +182,10 @@ def filters(admin: WebhookAdmin, request: HttpRequest, key: str, subscription: s
             form.add_error(None, error)
     if is_saved and form.is_valid():
         try:
-            subscriptions.add(webhook, [row], **by) if is_new else subscriptions.update(row, **by)
+            if is_new:
+                subscriptions.add(webhook, [row], **by)
+            elif form.has_changed():
+                subscriptions.update(row, **by)
         except LimitReached as reached:
             form.add_error(None, str(reached))
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.backends.django import DjangoTemplates, Template
 from django.template.response import SimpleTemplateResponse, TemplateResponse
-from django.urls import path, reverse
+from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
@@ -31,7 +32,7 @@ from tms_webhooks.admin.records import AuditLogAdmin, JobAdmin
 from tms_webhooks.admin.webhooks import WebhookAdmin
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import CUSTOMER_SITE, app_settings
-from tms_webhooks.exception_reports import hide_values
+from tms_webhooks.exception_reports import View, hide_values
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, NotificationAddresses, Webhook
 
 PAGES = {
@@ -122,9 +123,11 @@ class CustomerSite(AdminSite):
     # The pages
 
     def get_urls(self) -> list[Any]:
-        """Return the pages."""
+        """Return the pages, each of which asks for the host's login first."""
         # Django's "view on site" would show which objects of the host exist.
         patterns = [pattern for pattern in super().get_urls() if getattr(pattern, "name", None) != "view_on_site"]
+        for pattern in _each(patterns):
+            pattern.callback = self._protect(pattern.callback)
         return [path("enter/", hide_values(self.enter), name="enter"), *patterns]
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
@@ -158,11 +161,10 @@ class CustomerSite(AdminSite):
 
     enter.login_required = False  # type: ignore[attr-defined]
 
-    def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002 (Django's)
-        """Return a view that begins with the visit and the host's login, and ends with the site's templates and headers."""
-        inner = super().admin_view(view, cacheable)
+    def _protect(self, view: View) -> View:
+        """Return a view that begins with the visit and its login, and ends with the site's templates and headers."""
 
-        @wraps(inner)
+        @wraps(view)
         def protected(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
             organizations = links.resume_session(request, site=self.name)
             setattr(request, VISIT_KEY, CustomerVisit(self.permits, organizations))
@@ -170,7 +172,7 @@ class CustomerSite(AdminSite):
                 return redirect_to_login(request.get_full_path())
             if not self.has_permission(request):
                 raise PermissionDenied
-            return self._finish(inner(request, *args, **kwargs))
+            return self._finish(view(request, *args, **kwargs))
 
         # Django's LoginRequiredMiddleware does not know the sessions of links.
         protected.login_required = False  # type: ignore[attr-defined]
@@ -198,3 +200,11 @@ class CustomerSite(AdminSite):
         directories = [*filter(None, [self.templates]), TEMPLATES, *options.get("DIRS", [])]
         names = {"NAME": self.name, "DIRS": directories, "APP_DIRS": options.get("APP_DIRS", False)}
         return DjangoTemplates({**names, "OPTIONS": {**options.get("OPTIONS", {})}})
+
+
+def _each(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[URLPattern]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _each(pattern.url_patterns)
+        else:
+            yield pattern

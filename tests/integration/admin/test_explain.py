@@ -47,7 +47,8 @@ def test_an_event_is_found_by_what_people_know_and_the_newest_is_explained(opera
     webhook = subscribed(events=["user.*"])
     old, new = (write_event(webhook.organization, "class.cancelled") for _ in range(2))
     about = {"subject_id": "9", "external_id": "CLS-7", "subject_name": "Azure basics", "occurred_at": timezone.now()}
-    Event.objects.update(**about)
+    for number, event in enumerate((old, new), start=7):
+        Event.objects.filter(pk=event.pk).update(**about, sequence=number)
 
     for term in ("class:9", "9", "CLS-7", "azure", new.public_id):
         response = operator.get(explain_url(webhook), {"event": term})

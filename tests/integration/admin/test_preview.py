@@ -29,7 +29,7 @@ def preview(operator):
 
 
 def test_the_body_is_that_of_the_first_selected_event_of_the_page(preview):
-    found, _response = preview(events=["user.updated", "class.cancelled"])
+    found, _response = preview(events=["class.cancelled", "user.updated"])
 
     assert (json.loads(found.body)["type"], found.method, found.content_type) == (
         "class.cancelled",

@@ -61,13 +61,13 @@ def test_filters_are_stored_as_the_model_has_them_and_shown_in_words(operator, s
     condition = '{"data.grade": {"gte": 50}}'
 
     response = set_filters(
-        webhook, course="301, A-7", status_to="20", first_occurrence="on", condition=condition, actor_kind="api"
+        webhook, course="301, 302", status_to="20", first_occurrence="on", condition=condition, actor_kind="api"
     )
 
     row = Subscription.objects.get()
-    expected = {"course": [301, "A-7"], "status_to": [20], "first_occurrence": True, "actor_kind": ["api"]}
+    expected = {"course": [301, 302], "status_to": [20], "first_occurrence": True, "actor_kind": ["api"]}
     assert (row.filters, row.condition) == (expected, {"data.grade": {"gte": 50}})
-    assert "Courses: 301, A-7 Status after: Waitlist Caused by: API" in text_of(response)
+    assert "Courses: 301, 302 Status after: Waitlist Caused by: API" in text_of(response)
     set_filters(webhook, course="", condition="")
     assert webhook.subscriptions.values_list("filters", "condition").get() == ({}, None)
 

@@ -207,8 +207,9 @@ def test_unreadable_stored_headers_are_reported(operator, settings, stored):
 
 
 def test_a_form_that_is_sent_twice_adds_one_webhook(operator):
+    organization = OrganizationFactory()
     keys = [operator.get(url(Webhook, "add")).context["form_key"] for _ in range(2)]
-    form = form_of(organization=OrganizationFactory().pk, form_key=keys[0])
+    form = form_of(organization=organization.pk, form_key=keys[0])
     operator.post(url(Webhook, "add"), {**form, "url": ""})
     assert not Webhook.objects.exists()
 
