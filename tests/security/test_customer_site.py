@@ -92,6 +92,8 @@ def addresses_of(pattern, delivery: Delivery) -> list[str]:
     }
     key = rows[name.split("_")[2]].public_id
     slugs = [action.slug for action in WEBHOOK_ACTIONS] if name.endswith("_action") else [None]
+    if name.endswith("_filters"):
+        slugs = [one.public_id for one in delivery.webhook.subscriptions.all()]
     return [named(name, key, *filter(None, [slug])) for slug in slugs]
 
 
@@ -161,5 +163,7 @@ def test_its_own_administrator_gets_each_page_and_is_no_staff(theirs, receiver, 
             assert status == 405
         elif pattern.name in ("autocomplete", "tms_webhooks_webhook_objects"):
             assert status == 403  # They need the parameters of the field that asks.
+        elif pattern.name.endswith("_filters_add"):
+            assert status == 404  # It needs an event of the webhook.
         else:
             assert status in (200, 302), address
