@@ -19,7 +19,7 @@ CEILINGS = {
     "__init__": 9,
     "access": 534,
     "actors": 807,
-    "admin": 36_873,
+    "admin": 32_001,
     "api": 25_620,
     "apps": 324,
     "batches": 229,
@@ -41,7 +41,7 @@ CEILINGS = {
     "listener": 1_279,
     "manage": 5_414,
     "management": 11_704,
-    "models": 25_880,
+    "models": 25_862,
     "monitoring": 5_868,
     "net": 13_533,
     "outbox": 26_406,
@@ -61,9 +61,9 @@ CEILINGS = {
     "worker": 19_815,
 }
 
-FUNCTIONS = 3_080
+FUNCTIONS = 3_016
 FILES = 314
-SMALL_HELPERS = 25
+SMALL_HELPERS = 24
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
 

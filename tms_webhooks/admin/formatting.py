@@ -37,12 +37,12 @@ def format_milliseconds(value: int | None) -> str:
 
 
 def format_duration(seconds: float | None) -> str:
-    """Return a duration in its largest unit, with three digits: "110 ms", "5 s", "2.5 min", "1.5 h", "3.15 days"."""
+    """Return a duration in its largest unit, with three digits: "110 ms", "5 s", "2.5 min", "75.6 h", "5 days"."""
     if seconds is None:
         return EMPTY
     if seconds < 1:
         return _("%(count)d ms") % {"count": round(seconds * 1000)}
-    units = ((100, 1, _("%(count)s s")), (5400, 60, _("%(count)s min")), (172_800, 3600, _("%(count)s h")))
+    units = ((100, 1, _("%(count)s s")), (5400, 60, _("%(count)s min")), (345_600, 3600, _("%(count)s h")))
     for end, size, text in units:
         if seconds < end:
             return text % {"count": format_rounded(seconds / size)}

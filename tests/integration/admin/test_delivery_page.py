@@ -59,7 +59,7 @@ REASONS = [
     (DelayReason.THROTTLE, 0.4, "400 ms later, because of the webhook's rate limit"),
     (DelayReason.BREAKER, 300.0, f"5 min later, because an encryption key is missing{NO_RETRY_USED}"),
     (DelayReason.SCHEDULE, 5_400.0, "1.5 h later"),
-    (DelayReason.SCHEDULE, 200_000.0, "2.31 days later"),
+    (DelayReason.SCHEDULE, 400_000.0, "4.63 days later"),
 ]
 
 
