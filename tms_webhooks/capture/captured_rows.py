@@ -16,7 +16,7 @@ from tms_webhooks.sources.snapshots import compared_names, locked, read_rows
 class CapturedRows:
     """The objects of one source that an operation changes.
 
-    ``related_fields`` names the canonical fields that it changes, where their values are outside the objects' own rows.
+    ``keys`` are those of the objects that were read before. ``related_fields`` names the canonical fields that it changes, where their values are outside the objects' own rows.
     Values that only Python can read may be made of these: they are compared, too.
     """
 
@@ -24,13 +24,14 @@ class CapturedRows:
         self.source = source
         self._using = using
         self._related_fields = related_fields
+        self.keys: Sequence[Any] = ()
         self._before: dict[Any, dict[str, Any]] = {}
         self._open_saves: dict[Any, CapturedSave] = {}
         self._failed = False
 
     def read_before(self, keys: Sequence[Any]) -> None:
         """Read and lock the objects' rows before the operation."""
-        self._failed = True
+        self.keys, self._failed = keys, True
         with source_errors_logged(self.source):
             names: Collection[str] = compared_names(self.source)
             if self._related_fields:
@@ -41,25 +42,27 @@ class CapturedRows:
                 self._before.update(read_rows(self.source, locked(self._rows(chunk)), names=names))
             self._failed = False
 
-    def read_few(self, rows: Rows) -> list[Any] | None:
-        """Lock and read up to `CHUNK` rows in one query, and return their keys; None for more, which are not read.
+    def read_few(self, rows: Rows) -> bool:
+        """Lock and read up to `CHUNK` rows in one query; return False for more, which are not read.
 
-        None also where a save is open: what it has written is recorded first.
+        False also where a save is open: what it has written is recorded first.
         """
         if not has_open_saves():
             with source_errors_logged(self.source):
                 found = read_rows(self.source, locked_rows(rows)[: CHUNK + 1], names=compared_names(self.source))
                 if len(found) <= CHUNK:
                     self._before = dict(found)
-                    return list(self._before)
-        return None
+                    self.keys = list(self._before)
+                    return True
+        return False
 
-    def record_after(self, keys: Sequence[Any]) -> None:
-        """Record the events of the operation; objects that `read_before` did not find are new.
+    def record_after(self, keys: Sequence[Any] | None = None) -> None:
+        """Record the events of the operation, by default of all ``keys``; objects that `read_before` did not find are new.
 
         Fields that the operation does not change have their current values: other operations record their changes.
         """
-        for chunk in chunks(keys if not self._failed else [], CHUNK):
+        keys = self.keys if keys is None else keys
+        for chunk in chunks([] if self._failed else keys, CHUNK):
             with source_errors_logged(self.source):
                 found = dict(read_rows(self.source, self._rows(chunk)))
                 changed: dict[Any, tuple[dict[str, Any] | None, dict[str, Any]]] = {}
@@ -105,4 +108,4 @@ def sources_to_record(sources: Iterable[Source], *, using: str, deletions: bool 
 
 def chunks(keys: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     """Yield the keys in slices of at most ``size``."""
-    return (keys[start : start + size] for start in range(0, len(keys), size))
+    return (keys[start : start + size] for start in range(0, len(keys), size or 1))

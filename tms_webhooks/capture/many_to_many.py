@@ -13,20 +13,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, TypeAlias
 
-from django.db import connections, models, transaction
+from django.db import models, transaction
 
 from tms_webhooks.capture.captured_rows import CapturedRows, sources_to_record
-from tms_webhooks.db.django_private import atomic_blocks
+from tms_webhooks.capture.saves import Scope, atomic, is_being_deleted, is_open, scope_of
 from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.families import by_source, topmost, with_replacements
 from tms_webhooks.sources.stored_rows import as_key, key_of
 
 Model: TypeAlias = type[models.Model]
 # Returns the keys of a source's objects that are affected by a change of the given list.
 KeyFinder: TypeAlias = Callable[[Source, ListRelation], Iterable[Any]]
-# The alias of a database and the innermost block of its open transaction; None outside of any.
-Scope: TypeAlias = tuple[str, Any]
 
 # The connected sources of each model of a list's rows.
 sources_by_rows: dict[Model, set[Source]] = {}
@@ -37,47 +34,30 @@ class _RelationChange:
     """A change of a list that has begun.
 
     ``through`` is the model of the list's rows, and ``cause`` the instance of Django's signal or the queryset.
-    ``parts`` are the captured rows of each source with the keys to read again after the change.
     """
 
     through: Model
     cause: Any
     scope: Scope
-    parts: list[tuple[CapturedRows, Sequence[Any]]]
+    captured: list[CapturedRows]
 
 
 class _OpenChanges(threading.local):
-    """The open changes of this thread, the innermost last, and the objects with such fields that it is deleting."""
+    """The open changes of this thread, the innermost last."""
 
     def __init__(self) -> None:
         self.changes: list[_RelationChange] = []
-        self.deleting: dict[Scope, set[tuple[Source, Any]]] = {}
 
-    def scope_of(self, using: str) -> Scope:
-        """Return the open scope of a database. What belongs to a block that has ended, also by an error, is forgotten."""
-        self.changes = [one for one in self.changes if _is_open(one.scope)]
-        self.deleting = {scope: objects for scope, objects in self.deleting.items() if _is_open(scope)}
-        blocks = atomic_blocks(connections[using])
-        return using, blocks[-1] if blocks else None
-
-    def pop(self, through: Model, cause: Any, using: str) -> list[tuple[CapturedRows, Sequence[Any]]]:
-        """Return the captured rows of the innermost such change with their keys, and forget the change."""
+    def pop(self, through: Model, cause: Any, using: str) -> list[CapturedRows]:
+        """Return the captured rows of the innermost such change, and forget the change."""
         for index in reversed(range(len(self.changes))):
             one = self.changes[index]
             if one.through is through and one.cause is cause and one.scope[0] == using:
-                return self.changes.pop(index).parts
+                return self.changes.pop(index).captured
         return []
-
-    def is_being_deleted(self, source: Source, key: Any, *, using: str) -> bool:
-        return any((source, key) in objects for scope, objects in self.deleting.items() if scope[0] == using)
 
 
 _thread = _OpenChanges()
-
-
-def _is_open(scope: Scope) -> bool:
-    using, block = scope
-    return block in atomic_blocks(connections[using])
 
 
 @cache
@@ -101,53 +81,47 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
 
     Objects of another open change are left out: that one ends later and records them.
     """
-    change = _RelationChange(through, cause, _thread.scope_of(using), [])
-    relations = {one: tables[through] for one in sources if through in (tables := through_tables(one))}
-    affected: dict[Source, set[Any]] = {}
-    for source in topmost(relations):
-        its_keys = {as_key(source.model, key) for key in keys(source, relations[source]) if key is not None}
-        parts = by_source(source, its_keys, using=using)
-        affected |= {one: set(of_one) for one, of_one in parts if of_one and through in through_tables(one)}
+    change = _RelationChange(through, cause, scope_of(using), [])
+    _thread.changes = [one for one in _thread.changes if is_open(one.scope)]
+    affected = {
+        source: {as_key(source.model, key) for key in keys(source, tables[through]) if key is not None}
+        for source in sources
+        if through in (tables := through_tables(source))
+    }
     for other in _thread.changes:
         if other.through is through and other.scope[0] == using:
-            for captured, taken in other.parts:
-                affected.get(captured.source, set()).difference_update(taken)
+            for captured in other.captured:
+                affected.get(captured.source, set()).difference_update(captured.keys)
     _thread.changes.append(change)
     for source in sources_to_record([one for one, of_one in affected.items() if of_one], using=using):
         names = [name for name, relation in lists_of(source).items() if relation.rows is through]
         captured = CapturedRows(source, using=using, related_fields=names)
-        in_order = sorted(affected[source])
-        captured.read_before(in_order)
-        change.parts.append((captured, in_order))
+        captured.read_before(sorted(affected[source]))
+        change.captured.append(captured)
 
 
 def record_after_change(through: Model, cause: Any, *, using: str) -> None:
     """Record the events of the change, except for objects that are being deleted."""
-    for captured, keys in _thread.pop(through, cause, using):
-        captured.record_after([key for key in keys if not _thread.is_being_deleted(captured.source, key, using=using)])
+    for captured in _thread.pop(through, cause, using):
+        captured.record_after([one for one in captured.keys if not is_being_deleted(captured.source, one, using=using)])
 
 
 @contextmanager
-def captured_change(
-    through: Model, cause: Any, sources: Iterable[Source], keys: KeyFinder, using: str
-) -> Iterator[None]:
+def captured_change(through: Model, cause: Any, keys: KeyFinder, using: str) -> Iterator[None]:
     """Capture the change of lists whose rows are written by themselves, inside the block."""
-    read_before_change(through, cause, sources, keys, using=using)
-    try:
+    sources = sources_by_rows.get(through)
+    if not sources:
         yield
-    finally:
-        if transaction.get_rollback(using):
-            _thread.pop(through, cause, using)
-        else:
-            record_after_change(through, cause, using=using)
-
-
-def note_deletion(sources: Iterable[Source], instance: models.Model, *, using: str) -> None:
-    """Note that an object is being deleted: the end of its relations is part of that, and no change of its fields."""
-    found = {(source, key_of(source, instance)) for source in with_replacements(sources) if through_tables(source)}
-    if found:
-        scope = _thread.scope_of(using)
-        _thread.deleting.setdefault(scope, set()).update(found)
+        return
+    with atomic(using):
+        read_before_change(through, cause, sources, keys, using=using)
+        try:
+            yield
+        finally:
+            if transaction.get_rollback(using):
+                _thread.pop(through, cause, using)
+            else:
+                record_after_change(through, cause, using=using)
 
 
 # The objects whose fields a change affects, by the arguments of Django's signals
@@ -172,13 +146,8 @@ def keys_of_others(others: Collection[Any] | None, related: models.Model, *, usi
 
 def keys_of_row(row: models.Model, *, using: str) -> KeyFinder:
     """Find the object that a through row belongs to, and the one that it belonged to."""
-
-    def keys(_source: Source, relation: ListRelation) -> Iterable[Any]:
-        stored: models.QuerySet[Any] = models.QuerySet(type(row), using=using).filter(pk=row.pk)
-        previous = () if row._state.adding else stored.values_list(relation.owner_attribute, flat=True)
-        return (getattr(row, relation.owner_attribute), *previous)
-
-    return keys
+    stored: models.QuerySet[Any] = models.QuerySet(type(row), using=using).filter(pk=row.pk)
+    return keys_of_new_rows([row], stored.none() if row._state.adding else stored)
 
 
 def keys_of_rows(rows: models.QuerySet[Any], values: Mapping[str, Any]) -> KeyFinder:

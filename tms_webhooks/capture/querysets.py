@@ -7,8 +7,7 @@ captured, too, such as ``SET_NULL``.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from django.db import connections, models, router, transaction
@@ -29,8 +28,6 @@ from tms_webhooks.db.django_private import (
     wrap_save_base,
 )
 from tms_webhooks.models import Event
-from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.families import by_source, replaces, with_replacements
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import CHUNK, Rows, at_keys, conflicting, exactly, key_name, locked_keys
 
@@ -38,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 # A method of Django's own ``QuerySet``.
 Method: TypeAlias = Callable[..., Any]
-# Captured rows of several sources, each with its keys.
-Parts: TypeAlias = list[tuple[CapturedRows, list[Any]]]
 
 # The models whose changes are captured.
 captured_models: set[type[models.Model]] = set()
@@ -85,11 +80,10 @@ def _save_base(
     if model not in captured_models or (raw and is_loading_fixture()):
         save_base(instance, *arguments)
         return
-    lists = sources_by_rows.get(model)
-    if not lists:
+    if model not in sources_by_rows:
         saves.save(instance, lambda: save_base(instance, *arguments), using=using, names=update_fields)
         return
-    with atomic(using), captured_change(model, instance, lists, many_to_many.keys_of_row(instance, using=using), using):
+    with captured_change(model, instance, many_to_many.keys_of_row(instance, using=using), using):
         saves.save(instance, lambda: save_base(instance, *arguments), using=using, names=update_fields)
 
 
@@ -100,43 +94,29 @@ def _update(update: Method, rows: Rows, **values: Any) -> int:
         return update(rows, **values)  # type: ignore[no-any-return]
     use_write_database(rows)
     forget_results(rows)
-    lists = sources_by_rows.get(rows.model)
-    if not lists:
-        return _update_in_chunks(update, rows, values)
-    keys = many_to_many.keys_of_rows(rows, values)
-    with atomic(rows.db), captured_change(rows.model, rows, lists, keys, rows.db):
-        return _update_in_chunks(update, rows, values)
-
-
-def _update_in_chunks(update: Method, rows: Rows, values: Mapping[str, Any]) -> int:
     using, model = rows.db, rows.model
-    sources = sources_of(model)
-    readers = with_replacements(sources)
-    wanted = sources_to_record(readers, using=using)
-    if not wanted:
-        return update(rows, **values)  # type: ignore[no-any-return]
-    with atomic(using):
-        if len(readers) == 1 and key_name(model, sources[0]) == "pk":
-            few = CapturedRows(sources[0], using=using)
-            keys = few.read_few(rows)
-            if keys is not None:
-                updated: int = update(exactly(rows, keys), **values)
-                few.record_after(keys)
-                return updated
-        keys = locked_keys(rows, [key_name(model, source) for source in sources])
-        if not keys:
-            # Django still validates the names of the fields.
-            return update(exactly(rows, []), **values)  # type: ignore[no-any-return]
-        total = 0
-        for chunk in chunks(keys, len(keys) if _needs_one_statement(model, values) else CHUNK):
-            row_keys, *keys_by_source = zip(*chunk, strict=True)
-            captured = _captured(dict(zip(sources, keys_by_source, strict=True)), wanted, using=using)
-            for one, its_keys in captured:
-                one.read_before(its_keys)
-            total += update(exactly(rows, row_keys), **values)
-            for one, its_keys in captured:
-                one.record_after(its_keys)
-        return total
+    names = {source: key_name(model, source) for source in sources_of(model)}
+    with captured_change(model, rows, many_to_many.keys_of_rows(rows, values), using):
+        wanted = sources_to_record(names, using=using)
+        if not wanted:
+            return update(rows, **values)  # type: ignore[no-any-return]
+        with atomic(using):
+            few = CapturedRows(wanted[0], using=using)
+            if list(names.values()) == ["pk"] and few.read_few(rows):
+                total: int = update(exactly(rows, few.keys), **values)
+                few.record_after()
+                return total
+            keys, total = locked_keys(rows, list(names.values())), 0
+            for chunk in chunks(keys, len(keys) if _needs_one_statement(model, values) else CHUNK):
+                row_keys, *keys_by_source = zip(*chunk, strict=True)
+                keys_of = dict(zip(names, keys_by_source, strict=True))
+                captured = [CapturedRows(one, using=using) for one in wanted]
+                for one in captured:
+                    one.read_before(keys_of[one.source])
+                total += update(exactly(rows, row_keys), **values)
+                for one in captured:
+                    one.record_after()
+            return total
 
 
 def _bulk_update(
@@ -170,7 +150,7 @@ def _bulk_create(bulk_create: Method, rows: Rows, objs: Iterable[Any], *args: An
     if _is_captured(rows):
         use_write_database(rows)
         sources = [*sources_of(rows.model), *sources_by_rows.get(rows.model, ())]
-        if sources_to_record(with_replacements(sources), using=rows.db):
+        if sources_to_record(sources, using=rows.db):
             if connections[rows.db].features.can_return_rows_from_bulk_insert:
                 # A copy, so that only this insert is captured: copies of it do not inherit the attribute.
                 inserting: Any = copy_of(rows)
@@ -197,20 +177,14 @@ def _around_insert(
     """Have ``write`` insert ``objs``, and record the events of the rows whose keys it returns, new or updated."""
     model, using = rows.model, rows.db
     existing = conflicting(model, objs, conflict.unique, using=using) if conflict and conflict.updates else []
-    with ExitStack() as changes:
-        if lists := sources_by_rows.get(model):
-            keys_of_new = many_to_many.keys_of_new_rows(objs, at_keys(model, existing, using=using))
-            changes.enter_context(captured_change(model, rows, lists, keys_of_new, using))
-        sources = sources_of(model)
-        wanted = sources_to_record(with_replacements(sources), using=using)
-        captured = _captured(dict.fromkeys(sources, existing), wanted, using=using)
-        for one, its_keys in captured:
-            one.read_before(its_keys)
+    keys_of_new = many_to_many.keys_of_new_rows(objs, at_keys(model, existing, using=using))
+    with captured_change(model, rows, keys_of_new, using):
+        captured = [CapturedRows(one, using=using) for one in sources_to_record(sources_of(model), using=using)]
+        for one in captured:
+            one.read_before(existing)
         keys = write()
-        special = {one.source: its_keys for one, its_keys in captured if one.source not in sources}
-        for one, _existing in captured:
-            others = {key for source, its_keys in special.items() if replaces(source, one.source) for key in its_keys}
-            one.record_after(special.get(one.source, [key for key in keys if key not in others]))
+        for one in captured:
+            one.record_after(keys)
 
 
 def _delete(delete: Method, rows: Rows) -> tuple[int, dict[str, int]]:
@@ -225,26 +199,20 @@ def _delete(delete: Method, rows: Rows) -> tuple[int, dict[str, int]]:
     using = rows.db
     # Django sends signals for the rows that an extending model has in its parents' tables.
     sources = [one for one in sources_of(model) if one.model._meta.concrete_model is model._meta.concrete_model]
-    wanted = sources_to_record(with_replacements(sources), using=using, deletions=True)
+    wanted = sources_to_record(sources, using=using, deletions=True)
     owner: Any = Event._meta.get_field("organization").related_model
     # With organizations, their webhooks are deleted.
     if not wanted or (isinstance(owner, type) and issubclass(model, owner)):
         return delete(rows)  # type: ignore[no-any-return]
     # The savepoint removes the events of a deletion that is refused, which the host may catch.
-    with atomic(using), transaction.atomic(using=using), ExitStack() as skipped:
+    with atomic(using), transaction.atomic(using=using):
         keys = [key for (key,) in locked_keys(rows)]
         for chunk in chunks(keys, CHUNK):
-            for captured, its_keys in _captured(dict.fromkeys(sources, chunk), wanted, using=using):
-                captured.record_deletions(its_keys)
+            for source in wanted:
+                CapturedRows(source, using=using).record_deletions(chunk)
         for source in wanted:
-            skipped.enter_context(saves.skip_deletions(source, keys, using=using))
+            saves.note_deletions(source, keys, using=using)
         return delete(exactly(rows, keys))  # type: ignore[no-any-return]
-
-
-def _captured(keys: Mapping[Source, Sequence[Any]], wanted: Collection[Source], *, using: str) -> Parts:
-    """Return the rows of sources that are ``wanted``, by the sources that read them, each with its keys."""
-    parts = [part for source, its_keys in keys.items() for part in by_source(source, its_keys, using=using)]
-    return [(CapturedRows(source, using=using), its_keys) for source, its_keys in parts if source in wanted]
 
 
 _METHODS: dict[str, Method] = {

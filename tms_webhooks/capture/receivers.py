@@ -18,8 +18,6 @@ from tms_webhooks.db.django_private import is_loading_fixture
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.families import at_parents
-from tms_webhooks.sources.registry import sources_of
 
 Model = type[models.Model]
 
@@ -32,7 +30,7 @@ def connect(source: Source) -> None:
     """Capture the changes of a source's model and of the models that extend it. Idempotent."""
     _sources[source] = None
     saves.forget_plans()
-    for base in (source.model, *(one.model for one in at_parents(source))):
+    for base in source.captured_models:
         for model in _family(base):
             _receive(pre_delete, model, before_delete, _uid(model))
             querysets.capture(model)
@@ -87,14 +85,12 @@ def _receive_deletions(through: Model, relation: ListRelation) -> None:
 
 def before_delete(sender: Model, instance: models.Model, *, using: str, **kwargs: Any) -> None:
     """Record a deletion. Django has begun a transaction."""
-    many_to_many.note_deletion(sources_of(sender), instance, using=using)
     origin, owner = kwargs.get("origin"), _organization_model()
     deleted = origin.model if isinstance(origin, models.QuerySet) else type(origin)
-    if owner is not None and issubclass(deleted, owner):
-        # Its webhooks are deleted with it.
-        return
+    # With an organization, its webhooks are deleted.
+    silent = owner is not None and issubclass(deleted, owner)
     try:
-        saves.record_deletion(sender, instance, using=using)
+        saves.record_deletion(sender, instance, using=using, silent=silent)
     except Exception:
         # The host must not commit the deletion without its events.
         transaction.set_rollback(True, using=using)

@@ -13,15 +13,12 @@ from typing import Any, NamedTuple, TypeAlias
 from django.db import Error, connections, models, router, transaction
 from django.utils import timezone
 
-from tms_webhooks.db.django_private import locking_transaction_mode
-from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.db.django_private import atomic_blocks, locking_transaction_mode
 from tms_webhooks.models import Event, SourceState
 from tms_webhooks.outbox.record import log_source_error, record_changes, source_errors_logged
-from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.sources import states
-from tms_webhooks.sources.base import OWNER, Source
+from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff, with_values_behind_keys
-from tms_webhooks.sources.families import is_replaced_by, is_topmost, source_at
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import compared_names, read_whole
@@ -32,6 +29,8 @@ logger = logging.getLogger(__name__)
 Values: TypeAlias = Mapping[str, Any]
 # Raw values of objects before and after a change, by their keys: None for a new object, and for a deleted one.
 States: TypeAlias = Mapping[Any, tuple[Values | None, Values | None]]
+# The alias of a database and the innermost block of its open transaction; None outside of any.
+Scope: TypeAlias = tuple[str, Any]
 # Sources of one query, by their model, with the event types that each may record.
 SourcesByModel: TypeAlias = Mapping[type[models.Model], Mapping[Source, tuple[str, ...]]]
 
@@ -69,8 +68,8 @@ class _ThreadState(threading.local):
     def __init__(self) -> None:
         # For each save, its captures by all sources of the model.
         self.open_saves: list[list[CapturedSave]] = []
-        # The keys of objects whose deletion a queryset has recorded already.
-        self.skipped_deletions: dict[tuple[Source, str], set[Any]] = {}
+        # The objects that are being deleted.
+        self.deleting: dict[Scope, set[tuple[Source, Any]]] = {}
 
 
 _thread = _ThreadState()
@@ -81,13 +80,11 @@ class SavePlan(NamedTuple):
 
     - ``sources``: the sources of the model, as the registry returns them
     - ``by_model``: those with events, which one query reads together
-    - ``may_extend``: whether another row may extend the saved one, so that the source of that model reads it
     - ``columns``: the names of the fields whose change may be an event; None if that may be any
     """
 
     sources: list[Source]
     by_model: SourcesByModel
-    may_extend: bool
     columns: frozenset[str] | None
 
 
@@ -96,13 +93,12 @@ _plans: dict[type[models.Model], SavePlan] = {}
 
 def _plan_of(model: type[models.Model]) -> SavePlan:
     sources = sources_of(model)
-    may_extend = any(is_replaced_by(source) for source in sources)
-    columns: set[str] | None = None if may_extend else set()
+    columns: set[str] | None = set()
     for source in sources:
         with source_errors_logged(source):
             watched = watched_fields(source)
             columns = None if columns is None or watched is None else columns | watched
-    plan = SavePlan(sources, _by_model(sources), may_extend, None if columns is None else frozenset(columns))
+    plan = SavePlan(sources, _by_model(sources), None if columns is None else frozenset(columns))
     _plans[model] = plan
     return plan
 
@@ -200,12 +196,9 @@ def _read_before(
     recorded first, so that each event begins where the one before it ended.
     """
     by_model, is_new = plan.by_model, instance._state.adding
-    if len(_thread.open_saves) > 1 or (plan.may_extend and not is_new):
+    if len(_thread.open_saves) > 1:
         own: list[Source] = []
-        for of_model in plan.sources:
-            # Another row may extend this one: then the source of that model reads it.
-            extends = plan.may_extend and not is_new
-            source = source_at(of_model, key_of(of_model, instance), using=using) if extends else of_model
+        for source in plan.sources:
             outer = record_open_saves(source, {key_of(source, instance)}, using=using, instance=instance)
             captured_saves.extend(outer.values())
             if not outer:
@@ -236,9 +229,7 @@ def _record(captured: CapturedSave) -> None:
         if not (before.event_types or moved or source.reconcile) or before.is_unchanged():
             return
         wanted = None if moved or not before.exact else before.event_types
-        if wanted is None and not source.reconcile and _is_unwanted(captured, moved=moved):
-            return
-        before.organizations(using=using)
+        before.read_organizations(using=using)
         key, after = key_of(source, captured.instance), before.after(using=using)
         if after is None and key is not None:
             after = read_whole(source, key, using=using)
@@ -247,18 +238,6 @@ def _record(captured: CapturedSave) -> None:
             captured.remember(recorded.get(key, ()), after)
     except Exception as error:
         log_source_error(source, error)
-
-
-def _is_unwanted(captured: CapturedSave, *, moved: bool) -> bool:
-    """Return whether no subscription of its organizations matches, which are the same as before; False if unknown."""
-    source, before, using = captured.source, captured.before, captured.using
-    raw = None if moved or source.owners is not None else before.after(using=using, owners_only=True)
-    values = {} if raw is None else source.canonical(raw)
-    if raw is None or isinstance(values.get(OWNER), PayloadError):
-        return False
-    if matching_types(source.event_types, organizations_of(values), using=using):
-        return False
-    return all(values.get(name) == value for name, value in before.organizations(using=using).items())
 
 
 def _record_written_rows(captured_saves: Iterable[CapturedSave], *, using: str) -> None:
@@ -301,16 +280,19 @@ def has_open_saves() -> bool:
 # Deletions
 
 
-def record_deletion(sender: type[models.Model], instance: models.Model, *, using: str) -> None:
-    """Record the deletion of ``instance``, while its row and the rows that it refers to still exist."""
-    registered = sources_of(sender) if has_outbox(using) else ()
+def record_deletion(sender: type[models.Model], instance: models.Model, *, using: str, silent: bool) -> None:
+    """Record the deletion of ``instance``, while its row and the rows that it refers to still exist.
+
+    One that is ``silent``, or is noted already, has no events.
+    """
+    keys = {source: key_of(source, instance) for source in sources_of(sender)}
+    new = {one for one, key in keys.items() if not is_being_deleted(one, key, using=using)}
+    for source, key in keys.items():
+        note_deletions(source, [key], using=using)
     # Django sends signals of their own for the rows that an extending model has in its parents' tables.
-    of_sender = (one for one in registered if one.model._meta.concrete_model is sender._meta.concrete_model)
-    sources = [
-        source
-        for source in (source_at(one, instance.pk, using=using) for one in of_sender if is_topmost(one))
-        if instance.pk not in _thread.skipped_deletions.get((source, using), ())
-    ]
+    sources = [one for one in keys if one in new and one.model._meta.concrete_model is sender._meta.concrete_model]
+    if silent or not has_outbox(using):
+        return
     for source in sources:
         record_open_saves(source, {key_of(source, instance)}, using=using, instance=instance)
     for of_model in _by_model(sources, deletions=True).values():
@@ -322,15 +304,29 @@ def record_deletion(sender: type[models.Model], instance: models.Model, *, using
                 record_states(source, {key: (values, None)}, using=using, wanted=wanted)
 
 
-@contextmanager
-def skip_deletions(source: Source, keys: Iterable[Any], *, using: str) -> Iterator[None]:
-    """Have `record_deletion` skip these objects inside the block: their deletion is recorded already."""
-    outer = _thread.skipped_deletions
-    _thread.skipped_deletions = {**outer, (source, using): {*outer.get((source, using), ()), *keys}}
-    try:
-        yield
-    finally:
-        _thread.skipped_deletions = outer
+def note_deletions(source: Source, keys: Iterable[Any], *, using: str) -> None:
+    """Note that these objects are being deleted: the end of their relations is part of that. It ends with the transaction."""
+    _thread.deleting = {scope: objects for scope, objects in _thread.deleting.items() if is_open(scope)}
+    _thread.deleting.setdefault(scope_of(using), set()).update((source, key) for key in keys)
+
+
+def is_being_deleted(source: Source, key: Any, *, using: str) -> bool:
+    """Return whether `note_deletions` has noted an object."""
+    return any(
+        (source, key) in objects for scope, objects in _thread.deleting.items() if scope[0] == using and is_open(scope)
+    )
+
+
+def scope_of(using: str) -> Scope:
+    """Return the open scope of a database."""
+    blocks = atomic_blocks(connections[using])
+    return using, blocks[-1] if blocks else None
+
+
+def is_open(scope: Scope) -> bool:
+    """Return whether a scope has not ended, also by an error."""
+    using, block = scope
+    return block in atomic_blocks(connections[using])
 
 
 # One object and many

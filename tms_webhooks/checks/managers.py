@@ -12,7 +12,6 @@ from django.core.checks import CheckMessage
 from django.db import models
 
 from tms_webhooks.checks.messages import message
-from tms_webhooks.sources.families import at_parents
 from tms_webhooks.sources.registry import all_sources
 
 OPERATIONS = ("update", "bulk_update", "bulk_create", "delete")
@@ -35,7 +34,7 @@ def check_managers(**_kwargs: Any) -> Iterator[CheckMessage]:
                 "silence this check, if hidden rows are objects, too.",
                 obj=source,
             )
-    captured = tuple({one.model for source in all_sources() for one in (source, *at_parents(source))})
+    captured = tuple({model for source in all_sources() for model in source.captured_models})
     for model in apps.get_models():
         if issubclass(model, captured):
             yield from _check_model(model)

@@ -170,15 +170,24 @@ def _of_models(source: Source) -> Iterator[DeclarationError]:
         yield DeclarationError(
             "W058",
             f"A row of {label} that is changed through {above[0]._meta.label} emits no event.",
-            f"Register {above[0]._meta.label} as well, if each of its rows is an object; its source also captures {label}. If "
+            f"Register {above[0]._meta.label} instead, if each of its rows is an object; its source also captures {label}. If "
             f"only the rows of {label} are, write through_parents = True. Or silence this check, and set reconcile = True "
             "on the source to detect these changes once a day.",
         )
     for other in all_sources():
         if other is source:
             break
-        apart = not (issubclass(model, other.model) or issubclass(other.model, model))
-        if other.noun is source.noun and apart and _is_counted(source) and _is_counted(other):
+        is_family = issubclass(model, other.model) or issubclass(other.model, model)
+        is_same = model._meta.concrete_model is other.model._meta.concrete_model
+        if is_family and not is_same and not set(source.event_types).isdisjoint(other.event_types):
+            yield DeclarationError(
+                "E063",
+                f"{label} and {other.model._meta.label} share rows, and both have sources of the noun {source.noun.name!r}: "
+                "each change of such a row would be two events.",
+                "Register one of them. A source of the parent captures all rows, and reads columns of the child by paths "
+                'such as "child.column"; a source of the child captures its own rows.',
+            )
+        elif other.noun is source.noun and not is_family and _is_counted(source) and _is_counted(other):
             yield DeclarationError(
                 "W059",
                 f"{label} and {other.model._meta.label} both have the noun {source.noun.name!r} and number their keys from 1: "

@@ -126,10 +126,6 @@ class Source:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.model._meta.label}>"
 
-    def related_sources(self) -> list[Source]:
-        """Return all registered sources, of this model and of others."""
-        return [source for sources in self._related.values() for source in sources]
-
     # Override these in a subclass.
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
@@ -186,6 +182,14 @@ class Source:
     def name(self) -> str:
         """The name of the source in stored rows: the model's label and the class name."""
         return f"{self.model._meta.label}:{type(self).__name__}"
+
+    @cached_property
+    def captured_models(self) -> list[type[models.Model]]:
+        """The models whose changes are captured: its own and, with ``through_parents``, those whose rows it extends."""
+        found = [self.model]
+        while self.through_parents and getattr(link := found[-1]._meta.pk.remote_field, "parent_link", False):
+            found.append(link.model)
+        return found
 
     @cached_property
     def event_types(self) -> tuple[str, ...]:

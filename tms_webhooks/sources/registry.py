@@ -11,7 +11,6 @@ from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.families import AtParent, at_parents, replaces
 
 S = TypeVar("S", bound=type[Source])
 
@@ -51,15 +50,11 @@ def _add(source_class: type[Source], model: type[models.Model]) -> None:
         raise ConfigurationError(f"{model.__name__} is abstract; register {source_class.__name__} for its subclasses.")
     if not hasattr(source_class, "noun"):
         raise ConfigurationError(f"{source_class.__name__} has no noun; give it one, or use a class for a known noun.")
-    if any(type(source) is source_class for source in _sources.get(model, ())):
+    if any(type(source) is source_class and source.model is model for source in _sources.get(model, ())):
         raise ConfigurationError(f"{source_class.__name__} is registered twice for {model._meta.label}.")
     source = source_class(model, _sources)
-    # It captures the rows of its children itself, so that it replaces a source that does only that.
-    kept = [one for one in _sources.get(model, ()) if not (isinstance(one, AtParent) and one.noun is source.noun)]
-    _sources[model] = [*kept, source]
-    for one in at_parents(source):
-        if all(other.noun is not one.noun for other in _sources.get(one.model, ())):
-            _sources.setdefault(one.model, []).append(one)
+    for one in source.captured_models:
+        _sources.setdefault(one, []).append(source)
     # A check reports a noun of another type.
     if isinstance(source.noun, Noun):
         custom.add(source.noun.name, source)
@@ -71,8 +66,7 @@ def _is_subclass(candidate: Any, base: type) -> bool:
 
 def all_sources() -> list[Source]:
     """Return every source, in the order of registration."""
-    found = (source for sources in _sources.values() for source in sources)
-    return [source for source in found if not isinstance(source, AtParent)]
+    return list(dict.fromkeys(source for sources in _sources.values() for source in sources))
 
 
 def sources_of_noun(noun: str) -> list[Source]:
@@ -83,7 +77,6 @@ def sources_of_noun(noun: str) -> list[Source]:
 def sources_of(model: type[models.Model]) -> list[Source]:
     """Return the sources of a model: its own, and those of its parent models and of the model it is a proxy of.
 
-    A source of a parent model is left out where one of the same noun reads the model's rows in its place.
+    Among its own are those of models that extend it, with ``through_parents``.
     """
-    found = [source for base in model.__mro__ for source in _sources.get(base, ())]
-    return [one for one in found if not any(replaces(other, one) for other in found)] if found[1:] else found
+    return list(dict.fromkeys(source for base in model.__mro__ for source in _sources.get(base, ())))

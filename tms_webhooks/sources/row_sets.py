@@ -10,7 +10,6 @@ from django.db import connections, models, router
 from tms_webhooks.db.django_private import without_conditions
 from tms_webhooks.db.lookups import keys_in
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.families import own_rows
 from tms_webhooks.sources.snapshots import locked
 
 Rows = models.QuerySet[Any]
@@ -27,8 +26,7 @@ def database_of(source: Source) -> str:
 def rows_of(source: Source) -> Rows:
     """Return a queryset of all rows that are objects of a source, without an order."""
     # The base manager, because a default manager may hide rows; no order, because the model's default costs a sort.
-    rows = source.model._base_manager.using(database_of(source)).order_by()
-    return source.selection.filter(own_rows(source, rows))
+    return source.selection.filter(source.model._base_manager.using(database_of(source)).order_by())
 
 
 def objects_at(source: Source, keys: Sequence[Any], *, using: str) -> Rows:
@@ -43,8 +41,7 @@ def at_keys(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Ro
 
 def key_name(model: type[models.Model], source: Source) -> str:
     """Return the lookup of the source's key in a queryset of ``model``."""
-    same = source.model._meta.concrete_model is model._meta.concrete_model
-    return "pk" if same else source.model._meta.pk.name
+    return "pk" if issubclass(source.model, model._meta.concrete_model) else source.model._meta.pk.name
 
 
 def locked_keys(rows: Rows, names: Sequence[str] = ()) -> list[tuple[Any, ...]]:

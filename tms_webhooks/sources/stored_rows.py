@@ -194,8 +194,8 @@ class RowSnapshot:
         columns = (path.column for path in organization_paths(self.source))
         return any(column in saved and saved[column] != self.row.value(column) for column in columns)
 
-    def organizations(self, *, using: str) -> dict[str, Any]:
-        """Return the organizations of the row that only Python can read; also if that fails, which the host may mend."""
+    def read_organizations(self, *, using: str) -> None:
+        """Read the organizations of the row that only Python can read; also if that fails, which the host may mend."""
         followed = {} if self.row is None else followed_organizations(self.source)
         if followed and self.row is not None and not followed.keys() <= self.properties.keys():
             try:
@@ -203,7 +203,6 @@ class RowSnapshot:
             except PayloadError as error:
                 found = dict.fromkeys(followed, error)
             self.properties.update(found)
-        return {name: self.properties[name] for name in followed}
 
     def is_unchanged(self) -> bool:
         """Return whether the save is known to have changed no value of the row itself."""
@@ -212,15 +211,12 @@ class RowSnapshot:
         positions = self.row.query.positions
         return not any(positions[name] in changed for name in _compared_columns(self.source))
 
-    def after(self, *, using: str, owners_only: bool = False) -> dict[str, Any] | None:
-        """Return what `read_whole` does after a save, if its ``UPDATE`` returned the row; None if it has to be read.
-
-        Of the values that only Python can read, ``owners_only`` leaves all but the organizations out.
-        """
+    def after(self, *, using: str) -> dict[str, Any] | None:
+        """Return what `read_whole` does after a save, if its ``UPDATE`` returned the row; None if it has to be read."""
         if self.row is None or self.row.changed is None:
             return None
         raw = self.row.values(_columns(self.source), after=True)
-        if followed := (followed_organizations if owners_only else followed_fields)(self.source):
+        if followed := followed_fields(self.source):
             raw.update(follow_paths(followed, self.row.instance(self.source.model, using, after=True), using=using))
         return raw
 

@@ -99,15 +99,3 @@ def test_a_child_of_two_parents_is_recorded_by_the_key_of_the_one_that_is_a_sour
         ("workshop.changed", key),
         ("workshop.deleted", key),
     ]
-
-
-def test_a_source_of_a_child_is_recorded_in_place_of_its_parents(listen, organization, recorded):
-    listen(WorkshopSource, OnsiteWorkshop)
-
-    OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
-    Workshop.objects.create(organization=organization, title="Mob programming")
-
-    assert [(event["type"], event["data"]["title"]) for event in recorded()] == [
-        ("workshop.created", "Pair programming"),
-        ("workshop.created", "Mob programming"),
-    ]

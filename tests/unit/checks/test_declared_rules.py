@@ -56,7 +56,6 @@ from tms_webhooks.sources import (
     Not,
     Source,
     VoucherSource,
-    registry,
 )
 
 pytestmark = pytest.mark.usefixtures("no_sources")
@@ -289,10 +288,14 @@ MISTAKES: list[tuple[Any, ...]] = [
         (
             declared,
             f"W058: A row of {declared.model._meta.label} that is changed through testapp.Workshop emits no event. "
-            "-> Register testapp.Workshop as well, if each of its rows is an object;...through_parents = True...",
+            "-> Register testapp.Workshop instead, if each of its rows is an object;...through_parents = True...",
         )
         # The keys of a second parent are others.
         for declared in (workshops(PastWorkshop),)
+    ),
+    (
+        [workshops, workshops(OnsiteWorkshop)],
+        "E063: testapp.OnsiteWorkshop and testapp.Workshop share rows, and both have sources of the noun 'workshop'...",
     ),
     (
         [workshops, workshops(Talk)],
@@ -514,16 +517,3 @@ def test_an_attribute_of_a_mixin_is_reported_for_the_mixin_only():
         Declared(Base, enrollments.model, enrollments.attributes),
         "W089: Mixin has the attribute 'reconcil', which sources do not read.",
     )
-
-
-# Parents
-
-
-def test_a_parent_that_is_registered_later_has_its_own_source():
-    child = workshops(OnsiteWorkshop, through_parents=True).register()
-    assert [one.model for one in registry.sources_of(Workshop)] == [Workshop]
-    assert registry.all_sources() == [child]
-
-    parent = workshops.register()
-
-    assert registry.sources_of(Workshop) == [parent]

@@ -45,13 +45,3 @@ def test_a_parents_update_is_recorded_for_its_children_too(onsite, recorded):
     Workshop.objects.update(title="Same")
 
     assert {event["data"]["id"] for event in recorded()} == {workshop.pk for workshop in onsite}
-
-
-def test_a_source_of_a_child_is_recorded_in_place_of_its_parents(listen, onsite, recorded):
-    listen(WorkshopSource, OnsiteWorkshop)
-
-    OnsiteWorkshop.objects.filter(title="W0").update(title="Renamed")
-
-    assert [(event["type"], event["sequence"]) for event in recorded()] == [
-        ("workshop.changed", 2),
-    ]
