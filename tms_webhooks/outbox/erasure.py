@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -146,7 +146,10 @@ def _is_about(key: str, names: Collection[str], subject_type: str, body: str) ->
         return subject_type == PERSON
     try:
         event = from_text(body)
-        return key in people_in(event) or any(text in names for text in texts_of_custom_fields(event))
+        # Any field of the host's own may name a person, as an e-mail address does.
+        own = (event[part].get(ROOT) for part in ("data", "previous") if isinstance(event.get(part), dict))
+        texts = {value for one in own for value in _values_in(one) if isinstance(value, str)}
+        return key in people_in(event) or not texts.isdisjoint(names)
     except ValueError:
         return True
 
@@ -244,32 +247,18 @@ def _of_person(source: Source, key: str) -> models.Q:
     return found
 
 
-def people_in(value: Any) -> Iterator[str]:
-    """Yield the id, as text, of each person in an event or in a part of one. Ids may repeat."""
-    if isinstance(value, dict):
-        if value.get("id") is not None and PERSON_FIELDS & value.keys():
-            yield str(value["id"])
-        for inner in value.values():
-            yield from people_in(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from people_in(inner)
+def people_in(event: Any) -> set[str]:
+    """Return the ids, as texts, of the people in an event."""
+    objects = (one for one in _values_in(event) if isinstance(one, dict) and one.get("id") is not None)
+    return {str(one["id"]) for one in objects if PERSON_FIELDS & one.keys()}
 
 
-def texts_of_custom_fields(event: Mapping[str, Any]) -> Iterator[str]:
-    """Yield each text in the fields of the host's own, of which any may name a person: an e-mail address, for example."""
-    for part in ("data", "previous"):
-        values = event.get(part)
-        if isinstance(values, Mapping):
-            yield from _texts_in(values.get(ROOT))
-
-
-def _texts_in(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts_in(inner)
+def _values_in(value: Any) -> Iterator[Any]:
+    """Yield a value and all that it contains."""
+    yield value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for one in inner:
+        yield from _values_in(one)
 
 
 def json_spellings(key: str) -> set[str]:

@@ -1,16 +1,13 @@
 """Builds the row of an event with the body that receivers get, and inserts it in as few statements as possible.
 
 The body is complete except for the sequence number, which is null until the event is fanned out: `outbox.numbers` gives
-it then. The keys of events that are recorded once are inserted here, too. No statement uses an index but the unique one
-on ``key``.
+it then.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from itertools import chain
@@ -22,11 +19,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from tms_webhooks import catalogue
 from tms_webhooks.actors import current_actor, current_correlation_id
 from tms_webhooks.conf import strict_payloads
-from tms_webhooks.db.django_private import insert_ignoring_conflicts, new_instance
+from tms_webhooks.db.django_private import new_instance
 from tms_webhooks.db.prepared import run_often
 from tms_webhooks.db.sql import as_json, most_parameters, recordset
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Event, Occurrence
+from tms_webhooks.models import Event
 from tms_webhooks.models.event import (
     LONGEST_EXTERNAL_ID,
     LONGEST_SUBJECT_NAME,
@@ -62,35 +59,10 @@ PLAIN = (
     models.PositiveSmallIntegerField,
 )
 
-# A first occurrence takes three parameters, and an old SQLite allows 999 in a statement.
-KEYS_PER_STATEMENT = 300
-
 # Inserts events. ``rows`` are ``VALUES``, or for many events on PostgreSQL `recordset`: all rows in one parameter.
 INSERT = "INSERT INTO {event} ({columns}) {rows} {returning}"
 
-# Records keys that are new, and returns those. Index: the unique one on ``key``.
-RECORD_FIRST_TIMES = "{insert} {occurrence} ({key}, recorded_at, deadline) VALUES {values} {suffix} RETURNING {key}"
-
-_collected: ContextVar[list[Exception] | None] = ContextVar("tms_webhooks_build_errors", default=None)
-
 logger = logging.getLogger(__name__)
-
-
-@contextmanager
-def build_errors() -> Iterator[list[Exception]]:
-    """Collect the errors for which an event has no payload or is not recorded: they are only logged in production."""
-    errors: list[Exception] = []
-    token = _collected.set(errors)
-    try:
-        yield errors
-    finally:
-        _collected.reset(token)
-
-
-def collect(error: Exception) -> None:
-    """Add an error to those of `build_errors`, inside its ``with`` block."""
-    if (errors := _collected.get()) is not None:
-        errors.append(error)
 
 
 def planned_event_row(
@@ -170,7 +142,6 @@ def event_row(
         if strict:
             raise
         event.error = str(reason)
-        collect(reason)
         logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, reason)
     return event
 
@@ -313,30 +284,3 @@ def _fields() -> tuple[models.Field[Any, Any], ...]:
 @cache
 def _adapted() -> tuple[tuple[str, models.Field[Any, Any]], ...]:
     return tuple((field.attname, field) for field in _fields() if not isinstance(field, PLAIN))
-
-
-def record_first_times(deadlines: Mapping[str, datetime | None], *, now: datetime, using: str) -> set[str]:
-    """Record the keys that are new and return them: `OccurrenceManager.record_first_time` for many.
-
-    ``deadlines`` maps each key to the date that it is about, if it is about one.
-    """
-    ordered, connection = sorted(deadlines.items()), connections[using]
-    if not connection.features.can_return_rows_from_bulk_insert:
-        record = Occurrence.objects.record_first_time
-        return {key for key, deadline in ordered if record(key, now=now, deadline=deadline, using=using)}
-    begin, suffix = insert_ignoring_conflicts(connection)
-    moment, quote = connection.ops.adapt_datetimefield_value, connection.ops.quote_name
-    new: set[str] = set()
-    for start in range(0, len(ordered), KEYS_PER_STATEMENT):
-        lines = ordered[start : start + KEYS_PER_STATEMENT]
-        sql = RECORD_FIRST_TIMES.format(
-            insert=begin,
-            occurrence=quote(Occurrence._meta.db_table),
-            key=quote("key"),
-            values=", ".join(["(%s, %s, %s)"] * len(lines)),
-            suffix=suffix,
-        )
-        with connection.cursor() as cursor:
-            cursor.execute(sql, [one for key, at in lines for one in (key, moment(now), moment(at))])
-            new.update(name for (name,) in cursor.fetchall())
-    return new

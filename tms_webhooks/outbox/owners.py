@@ -227,17 +227,11 @@ def departure_row(
     )
 
 
-def external_ids(source: Source, organizations: Collection[Any], *, using: str) -> dict[Any, Any]:
-    """Return the external ids of organizations, by their keys, from the attribute that the source maps."""
-    path = source.paths.get("organization.external_id", "")
-    name = organization_path("external_id") if path is not None else None
-    if path and isinstance(path, str) and isinstance(source.owner_path, str):
-        beginning = f"{source.owner_path}."
-        name = path.removeprefix(beginning) if path.startswith(beginning) else None
+def external_ids(organizations: Collection[Any], *, using: str) -> dict[Any, Any]:
+    """Return the external ids of organizations, by their keys."""
+    name = organization_path("external_id")
     model: Any = Event._meta.get_field("organization").related_model
-    if name is None:
-        return {}
-    found = model._base_manager.using(using).in_bulk(set(organizations))
+    found = model._base_manager.using(using).in_bulk(set(organizations)) if name else {}
     return {key: follow_value_or_none(organization, name) for key, organization in found.items()}
 
 

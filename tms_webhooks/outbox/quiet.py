@@ -8,13 +8,16 @@ finished as merged. Once it is due, the period is over, and the next update begi
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 from typing import Any, NamedTuple
 
-from django.db import router
+from django.db import models, router
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import Coalesce
 
 from tms_webhooks import event_names
 from tms_webhooks.catalogue import registry
@@ -54,22 +57,6 @@ class Quiet(NamedTuple):
     longest: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A delivery: a new one, or one that waits. ``quiet`` is None for a new one that does not wait."""
-
-    delivery_id: int
-    event_id: int
-    event_type: str
-    subject: Object
-    order_key: int
-    body: str
-    quiet: Quiet | None = None
-    period: int | None = None
-    began_at: datetime | None = None
-    is_merged: bool = False
-
-
 @dataclass(slots=True)
 class _Changes:
     """What to write: deliveries with their quiet periods, by the time until which they wait; merged ones; and bodies."""
@@ -98,38 +85,40 @@ def hold(event_ids: Collection[int], matching: Collection[Pair], *, now: datetim
     ``matching`` are the events and filtered subscriptions that match. Call it in the transaction that created the
     deliveries. The webhooks' states are locked, so that two calls about one object come one after the other.
     """
-    found = fanout_sql.quiet_subscriptions(event_ids)
-    if not found:
+    by_delivery: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    keys = set()
+    for delivery_id, _event, webhook_id, *subscription in fanout_sql.quiet_subscriptions(event_ids):
+        keys.add(webhook_id)
+        by_delivery[delivery_id].append(tuple(subscription))
+    if not keys:
         return
-    keys = {webhook_id for _delivery, _event, webhook_id, *_others in found}
     WebhookState.objects.lock(keys)
     webhooks = Webhook.objects.using(router.db_for_write(Webhook)).only("delay_seconds", "ordered").in_bulk(keys)
-    rows = list(_new_rows(found, set(matching), webhooks))
-    # Without any that may wait, or may end a wait, nothing is read.
-    rows += _waiting_rows({row.order_key for row in rows}, webhooks, now=now) if rows else []
+    new = list(_with_bodies(by_delivery))
+    quiet = {one.pk: period for one in new if (period := _quiet_of(one.event, by_delivery[one.pk], set(matching)))}
+    # On an ordered webhook, any event ends the wait of an earlier one.
+    rows = [one for one in new if one.pk in quiet or webhooks[one.webhook_id].ordered]
+    if rows:
+        waiting = fanout_sql.lock_waiting({one.event.subject_key for one in rows}, keys, now=now)
+        delays = {key: timedelta(seconds=webhook.delay_seconds) for key, webhook in webhooks.items()}
+        # During the delay after it, a period is over.
+        rows += (one for one in _with_bodies(waiting) if one.due_at - delays[one.webhook_id] > now)
     changes = _Changes()
-    by_object: dict[Object, list[_Row]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: row.event_id):
-        by_object[row.subject].append(row)
+    by_object: dict[Object, list[Any]] = defaultdict(list)
+    for row in sorted(rows, key=attrgetter("event_id")):
+        by_object[row.webhook_id, row.event.subject_type, row.event.subject_id].append(row)
     for (webhook_id, *_subject), of_object in by_object.items():
-        _plan(of_object, webhooks[webhook_id], changes, now=now)
+        _plan(of_object, webhooks[webhook_id], quiet, changes, now=now)
     changes.write(now)
 
 
-def _new_rows(
-    found: Iterable[tuple[Any, ...]], matching: Collection[Pair], webhooks: Mapping[int, Webhook]
-) -> Iterator[_Row]:
-    """Yield the new deliveries that may wait, and all new ones of ordered webhooks."""
-    by_delivery: dict[tuple[int, int, int], list[tuple[Any, ...]]] = defaultdict(list)
-    for delivery_id, event_id, webhook_id, *subscription in found:
-        by_delivery[delivery_id, event_id, webhook_id].append(tuple(subscription))
-    events = _events({event_id for _delivery, event_id, _webhook in by_delivery})
-    for (delivery_id, event_id, webhook_id), subscriptions in by_delivery.items():
-        event = events[event_id]
-        quiet = _quiet_of(event, subscriptions, matching)
-        if quiet is not None or webhooks[webhook_id].ordered:
-            subject = (webhook_id, event.subject_type, event.subject_id)
-            yield _Row(delivery_id, event_id, event.type, subject, event.subject_key, event.body, quiet)
+def _with_bodies(keys: Iterable[int]) -> models.QuerySet[Any]:
+    """Return these deliveries with their events, the ``text`` that they carry, and when their quiet period began."""
+    rows = Delivery.objects.using(router.db_for_write(Delivery))
+    first = rows.filter(pk=OuterRef("quiet_period")).order_by().values("created_at")
+    bodies = DeliveryBody.objects.using(rows.db).filter(pk=OuterRef("pk")).exclude(merged="").values("merged")
+    extra = {"began_at": Coalesce(Subquery(first), "created_at"), "text": Coalesce(Subquery(bodies), "event__body")}
+    return rows.among(keys).select_related("event").annotate(**extra).order_by()
 
 
 def _quiet_of(event: Event, subscriptions: Iterable[tuple[Any, ...]], matching: Collection[Pair]) -> Quiet | None:
@@ -146,95 +135,42 @@ def _quiet_of(event: Event, subscriptions: Iterable[tuple[Any, ...]], matching: 
     return max(periods, default=None)
 
 
-def _waiting_rows(order_keys: Collection[int], webhooks: Mapping[int, Webhook], *, now: datetime) -> Iterator[_Row]:
-    """Yield the deliveries of these objects to these webhooks that wait."""
-    rows = Delivery.objects.using(router.db_for_write(Delivery))
-    found = list(rows.among(fanout_sql.lock_waiting(order_keys, webhooks.keys(), now=now)))
-    events = _events({one.event_id for one in found})
-    began = dict(rows.among({one.quiet_period or 0 for one in found}).values_list("pk", "created_at"))
-    stored = DeliveryBody.objects.using(rows.db).filter(key_in(one.pk for one in found)).exclude(merged="")
-    merged = dict(stored.values_list("pk", "merged"))
-    for one in found:
-        event, delay = events.get(one.event_id), timedelta(seconds=webhooks[one.webhook_id].delay_seconds)
-        # During the delay after it, the period is over.
-        if event is None or one.due_at is None or one.due_at - delay <= now:
-            continue
-        yield _Row(
-            one.pk,
-            event.pk,
-            event.type,
-            (one.webhook_id, event.subject_type, event.subject_id),
-            event.subject_key,
-            merged.get(one.pk, event.body),
-            period=one.quiet_period,
-            began_at=began.get(one.quiet_period or 0, one.created_at),
-            is_merged=one.pk in merged,
-        )
-
-
-def _events(keys: Collection[int]) -> dict[int, Event]:
-    rows = Event.objects.using(router.db_for_write(Event)).filter(key_in(keys))
-    return {row.pk: row for row in rows.only("type", "subject_type", "subject_id", "subject_key", "body").order_by()}
-
-
-def _plan(rows: Sequence[_Row], webhook: Webhook, changes: _Changes, *, now: datetime) -> None:
-    """Decide about the deliveries of one object to one webhook, in the order of their events."""
-    runs = [list(run) for _key, run in groupby(rows, key=_run_key)]
-    if not webhook.ordered:
-        by_type: dict[str, list[_Row]] = defaultdict(list)
-        for row in rows:
-            by_type[row.event_type].append(row)
-        runs = list(by_type.values())
-    for number, run in enumerate(runs, start=1):
-        if run[0].quiet is None and run[0].period is None:
-            continue
-        # On an ordered webhook an event of another type ends the wait, so that it is not sent before this one.
-        _plan_run(
-            run,
-            changes,
-            ends_at=now if webhook.ordered and number < len(runs) else None,
-            delay=timedelta(seconds=webhook.delay_seconds),
-            now=now,
-        )
-
-
-def _run_key(row: _Row) -> tuple[str, bool]:
-    return row.event_type, row.quiet is None and row.period is None
-
-
-def _plan_run(
-    run: Sequence[_Row], changes: _Changes, *, ends_at: datetime | None, delay: timedelta, now: datetime
+def _plan(
+    rows: Sequence[Any], webhook: Webhook, quiet: Mapping[int, Quiet], changes: _Changes, *, now: datetime
 ) -> None:
-    """Decide about deliveries that are merged: the last one waits, until ``ends_at`` or for its quiet period."""
-    periods = [row.quiet for row in run if row.quiet is not None]
-    if ends_at is None and not periods:
-        return
-    period = next((row.period for row in run if row.period is not None), run[0].delivery_id)
-    *others, carrier = run
-    if others:
-        body = merge(_bodies(run))
-        changes.merged.update({row.delivery_id: period for row in others})
-        if body is None:
-            # Nothing is left changed, so no request is needed.
-            changes.merged[carrier.delivery_id] = period
-            return
-        changes.bodies[carrier.delivery_id] = body
-    if ends_at is None:
-        began_at = min((row.began_at for row in run if row.began_at is not None), default=now)
-        longest = max(periods)
-        ends_at = max(now, min(now + timedelta(seconds=longest.seconds), began_at + timedelta(seconds=longest.longest)))
-    changes.waiting[ends_at + delay][carrier.delivery_id] = period
+    """Decide about the deliveries of one object to one webhook, in the order of their events.
 
+    Of those that are merged, the last one waits for its quiet period. ``quiet`` are the periods of new deliveries, by
+    their keys.
+    """
 
-def _bodies(run: Sequence[_Row]) -> list[str]:
-    """Return the bodies to merge, the oldest first."""
-    is_in_order = not any(row.is_merged for row in run[1:])
-    if is_in_order:
-        return [row.body for row in run]
-    # A concurrent worker has merged later events already: begin again with the events themselves.
-    merged = Delivery.objects.of_quiet_periods(row.period for row in run)
-    keys = {*merged.values_list("event_id", flat=True), *(row.event_id for row in run)}
-    return [event.body for _key, event in sorted(_events(keys).items()) if event.body]
+    def kind(row: Any) -> tuple[str, bool]:
+        return row.event.type, row.pk in quiet or row.quiet_period is not None
+
+    in_order = rows if webhook.ordered else sorted(rows, key=kind)
+    runs = [(waits, list(run)) for (_type, waits), run in groupby(in_order, key=kind)]
+    for number, (waits, run) in enumerate(runs, start=1):
+        periods = [quiet[row.pk] for row in run if row.pk in quiet]
+        # On an ordered webhook an event of another type ends the wait, so that it is not sent before this one.
+        is_over = webhook.ordered and number < len(runs)
+        if not waits or not (periods or is_over):
+            continue
+        period = next((row.quiet_period for row in run if row.quiet_period is not None), run[0].pk)
+        *others, carrier = run
+        if others:
+            changes.merged.update({row.pk: period for row in others})
+            body = merge([row.text for row in run])
+            if body is None:
+                # Nothing is left changed, so no request is needed.
+                changes.merged[carrier.pk] = period
+                continue
+            changes.bodies[carrier.pk] = body
+        ends_at = now
+        if not is_over:
+            longest, began_at = max(periods), min(row.began_at for row in run)
+            end = began_at + timedelta(seconds=longest.longest)
+            ends_at = max(now, min(now + timedelta(seconds=longest.seconds), end))
+        changes.waiting[ends_at + timedelta(seconds=webhook.delay_seconds)][carrier.pk] = period
 
 
 def can_be_merged(body: str) -> bool:

@@ -28,17 +28,15 @@ from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import is_on_commit, transaction_block
 from tms_webhooks.event_names import is_update
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Event
+from tms_webhooks.models import Event, Occurrence
 from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import owned_key, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import (
-    collect,
     external_id_of,
     insert,
     planned_content,
     planned_event_row,
-    record_first_times,
     subject_name_of,
 )
 from tms_webhooks.outbox.owners import Departure, Part
@@ -116,7 +114,6 @@ def log_source_error(source: Source, error: Exception) -> None:
     """
     if isinstance(error, Error) or strict_payloads():
         raise error
-    collect(error)
     label = source.model._meta.label
     logger.error("A change of %s could not be turned into an event.", label, exc_info=error)
 
@@ -207,7 +204,7 @@ def _departure_rows(source: Source, departures: Sequence[tuple[Change, int, Depa
         return []
     organizations = {departure.organizations for _change, _index, departure in departures}
     wanted = matching_types_by_organizations(organizations, [event_type], using=using)
-    external_ids = owners.external_ids(source, [one.owner for one in wanted], using=using)
+    external_ids = owners.external_ids([one.owner for one in wanted], using=using)
     return [
         (index, owners.departure_row(source, event_type, change, departure, external_ids))
         for change, index, departure in departures
@@ -264,7 +261,12 @@ def _new_rows(source: Source, planned: Sequence[Planned], *, using: str, subscri
     An event whose ``once`` key was recorded before, or occurs a second time, is left out, unless it is repeated.
     """
     deadlines = {one.event.once: one.event.deadline for one in planned if one.event.once}
-    new = record_first_times(deadlines, now=planned[0].part.change.now, using=using) if deadlines else set()
+    # In the order of keys, so that two transactions don't deadlock.
+    new = {
+        key
+        for key, deadline in sorted(deadlines.items())
+        if Occurrence.objects.record_first_time(key, now=planned[0].part.change.now, deadline=deadline, using=using)
+    }
     rows: Rows = []
     for part, event, _is_wanted in planned:
         if event.once and event.once not in new and not event.repeated:

@@ -17,7 +17,6 @@ from django.db import transaction
 from tms_webhooks.capture.saves import atomic
 from tms_webhooks.models import SourceState
 from tms_webhooks.models.source_state import ObjectState
-from tms_webhooks.outbox.event_row import build_errors
 from tms_webhooks.outbox.record import record_changes, source_errors_logged
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
@@ -124,12 +123,12 @@ def _recording(source: Source) -> Iterator[Callable[[FoundChanges], FoundChanges
     All of the block is committed or nothing, also within a transaction of the caller.
     """
     using = database_of(source)
-    with build_errors() as errors, atomic(using), transaction.atomic(using=using):
+    with atomic(using), transaction.atomic(using=using):
 
         def record(found: FoundChanges) -> FoundChanges:
             recorded = record_changes(source, found.changes, using=using, found_later=True)
-            found.events = sum(not event.error for events in recorded for event in events)
-            found.unbuilt = len(errors)
+            errors = [bool(event.error) for events in recorded for event in events]
+            found.events, found.unbuilt = errors.count(False), errors.count(True)
             return found
 
         yield record
