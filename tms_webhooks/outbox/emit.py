@@ -21,7 +21,7 @@ from tms_webhooks.outbox.record import insert_rows
 from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.payloads.envelope import build_content
 from tms_webhooks.payloads.fields import dotted_names
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER
 from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
@@ -68,11 +68,10 @@ def emit(
                 f"{subject._meta.label} {subject.pk} is not in the database; pass data and organization."
             )
         values = source.canonical(raw)
-    mapped_owner = values.get("organization.id")
-    if organization is not None:
-        values["organization.id"] = _organization_key(organization)
-    if learner_organization is not None:
-        values[LEARNER_ORGANIZATION.name] = _organization_key(learner_organization)
+    mapped_owner = values.get(OWNER)
+    for name, given in ((OWNER, organization), (LEARNER_ORGANIZATION.name, learner_organization)):
+        if given is not None:
+            values[name] = _organization_key(given)
     if source is not None and source.owners is not None and organization is None:
         raise PayloadError(
             f"{event_type}: a {subject._meta.label} may have several owners; pass the organization that the event is for."
@@ -80,27 +79,24 @@ def emit(
     if not matching_types([event_type], organizations_of(values), using=using):
         return None
     if organization is not None:
-        found = _organization(organization, using=using)
+        model: Any = Event._meta.get_field("organization").related_model
+        is_object = isinstance(organization, models.Model)
+        found = organization if is_object else model._base_manager.using(using).get(pk=organization)
         values["organization.external_id"] = organization_value(found, "external_id")
-        if values["organization.id"] != mapped_owner:
+        if values[OWNER] != mapped_owner:
             values["organization.name"] = organization_value(found, "name")
     now = timezone.now()
     if data is None and source is not None:
         change = Change(before={}, after=values, changed=(), now=now, using=using)
         data = build_content(change, kind, extra=extra)["data"]
-    content = {
-        "data": dict(data or {}),
-        "changed": dotted_names(previous or {}, kind.fields),
-        "previous": dict(previous or {}),
-    }
+    old = dict(previous or {})
     # Receivers see the id of the subject.
     own_id = subject.public_id if isinstance(subject, Webhook) else subject.pk
-    subject_id = subject_key(values.get("id", own_id))
     event = event_row(
         kind,
-        content,
+        {"data": dict(data or {}), "changed": dotted_names(old, kind.fields), "previous": old},
         values,
-        subject=(kind.noun.name, subject_id),
+        subject=(kind.noun.name, subject_key(values.get("id", own_id))),
         occurred_at=now,
         strict=True,
         numbered_by_owner=any(one.owners is not None and one.noun is kind.noun for one in sources_of(type(subject))),
@@ -142,14 +138,6 @@ def _organization_key(organization: Any) -> Any:
     except ValidationError:
         pass
     raise PayloadError(f"A {type(organization).__name__} is no organization; pass a saved one or its key.")
-
-
-def _organization(organization: Any, *, using: str) -> models.Model:
-    if isinstance(organization, models.Model):
-        return organization
-    model: Any = Event._meta.get_field("organization").related_model
-    found: models.Model = model._base_manager.using(using).get(pk=organization)
-    return found
 
 
 # Events about webhooks, for the organization's other webhooks

@@ -7,24 +7,23 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import accumulate, product, takewhile, zip_longest
+from itertools import accumulate, takewhile, zip_longest
 from time import monotonic
 from typing import Any, NamedTuple
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.choices import Audience
-from tms_webhooks.db.sql import database
 from tms_webhooks.db.writer import brief_write, has_one_writer, others_write
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column
 from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.outbox import fanout_sql, numbers, quiet
-from tms_webhooks.outbox.fanout_sql import FanOutGroup, Groups, NewEvent
+from tms_webhooks.outbox.fanout_sql import EventBatch, NewEvent
 from tms_webhooks.outbox.quiet import QuietPlan
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.routing import filtered
-from tms_webhooks.routing.budget import BudgetedMatcher, Candidate, TurnResult
+from tms_webhooks.routing.budget import BudgetedMatcher, TurnResult
 from tms_webhooks.routing.filtered import Pair, Verdict
 
 # Events in a batch. While a batch is written to SQLite, all other writers wait: it is smaller where there are any.
@@ -97,9 +96,9 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
         events = _as_many_as_fit(events, plan, most=most)
     matched = plan.match(events) if plan.has_filters else TurnResult()
     _rotation.end(events, matched)
-    groups = _grouped(event for event in events if event.id not in matched.unfinished)
-    sent, done = _create_deliveries(plan, groups, matched.verdicts, now) if groups else ({}, 0)
-    _rotation.was_late = bool(groups) and not done
+    batch = _batch(event for event in events if event.id not in matched.unfinished)
+    sent, done = _create_deliveries(plan, batch, matched.verdicts, now) if batch else (batch, 0)
+    _rotation.was_late = bool(batch) and not done
     _check_schemas(sent)
     return done or min(len(matched.unfinished), 1)
 
@@ -135,60 +134,38 @@ class FanOutPlan(NamedTuple):
             QuietPlan(frozenset(is_quiet), any(is_quiet.values())),
         )
 
-    def fits_single_statement(self) -> bool:
-        """Return whether the single-statement fan-out does all that the plan needs."""
-        return self.relations == [OWNER] and not self.has_filters and database().vendor == "postgresql"
-
-    def count_recipients(self, groups: Groups) -> Mapping[int, int]:
+    def count_recipients(self, batch: EventBatch) -> Mapping[int, int]:
         """Return the number of webhooks that subscribe to each event; a webhook counts once for each relation."""
         recipients: Counter[int] = Counter()
-        for relation, (group, ids) in product(self.relations, groups.items()):
-            recipients.update(fanout_sql.count_recipients(group, ids, relation))
+        for relation in self.relations:
+            recipients.update(fanout_sql.count_recipients(batch, relation))
         return recipients
 
     def match(self, events: Sequence[NewEvent]) -> TurnResult:
         """Evaluate the filters for these events, in their order and within the budgets. Call it before the transaction."""
-        position = {event.id: number for number, event in enumerate(events)}
-        candidates = {one for rows in self._candidates(_grouped(events)).values() for one in rows}
+        position, batch = {event.id: number for number, event in enumerate(events)}, _batch(events)
+        candidates = {one for relation in self.relations for one in fanout_sql.filter_candidates(batch, relation)}
         return _rotation.matcher.match(
             sorted(candidates, key=lambda one: (position[one.event_id], one.subscription_id))
         )
 
-    def insert_deliveries(self, groups: Groups, verdicts: Mapping[Pair, Verdict], *, now: datetime) -> set[Pair]:
+    def insert_deliveries(self, batch: EventBatch, verdicts: Mapping[Pair, Verdict], *, now: datetime) -> set[Pair]:
         """Insert the deliveries of these events; return the events and filtered subscriptions that match."""
         # Read again, because a subscription may have got its filters since the events were matched.
-        candidates = self._candidates(groups) if self.has_filters else {}
-        matching_pairs = _matching(candidates, verdicts)
-        matches = {
-            key: {
-                (one.event_id, one.webhook_id) for one in rows if (one.event_id, one.subscription_id) in matching_pairs
-            }
-            for key, rows in candidates.items()
-        }
+        relations = self.relations if self.has_filters else ()
+        candidates = {relation: fanout_sql.filter_candidates(batch, relation) for relation in relations}
+        # All are decided together, in their order.
+        pairs = {(one.event_id, one.subscription_id) for rows in candidates.values() for one in rows}
+        matching = filtered.matching(pairs, known=verdicts) if pairs else set()
         may_exist = self.has_filters or len(self.relations) > 1
-        for relation, (group, ids) in product(self.relations, groups.items()):
-            matching = fanout_sql.in_pairs(matches.get((group, relation), ()))
-            for wanted in (matching, fanout_sql.by_name(group, unfiltered=self.has_filters)):
-                if wanted:
-                    fanout_sql.insert_deliveries(
-                        group, ids, relation=relation, delays=self.delays, now=now, wanted=wanted, may_exist=may_exist
-                    )
-        return matching_pairs
-
-    def _candidates(self, groups: Groups) -> Mapping[tuple[FanOutGroup, Relation | None], Sequence[Candidate]]:
-        return {
-            (group, relation): fanout_sql.filter_candidates(group, ids, relation)
-            for group, ids in groups.items()
-            for relation in self.relations
-        }
-
-
-def _matching(
-    candidates: Mapping[tuple[FanOutGroup, Relation | None], Sequence[Candidate]], verdicts: Mapping[Pair, Verdict]
-) -> set[Pair]:
-    """Return the events and subscriptions whose filters match. All are decided together, in their order."""
-    pairs = {(one.event_id, one.subscription_id) for rows in candidates.values() for one in rows}
-    return filtered.matching(pairs, known=verdicts) if pairs else set()
+        for relation in self.relations:
+            rows = (one for one in candidates.get(relation, ()) if (one.event_id, one.subscription_id) in matching)
+            chosen = fanout_sql.in_pairs({(one.event_id, one.webhook_id) for one in rows})
+            for wanted in filter(None, (chosen, batch.by_name(unfiltered=self.has_filters))):
+                fanout_sql.insert_deliveries(
+                    batch, relation=relation, delays=self.delays, now=now, wanted=wanted, may_exist=may_exist
+                )
+        return matching
 
 
 def _next_events(limit: int) -> list[NewEvent]:
@@ -230,20 +207,16 @@ def _as_many_as_fit(events: Sequence[NewEvent], plan: FanOutPlan, *, most: int) 
     first: dict[tuple[str, Any], NewEvent] = {}
     for event in events:
         first.setdefault((event.type, event.organization_id), event)
-    recipients = plan.count_recipients(_grouped(first.values()))
+    recipients = plan.count_recipients(_batch(first.values()))
     totals = accumulate(recipients.get(first[event.type, event.organization_id].id, 0) for event in events)
     fitting = sum(1 for total in totals if total <= most)
     least = len({event.organization_id for event in events[:2]})
     return list(events[: max(least, fitting)])
 
 
-def _grouped(events: Iterable[NewEvent]) -> Groups:
-    groups: dict[FanOutGroup, list[int]] = defaultdict(list)
+def _batch(events: Iterable[NewEvent]) -> EventBatch:
     events = list(events)
-    webhook_ids = _subject_webhook_ids(events)
-    for event in events:
-        groups[FanOutGroup(event.type, webhook_ids.get(event.id, 0))].append(event.id)
-    return groups
+    return EventBatch(events, _subject_webhook_ids(events))
 
 
 def _subject_webhook_ids(events: Iterable[NewEvent]) -> Mapping[int, int]:
@@ -261,36 +234,31 @@ def _subject_webhook_ids(events: Iterable[NewEvent]) -> Mapping[int, int]:
 
 
 def _create_deliveries(
-    plan: FanOutPlan, groups: Groups, verdicts: Mapping[Pair, Verdict], now: datetime
-) -> tuple[Groups, int]:
+    plan: FanOutPlan, batch: EventBatch, verdicts: Mapping[Pair, Verdict], now: datetime
+) -> tuple[EventBatch, int]:
     """Number the events and create their deliveries; return those with a body, and the number of all that are done.
 
     What another worker has locked is left out, and all while another worker fans out.
     """
     # An event that is lost with its deliveries is fanned out again.
     with brief_write(durable=False):
-        numbered = numbers.number([pk for ids in groups.values() for pk in ids], fanned_out_at=now)
-        kept = {group: [pk for pk in ids if numbered.get(pk)] for group, ids in groups.items()}
-        sent = {group: ids for group, ids in kept.items() if ids}
-        matching = set[Pair]()
-        if sent and plan.fits_single_statement():
-            fanout_sql.insert_deliveries_of_owners(sent, now=now)
-        elif sent:
-            matching = plan.insert_deliveries(sent, verdicts, now=now)
-        may_wait = {pk for group, ids in sent.items() if plan.quiet.includes(group.event_type) for pk in ids}
+        numbered = numbers.number([event.id for event in batch.events], fanned_out_at=now)
+        sent = EventBatch((event for event in batch.events if numbered.get(event.id)), dict(batch.about))
+        matching = plan.insert_deliveries(sent, verdicts, now=now) if sent else set()
+        may_wait = {event.id for event in sent.events if plan.quiet.includes(event.type)}
         if may_wait:
             quiet.hold(may_wait, matching, now=now)
     return sent, len(numbered)
 
 
-def _check_schemas(groups: Groups) -> None:
+def _check_schemas(batch: EventBatch) -> None:
     """Log payloads that break their schema, with one event of each type per interval. They are sent anyway."""
-    for (event_type, *_others), ids in groups.items():
+    for event_type, pk in {event.type: event.id for event in reversed(batch.events)}.items():
         if monotonic() < _next_schema_check.get(event_type, 0.0):
             continue
         _next_schema_check[event_type] = monotonic() + SCHEMA_CHECK_INTERVAL
-        body = Event.objects.filter(pk=ids[0]).values_list("body", flat=True).first()
+        body = Event.objects.filter(pk=pk).values_list("body", flat=True).first()
         try:
             catalogue.get(event_type).validate(from_text(body or "{}"))
         except (WebhooksError, ValueError) as error:
-            logger.error("Event %s breaks the schema of its type and is sent anyway: %s", ids[0], error)
+            logger.error("Event %s breaks the schema of its type and is sent anyway: %s", pk, error)

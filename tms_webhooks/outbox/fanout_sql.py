@@ -1,13 +1,13 @@
 """The statements of the fan-out, from reading new events to inserting their deliveries, each with its function.
 
 In the statements ``e`` is an event, ``w`` a webhook and ``s`` a subscription. The parts in braces come from `db.sql`,
-which names the tables, and from the functions here. docs/reference/benchmarks.md explains PostgreSQL's own statements.
+which names the tables, and from the functions here.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -18,7 +18,6 @@ from tms_webhooks import event_names
 from tms_webhooks.choices import Priority
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.sql import (
-    array,
     database,
     filled,
     for_update,
@@ -28,9 +27,8 @@ from tms_webhooks.db.sql import (
     read_as_json,
     read_prepared,
     write,
-    write_prepared,
 )
-from tms_webhooks.models.audience import JOIN_WEBHOOKS, OWNER, Relation, recipient_sql
+from tms_webhooks.models.audience import Relation, recipient_sql
 from tms_webhooks.routing.budget import Candidate
 
 # New events
@@ -85,13 +83,14 @@ UNION ALL SELECT * FROM (
 UNION ALL SELECT DISTINCT 0, 'owner', 0, 0, s.event_type, CASE WHEN w.ordered THEN 1 ELSE 0 END
 FROM {{subscription}} s JOIN {{webhook}} w ON w.id = s.webhook_id WHERE s.quiet_seconds > 0 AND {IS_SENT_TO}"""  # noqa: S608 (all of it is here)
 
-SUBSCRIBED = "s.event_type IN ({patterns}) AND (e.subscription_id IS NULL OR e.subscription_id = s.id)"
+# A subscription to the type of the event.
+SUBSCRIBED = "({types}) AND (e.subscription_id IS NULL OR e.subscription_id = s.id)"
 
-# The condition that a webhook subscribes to an event by its type. Index: tms_subscription_by_event.
+# The condition that a webhook subscribes to an event by its type. Index: the foreign key's.
 BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id AND {SUBSCRIBED} {{unfiltered}})"  # noqa: S608
 
 # The number of webhooks that subscribe to each event. Indexes: the events' primary key, then
-# tms_webhook_by_organization and tms_subscription_by_event.
+# tms_webhook_by_organization and the foreign key's of subscriptions.
 COUNT_RECIPIENTS = f"""
 {{lines}} SELECT e.id AS id, COUNT(*) AS webhooks FROM {{reached}}
 WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} AND {{wanted}} GROUP BY e.id"""  # noqa: S608
@@ -100,7 +99,7 @@ WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} AND {{wanted}} GROUP BY e.id"""  # noqa
 FILTER_CANDIDATES = f"""
 {{lines}}
 SELECT e.id, w.id, s.id, w.organization_id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
-WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} AND w.id <> %(subject_webhook_id)s AND {FILTERED}
+WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} {{not_about}} AND {FILTERED}
   AND {SUBSCRIBED}"""  # noqa: S608
 
 # Deliveries
@@ -122,8 +121,7 @@ INSERT_DELIVERIES = f"""
 {{insert}} {{delivery}} ({COLUMNS})
 {{lines}}
 SELECT {{distinct}} {ROW} FROM {{reached}}
-WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} AND w.id <> %(subject_webhook_id)s
-  AND {{wanted}} {{not_yet}}
+WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} {{not_about}} AND {{wanted}} {{not_yet}}
 {{suffix}}
 """  # noqa: S608 (all of it is here)
 
@@ -133,26 +131,6 @@ WITHOUT_EXISTING = {
     "distinct": "DISTINCT",
     "not_yet": "AND NOT EXISTS (SELECT 1 FROM {delivery} o WHERE o.event_id = e.id AND o.webhook_id = w.id)",
 }
-
-DUE_AFTER_DELAY = "CASE WHEN w.enabled THEN %(now)s + w.delay_seconds * interval '1 second' ELSE NULL END"
-
-# Inserts the deliveries of events of all types, where no filter and no other relation than the owner's matters. For
-# PostgreSQL: the common case in one statement. Indexes: as above.
-INSERT_DELIVERIES_OF_OWNERS = f"""
-WITH e AS MATERIALIZED (
-    SELECT id, type, organization_id, subject_key, subscription_id, actor_kind, actor_id FROM {{event}}
-    WHERE id = ANY(%(ids)s::bigint[])),
-about_webhook AS (SELECT * FROM unnest(%(about_events)s::bigint[], %(about_webhooks)s::bigint[]) AS s (event_id, webhook_id)),
-matching AS (SELECT * FROM unnest(%(types)s::text[], %(patterns)s::text[]) AS m (type, pattern))
-INSERT INTO {{delivery}} ({COLUMNS})
-SELECT {ROW.format(**{**STATE, "due_at": DUE_AFTER_DELAY})} FROM e {JOIN_WEBHOOKS[OWNER]}
-WHERE {IS_SENT_TO}
-  AND NOT EXISTS (SELECT 1 FROM about_webhook s WHERE s.event_id = e.id AND s.webhook_id = w.id)
-  AND EXISTS (
-    SELECT 1 FROM {{subscription}} s JOIN matching m ON m.pattern = s.event_type AND m.type = e.type
-    WHERE s.webhook_id = w.id AND (e.subscription_id IS NULL OR e.subscription_id = s.id))
-ORDER BY e.id ON CONFLICT DO NOTHING"""  # noqa: S608 (names of ours)
-
 
 # Quiet periods
 
@@ -196,27 +174,43 @@ class NewEvent(NamedTuple):
     organization_id: Any
 
 
-class FanOutGroup(NamedTuple):
-    """Events of one type that are not sent to one webhook: the one that they are about; 0 for other subjects."""
+class EventBatch:
+    """Events that are fanned out together, with their part in the statements.
 
-    event_type: str
-    subject_webhook_id: int
+    ``about`` are the webhooks that operational events are about, by the events' keys: they get no delivery of these.
+    """
 
-    @property
-    def params(self) -> dict[str, Any]:
-        """The parameters of a statement about them: among others the patterns that match their type."""
-        patterns = event_names.patterns_for(self.event_type)
-        numbered = {f"pattern{number}": name for number, name in enumerate(patterns)}
-        return {"subject_webhook_id": self.subject_webhook_id, **numbered}
+    def __init__(self, events: Iterable[NewEvent], about: Mapping[int, int]) -> None:
+        self.events = list(events)
+        self.about = [(one.id, about[one.id]) for one in self.events if one.id in about]
+        self.params: dict[str, Any] = {}
+        types = []
+        for number, name in enumerate(sorted({one.type for one in self.events})):
+            patterns = event_names.patterns_for(name)
+            places = {f"pattern{number}_{position}": pattern for position, pattern in enumerate(patterns)}
+            self.params |= {f"type{number}": name, **places}
+            listed = ", ".join(f"%({place})s" for place in places)
+            types.append(f"e.type = %(type{number})s AND s.event_type IN ({listed})")
+        self._types = " OR ".join(types)
 
-    @property
-    def placeholders(self) -> str:
-        """The placeholders of these patterns in a statement."""
-        return ", ".join(f"%({name})s" for name in self.params if name.startswith("pattern"))
+    def __bool__(self) -> bool:
+        return bool(self.events)
 
+    def parts(self, relation: Relation | None) -> dict[str, str]:
+        """Return the parts of a statement that lead from these events to the webhooks of one relation."""
+        ids = numbers(one.id for one in self.events)
+        return {
+            "ids": ids,
+            "types": self._types,
+            "condition": _condition(),
+            "not_about": f"AND NOT {in_pairs(self.about)}" if self.about else "",
+            **recipient_sql(ids, way=relation),
+        }
 
-# Events by their group; by group, the keys of its events.
-Groups = Mapping[FanOutGroup, Sequence[int]]
+    def by_name(self, *, unfiltered: bool) -> str:
+        """Return the condition that a webhook subscribes to these events by their type; optionally without filters."""
+        only = f"AND NOT {FILTERED}".format(condition=_condition()) if unfiltered else ""
+        return filled(BY_NAME, types=self._types, unfiltered=only)
 
 
 # New events
@@ -277,12 +271,6 @@ def read_extras() -> list[tuple[Any, ...]]:
     return read_prepared(EXTRAS, {}, condition=_condition())
 
 
-def by_name(group: FanOutGroup, *, unfiltered: bool) -> str:
-    """Return the condition that a webhook subscribes to these events by their type; optionally without filters."""
-    only = f"AND NOT {FILTERED}".format(condition=_condition()) if unfiltered else ""
-    return filled(BY_NAME, patterns=group.placeholders, unfiltered=only)
-
-
 def in_pairs(pairs: Iterable[tuple[int, int]]) -> str:
     """Return the condition that the event and the webhook are one of these pairs; empty without any."""
     by_event: dict[int, list[int]] = defaultdict(list)
@@ -292,26 +280,15 @@ def in_pairs(pairs: Iterable[tuple[int, int]]) -> str:
     return f"({' OR '.join(either)})" if by_event else ""
 
 
-def count_recipients(group: FanOutGroup, ids: Sequence[int], relation: Relation | None) -> dict[int, int]:
+def count_recipients(batch: EventBatch, relation: Relation | None) -> dict[int, int]:
     """Return the number of webhooks that subscribe to each event by its type, without regard to filters."""
-    keys = numbers(ids)
-    parts = {"ids": keys, "wanted": by_name(group, unfiltered=False), **recipient_sql(keys, way=relation)}
-    return dict(read_as_json("id, webhooks", COUNT_RECIPIENTS, group.params, **parts))
+    parts = {**batch.parts(relation), "wanted": batch.by_name(unfiltered=False)}
+    return dict(read_as_json("id, webhooks", COUNT_RECIPIENTS, batch.params, **parts))
 
 
-def filter_candidates(group: FanOutGroup, ids: Sequence[int], relation: Relation | None) -> list[Candidate]:
+def filter_candidates(batch: EventBatch, relation: Relation | None) -> list[Candidate]:
     """Return the filtered subscriptions that subscribe to the type of each of these events, with their webhooks."""
-    parts = {"condition": _condition(), "patterns": group.placeholders, **_recipients(ids, relation)}
-    return [Candidate(*row) for row in read(FILTER_CANDIDATES, group.params, **parts)]
-
-
-def _recipients(ids: Iterable[int], relation: Relation | None) -> dict[str, str]:
-    """Return the parts of a statement that lead from these events to the webhooks of one relation."""
-    keys = numbers(ids)
-    return {
-        "ids": keys,
-        **recipient_sql(keys, way=relation),
-    }
+    return [Candidate(*row) for row in read(FILTER_CANDIDATES, batch.params, **batch.parts(relation))]
 
 
 def _condition() -> str:
@@ -323,8 +300,7 @@ def _condition() -> str:
 
 
 def insert_deliveries(
-    group: FanOutGroup,
-    ids: Iterable[int],
+    batch: EventBatch,
     *,
     relation: Relation | None,
     delays: Collection[int],
@@ -340,7 +316,7 @@ def insert_deliveries(
     insert, suffix = insert_ignoring_conflicts(database())
     after = {f"after{delay}": moment(now + timedelta(seconds=delay)) for delay in delays}
     cases = " ".join(f"WHEN w.delay_seconds = {delay} THEN %(after{delay})s" for delay in delays)
-    params = {**group.params, **after, "now": moment(now)}
+    params = {**batch.params, **after, "now": moment(now)}
     excludes = may_exist and database().vendor == "mysql"
     write(
         INSERT_DELIVERIES,
@@ -351,25 +327,8 @@ def insert_deliveries(
         **{name: filled(part) if excludes else "" for name, part in WITHOUT_EXISTING.items()},
         due_at=f"CASE WHEN NOT w.enabled THEN NULL {cases} ELSE %(now)s END",
         **STATE,
-        **_recipients(ids, relation),
+        **batch.parts(relation),
     )
-
-
-def insert_deliveries_of_owners(groups: Groups, *, now: datetime) -> None:
-    """Insert the deliveries of these events in one statement, where `INSERT_DELIVERIES_OF_OWNERS` is enough."""
-    about = [(pk, group.subject_webhook_id) for group, ids in groups.items() if group.subject_webhook_id for pk in ids]
-    matching = [
-        (group.event_type, pattern) for group in groups for pattern in event_names.patterns_for(group.event_type)
-    ]
-    params: dict[str, Any] = {
-        "ids": array(pk for ids in groups.values() for pk in ids),
-        "about_events": array(pk for pk, _webhook_id in about),
-        "about_webhooks": array(webhook_id for _pk, webhook_id in about),
-        "types": [event_type for event_type, _pattern in matching],
-        "patterns": [pattern for _event_type, pattern in matching],
-        "now": now,
-    }
-    write_prepared(filled(INSERT_DELIVERIES_OF_OWNERS), params)
 
 
 # Quiet periods

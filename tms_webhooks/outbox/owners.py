@@ -231,7 +231,9 @@ def external_ids(organizations: Collection[Any], *, using: str) -> dict[Any, Any
     """Return the external ids of organizations, by their keys."""
     name = organization_path("external_id")
     model: Any = Event._meta.get_field("organization").related_model
-    found = model._base_manager.using(using).in_bulk(set(organizations)) if name else {}
+    if name is None:
+        return {}
+    found = model._base_manager.using(using).in_bulk(set(organizations))
     return {key: follow_value_or_none(organization, name) for key, organization in found.items()}
 
 

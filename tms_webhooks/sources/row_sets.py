@@ -41,7 +41,8 @@ def at_keys(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Ro
 
 def key_name(model: type[models.Model], source: Source) -> str:
     """Return the lookup of the source's key in a queryset of ``model``."""
-    return "pk" if issubclass(source.model, model._meta.concrete_model) else source.model._meta.pk.name
+    is_extended = issubclass(source.model, model._meta.concrete_model or model)
+    return "pk" if is_extended else source.model._meta.pk.name
 
 
 def locked_keys(rows: Rows, names: Sequence[str] = ()) -> list[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ from tests.integration.audience.world import told_to
 from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
 from tms_webhooks.models import Delivery, Subscription, Webhook
 from tms_webhooks.outbox import fanout
-from tms_webhooks.outbox.fanout import FanOutPlan, fan_out
+from tms_webhooks.outbox.fanout import fan_out
 
 
 def narrowed(webhook: Webhook, event_type: str = "enrollment.*", **values) -> Subscription:
@@ -157,8 +157,6 @@ def test_a_save_pays_nothing_for_filters(enrollment, webhook):
 
 
 def test_a_batch_takes_few_queries_more_however_many_events_and_subscriptions_there_are(clock, monkeypatch):
-    # What is plain takes fewer on PostgreSQL.
-    monkeypatch.setattr(FanOutPlan, "fits_single_statement", lambda _plan: False)
     # However slow the machine is, the schema is looked at once.
     monkeypatch.setattr(fanout, "SCHEMA_CHECK_INTERVAL", 3600.0)
     monkeypatch.setattr(fanout, "_next_schema_check", {})
