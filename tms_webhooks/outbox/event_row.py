@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tms_webhooks import catalogue
 from tms_webhooks.actors import current_actor, current_correlation_id
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import new_instance
@@ -27,7 +26,6 @@ from tms_webhooks.models import Event
 from tms_webhooks.models.event import (
     LONGEST_EXTERNAL_ID,
     LONGEST_SUBJECT_NAME,
-    subject_key,
     subject_number,
     time_ordered_uuid,
 )
@@ -63,23 +61,6 @@ PLAIN = (
 INSERT = "INSERT INTO {event} ({columns}) {rows} {returning}"
 
 logger = logging.getLogger(__name__)
-
-
-def planned_event_row(
-    source: Source, planned: PlannedEvent, change: Change, *, subscription_id: int | None = None
-) -> Event:
-    """Return the unsaved row of one event that a source makes of a change."""
-    event_type = catalogue.get(planned.event_type)
-    return event_row(
-        event_type,
-        planned_content(source, planned, change, event_type),
-        change.values,
-        subject=(source.noun.name, subject_key(planned.subject_id or change.values["id"])),
-        occurred_at=change.now,
-        strict=strict_payloads(),
-        subscription_id=subscription_id,
-        numbered_by_owner=source.owners is not None,
-    )
 
 
 def event_row(
@@ -163,6 +144,18 @@ def planned_content(
 @cache
 def _event_defaults() -> dict[str, Any]:
     return {field.attname: field.get_default() for field in Event._meta.concrete_fields}
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by dotted names as nested objects."""
+    whole: dict[str, Any] = {}
+    for name, value in values.items():
+        *parents, leaf = name.split(".")
+        target = whole
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[leaf] = value
+    return whole
 
 
 def external_id_of(content: Mapping[str, Any] | PayloadError) -> str:

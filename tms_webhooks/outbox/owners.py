@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tms_webhooks import catalogue
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.computed import follow_value_or_none
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, OwnerlessObject, Webhook
@@ -27,11 +26,11 @@ from tms_webhooks.models.audience import EventOrganizations, SubscriberScope
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.source_state import LONGEST_KEY
 from tms_webhooks.outbox.event_row import event_row
-from tms_webhooks.outbox.subscribed import organizations_of
+from tms_webhooks.outbox.subscribed import matching_types_by_organizations, organizations_of
 from tms_webhooks.payloads.fields import nested_json
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER, OWNER
-from tms_webhooks.sources.mapping import OWNERS, organization_path
+from tms_webhooks.sources.mapping import OWNERS, organization_value
 from tms_webhooks.sources.paths import may_be_null
 from tms_webhooks.sources.snapshots import owner_values, unread_of_owners
 
@@ -189,52 +188,49 @@ def with_moves(parts: Sequence[Part]) -> tuple[list[Part], Departures]:
     return marked, departures
 
 
-def departure_row(
-    source: Source, type_name: str, change: Change, departure: Departure, external_ids: Mapping[Any, Any]
-) -> Event:
-    """Return the unsaved row of the event for the organizations that an object left: ids alone.
+def departure_rows(
+    source: Source, departures: Departures, event_types: Collection[str], *, using: str
+) -> list[tuple[int, Event]]:
+    """Return the unsaved rows of the events for organizations that objects left, each with the index of its change.
 
-    ``external_ids`` are those of organizations, by their keys.
+    They have ids alone. ``event_types`` is the type that reports them, if there is one and a subscription matches it.
     """
-    event_type, organizations = catalogue.get(type_name), departure.organizations
-    ids = {name: value for name, value in change.before.items() if not isinstance(value, PayloadError)}
-    fields = [
-        field
-        for field in event_type.fields
-        if field.privacy is FieldPrivacy.ID
-        and field.name in ids
-        and not field.name.startswith(("organization.", "learner_organization."))
-    ]
-    content = {
-        "data": nested_json(fields, ids),
-        "changed": [LEARNER_ORGANIZATION.name if departure.owner is None else OWNER],
-        "previous": {},
-        "left": True,
-    }
-    values = {
-        OWNER: organizations.owner,
-        "organization.external_id": external_ids.get(organizations.owner),
-        LEARNER_ORGANIZATION.name: organizations.learner,
-    }
-    return event_row(
-        event_type,
-        content,
-        values,
-        subject=(source.noun.name, subject_key(change.before["id"])),
-        occurred_at=change.now,
-        strict=strict_payloads(),
-        numbered_by_owner=source.owners is not None,
-    )
-
-
-def external_ids(organizations: Collection[Any], *, using: str) -> dict[Any, Any]:
-    """Return the external ids of organizations, by their keys."""
-    name = organization_path("external_id")
+    organizations = {departure.organizations for _change, _index, departure in departures}
+    wanted = matching_types_by_organizations(organizations, event_types, using=using) if event_types else {}
     model: Any = Event._meta.get_field("organization").related_model
-    if name is None:
-        return {}
-    found = model._base_manager.using(using).in_bulk(set(organizations))
-    return {key: follow_value_or_none(organization, name) for key, organization in found.items()}
+    left = model._base_manager.using(using).in_bulk({one.owner for one in wanted}) if wanted else {}
+    rows = []
+    for change, index, departure in departures:
+        owner, learner = departure.organizations
+        if departure.organizations not in wanted:
+            continue
+        (event_type,) = map(catalogue.get, event_types)
+        ids = {name: value for name, value in change.before.items() if not isinstance(value, PayloadError)}
+        fields = [
+            field
+            for field in event_type.fields
+            if field.privacy is FieldPrivacy.ID
+            and field.name in ids
+            and not field.name.startswith(("organization.", "learner_organization."))
+        ]
+        content = {
+            "data": nested_json(fields, ids),
+            "changed": [LEARNER_ORGANIZATION.name if departure.owner is None else OWNER],
+            "previous": {},
+            "left": True,
+        }
+        external_id = organization_value(left[owner], "external_id") if owner in left else None
+        row = event_row(
+            event_type,
+            content,
+            {OWNER: owner, "organization.external_id": external_id, LEARNER_ORGANIZATION.name: learner},
+            subject=(source.noun.name, subject_key(change.before["id"])),
+            occurred_at=change.now,
+            strict=strict_payloads(),
+            numbered_by_owner=source.owners is not None,
+        )
+        rows.append((index, row))
+    return rows
 
 
 # No owner yet

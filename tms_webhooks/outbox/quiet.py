@@ -26,6 +26,7 @@ from tms_webhooks.db.lookups import key_in
 from tms_webhooks.models import Delivery, DeliveryBody, Event, Webhook, WebhookState
 from tms_webhooks.models.subscription import longest_quiet_seconds
 from tms_webhooks.outbox import fanout_sql
+from tms_webhooks.outbox.event_row import nested
 from tms_webhooks.payloads.envelope import from_text, to_text
 from tms_webhooks.routing.filtered import Pair
 
@@ -207,15 +208,4 @@ def merge(bodies: Sequence[str]) -> str | None:
     if not changed:
         return None
     known = {name: oldest[name] for name in changed if oldest[name] is not _MISSING}
-    return to_text({**newest, "changed": changed, "previous": _nested(known)})
-
-
-def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for name, value in values.items():
-        *parents, leaf = name.split(".")
-        target = nested
-        for parent in parents:
-            target = target.setdefault(parent, {})
-        target[leaf] = value
-    return nested
+    return to_text({**newest, "changed": changed, "previous": nested(known)})

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from uuid import UUID
 from django.db import Error, connections, transaction
 
 from tms_webhooks import catalogue, signals
-from tms_webhooks.catalogue.schema import FieldKind
+from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import is_on_commit, transaction_block
 from tms_webhooks.event_names import is_update
@@ -33,13 +32,14 @@ from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import owned_key, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import (
+    event_row,
     external_id_of,
     insert,
+    nested,
     planned_content,
-    planned_event_row,
     subject_name_of,
 )
-from tms_webhooks.outbox.owners import Departure, Part
+from tms_webhooks.outbox.owners import Part
 from tms_webhooks.outbox.subscribed import (
     learner_organization_of,
     matching_types_by_organizations,
@@ -63,7 +63,7 @@ Subject: TypeAlias = tuple[str, str]
 MOST_SUBJECTS = 50_000
 # The columns that change when an update is folded into an event.
 FOLDED = ("body", "external_id", "subject_name")
-# Events whose bodies are read and written together.
+# Events whose bodies are written together.
 BATCH = 200
 
 
@@ -90,7 +90,7 @@ class _TransactionEvents:
     """The newest event of each object in one transaction. Being called on commit shows that the transaction is open."""
 
     block: tuple[Any, str | None]
-    by_subject: OrderedDict[Subject, _Recorded] = field(default_factory=OrderedDict)
+    by_subject: dict[Subject, _Recorded] = field(default_factory=dict)
 
     def __call__(self) -> None:
         self.by_subject.clear()
@@ -158,7 +158,7 @@ def record_changes(
     if any(not owners.ORGANIZATIONS.isdisjoint(part.change.changed) for part in parts):
         parts, moved = owners.with_moves(parts)
         departures = [*departures, *moved]
-    new = _departure_rows(source, departures, using=using) if departures else []
+    new = owners.departure_rows(source, departures, _update_types(source)[:1], using=using) if departures else []
     subscribed = _subscribed(source, parts, using=using, wanted=wanted)
     if subscribed and may_lack_owner and source.owners is None:
         # After the departures of an object that was kept: the organization that it leaves may know it.
@@ -195,21 +195,6 @@ def insert_rows(events: list[Event], *, using: str) -> list[Event]:
             signals.event_recorded.send_in_savepoint(Event, using=using, event=event)
     wake_on_commit(using)
     return events
-
-
-def _departure_rows(source: Source, departures: Sequence[tuple[Change, int, Departure]], *, using: str) -> Rows:
-    """Return the events of departures that a subscription matches, each with the index of its change."""
-    event_type = next(iter(_update_types(source)), None)
-    if event_type is None:
-        return []
-    organizations = {departure.organizations for _change, _index, departure in departures}
-    wanted = matching_types_by_organizations(organizations, [event_type], using=using)
-    external_ids = owners.external_ids([one.owner for one in wanted], using=using)
-    return [
-        (index, owners.departure_row(source, event_type, change, departure, external_ids))
-        for change, index, departure in departures
-        if departure.organizations in wanted
-    ]
 
 
 def _subscribed(
@@ -273,7 +258,17 @@ def _new_rows(source: Source, planned: Sequence[Planned], *, using: str, subscri
             continue
         new.discard(event.once)
         try:
-            row = planned_event_row(source, event, part.change, subscription_id=subscription_id)
+            event_type = catalogue.get(event.event_type)
+            row = event_row(
+                event_type,
+                planned_content(source, event, part.change, event_type),
+                part.change.values,
+                subject=(source.noun.name, subject_key(event.subject_id or part.change.values["id"])),
+                occurred_at=part.change.now,
+                strict=strict_payloads(),
+                subscription_id=subscription_id,
+                numbered_by_owner=source.owners is not None,
+            )
             _remember(row, event, part.change, using=using)
             rows.append((part.position, row))
         except Exception as error:
@@ -305,12 +300,11 @@ def _remember(event: Event, planned: PlannedEvent, change: Change, *, using: str
         events = _thread.open[using] = _TransactionEvents(block)
         transaction.on_commit(events, using=using, robust=True)
     organizations = event.organization_id, event.learner_organization_id
+    if len(events.by_subject) >= MOST_SUBJECTS:
+        events.by_subject.clear()
     events.by_subject[subject] = _Recorded(
         event.uid, organizations, change.created, change.moved, planned.omit_personal
     )
-    events.by_subject.move_to_end(subject)
-    if len(events.by_subject) > MOST_SUBJECTS:
-        events.by_subject.popitem(last=False)
 
 
 def _fold(source: Source, planned_events: Sequence[Planned], *, using: str) -> dict[int, Event]:
@@ -323,22 +317,21 @@ def _fold(source: Source, planned_events: Sequence[Planned], *, using: str) -> d
         for position, planned in enumerate(planned_events if _open_events(using) else ())
         if (recorded := _recorded_of(source, planned, using=using)) is not None
     }
-    folded: dict[int, Event] = {}
-    positions = list(found)
-    for start in range(0, len(positions), BATCH):
-        batch = positions[start : start + BATCH]
-        uids = [found[position].uid for position in batch]
-        events = {event.uid: event for event in Event.objects.using(using).filter(uid__in=uids).exclude(body="")}
-        for position in batch:
-            event = events.get(found[position].uid)
-            if event is not None and _fold_into(event, found[position], source, planned_events[position]):
-                folded[position] = event
-        changed = [folded[position] for position in batch if position in folded]
-        if len(changed) == 1:
-            values = {name: getattr(changed[0], name) for name in FOLDED}
-            Event.objects.using(using).filter(pk=changed[0].pk).update(**values)
-        elif changed:
-            Event.objects.using(using).bulk_update(changed, FOLDED)
+    if not found:
+        return {}
+    rows = Event.objects.using(using)
+    events = rows.exclude(body="").in_bulk([one.uid for one in found.values()], field_name="uid")
+    folded = {
+        position: events[recorded.uid]
+        for position, recorded in found.items()
+        if recorded.uid in events
+        if _fold_into(events[recorded.uid], recorded, source, planned_events[position])
+    }
+    if len(folded) == 1:
+        (event,) = folded.values()
+        rows.filter(pk=event.pk).update(**{name: getattr(event, name) for name in FOLDED})
+    elif folded:
+        rows.bulk_update(folded.values(), FOLDED, batch_size=BATCH)
     return folded
 
 
@@ -350,34 +343,17 @@ def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Plann
     if isinstance(content, PayloadError):
         return False
     body = from_text(event.body)
-    json_names = frozenset(field.name for field in event_type.fields if field.kind is FieldKind.JSON)
-    body["data"] = _merged(body["data"], content["data"], json_names)
+    body["data"] |= content["data"]
     if not recorded.created:
-        names = {*body["changed"], *content["changed"]}
-        body["changed"] = [field.name for field in event_type.fields if field.name in names]
+        old = {name: value_at(one["previous"], name) for one in (content, body) for name in one["changed"]}
+        body["changed"] = [field.name for field in event_type.fields if field.name in old]
         # The old values of an object that moved are another organization's.
-        body["previous"] = {} if recorded.moved else _merged(content["previous"], body["previous"], json_names)
+        body["previous"] = {} if recorded.moved else nested(old)
     if strict_payloads():
         event_type.validate({**body, "sequence": FIRST_SEQUENCE})
     event.body = to_text(body)
     event.external_id, event.subject_name = external_id_of(content), subject_name_of(body)
     return True
-
-
-def _merged(
-    nested: Mapping[str, Any], newer: Mapping[str, Any], json_names: frozenset[str], path: str = ""
-) -> dict[str, Any]:
-    """Return two nested objects as one; where both have a value, that of ``newer``.
-
-    ``json_names`` are the dotted names of values that are one whole although they may be objects.
-    """
-    merged = dict(nested)
-    for name, value in newer.items():
-        before, full_name = merged.get(name), f"{path}{name}"
-        if isinstance(before, dict) and isinstance(value, dict) and full_name not in json_names:
-            value = _merged(before, value, json_names, f"{full_name}.")
-        merged[name] = value
-    return merged
 
 
 def _recorded_of(source: Source, planned: Planned, *, using: str) -> _Recorded | None:
