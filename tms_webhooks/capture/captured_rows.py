@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from tms_webhooks.capture.saves import CapturedSave, has_open_saves, has_outbox, record_open_saves, record_states
+from django.db import models
+
+from tms_webhooks.capture.saves import (
+    CapturedSave,
+    has_open_saves,
+    has_outbox,
+    is_being_deleted,
+    note_deletions,
+    record_open_saves,
+    record_states,
+)
 from tms_webhooks.outbox.record import source_errors_logged
 from tms_webhooks.outbox.subscribed import types_with_subscribers
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import CHUNK, Rows, at_keys, locked_rows
 from tms_webhooks.sources.snapshots import compared_names, locked, read_rows
+from tms_webhooks.sources.stored_rows import key_of
 
 
 class CapturedRows:
@@ -82,7 +94,7 @@ class CapturedRows:
         """Record that these objects are deleted, while their rows still exist."""
         with source_errors_logged(self.source):
             record_open_saves(self.source, set(keys), using=self._using)
-            found = dict(read_rows(self.source, self._rows(keys)))
+            found = dict(read_rows(self.source, locked(self._rows(keys))))
             record_states(self.source, {key: (found.get(key), None) for key in keys}, using=self._using)
 
     def _rows(self, keys: Sequence[Any]) -> Rows:
@@ -109,3 +121,18 @@ def sources_to_record(sources: Iterable[Source], *, using: str, deletions: bool 
 def chunks(keys: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     """Yield the keys in slices of at most ``size``."""
     return (keys[start : start + size] for start in range(0, len(keys), size or 1))
+
+
+def record_deletion(sender: type[models.Model], instance: models.Model, *, using: str, silent: bool) -> None:
+    """Record the deletion of ``instance``, while its row and the rows that it refers to still exist.
+
+    One that is ``silent``, or is noted already, has no events.
+    """
+    keys = {source: key_of(source, instance) for source in sources_of(sender)}
+    # Django sends signals of their own for the rows that an extending model has in its parents' tables.
+    own = (one for one in keys if one.model._meta.concrete_model is sender._meta.concrete_model)
+    new = [one for one in own if not is_being_deleted(one, keys[one], using=using)]
+    for source, key in keys.items():
+        note_deletions(source, [key], using=using)
+    for source in sources_to_record([] if silent else new, using=using, deletions=True):
+        CapturedRows(source, using=using).record_deletions([keys[source]])

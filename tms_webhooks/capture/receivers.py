@@ -13,6 +13,7 @@ from django.db import models, transaction
 from django.db.models.signals import ModelSignal, m2m_changed, post_delete, pre_delete
 
 from tms_webhooks.capture import many_to_many, querysets, saves
+from tms_webhooks.capture.captured_rows import record_deletion
 from tms_webhooks.capture.many_to_many import sources_by_rows
 from tms_webhooks.db.django_private import is_loading_fixture
 from tms_webhooks.models import Event, Webhook
@@ -90,7 +91,7 @@ def before_delete(sender: Model, instance: models.Model, *, using: str, **kwargs
     # With an organization, its webhooks are deleted.
     silent = owner is not None and issubclass(deleted, owner)
     try:
-        saves.record_deletion(sender, instance, using=using, silent=silent)
+        record_deletion(sender, instance, using=using, silent=silent)
     except Exception:
         # The host must not commit the deletion without its events.
         transaction.set_rollback(True, using=using)

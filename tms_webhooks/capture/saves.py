@@ -103,14 +103,13 @@ def _plan_of(model: type[models.Model]) -> SavePlan:
     return plan
 
 
-def _by_model(sources: Iterable[Source], *, deletions: bool = False) -> SourcesByModel:
+def _by_model(sources: Iterable[Source]) -> SourcesByModel:
     by_model: defaultdict[type[models.Model], dict[Source, tuple[str, ...]]] = defaultdict(dict)
     for source in sources:
         with source_errors_logged(source):
-            event_types = source.deletion_types if deletions else source.event_types
             # Reading `own` evaluates the mapping here, where an error in it affects no other source of the model.
-            if event_types and source.own:
-                by_model[source.model][source] = event_types
+            if source.event_types and source.own:
+                by_model[source.model][source] = source.event_types
     return by_model
 
 
@@ -278,30 +277,6 @@ def has_open_saves() -> bool:
 
 
 # Deletions
-
-
-def record_deletion(sender: type[models.Model], instance: models.Model, *, using: str, silent: bool) -> None:
-    """Record the deletion of ``instance``, while its row and the rows that it refers to still exist.
-
-    One that is ``silent``, or is noted already, has no events.
-    """
-    keys = {source: key_of(source, instance) for source in sources_of(sender)}
-    new = {one for one, key in keys.items() if not is_being_deleted(one, key, using=using)}
-    for source, key in keys.items():
-        note_deletions(source, [key], using=using)
-    # Django sends signals of their own for the rows that an extending model has in its parents' tables.
-    sources = [one for one in keys if one in new and one.model._meta.concrete_model is sender._meta.concrete_model]
-    if silent or not has_outbox(using):
-        return
-    for source in sources:
-        record_open_saves(source, {key_of(source, instance)}, using=using, instance=instance)
-    for of_model in _by_model(sources, deletions=True).values():
-        key = key_of(next(iter(of_model)), instance)
-        for source, before in read_before(of_model, key, using=using).items():
-            with source_errors_logged(source):
-                values = read_whole(source, key, using=using) if before.event_types else None
-                wanted = before.event_types if before.exact else None
-                record_states(source, {key: (values, None)}, using=using, wanted=wanted)
 
 
 def note_deletions(source: Source, keys: Iterable[Any], *, using: str) -> None:
