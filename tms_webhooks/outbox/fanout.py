@@ -20,7 +20,6 @@ from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column
 from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.outbox import fanout_sql, numbers, quiet
 from tms_webhooks.outbox.fanout_sql import EventBatch, NewEvent
-from tms_webhooks.outbox.quiet import QuietPlan
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.routing import filtered
 from tms_webhooks.routing.budget import BudgetedMatcher, TurnResult
@@ -112,8 +111,8 @@ class FanOutPlan(NamedTuple):
     """From an event's organizations to webhooks; None is the relation to webhooks of parent organizations."""
     has_filters: bool
     """Whether a subscription takes only some of the events of its types."""
-    quiet: QuietPlan = QuietPlan()
-    """The events that may have to wait for a quiet period."""
+    quiet: Mapping[str, bool]
+    """The patterns of subscriptions with a quiet period, each with whether a webhook of it is ordered."""
 
     @classmethod
     def of_today(cls) -> FanOutPlan:
@@ -128,11 +127,16 @@ class FanOutPlan(NamedTuple):
         delays = {int(delay) for delay, *_others in rows if delay}
         is_quiet = {pattern: is_ordered for *_others, pattern, is_ordered in sorted(rows) if pattern}
         return cls(
-            delays,
-            relations,
-            any(filters for _delay, _audience, _children, filters, *_others in rows),
-            QuietPlan(frozenset(is_quiet), any(is_quiet.values())),
+            delays, relations, any(filters for _delay, _audience, _children, filters, *_others in rows), is_quiet
         )
+
+    def may_wait(self, event_type: str) -> bool:
+        """Return whether events of this type may wait for a quiet period, or end the wait of another event.
+
+        On an ordered webhook, any event does.
+        """
+        matching = self.quiet.keys() & set(event_names.patterns_for(event_type))
+        return any(self.quiet.values()) or bool(matching and event_names.may_be_merged(event_type))
 
     def count_recipients(self, batch: EventBatch) -> Mapping[int, int]:
         """Return the number of webhooks that subscribe to each event; a webhook counts once for each relation."""
@@ -245,7 +249,7 @@ def _create_deliveries(
         numbered = numbers.number([event.id for event in batch.events], fanned_out_at=now)
         sent = EventBatch((event for event in batch.events if numbered.get(event.id)), dict(batch.about))
         matching = plan.insert_deliveries(sent, verdicts, now=now) if sent else set()
-        may_wait = {event.id for event in sent.events if plan.quiet.includes(event.type)}
+        may_wait = {event.id for event in sent.events if plan.may_wait(event.type)}
         if may_wait:
             quiet.hold(may_wait, matching, now=now)
     return sent, len(numbered)

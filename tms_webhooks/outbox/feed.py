@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 from django.db import OperationalError, connections, router, transaction
 from django.db.models import F, Model, Q, QuerySet
 
-from tms_webhooks import event_names
+from tms_webhooks import catalogue, event_names
 from tms_webhooks.db.lookups import key_in
-from tms_webhooks.exceptions import CursorError, SecretError, UnknownEventType
+from tms_webhooks.exceptions import CursorError, SecretError
 from tms_webhooks.models import Event, FeedEnds
 from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.encryption import decrypt, encrypt
@@ -140,12 +140,12 @@ def read(
     if names is not None:
         chosen = chosen.filter(type__in=names)
     if len(keys) > MOST_LISTED:
-        found = list(_first(chosen.filter(visible_to(organizations.order_by().values("pk"))), limit + 1))
+        seen = chosen.filter(visible_to(organizations.order_by().values("pk")))
+        found = list(seen.order_by("position")[: limit + 1])
     else:
         # With both conditions in one query, a database reads the events of all organizations, or sorts all matching ones.
         learners = Q(LEARNERS_ELSEWHERE, learner_organization__in=keys)
-        positions = first_positions(chosen, [Q(organization__in=keys), learners], limit + 1)
-        found = list(Event.objects.filter(position__in=positions).order_by("position"))
+        found = list(first_events(chosen, [Q(organization__in=keys), learners], limit + 1))
     has_more = len(found) > limit
     last = found[limit - 1].position if has_more else None
     return Page(found[:limit], cursor_at(last or start.end, start.owner), has_more)
@@ -161,20 +161,16 @@ def begin(organizations: QuerySet[Model], *, now: datetime, after: str) -> Start
     return Start(position, ends.published, owner, keys)
 
 
-def first_positions(chosen: QuerySet[Event], conditions: Iterable[Q], limit: int) -> list[int]:
-    """Return the first ``limit`` positions of events that meet one of the conditions, each of which is a query."""
-    rows = (_first(chosen.filter(condition), limit) for condition in conditions)
+def first_events(chosen: QuerySet[Event], conditions: Iterable[Q], limit: int) -> QuerySet[Event]:
+    """Return the first ``limit`` of the events that meet one of the conditions, each of which is a query."""
+    rows = (chosen.filter(condition).order_by("position")[:limit] for condition in conditions)
     positions = {position or 0 for found in rows for position in found.values_list("position", flat=True)}
-    return sorted(positions)[:limit]
+    return Event.objects.filter(position__in=sorted(positions)[:limit]).order_by("position")
 
 
 def current_cursor(organization_id: Any) -> str:
     """Return the cursor of the feed's current end for an organization. Every later change is in the feed after it."""
     return cursor_at(FeedEnds.objects.current().published, str(organization_id))
-
-
-def _first(chosen: QuerySet[Event], limit: int) -> QuerySet[Event]:
-    return chosen.order_by("position")[:limit]
 
 
 def _publish_new_events(now: datetime) -> None:
@@ -194,14 +190,9 @@ def _publish_new_events(now: datetime) -> None:
 
 
 def _names(patterns: Iterable[str]) -> list[str] | None:
-    names: set[str] = set()
     asked = list(patterns)
-    for pattern in asked:
-        matching = event_names.matching(pattern)
-        if not matching:
-            suggestion = event_names.did_you_mean(event_names.nearest_patterns(pattern))
-            raise UnknownEventType(f'Unknown event type "{pattern}".{suggestion}')
-        names.update(matching)
+    # An unknown name raises `UnknownEventType`.
+    names = {name for pattern in asked for name in event_names.matching(pattern) or [catalogue.get(pattern).name]}
     return sorted(names) if asked else None
 
 

@@ -36,21 +36,6 @@ Object = tuple[int, str, str]
 """The key of a webhook, and the type and id of an object."""
 
 
-class QuietPlan(NamedTuple):
-    """Which events may have to wait: the patterns of subscriptions with a quiet period, and whether a webhook of theirs
-    is ordered. On an ordered one, any event ends a quiet period."""
-
-    patterns: Collection[str] = ()
-    has_ordered: bool = False
-
-    def includes(self, event_type: str) -> bool:
-        """Return whether events of this type may wait, or end the wait of another event."""
-        if self.has_ordered:
-            return True
-        may_wait = bool(self.patterns) and event_names.may_be_merged(event_type)
-        return may_wait and not set(self.patterns).isdisjoint(event_names.patterns_for(event_type))
-
-
 class Quiet(NamedTuple):
     """A quiet period, and the longest time that an update waits. Both in seconds."""
 

@@ -82,7 +82,8 @@ def read(
     conditions = list(map(in_feed, among))
     position, examined, found, has_more = start.position, 0, list[Event](), True
     while has_more and len(found) < limit and examined < EXAMINED:
-        rows = _next(selection, conditions, position, start.end, limit + 1)
+        published = Event.objects.filter(*conditions, position__gt=position, position__lte=start.end)
+        rows = list(feed.first_events(published, selection.conditions, limit + 1).only(*COLUMNS))
         chunk, has_more = rows[:limit], len(rows) > limit
         matching = _matching(selection, chunk)
         fitting = matching[: limit - len(found)]
@@ -96,13 +97,6 @@ def read(
     whole = Event.objects.in_bulk([event.pk for event in found])
     events = [whole[event.pk] for event in found if event.pk in whole]
     return feed.Page(events, feed.cursor_at(position, start.owner), has_more)
-
-
-def _next(selection: Selection, conditions: Iterable[Any], position: int, end: int, limit: int) -> list[Event]:
-    """Return the next events of the webhook's organizations, with `COLUMNS` alone."""
-    published = Event.objects.filter(*conditions, position__gt=position, position__lte=end)
-    positions = feed.first_positions(published, selection.conditions, limit)
-    return list(Event.objects.filter(position__in=positions).only(*COLUMNS).order_by("position"))
 
 
 def _matching(selection: Selection, events: Sequence[Event]) -> list[Event]:
