@@ -73,6 +73,8 @@ class Planned(NamedTuple):
     part: Part
     event: PlannedEvent
     is_wanted: bool
+    earlier: _Recorded | None = None
+    """The event into which this one can be folded."""
 
 
 class _Recorded(NamedTuple):
@@ -159,7 +161,12 @@ def record_changes(
         parts, moved = owners.with_moves(parts)
         departures = [*departures, *moved]
     new = owners.departure_rows(source, departures, _update_types(source)[:1], using=using) if departures else []
-    subscribed = _subscribed(source, parts, using=using, wanted=wanted)
+    subscribed: Mapping[EventOrganizations, Collection[str]] = {}
+    if wanted is None or wanted:
+        known = {one for part in parts if (one := organizations_of(part.change.values)) is not None}
+        subscribed = dict.fromkeys(known, wanted or ())
+        if wanted is None and known:
+            subscribed = matching_types_by_organizations(known, source.event_types, using=using)
     if subscribed and may_lack_owner and source.owners is None:
         # After the departures of an object that was kept: the organization that it leaves may know it.
         parts = owners.with_first_owners(source, parts, using=using)
@@ -197,18 +204,6 @@ def insert_rows(events: list[Event], *, using: str) -> list[Event]:
     return events
 
 
-def _subscribed(
-    source: Source, parts: Sequence[Part], *, using: str, wanted: Collection[str] | None
-) -> Mapping[EventOrganizations, Collection[str]]:
-    """Return the subscribed event types by the organizations of changes; those without any are left out."""
-    if wanted is not None and not wanted:
-        return {}
-    known = {one for part in parts if (one := organizations_of(part.change.values)) is not None}
-    if wanted is None:
-        return matching_types_by_organizations(known, source.event_types, using=using) if known else {}
-    return dict.fromkeys(known, wanted)
-
-
 def _planned(
     source: Source,
     parts: Sequence[Part],
@@ -234,9 +229,9 @@ def _planned(
         for event in events:
             if found_later:
                 event.repeated = False
-            one = Planned(part, event, event.event_type in types)
-            if one.is_wanted or _recorded_of(source, one, using=using) is not None:
-                planned.append(one)
+            earlier = _recorded_of(source, event, part.change.values, using=using)
+            if event.event_type in types or earlier is not None:
+                planned.append(Planned(part, event, event.event_type in types, earlier))
     return sorted(planned, key=attrgetter("part.position"))
 
 
@@ -253,7 +248,7 @@ def _new_rows(source: Source, planned: Sequence[Planned], *, using: str, subscri
         if Occurrence.objects.record_first_time(key, now=planned[0].part.change.now, deadline=deadline, using=using)
     }
     rows: Rows = []
-    for part, event, _is_wanted in planned:
+    for part, event, _is_wanted, _earlier in planned:
         if event.once and event.once not in new and not event.repeated:
             continue
         new.discard(event.once)
@@ -312,11 +307,7 @@ def _fold(source: Source, planned_events: Sequence[Planned], *, using: str) -> d
 
     Those that are missing in the result have no such event: they are not updates, or a savepoint has removed it.
     """
-    found = {
-        position: recorded
-        for position, planned in enumerate(planned_events if _open_events(using) else ())
-        if (recorded := _recorded_of(source, planned, using=using)) is not None
-    }
+    found = {position: one.earlier for position, one in enumerate(planned_events) if one.earlier is not None}
     if not found:
         return {}
     rows = Event.objects.using(using)
@@ -356,12 +347,11 @@ def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Plann
     return True
 
 
-def _recorded_of(source: Source, planned: Planned, *, using: str) -> _Recorded | None:
+def _recorded_of(source: Source, planned: PlannedEvent, values: Mapping[str, Any], *, using: str) -> _Recorded | None:
     """Return the event into which a planned update can be folded, if it is of the same organizations."""
-    if planned.event.event_type not in _update_types(source) or (events := _open_events(using)) is None:
+    if planned.event_type not in _update_types(source) or (events := _open_events(using)) is None:
         return None
-    values = planned.part.change.values
-    subject_id = subject_key(planned.event.subject_id or values["id"])
+    subject_id = subject_key(planned.subject_id or values["id"])
     if source.owners is not None:
         subject_id = owned_key(subject_id, values["organization.id"])
     recorded = events.by_subject.get((source.noun.name, subject_id))
