@@ -128,11 +128,11 @@ def record_deletion(sender: type[models.Model], instance: models.Model, *, using
 
     One that is ``silent``, or is noted already, has no events.
     """
-    keys = {source: key_of(source, instance) for source in sources_of(sender)}
     # Django sends signals of their own for the rows that an extending model has in its parents' tables.
-    own = (one for one in keys if one.model._meta.concrete_model is sender._meta.concrete_model)
-    new = [one for one in own if not is_being_deleted(one, keys[one], using=using)]
-    for source, key in keys.items():
-        note_deletions(source, [key], using=using)
+    own = (one for one in sources_of(sender) if one.model._meta.concrete_model is sender._meta.concrete_model)
+    keys = {source: key_of(source, instance) for source in own}
+    new = [source for source, key in keys.items() if not is_being_deleted(source, key, using=using)]
+    for source in new:
+        note_deletions(source, [keys[source]], using=using)
     for source in sources_to_record([] if silent else new, using=using, deletions=True):
         CapturedRows(source, using=using).record_deletions([keys[source]])

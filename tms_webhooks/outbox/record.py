@@ -103,9 +103,15 @@ class _OpenTransactions(threading.local):
 
     def __init__(self) -> None:
         self.open: dict[str, _TransactionEvents] = {}
+        self.failures = 0
 
 
 _thread = _OpenTransactions()
+
+
+def failures() -> int:
+    """Return how many errors this thread has logged by `log_source_error`."""
+    return _thread.failures
 
 
 def log_source_error(source: Source, error: Exception) -> None:
@@ -116,6 +122,7 @@ def log_source_error(source: Source, error: Exception) -> None:
     """
     if isinstance(error, Error) or strict_payloads():
         raise error
+    _thread.failures += 1
     label = source.model._meta.label
     logger.error("A change of %s could not be turned into an event.", label, exc_info=error)
 

@@ -17,7 +17,7 @@ from django.db import transaction
 from tms_webhooks.capture.saves import atomic
 from tms_webhooks.models import SourceState
 from tms_webhooks.models.source_state import ObjectState
-from tms_webhooks.outbox.record import record_changes, source_errors_logged
+from tms_webhooks.outbox.record import failures, record_changes, source_errors_logged
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
@@ -122,13 +122,14 @@ def _recording(source: Source) -> Iterator[Callable[[FoundChanges], FoundChanges
 
     All of the block is committed or nothing, also within a transaction of the caller.
     """
-    using = database_of(source)
+    using, before = database_of(source), failures()
     with atomic(using), transaction.atomic(using=using):
 
         def record(found: FoundChanges) -> FoundChanges:
             recorded = record_changes(source, found.changes, using=using, found_later=True)
             errors = [bool(event.error) for events in recorded for event in events]
-            found.events, found.unbuilt = errors.count(False), errors.count(True)
+            found.events = errors.count(False)
+            found.unbuilt = errors.count(True) + failures() - before
             return found
 
         yield record
