@@ -23,9 +23,9 @@ CEILINGS = {
     "api": 25_620,
     "apps": 324,
     "batches": 229,
-    "capture": 8_584,
+    "capture": 7_602,
     "catalogue": 10_720,
-    "checks": 9_200,
+    "checks": 9_263,
     "choices": 2_390,
     "computed": 2_125,
     "conf": 1_520,
@@ -44,16 +44,16 @@ CEILINGS = {
     "models": 25_862,
     "monitoring": 5_868,
     "net": 13_533,
-    "outbox": 26_406,
+    "outbox": 24_327,
     "payloads": 10_908,
     "pytest_plugin": 240,
     "queues": 3_742,
-    "reconcile": 2_936,
+    "reconcile": 2_955,
     "routing": 6_964,
     "scaffold": 4_452,
     "signals": 281,
     "snapshot": 3_180,
-    "sources": 29_000,
+    "sources": 28_049,
     "tasks": 1_422,
     "telemetry": 1_043,
     "testing": 3_278,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 19_815,
 }
 
-FUNCTIONS = 3_016
-FILES = 314
+FUNCTIONS = 2_981
+FILES = 313
 SMALL_HELPERS = 24
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

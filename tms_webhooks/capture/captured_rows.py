@@ -94,7 +94,7 @@ class CapturedRows:
         """Record that these objects are deleted, while their rows still exist."""
         with source_errors_logged(self.source):
             record_open_saves(self.source, set(keys), using=self._using)
-            found = dict(read_rows(self.source, locked(self._rows(keys))))
+            found = dict(read_rows(self.source, self._rows(keys)))
             record_states(self.source, {key: (found.get(key), None) for key in keys}, using=self._using)
 
     def _rows(self, keys: Sequence[Any]) -> Rows:
@@ -135,4 +135,6 @@ def record_deletion(sender: type[models.Model], instance: models.Model, *, using
     for source in new:
         note_deletions(source, [keys[source]], using=using)
     for source in sources_to_record([] if silent else new, using=using, deletions=True):
+        # A change that another transaction is making is recorded before the deletion.
+        list(locked(at_keys(source.model, [keys[source]], using=using)).values_list("pk"))
         CapturedRows(source, using=using).record_deletions([keys[source]])

@@ -115,14 +115,14 @@ STATE = {
     "finished_at": "CASE WHEN w.enabled THEN NULL ELSE %(now)s END",
 }
 
-# Inserts one delivery for each event and each webhook that subscribes to it. Indexes: the events' primary key, then the
+# Inserts one delivery for each event and each webhook that subscribes to it, in the order of events. Indexes: the events' primary key, then the
 # webhooks' organization; the unique one of deliveries leaves out those that exist.
 INSERT_DELIVERIES = f"""
 {{insert}} {{delivery}} ({COLUMNS})
 {{lines}}
 SELECT {{distinct}} {ROW} FROM {{reached}}
 WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} {{not_about}} AND {{wanted}} {{not_yet}}
-{{suffix}}
+ORDER BY e.id {{suffix}}
 """  # noqa: S608 (all of it is here)
 
 # For MariaDB, where deliveries may exist already: an INSERT that finds its row locks the gap before it, where other

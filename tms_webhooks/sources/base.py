@@ -187,8 +187,10 @@ class Source:
     def captured_models(self) -> list[type[models.Model]]:
         """The models whose changes are captured: its own and, with ``through_parents``, those whose rows it extends."""
         found = [self.model]
-        while self.through_parents and getattr(link := found[-1]._meta.pk.remote_field, "parent_link", False):
+        link: Any = self.model._meta.pk.remote_field
+        while self.through_parents and getattr(link, "parent_link", False):
             found.append(link.model)
+            link = link.model._meta.pk.remote_field
         return found
 
     @cached_property

@@ -98,8 +98,12 @@ def test_together_they_lose_no_change_of_an_object_with_a_quiet_period(clock, ev
 
     for city in ("Utrecht", "Leiden", "Delft"):
         for user in users:
-            user.update(city=f"{city} 1")
-            user.update(city=city, phone=user.values["phone"] + "1")
+            for values in ({"city": f"{city} 1"}, {"city": city, "phone": user.values["phone"] + "1"}):
+                event = user.update(**values)
+                # The events of one object are fanned out in their order, because they get their numbers in it.
+                event.body = event.body.replace(f'"sequence":{event.sequence},', '"sequence":null,', 1)
+                event.sequence = None
+                event.save()
         assert lingering.at_once(*[every_other(rest, clock.now, 10) for rest in (0, 1)]) == []
 
     carriers = Delivery.objects.open()
