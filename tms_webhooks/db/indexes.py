@@ -1,28 +1,20 @@
 """Migration operations that add and remove an index of a large table while rows are saved.
 
-Django has operations of these names for PostgreSQL alone. They import psycopg, do not run on other databases, and do not
-repair an interrupted run.
+Django has operations of these names for PostgreSQL alone. They import psycopg, and do not run on other databases.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-from django.db import NotSupportedError
 from django.db.migrations.operations import AddIndex, RemoveIndex
 from django.db.migrations.operations.base import Operation
 from django.db.models import Index, Model
 
-INVALID = (
-    "SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
-    " WHERE indrelid = to_regclass(%s) AND relname = %s AND NOT indisvalid"
-)
-"""Returns a row if an interrupted ``CONCURRENTLY`` left this index of this table: writes update it, no query uses it."""
-
-TIME_LIMITS = "SELECT current_setting('lock_timeout'), current_setting('statement_timeout')"
-SET_TIME_LIMITS = "SELECT set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)"
+# ``CONCURRENTLY`` waits for older transactions, and delays no save by that. A limit would leave an invalid index.
+NO_LIMITS = "SET lock_timeout = 0; SET statement_timeout = 0"
+LIMITS = "RESET lock_timeout; RESET statement_timeout"
 
 
 class _Concurrently(Operation):
@@ -38,14 +30,14 @@ class _Concurrently(Operation):
 
 
 class AddIndexConcurrently(_Concurrently, AddIndex):
-    """Add an index; ``CONCURRENTLY`` on PostgreSQL. The migration needs ``atomic = False``.
+    """Add an index; ``CONCURRENTLY`` on PostgreSQL, where an interrupted migration can be run again.
 
-    An interrupted migration can be run again: it keeps a complete index and replaces an invalid one.
+    The migration needs ``atomic = False``.
     """
 
 
 class RemoveIndexConcurrently(_Concurrently, RemoveIndex):
-    """Remove an index; ``CONCURRENTLY`` on PostgreSQL. The migration needs ``atomic = False``, and can be run again."""
+    """Remove an index; ``CONCURRENTLY`` on PostgreSQL. The migration needs ``atomic = False``."""
 
 
 class _Editor:
@@ -54,47 +46,22 @@ class _Editor:
     def __init__(self, editor: Any) -> None:
         self.connection = editor.connection
         self._editor = editor
-        self._options = {"concurrently": True} if self.connection.vendor == "postgresql" else {}
 
     def add_index(self, model: type[Model], index: Index) -> None:
-        with self._unlimited_time():
-            if self._options:
-                with self.connection.cursor() as cursor:
-                    cursor.execute(INVALID, [self._editor.quote_name(model._meta.db_table), index.name])
-                    is_invalid = cursor.fetchone() is not None
-                if is_invalid:
-                    self._editor.remove_index(model, index, **self._options)
-            if self._editor.collect_sql or not self._exists(model, index):
-                self._editor.add_index(model, index, **self._options)
+        if self.connection.vendor == "postgresql":
+            # What an interrupted run left is invalid: writes update it, no query uses it.
+            self.remove_index(model, index)
+        self._run(self._editor.add_index, model, index)
 
     def remove_index(self, model: type[Model], index: Index) -> None:
-        with self._unlimited_time():
-            if self._editor.collect_sql or self._exists(model, index):
-                self._editor.remove_index(model, index, **self._options)
+        self._run(self._editor.remove_index, model, index)
 
-    def _exists(self, model: type[Model], index: Index) -> bool:
-        with self.connection.cursor() as cursor:
-            return index.name in self.connection.introspection.get_constraints(cursor, model._meta.db_table)
-
-    @contextmanager
-    def _unlimited_time(self) -> Iterator[None]:
-        """On PostgreSQL, turn the time limits off in the block. Raise `NotSupportedError` inside a transaction.
-
-        ``CONCURRENTLY`` waits for older transactions, and delays no save by that. A limit would leave an invalid index.
-        """
-        if not self._options:
-            yield
+    def _run(self, change: Callable[..., None], model: type[Model], index: Index) -> None:
+        if self.connection.vendor != "postgresql":
+            change(model, index)
             return
-        if self.connection.in_atomic_block:
-            raise NotSupportedError(
-                "PostgreSQL adds and removes an index CONCURRENTLY outside of a transaction only. "
-                "Set atomic = False in the migration."
-            )
-        with self.connection.cursor() as cursor:
-            cursor.execute(TIME_LIMITS)
-            limits = cursor.fetchone()
-            cursor.execute(SET_TIME_LIMITS, ["0", "0"])
-            try:
-                yield
-            finally:
-                cursor.execute(SET_TIME_LIMITS, limits)
+        self._editor.execute(NO_LIMITS)
+        try:
+            change(model, index, concurrently=True)
+        finally:
+            self._editor.execute(LIMITS)

@@ -1,4 +1,7 @@
-"""The base of the commands: their arguments, the rows that these name, their output, and a database that does not answer."""
+"""The base of the commands: their arguments, the rows that these name, their output, and a database that does not answer.
+
+Their texts contain no secret, no header value and no payload, and only the host of a URL.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,10 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
+from tms_webhooks.choices import ErrorClass
 from tms_webhooks.conf import COMMAND_CHECKS
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, DrainSlot, Webhook
+from tms_webhooks.monitoring.words import stop_of
 
 BAD_INPUT = 2
 """The exit status of a command that can't start because of a wrong argument; the same as argparse's."""
@@ -39,6 +44,14 @@ SILENT_DATABASE = (
 
 # Windows has no SIGHUP.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
+
+REFUSED = (ErrorClass.DNS_ERROR, ErrorClass.BLOCKED_ADDRESS, ErrorClass.INVALID_URL)
+ALLOWING = (
+    "The settings decide which URLs are allowed: "
+    "TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, UNCHECKED_HOSTS and UNCHECKED_CIDRS."
+)
+"""The remedy of the operator, whom the messages for customers ask."""
+UNITS = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
 
 _AGE = re.compile(r"(\d{1,6})(min|h|d)")
 _UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -69,8 +82,6 @@ def _number(convert: Callable[[str], Any], words: str, *, least: float, most: fl
 
 seconds = _number(float, "a number of seconds above 0", least=sys.float_info.min, most=sys.float_info.max)
 count = _number(int, "a whole number from 0 up", least=0, most=10**9)
-size = _number(int, "a whole number from 1 up", least=1, most=10**9)
-port = _number(int, "a port from 0 to 65535", least=0, most=65_535)
 
 
 def row_id(text: str) -> str:
@@ -205,10 +216,9 @@ class WebhooksCommand(DocumentCommand):
                 self.connect()
             return super().execute(*args, **options)
         except (DatabaseError, InterfaceError) as error:
-            problem = no_answer() or missing_migrations()
-            if not problem:
-                raise
-            raise bad_input(problem) from error
+            if problem := database_problem():
+                raise bad_input(problem) from error
+            raise
 
     def connect(self) -> None:
         """Open the connection; end the process with status 2 if the database accepts it and does not answer."""
@@ -269,29 +279,46 @@ def stop_on_signal() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def no_answer() -> str:
-    """Return that a database of this process can't be reached, with the driver's reason; empty if all can."""
-    for connection in connections.all(initialized_only=True):
-        if connection.in_atomic_block:
-            continue  # The caller's, such as that of a test: it must not be closed.
-        try:
-            if connection.connection is not None and not connection.is_usable():
-                connection.close()
-            connection.ensure_connection()
-        except (DatabaseError, InterfaceError) as error:
-            # The reasons of the drivers name host and user, but no password.
-            return f"The database does not answer: {' '.join(str(error).split())}"
-    return ""
-
-
-def missing_migrations() -> str:
-    """Return that migrations of this app were not run, and the remedy; empty if the database does not say so."""
+def database_problem() -> str:
+    """Return that the database does not answer or lacks migrations of this app, and the remedy; otherwise nothing."""
     using = router.db_for_write(Webhook)
     try:
         executor = MigrationExecutor(connections[using])
-        is_complete = not executor.migration_plan(executor.loader.graph.leaf_nodes(_APP))
-    except DatabaseError:
-        return ""
-    if is_complete:
-        return ""
+        if not executor.migration_plan(executor.loader.graph.leaf_nodes(_APP)):
+            return ""
+    except (DatabaseError, InterfaceError) as error:
+        # The reasons of the drivers name host and user, but no password.
+        return f"The database does not answer: {' '.join(str(error).split())}"
     return f"The database {using!r} lacks migrations of {_APP}. Run: manage.py migrate --database {using}"
+
+
+# Why something is not delivered, and the next step of the operator.
+
+
+def stop_reason(webhook: Webhook, now: datetime) -> tuple[str, str] | None:
+    """Return why a webhook gets no new events now, and the remedy with its command; None if it gets them."""
+    stop = stop_of(webhook, now)
+    if stop is None:
+        return None
+    commands = {"disabled": f"To send them: webhooks_replay missed --webhook {webhook.pk}", "pull_only": ""}
+    return stop.reason, f"{stop.remedy} {commands.get(stop.state, _send_now(webhook))}".strip()
+
+
+def no_worker(now: datetime) -> str:
+    """Return a sentence with the remedy if no drain runs now; otherwise nothing."""
+    runs = DrainSlot.objects.held_until(now) is not None
+    return "" if runs else "No worker delivers now. Start one: webhooks_drain"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration with a unit, rounded to about two digits."""
+    for unit, length in UNITS:
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    if seconds >= 1:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{max(seconds, 0.0) * 1000:.0f} ms"
+
+
+def _send_now(webhook: Webhook) -> str:
+    return f"To try its deliveries now: webhooks_replay now --webhook {webhook.pk}; webhooks_drain sends them"

@@ -15,7 +15,6 @@ from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, connections
 from django.utils.module_loading import import_string
 
-from tms_webhooks.choices import JobStatus
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Job, PeriodicRun
@@ -28,8 +27,6 @@ GRACE = timedelta(seconds=90)
 """For how long the queue may be late with a job. django-q2 looks at its schedules every 30 s."""
 SECONDS = {replay.WORK: 5.0}
 """Intervals below the job's own, without a queue. Replay jobs send no wake-up, and a user waits for their start."""
-NOT_BEGUN = timedelta(seconds=10)
-"""After this time, the timer begins a job that a user has started: no cluster runs, or none has a free worker."""
 LEAVING = 5.0
 """Seconds that the end waits for a running job."""
 
@@ -74,12 +71,6 @@ class Timer:
         try:
             for job in self._due():
                 self._run(job.function)
-            # A job of a user that no other process has begun. Where workers keep no drains, it runs every few seconds.
-            latest = self._clock() - NOT_BEGUN
-            waiting = Job.objects.unfinished().filter(status=JobStatus.PENDING, created_at__lte=latest)
-            is_waiting = self._queue.keeps_drains and waiting.exists()
-            if is_waiting and PeriodicRun.objects.claim(replay.WORK, now=self._clock(), unless_since=latest):
-                self._run(replay.WORK)
         except DatabaseFailure:
             if not self._is_failing:
                 logger.exception("The database refused to say which periodic jobs are overdue; trying again.")

@@ -21,9 +21,8 @@ from django.utils import timezone
 from tms_webhooks.db import clock
 from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, counted, stop_on_signal
 from tms_webhooks.management.base import seconds as number_of_seconds
-from tms_webhooks.management.reasons import MOST, NewestRows, Undelivered, undelivered
 from tms_webhooks.management.timer import Timer, ticking
-from tms_webhooks.models import DrainSlot
+from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.reconcile import passes
@@ -43,8 +42,8 @@ CONNECTIONS_CHECKED_EVERY = 60.0
 """Seconds."""
 FOLLOW = "Delivering (stop with Ctrl-C). To see the attempts: webhooks_tail --follow"
 NO_WEBHOOK = (
-    "No webhook matches these events, by subscription, filters and audience. The page of an event in the admin gives the "
-    "reason for each webhook."
+    "No enabled webhook matches these events, by subscription, filters and audience. The page of an event in the admin gives "
+    "the reason for each webhook."
 )
 
 
@@ -56,7 +55,7 @@ class Command(WebhooksCommand):
         "ends it immediately. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts: you can run several on any number "
         "of machines, also together with a queue. It also runs each "
         "periodic job (sweep, jobs, expiry scans, pruning and reconciling) that no other process has run in time. With "
-        "--until-idle or --seconds, it says for each webhook why something was not delivered. With --once, it runs "
+        "--until-idle or --seconds, it counts the deliveries that wait. With --once, it runs "
         "one periodic job now and delivers nothing. 'prune' blanks payloads and deletes attempts, events and marks that are "
         "older than KEEP_PAYLOADS_DAYS and KEEP_ATTEMPTS_DAYS. 'reconcile' records events for out-of-band changes of sources "
         "with reconcile = True. Exit status 0: it ended as requested. 1: with "
@@ -106,40 +105,31 @@ class Command(WebhooksCommand):
     def run_drain(
         self, *, seconds: float | None, until_idle: bool, timer: bool, as_json: bool, **_options: Any
     ) -> None:
-        """Run the drain, and print its numbers and the reasons for what it did not deliver."""
-        newest = None
-        if until_idle or seconds is not None:  # A drain without an end waits for a database that is away.
+        """Run the drain, and print its numbers."""
+        has_end = until_idle or seconds is not None
+        if has_end:  # A drain without an end waits for a database that is away.
             self.connect()
-            newest = NewestRows.read()
         else:
             self.stderr.write(FOLLOW, self.style.SUCCESS)
         with stop_on_signal() as stop, ticking() if timer and not until_idle else nullcontext():
             run = drain_with_jobs if timer and until_idle else drain
             tally = run(seconds=seconds, until_idle=until_idle, stop=stop)
-        # Not without an end: the reasons of days would be neither short nor new.
-        found = undelivered(newest, clock.measured_now()) if newest else []
-        facts = {**asdict(tally), **({"undelivered": [one._asdict() for one in found]} if newest else {})}
-        self.print(facts, lambda: "\n".join(report(tally, found)), as_json=as_json)
+        waiting = Delivery.objects.open().count() if has_end else 0
+        facts = {**asdict(tally), **({"waiting": waiting} if has_end else {})}
+        self.print(facts, lambda: "\n".join(report(tally, waiting)), as_json=as_json)
         if until_idle and tally.delivered < tally.sent:
             raise SystemExit(1)
 
 
-def report(tally: Tally, found: Sequence[Undelivered]) -> Iterator[str]:
-    """Yield the numbers, and a line for each webhook with the reasons."""
+def report(tally: Tally, waiting: int) -> Iterator[str]:
+    """Yield the numbers, and what shows the reasons for what was not delivered."""
     yield f"Events fanned out: {tally.events}. Requests sent: {tally.sent}, delivered: {tally.delivered}."
-    for one in found[:MOST]:
-        counts = [
-            (one.failed, counted(one.failed, "request failed", "requests failed")),
-            (one.waiting, counted(one.waiting, "delivery waits", "deliveries wait")),
-            (one.skipped, counted(one.skipped, "delivery was skipped", "deliveries were skipped")),
-        ]
-        yield f"  webhook {one.webhook} {one.name!r}: {', '.join(text for count, text in counts if count)}. {one.reason}"
-    if len(found) > MOST:
-        yield f"  {counted(len(found) - MOST, 'more webhook')}: webhooks_health shows them, webhooks_tail the attempts."
-    if tally.delivered < tally.sent and not found:
-        failed = counted(tally.sent - tally.delivered, "request")
-        yield f"  {failed} failed: webhooks_tail shows the attempts."
-    if tally.events and not tally.sent and not found:
+    if tally.delivered < tally.sent:
+        yield f"  {counted(tally.sent - tally.delivered, 'request')} failed: webhooks_tail shows the attempts."
+    if waiting:
+        waits = counted(waiting, "delivery waits", "deliveries wait")
+        yield f"  {waits}: webhooks_tail shows when retries are due, and webhooks_health the webhooks that get nothing."
+    elif tally.events and not tally.sent:
         yield f"  {NO_WEBHOOK}"
 
 

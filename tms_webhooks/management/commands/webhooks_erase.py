@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from argparse import ArgumentParser
 from dataclasses import asdict
-from time import monotonic
 from typing import Any
 
 from django.utils import timezone
@@ -13,16 +11,11 @@ from django.utils import timezone
 from tms_webhooks.management.base import WebhooksCommand, add_options, counted, stop_on_signal
 from tms_webhooks.outbox.erasure import Erased, erase
 
-PATIENCE = 90.0
-"""Seconds to wait for deliveries in flight."""
-RETRY_EVERY = 2.0
-"""Seconds between two passes while deliveries are in flight."""
-
 NOT_FOUND = "No stored event has this id: the events are erased already, or the id is not data.user.id of the payloads."
 
 
 class Command(WebhooksCommand):
-    """Erase in batches until all is erased, a signal arrives or PATIENCE is over."""
+    """Erase in batches until all is erased or a signal arrives."""
 
     help = (
         "Blank the stored data of events about a person: payloads, rendered bodies, answers and errors. The "
@@ -37,31 +30,17 @@ class Command(WebhooksCommand):
         parser.add_argument(
             "--name", action="append", default=[], metavar="NAME", help="a user name or e-mail address to erase too"
         )
-        add_options(parser, "--dry-run")
-        add_options(parser, "--json")
+        add_options(parser, "--dry-run", "--json")
 
     def handle(self, *, person: str, name: list[str], dry_run: bool, as_json: bool, **_options: Any) -> None:
         """Erase or count, and print the numbers."""
         with stop_on_signal() as stop:
-            if dry_run:
-                erased = erase(person, now=timezone.now(), dry_run=True, stop=stop.is_set)
-            else:
-                erased = erase_all(person, names=name, stop=stop)
+            erased = erase(person, names=name, now=timezone.now(), dry_run=dry_run, stop=stop.is_set)
             left = erased.in_flight or stop.is_set()
         facts = {"dry_run": dry_run, **asdict(erased)}
         self.print(facts, lambda: in_words(erased, dry_run=dry_run), as_json=as_json)
         if left:
             raise SystemExit(1)
-
-
-def erase_all(person: str, *, names: list[str], stop: threading.Event) -> Erased:
-    """Erase repeatedly until no delivery about the person is in flight; return the sums."""
-    end, events, cancelled, mentions = monotonic() + PATIENCE, 0, 0, 0
-    while True:
-        erased = erase(person, names=names, now=timezone.now(), stop=stop.is_set)
-        events, cancelled, mentions = events + erased.events, cancelled + erased.cancelled, mentions + erased.mentions
-        if not erased.in_flight or monotonic() >= end or stop.wait(RETRY_EVERY):
-            return Erased(events, cancelled, erased.in_flight, mentions)
 
 
 def in_words(erased: Erased, *, dry_run: bool) -> str:

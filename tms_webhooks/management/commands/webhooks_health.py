@@ -21,12 +21,14 @@ from tms_webhooks.management.base import (
     add_options,
     add_scope,
     counted,
+    database_problem,
+    duration,
     key_of_organization,
-    missing_migrations,
+    no_worker,
+    stop_reason,
     webhook_of,
 )
 from tms_webhooks.management.base import seconds as number_of_seconds
-from tms_webhooks.management.reasons import MOST, duration, no_worker, stop_reason
 from tms_webhooks.models import Webhook
 from tms_webhooks.monitoring import liveness
 from tms_webhooks.monitoring.figures import URGENCY, Stats, stats
@@ -129,8 +131,7 @@ class Command(WebhooksCommand):
             try:
                 return read()
             except DatabaseFailure as error:
-                absent = f"The database does not answer ({type(error).__name__}). Make sure that it runs and that migrate was run."
-                sys.exit(end(missing_migrations() or absent))
+                sys.exit(end(database_problem() or f"The database does not answer ({type(error).__name__})."))
 
 
 def reason_to_restart(max_lag: float) -> str:
@@ -197,18 +198,16 @@ def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
     """Yield a line for each webhook that needs attention, with the reason and the next step."""
     ill = [one for one in found.webhooks if one.health in URGENCY or one.state in STOPPED]
     rows = Webhook.objects.select_related("state").in_bulk([one.id for one in ill])
-    # A user has disabled the others, and asks for one of them at most. A webhook may have been deleted since.
-    by_user = [pk for pk, row in rows.items() if not row.enabled and row.disabled_reason in DISABLED_BY_USER]
-    named = [one for one in ill if one.id in rows and (len(found.webhooks) == 1 or one.id not in by_user)]
-    for one in named[:MOST]:
-        stop, state = stop_reason(rows[one.id], now), rows[one.id].state
-        if stop is None:
-            failed = f"{failures(state)} " if state.failures else ""
-            lost = counted(one.day.given_up, "delivery was given up", "deliveries were given up")
-            stop = f"{failed}In 24 h, {lost}.", f"The attempts: webhooks_tail --webhook {one.id}"
-        yield f"webhook {one.id} {one.name!r}: {' '.join(stop)}"
-    if len(named) > MOST:
-        yield f"{counted(len(named) - MOST, 'more webhook needs', 'more webhooks need')} attention."
+    for one in ill:
+        row = rows.get(one.id)
+        # A user has disabled the others, and asks for one of them at most. A webhook may have been deleted since.
+        if row and (len(found.webhooks) == 1 or row.enabled or row.disabled_reason not in DISABLED_BY_USER):
+            stop = stop_reason(row, now)
+            if stop is None:
+                failed = f"{failures(row.state)} " if row.state.failures else ""
+                lost = counted(one.day.given_up, "delivery was given up", "deliveries were given up")
+                stop = f"{failed}In 24 h, {lost}.", f"The attempts: webhooks_tail --webhook {one.id}"
+            yield f"webhook {one.id} {one.name!r}: {' '.join(stop)}"
     if (found.backlog.deliveries or found.backlog.events) and (note := no_worker(now)):
         yield note
 

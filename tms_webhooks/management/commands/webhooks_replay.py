@@ -20,10 +20,10 @@ from tms_webhooks.management.base import (
     by_id,
     counted,
     moment,
+    no_worker,
     row_id,
     webhook_of,
 )
-from tms_webhooks.management.reasons import no_worker
 from tms_webhooks.models import Delivery, Webhook
 
 KINDS = {"failed": JobKind.RECOVER, "missed": JobKind.REPLAY_MISSED, "now": JobKind.SEND_NOW}

@@ -7,24 +7,23 @@ from itertools import islice
 from typing import Any
 
 from tms_webhooks.db import clock
-from tms_webhooks.management import base
 from tms_webhooks.management.base import (
     WebhooksCommand,
     add_options,
     add_scope,
+    count,
     key_of_organization,
+    no_worker,
     stop_on_signal,
     webhook_of,
 )
-from tms_webhooks.management.reasons import no_worker
 from tms_webhooks.models import DeliveryAttempt
 from tms_webhooks.models.webhook import heavy_columns
 
 INTERVAL = 1.0
 """Seconds between two queries for later attempts."""
-BATCH = 500
-KEY_OVERLAP = 500
-"""Keys are assigned before the commit: an attempt may appear with a key lower than one that was already printed."""
+BATCH = 1_000
+"""The newest attempts that are read each time. Of more in one second, the others are not printed."""
 MOST_READ = 20_000
 """Of the newest attempts of all webhooks: attempts have no index by webhook."""
 
@@ -43,7 +42,7 @@ class Command(WebhooksCommand):
         """Add the options."""
         add_scope(parser)
         parser.add_argument(
-            "--lines", type=base.count, default=10, metavar="N", help="number of attempts at first; default: 10"
+            "--lines", type=count, default=10, metavar="N", help="number of attempts at first; default: 10"
         )
         parser.add_argument("--follow", action="store_true", help="continue with later attempts")
         add_options(parser, "--json", help="print one JSON object per line")
@@ -61,8 +60,10 @@ class Command(WebhooksCommand):
         """Print recent attempts and, with --follow, later ones."""
         webhook_key = None if webhook is None else webhook_of(webhook).pk
         owner = None if organization is None else key_of_organization(organization)
-        rows = DeliveryAttempt.objects.select_related("delivery__event", "delivery__webhook").defer(
-            "response_headers", "response_body", "delivery__event__body", *heavy_columns("delivery__webhook")
+        rows = (
+            DeliveryAttempt.objects.select_related("delivery__event", "delivery__webhook")
+            .defer("response_headers", "response_body", "delivery__event__body", *heavy_columns("delivery__webhook"))
+            .order_by("-pk")
         )
 
         def is_chosen(attempt: DeliveryAttempt) -> bool:
@@ -71,27 +72,21 @@ class Command(WebhooksCommand):
             return webhook_key in (None, sent_to.pk) and owner in (None, sent_to.organization_id)
 
         with stop_on_signal() as stop:
-            newest = newest_key()
-            printed = set(rows.filter(pk__gt=newest - KEY_OVERLAP).values_list("pk", flat=True))
-            recent = rows.filter(pk__gt=newest - MOST_READ).order_by("-pk").iterator(chunk_size=BATCH)
-            found = list(islice(filter(is_chosen, recent), lines))[::-1]
+            printed = set(rows.values_list("pk", flat=True)[:BATCH])
+            found = list(islice(filter(is_chosen, rows[:MOST_READ].iterator(chunk_size=BATCH)), lines))
+            printed.update(attempt.pk for attempt in found)
             if lines and not found:
                 self.stderr.write(f"No attempts yet. {no_worker(clock.measured_now())}".rstrip())
             while True:
-                for attempt in found:
+                for attempt in reversed(found):
                     self.print(facts := facts_of(attempt), lambda: in_words(facts), as_json=as_json)
                 self.stdout.flush()
                 if not follow or stop.wait(INTERVAL):
                     return
-                floor, newest = newest - KEY_OVERLAP, newest_key()
-                new = [row for row in rows.filter(pk__gt=floor).order_by("pk") if row.pk not in printed]
-                printed = {pk for pk in (*printed, *(row.pk for row in new)) if pk > newest - KEY_OVERLAP}
-                found = list(filter(is_chosen, new))
-
-
-def newest_key() -> int:
-    """Return the key of the newest attempt of all webhooks."""
-    return DeliveryAttempt.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+                # Not from the last key on: keys are assigned before the commit.
+                newest = list(rows[:BATCH])
+                found = [row for row in newest if row.pk not in printed and is_chosen(row)]
+                printed = {row.pk for row in newest}
 
 
 def facts_of(attempt: DeliveryAttempt) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from argparse import ArgumentParser
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -27,9 +26,17 @@ from tms_webhooks.exceptions import (
 )
 from tms_webhooks.listener import Listener, ReceivedRequest, ScriptedResponse
 from tms_webhooks.manage.tests import TestSendResult, send_test
-from tms_webhooks.management import base as arguments
-from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, stop_on_signal, webhook_of
-from tms_webhooks.management.reasons import ALLOWING, REFUSED, no_worker, stop_reason
+from tms_webhooks.management.base import (
+    ALLOWING,
+    REFUSED,
+    WebhooksCommand,
+    add_options,
+    bad_input,
+    no_worker,
+    row_id,
+    stop_on_signal,
+    webhook_of,
+)
 from tms_webhooks.models import Webhook
 from tms_webhooks.net.urls import LOOPBACK, check_url, loopback_address, parse_url
 from tms_webhooks.outbox.example_events import first_type
@@ -51,7 +58,7 @@ class Command(WebhooksCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("webhook", type=arguments.row_id, help="the webhook's id; webhooks_health lists them")
+        parser.add_argument("webhook", type=row_id, help="the webhook's id; webhooks_health lists them")
         parser.add_argument(
             "--event",
             default="",
@@ -65,28 +72,14 @@ class Command(WebhooksCommand):
         parser.add_argument(
             "--listen", action="store_true", help="receive its requests on this machine, and send nothing"
         )
-        parser.add_argument(
-            "--port",
-            type=arguments.port,
-            help="with --listen: the port, behind a tunnel or a proxy that has the webhook's URL; 0: a free one",
-        )
-        parser.add_argument(
-            "--fail-first",
-            type=arguments.count,
-            default=0,
-            metavar="N",
-            help="with --listen: answer 503 to the first N requests of each event",
-        )
 
-    def handle(self, *, webhook: str, listen: bool, port: int | None, fail_first: int, **options: Any) -> None:
+    def handle(self, *, webhook: str, listen: bool, **options: Any) -> None:
         """Send the test or listen, and print the result."""
         if listen and (options["event"] or options["subject"] or options["as_json"]):
             raise bad_input("--listen sends nothing; leave out --event, --subject and --json.")
-        if not listen and (port is not None or fail_first):
-            raise bad_input("--port and --fail-first need --listen.")
         target = webhook_of(webhook)
         if listen:
-            self.listen(target, port=port, fail_first=fail_first)
+            self.listen(target)
         else:
             self.send(target, **options)
 
@@ -103,18 +96,13 @@ class Command(WebhooksCommand):
         if not sent.result.outcome.success:
             raise SystemExit(1)
 
-    def listen(self, webhook: Webhook, *, port: int | None, fail_first: int) -> None:
+    def listen(self, webhook: Webhook) -> None:
         """Print a line for each request until a signal; exit with 1 if one did not verify."""
-        host, port = address_of(webhook, port)
-        try:
-            secrets = webhook.signing_secrets(timezone.now())
-        except SecretError as error:
-            raise bad_input(str(error)) from error
+        host, port = address_of(webhook)
         lock, verified = threading.Lock(), list[bool]()
 
         def respond(request: ReceivedRequest) -> ScriptedResponse:
-            status = HTTPStatus.SERVICE_UNAVAILABLE if request.seen <= fail_first else HTTPStatus.NO_CONTENT
-            response = ScriptedResponse(status if request.verified else HTTPStatus.UNAUTHORIZED)
+            response = ScriptedResponse(HTTPStatus.NO_CONTENT if request.verified else HTTPStatus.UNAUTHORIZED)
             with lock:
                 verified.append(request.verified)
                 self.stdout.write(line_of(request, response))
@@ -123,53 +111,37 @@ class Command(WebhooksCommand):
 
         with stop_on_signal() as stop:
             try:
+                secrets = webhook.signing_secrets(timezone.now())
                 listener = Listener(respond, secrets=lambda: secrets, host=host, port=port)
-            except OSError as error:
-                reason = (error.strerror or str(error)).lower()
-                raise bad_input(
-                    f"{host}:{port} is not available: {reason}. End the program that uses the port, or choose another one."
-                ) from error
-            shown = f"[{host}]" if ":" in host else host
-            self.stderr.write(f"Listening on http://{shown}:{listener.port}/ (stop with Ctrl-C)", self.style.SUCCESS)
-            for note in notes_on(webhook, now=clock.measured_now()):
+            except (SecretError, OSError) as error:
+                raise bad_input(f"Can't listen on {host}:{port}: {error}") from error
+            self.stderr.write(f"Listening on {webhook.url} (stop with Ctrl-C)", self.style.SUCCESS)
+            if note := no_worker(clock.measured_now()):
                 self.stderr.write(note, self.style.WARNING)
             stop.wait()
             listener.close()
         if not verified:
-            self.stderr.write(f"No request came. The attempts of the webhook: webhooks_tail --webhook {webhook.pk}")
+            self.stderr.write(
+                f"No request came. webhooks_tail --webhook {webhook.pk} shows its attempts, and webhooks_health why it gets none."
+            )
         if not all(verified):
             raise SystemExit(1)
 
 
-def address_of(webhook: Webhook, port: int | None) -> tuple[str, int]:
+def address_of(webhook: Webhook) -> tuple[str, int]:
     """Return the host and the port to listen on; raise `CommandError` if requests of the webhook do not come there."""
-    if webhook.pull_only:
-        raise bad_input(f"Webhook {webhook.pk} is pull-only: nothing is sent to it. Choose another webhook.")
     try:
         url = parse_url(webhook.url)
+        check_url(webhook.url)
     except UnsafeURL as error:
-        raise bad_input(f"Webhook {webhook.pk} can't be received. {error}") from error
-    if port is not None:
-        return LOOPBACK, port
+        raise bad_input(f"Webhook {webhook.pk} sends nothing to this machine. {error} {ALLOWING}") from error
     host = loopback_address(url.host) if url.scheme == "http" else None
     if host is None:
         raise bad_input(
             f"Webhook {webhook.pk} sends to {webhook.url.partition('?')[0]}, and not to this machine by http. Change its URL "
-            f"to one such as http://{LOOPBACK}:9000/. Or give --port, to listen behind a tunnel or a proxy that has this URL."
+            f"to one such as http://{LOOPBACK}:9000/."
         )
     return host, url.port
-
-
-def notes_on(webhook: Webhook, *, now: datetime) -> Iterator[str]:
-    """Yield a sentence for each reason why requests of a webhook do not come now, with the remedy."""
-    try:
-        check_url(webhook.url)
-    except UnsafeURL as error:
-        yield f"With the settings of this process, nothing is sent to this webhook. {error} {ALLOWING}"
-    if stop := stop_reason(webhook, now):
-        yield f"The webhook gets no new events. {' '.join(stop)}"
-    if note := no_worker(now):
-        yield note
 
 
 def line_of(request: ReceivedRequest, response: ScriptedResponse) -> str:
