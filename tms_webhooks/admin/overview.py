@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, is_allowed
-from tms_webhooks.admin.bases import organizations, permits
+from tms_webhooks.admin.bases import allowed_keys, permits
 from tms_webhooks.admin.formatting import (
     EMPTY,
     format_count,
@@ -59,9 +59,10 @@ def dashboard(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
     """Show the queue and the webhooks that need attention, of all organizations of the user."""
     if not admin.has_view_permission(request):
         raise PermissionDenied
-    allowed, now = organizations(request, Action.VIEW), timezone.now()
-    queued = backlog(now=now, organization=allowed)
-    lag = first_attempt_lag(now=now, organization=allowed)
+    now = timezone.now()
+    webhooks = Webhook.objects.filter(organization__in=allowed_keys(request, Action.VIEW))
+    queued = backlog(backlog_by_webhook(now=now, webhooks=webhooks), now=now, webhooks=webhooks)
+    lag = first_attempt_lag(now=now, webhooks=webhooks)
     in_flight = _("%(count)s in flight") % {"count": format_count(queued.in_flight)}
     same = ngettext("the same, for %(count)s delivery", "the same, for %(count)s deliveries", lag.deliveries)
     context = {
@@ -83,7 +84,7 @@ def dashboard(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
         ],
         "attention": [
             (webhook, health.word, health_sentences(webhook, health, now=now)[0])
-            for webhook, health in needing_attention(allowed, now=now, most=MAX_ILL)
+            for webhook, health in needing_attention(webhooks, now=now, most=MAX_ILL)
         ],
         "most_ill": MAX_ILL,
     }
@@ -95,7 +96,8 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
     webhook, now = admin.row_of(request, key), timezone.now()
     totals = history(webhook, now=now)
     health = WebhookHealth(health_of(webhook, totals.day), totals.day)
-    waiting = backlog_by_webhook(now=now, webhook=webhook).get(webhook.pk, WebhookBacklog(0, None))
+    own = Webhook.objects.filter(pk=webhook.pk)
+    waiting = backlog_by_webhook(now=now, webhooks=own).get(webhook.pk, WebhookBacklog(0, None))
     may_view_log = permits(request, "view_delivery")
     latest = with_row_columns(Delivery.objects.filter(webhook=webhook)).order_by("-pk")[:MAX_DELIVERIES]
     deliveries = list(latest) if may_view_log else []

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Min, OuterRef, QuerySet
 
 from tms_webhooks.choices import Priority
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.models import Delivery, Event, Webhook
-from tms_webhooks.models.delivery import DeliveryQuerySet
-from tms_webhooks.models.webhook import HEAVY_COLUMNS
+from tms_webhooks.models.webhook import HEAVY_COLUMNS, ReceiverQuerySet
+
+Q = TypeVar("Q", bound=QuerySet[Any])
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookBacklog:
+class WebhookBacklog(NamedTuple):
     """The open deliveries of one webhook.
 
     Attributes:
@@ -54,30 +54,23 @@ class Backlog:
 
 
 def backlog(
-    *,
-    now: datetime,
-    organization: Any = None,
-    webhook: Webhook | None = None,
-    by_webhook: Mapping[int, WebhookBacklog] | None = None,
+    by_webhook: Mapping[int, WebhookBacklog], *, now: datetime, webhooks: ReceiverQuerySet | None = None
 ) -> Backlog:
-    """Return the backlog of all webhooks, of one organization (an object or its key), of several (a queryset), or of one
-    webhook.
+    """Return the backlog of these webhooks, or of all; ``by_webhook`` is the result of `backlog_by_webhook` for them.
 
-    For one webhook, the new events are those of its organization: they are not matched with subscriptions yet.
-    ``by_webhook`` is the result of `backlog_by_webhook` for the same arguments, where the caller has it.
+    The new events are those of their organizations: they are not matched with subscriptions yet.
     """
-    if by_webhook is None:
-        by_webhook = backlog_by_webhook(now=now, organization=organization, webhook=webhook)
     due = [(since, pk) for pk, found in by_webhook.items() if (since := found.due_since) is not None]
     due_since, due_webhook = min(due, default=(None, None))
-    owner = organization if webhook is None else webhook.organization_id
-    events = Event.objects.to_fan_out().filter(belongs_to(owner))
+    events = Event.objects.to_fan_out().order_by()
+    if webhooks is not None:
+        events = events.filter(organization__in=webhooks.order_by().values("organization"))
     # Counted anyway: the first by key is found in the same read of the index.
-    waiting = events.order_by().aggregate(count=Count("*"), first=Min("pk"))
+    waiting = events.aggregate(count=Count("*"), first=Min("pk"))
     oldest = Event.objects.filter(pk=waiting["first"] or 0)
     return Backlog(
         deliveries=sum(found.deliveries for found in by_webhook.values()),
-        in_flight=_of(organization, webhook).maybe_in_flight(now).count(),
+        in_flight=of_webhooks(Delivery.objects.maybe_in_flight(now), webhooks).count(),
         oldest_due_seconds=seconds_since(due_since, now),
         oldest_due_webhook=due_webhook,
         events=waiting["count"],
@@ -85,50 +78,38 @@ def backlog(
     )
 
 
-def backlog_by_webhook(
-    *, now: datetime, organization: Any = None, webhook: Webhook | None = None
-) -> dict[int, WebhookBacklog]:
-    """Return the open deliveries of each webhook that has any, by its key. Deleted webhooks are left out.
+def backlog_by_webhook(*, now: datetime, webhooks: ReceiverQuerySet | None = None) -> dict[int, WebhookBacklog]:
+    """Return the open deliveries of each of these webhooks, or of all, by its key. Deleted webhooks are left out.
 
     Reads once the index of open deliveries, ``tms_delivery_claim``.
     """
-    rows = _of(organization, webhook).open().order_by().values("webhook", "priority")
+    rows = of_webhooks(Delivery.objects.open(), webhooks).order_by().values("webhook", "priority")
     priorities = list(
         rows.annotate(count=Count("*"), first=Min("due_at")).values_list("webhook", "priority", "count", "first")
     )
     rows_of_webhooks = Webhook.objects.existing().filter(key_in({row[0] for row in priorities}))
-    webhooks = {webhook.pk: webhook for webhook in rows_of_webhooks.select_related("state").defer(*HEAVY_COLUMNS)}
-    unblocked = _first_unblocked((one.pk for one in webhooks.values() if one.ordered), now)
+    existing = {webhook.pk: webhook for webhook in rows_of_webhooks.select_related("state").defer(*HEAVY_COLUMNS)}
+    unblocked = _first_unblocked((one.pk for one in existing.values() if one.ordered), now)
     found: dict[int, WebhookBacklog] = {}
     for pk, priority, count, first in priorities:
-        if pk not in webhooks:
+        webhook = existing.get(pk)
+        if webhook is None:
             continue
-        moments = [found[pk].due_since] if pk in found else []
+        total, due = found.get(pk, WebhookBacklog(0, None))
+        since = None
         if priority == Priority.MANUAL:
-            moments.append(first)
-        elif webhooks[pk].is_awake(now):
-            since = unblocked.get(pk) if webhooks[pk].ordered else first
-            stops = (webhooks[pk].state.paused_until, webhooks[pk].state.held_until)
-            moments.append(since and max([since, *filter(None, stops)]))
-        due = [moment for moment in moments if moment is not None and moment <= now]
-        total = count + (found[pk].deliveries if pk in found else 0)
-        found[pk] = WebhookBacklog(total, min(due, default=None))
+            since = first
+        elif webhook.is_awake(now) and (since := unblocked.get(pk) if webhook.ordered else first):
+            since = max([since, *filter(None, (webhook.state.paused_until, webhook.state.held_until))])
+        if since is not None and since <= now:
+            due = min(since, due or since)
+        found[pk] = WebhookBacklog(total + count, due)
     return found
 
 
-def belongs_to(organization: Any, *, path: str = "organization") -> Q:
-    """Return a filter by organization: an object, its key, a queryset of several, or None for all."""
-    if organization is None:
-        return Q()
-    if isinstance(organization, QuerySet):
-        return Q(**{f"{path}__in": organization.order_by().values("pk")})
-    return Q(**{path: organization})
-
-
-def _of(organization: Any, webhook: Webhook | None) -> DeliveryQuerySet:
-    if webhook is not None:
-        return Delivery.objects.filter(webhook=webhook)
-    return Delivery.objects.filter(belongs_to(organization, path="webhook__organization"))
+def of_webhooks(rows: Q, webhooks: ReceiverQuerySet | None) -> Q:
+    """Return the rows of these webhooks; all rows for None."""
+    return rows if webhooks is None else rows.filter(webhook__in=webhooks.order_by())
 
 
 def _first_unblocked(ids: Iterable[int], now: datetime) -> dict[int, datetime]:

@@ -18,13 +18,13 @@ from django.db.models import F, Q, QuerySet, Sum
 from tms_webhooks.choices import DISABLED_BY_USER, Health, TotalSpan
 from tms_webhooks.models import DeliveryTotal, OwnerlessObject, Webhook
 from tms_webhooks.models.total import COUNTS, DURATION_LIMITS_MS, DURATIONS, LAG_LIMITS_MS, LAGS, start_of
-from tms_webhooks.models.webhook import HEAVY_COLUMNS
+from tms_webhooks.models.webhook import HEAVY_COLUMNS, ReceiverQuerySet
 from tms_webhooks.monitoring.backlog import (
     Backlog,
     WebhookBacklog,
     backlog,
     backlog_by_webhook,
-    belongs_to,
+    of_webhooks,
     seconds_since,
 )
 
@@ -183,37 +183,31 @@ def health_by_webhook(webhooks: Iterable[Webhook], *, now: datetime) -> dict[int
     return {one.pk: WebhookHealth(health_of(one, days[one.pk]), days[one.pk]) for one in rows}
 
 
-def needing_attention(organization: Any, *, now: datetime, most: int) -> list[tuple[Webhook, WebhookHealth]]:
-    """Return the webhooks that were disabled automatically, are failing or degraded, the most urgent first, in three queries.
+def needing_attention(webhooks: ReceiverQuerySet, *, now: datetime, most: int) -> list[tuple[Webhook, WebhookHealth]]:
+    """Return those that were disabled automatically, are failing or degraded, the most urgent first, in three queries.
 
-    Args:
-        organization: An object or its key, a queryset of several, or None for all.
-        most: The largest number of webhooks to return, and of degraded ones to look for.
+    ``most`` is the largest number of webhooks to return, and of degraded ones to look for.
     """
-    worst = [row["webhook"] for row in _degraded(organization, now=now)[:most]]
+    worst = [row["webhook"] for row in _degraded(webhooks, now=now)[:most]]
     stopped = Q(enabled=False) & ~Q(disabled_reason__in=DISABLED_BY_USER)
     rows = (
-        Webhook.objects.existing()
-        .filter(belongs_to(organization))
+        webhooks.existing()
         .filter(stopped | Q(enabled=True, state__failures__gt=0) | Q(enabled=True, pk__in=worst))
         .select_related("organization", "state")
         .defer(*HEAVY_COLUMNS)
         .order_by("enabled", "-state__pauses", "-state__failures", "pk")[:most]
     )
-    webhooks = list(rows)
-    found = health_by_webhook(webhooks, now=now)
-    ill = [(one, found[one.pk]) for one in webhooks if found[one.pk].word in URGENCY]
+    found = health_by_webhook(rows, now=now)
+    ill = [(one, found[one.pk]) for one in rows if found[one.pk].word in URGENCY]
     return sorted(ill, key=lambda pair: (URGENCY.index(pair[1].word), -pair[1].day.given_up))
 
 
-def _degraded(organization: Any, *, now: datetime) -> QuerySet[Any, Any]:
+def _degraded(webhooks: ReceiverQuerySet, *, now: datetime) -> QuerySet[Any, Any]:
     """Return the keys of the webhooks whose figures of the last 24 hours are degraded, as ``webhook``."""
     rows = DeliveryTotal.objects.filter(
-        belongs_to(organization, path="webhook__organization"),
         span=TotalSpan.HOUR,
         starts_at__gte=first_start(TotalSpan.HOUR, HOURS, now),
-        webhook__deleted_at__isnull=True,
-        webhook__enabled=True,
+        webhook__in=webhooks.enabled().order_by(),
     )
     sums = rows.order_by().values("webhook").annotate(ok=Sum("delivered"), again=Sum("retried"), lost=Sum("given_up"))
     too_few = Q(ok__lt=LEAST_SUCCESS_RATE * (F("ok") + F("again") + F("lost")))
@@ -276,23 +270,21 @@ class Stats:
     ownerless: int
 
 
-def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = None) -> Stats:
-    """Return the figures of all webhooks, of one organization (an object or its key), of several (a queryset), or of one
-    webhook.
+def stats(*, now: datetime, webhooks: ReceiverQuerySet | None = None) -> Stats:
+    """Return the figures of these webhooks, or of all.
 
     Takes at most eleven queries. Of more than 100 webhooks, those that were served last are returned.
     """
-    rows = Webhook.objects.existing()
-    rows = rows.filter(belongs_to(organization)) if webhook is None else rows.filter(pk=webhook.pk)
+    rows = (Webhook.objects.all() if webhooks is None else webhooks).existing()
     served_last = rows.order_by(F("state__served_at").desc(nulls_last=True), "pk")
-    webhooks = list(served_last.select_related("state").defer(*HEAVY_COLUMNS)[:MAX_WEBHOOKS])
-    open_ones = backlog_by_webhook(now=now, organization=organization, webhook=webhook)
-    keys = [one.pk for one in webhooks]
+    shown = list(served_last.select_related("state").defer(*HEAVY_COLUMNS)[:MAX_WEBHOOKS])
+    open_ones = backlog_by_webhook(now=now, webhooks=webhooks)
+    keys = [one.pk for one in shown]
     days, months = last_day(keys, now=now), _of_webhooks(keys, TotalSpan.DAY, DAYS, now=now)
     none = WebhookBacklog(0, None)
     return Stats(
-        backlog=backlog(now=now, organization=organization, webhook=webhook, by_webhook=open_ones),
-        lag=first_attempt_lag(now=now, organization=organization, webhook=webhook),
+        backlog=backlog(open_ones, now=now, webhooks=webhooks),
+        lag=first_attempt_lag(now=now, webhooks=webhooks),
         webhooks=tuple(
             WebhookStats(
                 id=one.pk,
@@ -306,23 +298,19 @@ def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = 
                 day=days[one.pk],
                 month=months[one.pk],
             )
-            for one in webhooks
+            for one in shown
             for own in [open_ones.get(one.pk, none)]
         ),
-        left_out=rows.count() - len(webhooks) if len(webhooks) == MAX_WEBHOOKS else 0,
-        ownerless=OwnerlessObject.objects.count() if organization is None and webhook is None else 0,
+        left_out=rows.count() - len(shown) if len(shown) == MAX_WEBHOOKS else 0,
+        ownerless=OwnerlessObject.objects.count() if webhooks is None else 0,
     )
 
 
-def first_attempt_lag(*, now: datetime, organization: Any = None, webhook: Webhook | None = None) -> FirstAttemptLag:
-    """Return the lag of all webhooks, or of those that `stats` returns for the same arguments, in one query."""
+def first_attempt_lag(*, now: datetime, webhooks: ReceiverQuerySet | None = None) -> FirstAttemptLag:
+    """Return the lag of these webhooks, or of all, in one query."""
     first = first_start(TotalSpan.HOUR, LAG_HOURS, now)
     rows = DeliveryTotal.objects.filter(span=TotalSpan.HOUR, starts_at__gte=first, webhook__deleted_at__isnull=True)
-    if webhook is None:
-        rows = rows.filter(belongs_to(organization, path="webhook__organization"))
-    else:
-        rows = rows.filter(webhook=webhook)
-    sums = rows.aggregate(**{f"sum_{name}": Sum(name, default=0) for name in LAGS})
+    sums = of_webhooks(rows, webhooks).aggregate(**{f"sum_{name}": Sum(name, default=0) for name in LAGS})
     counts = [sums[f"sum_{name}"] for name in LAGS]
     # The last bucket has no width: its lags count as its lower limit.
     limits = (*LAG_LIMITS_MS, LAG_LIMITS_MS[-1])

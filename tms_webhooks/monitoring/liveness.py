@@ -11,8 +11,6 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple
 
-from django.db.models import Q
-
 from tms_webhooks.choices import OUR_OWN_FAULT, ErrorClass
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
@@ -31,9 +29,6 @@ JOB_GRACE = timedelta(minutes=3)
 """For how long a periodic job may be late. The queue starts the sweep every minute, and django-q2 polls every 30 s."""
 LATE_ORGANIZATIONS = 3
 """If fewer have late deliveries, their receivers are slow; if more, the workers are."""
-
-UNSENT_AFTER = timedelta(minutes=1)
-"""After this time without an attempt, the due deliveries of a webhook that a worker holds count as unsent."""
 
 MOST_NAMED = 10
 """Webhooks that a reason names."""
@@ -66,7 +61,7 @@ class Liveness:
         proxy_failures: Number of the newest attempts that failed at the egress proxy, at most 20; 0 unless all of them did.
         late_organizations: Number of organizations with a late delivery of a webhook whose last attempt succeeded.
         unserved_webhooks: Keys of the webhooks with a late delivery, but with no attempt since then.
-        urgent: The reasons that need an operator now, although drains run.
+        cut_off: A sentence for each drain that reaches no receiver at all.
     """
 
     backlog: Backlog
@@ -77,7 +72,7 @@ class Liveness:
     proxy_failures: int = 0
     late_organizations: int = 0
     unserved_webhooks: tuple[int, ...] = ()
-    urgent: tuple[str, ...] = ()
+    cut_off: tuple[str, ...] = ()
 
 
 class HealthProblem(NamedTuple):
@@ -123,7 +118,7 @@ def read_liveness(*, now: datetime, max_lag: float = MAX_LAG) -> Liveness:
     # The receivers of the others do not accept their requests.
     served = Webhook.objects.filter(key_in(late), state__failures=0)
     return Liveness(
-        backlog=backlog(now=now, by_webhook=by_webhook),
+        backlog=backlog(by_webhook, now=now),
         drains=held,
         drain_gone_seconds=0.0 if held else seconds_since(max(given_up, default=None), now),
         last_attempt_seconds=seconds_since(last, now),
@@ -131,7 +126,10 @@ def read_liveness(*, now: datetime, max_lag: float = MAX_LAG) -> Liveness:
         proxy_failures=proxy_failures(now=now),
         late_organizations=served.order_by().values("organization").distinct().count() if late else 0,
         unserved_webhooks=unserved_webhooks(by_webhook, now=now, max_lag=max_lag),
-        urgent=tuple(_urgent(by_webhook, now=now)),
+        cut_off=tuple(
+            f"The drain of slot {slot.number} has reached no receiver since {slot.unreachable_since}. {OUTAGE_REMEDY}"
+            for slot in DrainSlot.objects.cut_off(now).order_by("number")
+        ),
     )
 
 
@@ -147,28 +145,6 @@ def unserved_webhooks(by_webhook: Mapping[int, WebhookBacklog], *, now: datetime
     rarely_sent = Webhook.objects.filter(key_in(late), rate_limit_per_second__lt=1 / lag).values_list("pk")
     served = tried.order_by().union(rarely_sent.order_by())
     return tuple(sorted(set(late) - {pk for (pk,) in served}))
-
-
-def _urgent(by_webhook: Mapping[int, WebhookBacklog], *, now: datetime) -> Iterator[str]:
-    """Yield what needs an operator now although drains run: unsent deliveries, and drains that reach no receiver.
-
-    Deliveries are unsent if a worker holds their webhook and they are due, but nothing ended for a minute. An attempt takes
-    less time.
-    """
-    since = now - UNSENT_AFTER
-    late = _late_webhooks(by_webhook, now=now, max_lag=UNSENT_AFTER.total_seconds())
-    held = WebhookState.objects.filter(key_in(late), leased_until__gt=now, served_at__lte=since)
-    unsent = held.exclude(
-        Q(succeeded_at__gt=since)
-        | Q(failed_at__gt=since)
-        | Q(webhook__rate_limit_per_second__lt=1 / UNSENT_AFTER.total_seconds())
-    )
-    keys = sorted(unsent.values_list("pk", flat=True)) if late else []
-    if keys:
-        total = sum(by_webhook[pk].deliveries for pk in keys)
-        yield f"Deliveries that a worker holds and does not send: {total} (webhooks: {_named(keys)}). Restart it."
-    for slot in DrainSlot.objects.cut_off(now).order_by("number"):
-        yield f"The drain of slot {slot.number} has reached no receiver since {slot.unreachable_since}. {OUTAGE_REMEDY}"
 
 
 def _named(webhooks: Sequence[int]) -> str:
@@ -253,7 +229,7 @@ def _stopped(found: Liveness, max_lag: float, *, keeps_drains: bool, workers: st
     if found.unserved_webhooks and found.drains:
         named = _named(found.unserved_webhooks)
         yield f"Webhooks whose due deliveries are not sent, although a drain runs: {named}. Check its log, and restart it."
-    yield from found.urgent
+    yield from found.cut_off
     if found.webhooks_without_keys:
         yield f"Held webhooks: {found.webhooks_without_keys}. {keys_missing()}"
     if reason := proxy_down(found.proxy_failures):

@@ -197,7 +197,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     def stats(self, request: Any, pk: str) -> Response:
         """Return the delivery statistics of a webhook."""
         now = timezone.now()
-        figures = stats(now=now, webhook=self.get_object())
+        figures = stats(now=now, webhooks=Webhook.objects.filter(pk=self.get_object().pk))
         (of_webhook,) = figures.webhooks
         return Response(WebhookStatsSerializer({**asdict(of_webhook), "lag": figures.lag, "as_of": now}).data)
 

@@ -103,8 +103,12 @@ class Command(WebhooksCommand):
             return shown(None, HealthReport((HealthProblem(HealthLevel.STOPPED, problem),)), as_json=as_json)
 
         def read_figures() -> tuple[Stats, Sequence[str]]:
-            now, owner = clock.measured_now(), None if organization is None else key_of_organization(organization)
-            figures = stats(now=now, organization=owner, webhook=None if webhook is None else webhook_of(webhook))
+            now, webhooks = clock.measured_now(), None
+            if webhook is not None:
+                webhooks = Webhook.objects.filter(pk=webhook_of(webhook).pk)
+            elif organization is not None:
+                webhooks = Webhook.objects.filter(organization=key_of_organization(organization))
+            figures = stats(now=now, webhooks=webhooks)
             return figures, list(next_steps(figures, now=now))
 
         found, report = self.answer(lambda: liveness.examine(max_lag=max_lag), stopped)
