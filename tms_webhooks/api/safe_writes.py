@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
-from django.db import IntegrityError, models, router, transaction
+from django.db import IntegrityError, models, transaction
 from rest_framework.response import Response
 
 from tms_webhooks.actors import Actor
@@ -68,7 +68,7 @@ def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> Idempote
     # The parsed body: a retry may have other whitespace.
     body = json.dumps(request.data, sort_keys=True)
     fingerprint = digest_of(request.method, request.get_full_path(), body)
-    rows = IdempotentRequest.objects.using(router.db_for_write(IdempotentRequest))
+    rows = IdempotentRequest.objects.all()
     rows.outdated(now).filter(digest=digest).delete()
     try:
         with transaction.atomic(using=rows.db):

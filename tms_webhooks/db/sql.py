@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from django.apps import apps
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field, Model
+from django.db.models import Field, Manager, Model, QuerySet
 
 from tms_webhooks.db.django_private import column_of, converters_of
 from tms_webhooks.db.prepared import prepared
@@ -145,6 +145,14 @@ def _tables(alias: str) -> Mapping[str, str]:
     quote = connection.ops.quote_name
     tables = {name: quote(model._meta.db_table) for name, model in _models().items()}
     return {**tables, "binary": "BINARY" if connection.vendor == "mysql" else ""}
+
+
+class PrimaryManager(Manager[M]):
+    """Reads rows where they are written: workers decide by them, and a replica may lag behind."""
+
+    def get_queryset(self) -> QuerySet[M]:
+        """Return the rows in the database to write to."""
+        return super().get_queryset().using(self._db or router.db_for_write(self.model))
 
 
 # Model instances from the rows: `QuerySet.raw` matches columns to fields at each run, which takes as long as the query.

@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, InterfaceError, OperationalError, router
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.utils.translation import gettext as _
 
 from tms_webhooks.catalogue import EventType, registry
@@ -221,7 +221,7 @@ def _row(delivery_id: int, content: Content) -> DeliveryBody:
 
 
 def _stored_bodies(ids: Iterable[int]) -> dict[int, DeliveryBody]:
-    rows = DeliveryBody.objects.using(router.db_for_write(DeliveryBody)).filter(key_in(ids))
+    rows = DeliveryBody.objects.filter(key_in(ids))
     return {row.pk: row for row in rows}
 
 

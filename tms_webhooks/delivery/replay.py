@@ -24,7 +24,7 @@ from tms_webhooks import event_names
 from tms_webhooks.choices import DeliveryStatus, JobKind, Priority
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.models import Delivery, Event, Job, Webhook, WebhookState
-from tms_webhooks.models.audience import events_for_scope, in_tree
+from tms_webhooks.models.audience import events_for_scope, visible_to
 from tms_webhooks.models.delivery import OPEN
 
 WORK = "tms_webhooks.tasks.work_on_jobs"
@@ -87,7 +87,7 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
     # A test event is sent once, to the webhook that is tested.
     events = events.exclude(body="").exclude(type=event_names.TEST)
     if kind == JobKind.RECOVER:
-        events = events.filter(in_tree(webhook.scope, using=events.db))
+        events = events.filter(visible_to(webhook.scope.organizations(using=events.db)))
         return events.filter(deliveries__webhook=webhook, deliveries__status__in=UNDELIVERED)
     return _missed_events(events, webhook, since=since or webhook.created_at)
 
@@ -134,7 +134,7 @@ def _change(job: Job, webhook: Webhook, ids: Sequence[int], *, now: datetime) ->
         WebhookState.objects.lock([webhook.pk])
         deliveries = Delivery.objects.among(ids)
         if job.kind == JobKind.CANCEL_PENDING:
-            deliveries.cancel(now=now)
+            deliveries.finish(DeliveryStatus.CANCELLED, now=now)
         else:
             deliveries.send_now(now=now)
         return
@@ -204,9 +204,9 @@ def total_of(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
     to_filter = list(new[:MAX_FILTERED])
     from tms_webhooks.routing import filtered
 
-    total, firsts = events.count() - len(to_filter), filtered.PredictedFirstOccurrences()
+    total, claim = events.count() - len(to_filter), filtered.PredictedFirstOccurrences().claim
     for begin in range(0, len(to_filter), FILTER_BATCH):
-        total += len(filtered.matching_events(webhook, to_filter[begin : begin + FILTER_BATCH], firsts=firsts))
+        total += len(filtered.matching_events(webhook, to_filter[begin : begin + FILTER_BATCH], claim=claim))
     return total
 
 

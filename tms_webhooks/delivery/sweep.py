@@ -93,7 +93,8 @@ def _settle_batch(webhook_id: int, now: datetime) -> int:
         if webhook.deleted_at is None:
             still_open = still_open.filter(priority__gt=Priority.MANUAL)
         batch = Delivery.objects.among(list(still_open.values_list("pk", flat=True)[:BATCH]))
-        return batch.skip(now=now) if webhook.deleted_at is None else batch.cancel(now=now)
+        is_deleted = webhook.deleted_at is not None
+        return batch.finish(DeliveryStatus.CANCELLED if is_deleted else DeliveryStatus.SKIPPED, now=now)
 
 
 def _give_up_batch(found: Mapping[int, int], limit: datetime, now: datetime) -> int:
@@ -105,7 +106,7 @@ def _give_up_batch(found: Mapping[int, int], limit: datetime, now: datetime) -> 
         Webhook.objects.lock(found.values(), with_state=True)
         locked = old.among(found).order_by("due_at").select_for_update(skip_locked=True)
         rows = list(locked.values_list("pk", "webhook_id", "event_id"))
-        Delivery.objects.among(pk for pk, _webhook_id, _event_id in rows).exhaust(now=now)
+        Delivery.objects.among(pk for pk, _webhook_id, _event_id in rows).finish(DeliveryStatus.EXHAUSTED, now=now)
         events = Event.objects.only("uid").in_bulk({event_id for _pk, _webhook_id, event_id in rows})
         given_up = [
             error_actions.GivenUpDelivery(pk, webhook_id, events[event_id].public_id, message)

@@ -14,7 +14,6 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.replay import refusal_of
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import AuditEntry, Delivery, Webhook
-from tms_webhooks.models.audience import EventOrganizations, is_in_tree
 from tms_webhooks.models.delivery import OPEN, DeliveryQuerySet
 from tms_webhooks.outbox.wake import wake_on_commit
 
@@ -124,8 +123,8 @@ def refuse_resend(delivery: Delivery) -> None:
             _("Delivery %(key)s can't be sent again: its webhook was deleted.") % {"key": delivery.public_id}
         )
     event = delivery.event
-    organizations = EventOrganizations(event.organization_id, event.learner_organization_id)
-    if not is_in_tree(delivery.webhook.scope, organizations, using=Webhook.objects.db):
+    included = delivery.webhook.scope.organizations(using=Webhook.objects.db)
+    if included.isdisjoint([event.organization_id, event.learner_organization_id]):
         text = _(
             "Delivery %(key)s can't be sent again: its event is of an organization that the webhook no longer includes."
         )

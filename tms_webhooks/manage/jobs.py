@@ -21,6 +21,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.replay import RESENDING, WORK, refusal_of, total_of
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import AuditEntry, Job, Webhook, limits
+from tms_webhooks.models.webhook import NO_HOLD
 from tms_webhooks.outbox import feed
 from tms_webhooks.queues import enqueue
 from tms_webhooks.snapshot.job import count_objects
@@ -80,9 +81,12 @@ def start(
         # Locked until the transaction ends, so that another request does not start one, too.
         limits.lock_organization(locked.organization_id, using=using)
         unfinished = Job.objects.using(using).unfinished().filter(webhook__organization=locked.organization_id)
-        limits.refuse_job(unfinished.count())
+        limits.refuse("JOBS_LIMIT", unfinished.count())
         if kind == JobKind.SEND_NOW:
-            locked.state.end_pause()
+            # Queued deliveries go out; if the receiver still fails, the next pause is no longer. Not below 1: without a
+            # pause there would be no recovery to report.
+            pauses = min(locked.state.pauses, max(locked.state.pauses - 1, 1))
+            locked.state.write(pauses=pauses, paused_until=None, **NO_HOLD)
         job = Job.objects.create(
             kind=kind,
             webhook=webhook,

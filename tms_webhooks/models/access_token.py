@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from django.db import models, router
+from django.db import models
 
 from tms_webhooks.choices import ErrorClass
+from tms_webhooks.db.sql import PrimaryManager
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models.encryption import EncryptedTextField, reveal
 from tms_webhooks.models.webhook import Webhook
@@ -27,15 +28,13 @@ class KnownToken(NamedTuple):
         return f"<KnownToken until {self.expires_at}>"
 
 
-class AccessTokenManager(models.Manager["AccessToken"]):
+class AccessTokenManager(PrimaryManager["AccessToken"]):
     """Reads and writes the rows, each for the credentials with a fingerprint."""
 
     def of(self, webhook_id: int, fingerprint: str) -> AccessToken:
         """Return the row of a webhook; a new, unsaved one if it has none for these credentials."""
-        rows = self.using(router.db_for_write(self.model))
-        return rows.filter(pk=webhook_id, fingerprint=fingerprint).first() or self.model(
-            webhook_id=webhook_id, fingerprint=fingerprint
-        )
+        own = self.filter(pk=webhook_id, fingerprint=fingerprint)
+        return own.first() or self.model(webhook_id=webhook_id, fingerprint=fingerprint)
 
     def write(self, webhook_id: int, fingerprint: str, **values: Any) -> None:
         """Write these values. A token and an error of other credentials go."""

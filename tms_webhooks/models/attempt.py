@@ -50,10 +50,6 @@ class AttemptManager(models.Manager["DeliveryAttempt"]):
     ``bulk_create`` does the same at ten times the cost, a good part of the cost of a delivery.
     """
 
-    def write(self, rows: Sequence[AttemptRow]) -> None:
-        """Insert attempts."""
-        self.insertion(rows)()
-
     def insertion(self, rows: Sequence[AttemptRow]) -> Callable[[], object]:
         """Return a function that inserts these attempts, prepared ahead to keep the transaction that calls it short."""
         if not rows:

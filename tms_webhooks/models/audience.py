@@ -7,7 +7,7 @@ is the host's: it is read with recursive queries, to any depth, and a cycle in i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from tms_webhooks.db.sql import database, filled
 from tms_webhooks.models.organization import organization_model
 
 KEYS_PER_QUERY = 500
+NO_LINEAGES: Mapping[Any, frozenset[Any]] = {}
 
 # In these three, UNION instead of UNION ALL drops rows that were found before, which ends a cycle.
 
@@ -119,19 +120,18 @@ class SubscriberScope(NamedTuple):
         own = {self.organization_id}
         return descendants(own, using=using) if self.include_children else own
 
-    def matches(self, organizations: EventOrganizations, lineages: dict[Any, frozenset[Any]] | None = None) -> bool:
+    def matches(self, organizations: EventOrganizations, lineages: Mapping[Any, frozenset[Any]] = NO_LINEAGES) -> bool:
         """Return whether the webhook receives events of these organizations.
 
         ``lineages`` are the `ancestors` of these organizations; without them child organizations do not count.
         """
-        for key, relation in zip(organizations, RELATIONS, strict=True):
-            if key is None or self.audience == relation.closed_to:
-                continue
-            if key == self.organization_id:
-                return True
-            if self.include_children and lineages is not None and self.organization_id in lineages.get(key, ()):
-                return True
-        return False
+        own = self.organization_id
+        return any(
+            key is not None
+            and self.audience != relation.closed_to
+            and (key == own or (self.include_children and own in lineages.get(key, ())))
+            for key, relation in zip(organizations, RELATIONS, strict=True)
+        )
 
     def includes(self, event: EventOrganizations, organizations: Collection[Any]) -> bool:
         """Return whether the webhook receives events of these organizations, given its `organizations`."""
@@ -163,30 +163,13 @@ def patterns_by_organizations(
 def events_for_scope(scope: SubscriberScope, *, using: str) -> Q:
     """Return a filter for the events that a webhook with this scope receives."""
     keys = scope.organizations(using=using)
-    matching = Q(pk__in=())
+    matching = Q()
     for relation in RELATIONS:
         if scope.audience != relation.closed_to:
             matching |= Q(**{f"{relation.column}__in": keys})
     if scope.skipped is not None:
         matching &= ~(Q(actor_kind=scope.skipped.kind) & equals("actor_id", scope.skipped.id))
     return matching
-
-
-def in_tree(scope: SubscriberScope, *, using: str) -> Q:
-    """Return a filter for the events of the organizations of a webhook as they are now, whatever its audience."""
-    return events_for_scope(scope._replace(audience=Audience.BOTH, skipped=None), using=using)
-
-
-def is_in_tree(scope: SubscriberScope, organizations: EventOrganizations, *, using: str) -> bool:
-    """Return whether an event of these organizations belongs to a webhook's organizations as they are now."""
-    return receives(scope._replace(audience=Audience.BOTH), organizations, using=using)
-
-
-def receives(scope: SubscriberScope, organizations: EventOrganizations, *, using: str) -> bool:
-    """Return whether a webhook with this scope receives events of these organizations, by the tree as it is now."""
-    if scope.matches(organizations):
-        return True
-    return scope.include_children and scope.matches(organizations, ancestors(organizations.keys, using=using))
 
 
 @cache

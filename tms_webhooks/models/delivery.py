@@ -8,7 +8,7 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
-from django.db import models, router, transaction
+from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Least
 from django.utils.translation import gettext_lazy as _
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, Priority
 from tms_webhooks.db import sql
 from tms_webhooks.db.lookups import KeyIn, key_in
+from tms_webhooks.db.sql import PrimaryManager
 from tms_webhooks.models.event import PUBLIC_PREFIX, Event
 from tms_webhooks.models.public_ids import delivery_id, parts_of_delivery_id
 from tms_webhooks.models.webhook import Webhook
@@ -87,17 +88,10 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         # the order of the primary key instead of sorting all rows.
         return self if len(chosen) == 1 and chosen <= set(UNSUCCESSFUL) else self.filter(pk__gt=0)
 
-    def skip(self, *, now: datetime) -> int:
-        """Finish open ones as skipped, because their webhook is disabled. Manual resends stay due."""
-        return self.exclude(priority=Priority.MANUAL)._finish(DeliveryStatus.SKIPPED, now=now)
-
-    def cancel(self, *, now: datetime) -> int:
-        """Finish open ones as cancelled. One in flight is delivered anyway if its receiver accepts it."""
-        return self._finish(DeliveryStatus.CANCELLED, now=now)
-
-    def exhaust(self, *, now: datetime) -> int:
-        """Finish open ones as exhausted: their lifetime is over."""
-        return self._finish(DeliveryStatus.EXHAUSTED, now=now)
+    def finish(self, status: DeliveryStatus, *, now: datetime) -> int:
+        """End open ones with this status. Manual resends are not skipped, and one in flight may be delivered anyway."""
+        rows = self.waiting() if status == DeliveryStatus.SKIPPED else self.open()
+        return rows.update(status=status, due_at=None, finished_at=now)
 
     def reopen(self, *, now: datetime, priority: Priority, job: int | None = None) -> int:
         """Make finished ones due again, with all their retries; return how many. Merged ones stay: others carry them.
@@ -135,9 +129,6 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         # right. It is right for one that is to have an extra attempt already: its priority is still its own.
         due_at = Least(F("due_at"), Value(now, models.DateTimeField()))
         return self.waiting().update(resume_priority=F("priority"), due_at=due_at, **values)
-
-    def _finish(self, status: DeliveryStatus, *, now: datetime) -> int:
-        return self.open().update(status=status, due_at=None, finished_at=now)
 
 
 _DeliveryManager = models.Manager.from_queryset(DeliveryQuerySet)
@@ -302,31 +293,15 @@ class Delivery(models.Model):
         return same.exclude(status=DeliveryStatus.MERGED).first()
 
 
-class DeliveryBodyQuerySet(models.QuerySet["DeliveryBody"]):
-    """Filters for bodies."""
-
-    def of_events(self, events: Iterable[int]) -> DeliveryBodyQuerySet:
-        """Keep those of deliveries of these events."""
-        return self.filter(delivery__in=Delivery._base_manager.using(self.db).filter(event__in=events).values("pk"))
-
-
-_DeliveryBodyManager = models.Manager.from_queryset(DeliveryBodyQuerySet)
-
-
-class DeliveryBodyManager(_DeliveryBodyManager["DeliveryBody"]):
+class DeliveryBodyManager(PrimaryManager["DeliveryBody"]):
     """Writes bodies in bulk."""
 
     def store(self, rows: Collection[DeliveryBody]) -> None:
         """Insert these bodies, and replace those that exist."""
         # MariaDB and MySQL check every unique key, and take no column names.
         takes_names = sql.database().features.supports_update_conflicts_with_target
-        with transaction.atomic(using=router.db_for_write(DeliveryBody)):
-            self.bulk_create(
-                rows,
-                update_conflicts=True,
-                update_fields=["content_type", "body"],
-                unique_fields=["delivery"] if takes_names else None,
-            )
+        names = ["delivery"] if takes_names else None
+        self.bulk_create(rows, update_conflicts=True, update_fields=["content_type", "body"], unique_fields=names)
 
 
 class DeliveryBody(models.Model):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from django.db import connections, models, router
+from django.db import connections, models
 from django.db.models import Q
 
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.sql import PrimaryManager
 from tms_webhooks.models.encryption import keys_mark
 from tms_webhooks.queues import PeriodicJob
 
@@ -29,7 +30,7 @@ OUTAGE_GRACE = timedelta(minutes=1)
 """For how long the outage of a drain counts that gave its slot up: its successor is about to begin."""
 
 
-class DrainSlotManager(models.Manager["DrainSlot"]):
+class DrainSlotManager(PrimaryManager["DrainSlot"]):
     """Takes and releases slots."""
 
     def take(self, number: int, *, owner: str, now: datetime, until: datetime) -> bool:
@@ -39,13 +40,8 @@ class DrainSlotManager(models.Manager["DrainSlot"]):
         free, too.
         """
         free = Q(owner="") | Q(held_until__lte=now) | Q(held_until__gt=_far_ahead(now)) | Q(owner=owner)
-        values = {"owner": owner, "held_until": until, "keys": keys_mark()}
-        if self.filter(free, number=number).update(**values):
-            return True
-        if self.filter(number=number).exists():
-            return False
         self.bulk_create([self.model(number=number, owner="", held_until=now)], ignore_conflicts=True)
-        return bool(self.filter(free, number=number).update(**values))
+        return bool(self.filter(free, number=number).update(owner=owner, held_until=until, keys=keys_mark()))
 
     def release(self, number: int, *, owner: str, now: datetime) -> None:
         """Free the slot if ``owner`` still holds it."""
@@ -100,25 +96,23 @@ def _far_ahead(now: datetime) -> datetime:
     return now + max(FAR_AHEAD, timedelta(seconds=app_settings.DRAIN_BUDGET_SECONDS) + GRACE)
 
 
-class PeriodicRunManager(models.Manager["PeriodicRun"]):
+class PeriodicRunManager(PrimaryManager["PeriodicRun"]):
     """Records runs."""
 
     def lock(self, name: str) -> bool:
         """Lock the row of this name until the transaction ends; return False if another transaction has locked it."""
-        rows = self.using(router.db_for_write(self.model))
-        if not connections[rows.db].features.has_select_for_update:
+        if not connections[self.db].features.has_select_for_update:
             return True
-        named = rows.filter(function=name).values_list("pk")
+        named = self.filter(function=name).values_list("pk")
         free = named.select_for_update(skip_locked=True)
         if free or named.exists():
             return bool(free)
-        rows.bulk_create([self.model(function=name, started_at=LONG_AGO)], ignore_conflicts=True)
+        self.bulk_create([self.model(function=name, started_at=LONG_AGO)], ignore_conflicts=True)
         return bool(free.all())
 
     def record(self, function: str, *, now: datetime) -> None:
         """Record that the job at this dotted path begins."""
-        if not self.filter(function=function).update(started_at=now):
-            self.bulk_create([self.model(function=function, started_at=now)], ignore_conflicts=True)
+        self.update_or_create(function=function, defaults={"started_at": now})
 
     def claim(self, function: str, *, now: datetime, unless_since: datetime) -> bool:
         """Record that the job begins, unless it began after ``unless_since``; return whether the caller has to run it.
@@ -126,13 +120,8 @@ class PeriodicRunManager(models.Manager["PeriodicRun"]):
         Of several processes that call this for the same run, one gets True.
         """
         is_over = Q(started_at__lte=unless_since) | Q(started_at__gt=now + FAR_AHEAD)
-        rows = self.filter(is_over, function=function)
-        if rows.update(started_at=now):
-            return True
-        if self.filter(function=function).exists():
-            return False
         self.bulk_create([self.model(function=function, started_at=LONG_AGO)], ignore_conflicts=True)
-        return bool(rows.update(started_at=now))
+        return bool(self.filter(is_over, function=function).update(started_at=now))
 
     def claim_due(
         self, jobs: Iterable[PeriodicJob], *, clock: Callable[[], datetime], grace: timedelta = timedelta()

@@ -12,11 +12,10 @@ import hashlib
 import os
 import time
 import uuid
-from collections.abc import Collection, Iterable
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from django.db import models, router
+from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -25,8 +24,8 @@ from tms_webhooks import event_names
 from tms_webhooks.actors import LONGEST_ACTOR_ID
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Audience
-from tms_webhooks.db.lookups import KeyIn, key_in
-from tms_webhooks.db.sql import numbers
+from tms_webhooks.db.lookups import KeyIn
+from tms_webhooks.db.sql import PrimaryManager, numbers
 from tms_webhooks.models.audience import SubscriberScope
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import uid_of
@@ -97,10 +96,6 @@ class EventQuerySet(models.QuerySet["Event"]):
     def to_fan_out(self) -> EventQuerySet:
         """Keep those that have no deliveries yet, oldest first. Served by the index ``tms_event_to_fan_out``."""
         return self.filter(fanned_out_at__isnull=True).order_by("pk")
-
-    def for_everyone(self) -> EventQuerySet:
-        """Leave out those that were made for one webhook or one subscription, which belong into no other feed."""
-        return self.filter(webhook__isnull=True, subscription__isnull=True)
 
     def with_external_id(self, external_id: str) -> EventQuerySet:
         """Keep those of objects with this external id."""
@@ -320,24 +315,16 @@ class EventSequence(models.Model):
         return f"{self.subject_type}:{self.subject_id} {self.last}"
 
 
-class FeedEndsManager(models.Manager["FeedEnds"]):
-    """Reads and changes the one row."""
+class FeedEndsManager(PrimaryManager["FeedEnds"]):
+    """Reads the one row."""
 
     def current(self) -> FeedEnds:
-        """Return the ends; an unsaved row of zeros before the first event is published."""
-        return self.using(router.db_for_write(self.model)).filter(pk=ONLY_ENDS).first() or self.model(pk=ONLY_ENDS)
+        """Return the ends; zeros before the first event is published."""
+        return self.get_or_create(pk=ONLY_ENDS)[0]
 
     def locked(self) -> FeedEnds | None:
         """Return the ends, locked until the current transaction ends; None if another transaction has locked them."""
-        rows = self.using(router.db_for_write(self.model))
-        if not rows.filter(pk=ONLY_ENDS).exists():
-            rows.bulk_create([self.model(pk=ONLY_ENDS)], ignore_conflicts=True)
-        return rows.select_for_update(skip_locked=True).filter(pk=ONLY_ENDS).first()
-
-    def forget(self, position: int) -> None:
-        """Record that events up to this position may have been deleted."""
-        rows = self.using(router.db_for_write(self.model))
-        rows.filter(pk=ONLY_ENDS, forgotten__lt=position).update(forgotten=position)
+        return self.select_for_update(skip_locked=True).filter(pk=self.current().pk).first()
 
 
 class FeedEnds(models.Model):
@@ -351,72 +338,18 @@ class FeedEnds(models.Model):
     def __str__(self) -> str:
         return f"{self.forgotten} to {self.published}"
 
-    def publish_up_to(self, position: int) -> None:
-        """Record the last position that was assigned."""
-        self.published = position
-        self.save(update_fields=["published"])
-
-
-PAYLOADS = 1
-"""The key of the one row."""
-
-
-class EventAge(NamedTuple):
-    """An event in the order of the index ``tms_event_by_age``."""
-
-    occurred_at: datetime
-    event_id: int
-
-
-class PruneCursorManager(models.Manager["PruneCursor"]):
-    """Reads and moves the cursor."""
-
-    def current(self) -> EventAge | None:
-        """Return the event up to which payloads were blanked; None before the first time."""
-        found = self.using(router.db_for_write(self.model)).filter(pk=PAYLOADS).first()
-        return None if found is None else EventAge(found.occurred_at, found.event_id)
-
-    def move(self, before: EventAge | None, to: EventAge) -> bool:
-        """Move the cursor, in the transaction that blanks the payloads up to there.
-
-        Return False, with nothing written, if a concurrent run has moved it since ``before`` was read.
-        """
-        rows = self.using(router.db_for_write(self.model))
-        if before is None:
-            return rows.get_or_create(pk=PAYLOADS, defaults=to._asdict())[1]
-        return bool(rows.filter(pk=PAYLOADS, **before._asdict()).update(**to._asdict()))
-
 
 class PruneCursor(models.Model):
-    """The last event whose payload was blanked or noted as a `KeptPayload`. All older ones are done."""
+    """The last event whose payload was blanked or noted as a `KeptPayload`: the only row. All older ones are done."""
 
     occurred_at = models.DateTimeField()
     # Not a foreign key: the event is deleted later.
     event_id = models.BigIntegerField()
 
-    objects = PruneCursorManager()
+    objects: ClassVar[PrimaryManager[PruneCursor]] = PrimaryManager()
 
     def __str__(self) -> str:
         return f"{self.occurred_at:%Y-%m-%d %H:%M:%S} {self.event_id}"
-
-
-class KeptPayloadManager(models.Manager["KeptPayload"]):
-    """Notes and forgets kept payloads."""
-
-    def note(self, events: Iterable[int]) -> None:
-        """Note these events."""
-        rows = self.using(router.db_for_write(self.model))
-        rows.bulk_create([self.model(pk=pk) for pk in events], ignore_conflicts=True)
-
-    def forget(self, events: Collection[int]) -> None:
-        """Forget these events: their payloads are blank now, or they are deleted."""
-        if events:
-            self.using(router.db_for_write(self.model)).filter(key_in(events)).delete()
-
-    def after(self, event_id: int, *, limit: int) -> list[int]:
-        """Return up to ``limit`` noted events after this key, in the order of their keys."""
-        rows = self.using(router.db_for_write(self.model)).filter(pk__gt=event_id)
-        return list(rows.order_by("pk").values_list("pk", flat=True)[:limit])
 
 
 class KeptPayload(models.Model):
@@ -428,7 +361,7 @@ class KeptPayload(models.Model):
     # Not a foreign key: the event may be deleted first.
     event_id = models.BigIntegerField(primary_key=True)
 
-    objects = KeptPayloadManager()
+    objects: ClassVar[PrimaryManager[KeptPayload]] = PrimaryManager()
 
     def __str__(self) -> str:
         return f"payload of event {self.event_id}"

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from tms_webhooks.db.sql import PrimaryManager
 from tms_webhooks.models.encryption import EncryptedTextField
 
 KEPT = timedelta(days=1)
@@ -54,7 +55,7 @@ class IdempotentRequest(models.Model):
     headers = models.JSONField(default=dict)
     answer = EncryptedTextField(bound_to="digest", blank=True, default="")
 
-    objects = IdempotentRequestQuerySet.as_manager()
+    objects = PrimaryManager.from_queryset(IdempotentRequestQuerySet)()
 
     def __str__(self) -> str:
         return f"request {self.pk}"

@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import connections
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import LimitReached
@@ -30,28 +31,27 @@ def lock_organization(organization_id: Any, *, using: str) -> None:
     rows.select_for_update(no_key=no_key).values_list("pk", flat=True).first()
 
 
-def refuse_webhooks(present: int, *, adding: int = 1) -> None:
-    """Raise `LimitReached` if an organization with this many webhooks may not get this many more."""
-    message = _(
+MESSAGES = {
+    "WEBHOOKS_LIMIT": gettext_lazy(
         "The organization has %(present)s webhooks; adding %(adding)s would exceed the limit of %(limit)s. Delete "
         "one, subscribe an existing one to more events, or ask the operator for a higher limit."
-    )
-    _refuse(message, app_settings.WEBHOOKS_LIMIT, present, adding)
-
-
-def refuse_subscriptions(present: int, *, adding: int = 1) -> None:
-    """Raise `LimitReached` if a webhook with this many subscriptions may not get this many more."""
-    message = _(
+    ),
+    "SUBSCRIPTIONS_LIMIT": gettext_lazy(
         "The webhook has %(present)s subscriptions; adding %(adding)s would exceed the limit of %(limit)s. Delete "
         "one, or use a pattern such as class.*."
-    )
-    _refuse(message, app_settings.SUBSCRIPTIONS_LIMIT, present, adding)
+    ),
+    "JOBS_LIMIT": gettext_lazy(
+        "The organization has %(present)s unfinished jobs; the limit is %(limit)s. Wait until one is finished."
+    ),
+}
+"""By the names of their settings."""
 
 
-def refuse_job(unfinished: int) -> None:
-    """Raise `LimitReached` if an organization with this many unfinished jobs may not start another one."""
-    message = _("The organization has %(present)s unfinished jobs; the limit is %(limit)s. Wait until one is finished.")
-    _refuse(message, app_settings.JOBS_LIMIT, unfinished, adding=1)
+def refuse(name: str, present: int, *, adding: int = 1) -> None:
+    """Raise `LimitReached` if there may not be this many more than the ``present`` ones, by the setting with this name."""
+    limit = getattr(app_settings, name)
+    if adding > 0 and present + adding > limit:
+        raise LimitReached(MESSAGES[name] % _numbers(present=present, adding=adding, limit=limit))
 
 
 def refuse_test_send(sent: Any, *, now: datetime) -> None:
@@ -78,11 +78,6 @@ def in_flight_problems(webhook: Any) -> Iterator[tuple[str, ValidationError]]:
             "number, or leave it empty."
         )
         yield "max_in_flight", ValidationError(message, code="max_value", params=_numbers(limit=limit))
-
-
-def _refuse(message: str, limit: int, present: int, adding: int) -> None:
-    if adding > 0 and present + adding > limit:
-        raise LimitReached(message % _numbers(present=present, adding=adding, limit=limit))
 
 
 def _numbers(**values: int) -> dict[str, str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.db import connections, models, router
 
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
+from tms_webhooks.db.sql import PrimaryManager
 from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, Event
 from tms_webhooks.models.subscription import Subscription
 
@@ -143,6 +145,7 @@ class ScanCursor(models.Model):
 
 FirstKey: TypeAlias = tuple[int, str, str, str]
 """The key of a subscription, an event type, and the type and id of an object."""
+FIRST_KEY = ("subscription_id", "event_type", "subject_type", "subject_id")
 
 
 def first_key(subscription_id: int, event: Event) -> FirstKey:
@@ -150,55 +153,42 @@ def first_key(subscription_id: int, event: Event) -> FirstKey:
     return subscription_id, event.type, event.subject_type, event.subject_id
 
 
-class FirstOccurrenceManager(models.Manager["FirstOccurrence"]):
-    """Records the first events of subscriptions."""
+class FirstOccurrenceManager(PrimaryManager["FirstOccurrence"]):
+    """Records the first events of subscriptions. Candidates are pairs of a subscription's key and an event."""
 
     def claim(self, candidates: Sequence[tuple[int, Event]]) -> set[tuple[int, int]]:
         """Record events, in this order, as the first of their object for a subscription, unless one is recorded.
 
-        ``candidates`` are pairs of a subscription's key and an event. Return the pairs that are recorded, now or
-        before, as the keys of both. A concurrent transaction about the same object waits for this one.
+        Return the pairs that are recorded, now or before, as the keys of both. A concurrent transaction about the same
+        object waits for this one.
         """
-        rows = self.using(router.db_for_write(self.model))
-        new = [
-            self.model(
-                subscription_id=subscription_id,
-                event_type=event.type,
-                subject_type=event.subject_type,
-                subject_id=event.subject_id,
-                event_id=event.pk,
-            )
-            for subscription_id, event in candidates
-        ]
         # Sorted by object, and stable for the events of each, so that concurrent transactions do not deadlock.
-        new.sort(key=lambda one: (one.subscription_id, one.event_type, one.subject_type, one.subject_id))
-        rows.bulk_create(new, ignore_conflicts=True)
-        pairs = {(subscription_id, event.pk) for subscription_id, event in candidates}
-        return pairs & self.recorded(event.pk for _subscription, event in candidates)
+        new = (
+            self.model(**dict(zip(FIRST_KEY, key, strict=True)), event_id=event.pk)
+            for key, event in sorted(((first_key(*one), one[1]) for one in candidates), key=itemgetter(0))
+        )
+        self.bulk_create(new, ignore_conflicts=True)
+        return self.recorded(candidates)
 
-    def recorded(self, event_ids: Iterable[int]) -> set[tuple[int, int]]:
-        """Return the pairs of a subscription and its first event for which the event is one of these, as keys."""
-        rows = self.using(router.db_for_write(self.model)).filter(event_id__in=set(event_ids))
-        return set(rows.values_list("subscription_id", "event_id"))
+    def recorded(self, candidates: Iterable[tuple[int, Event]]) -> set[tuple[int, int]]:
+        """Return the pairs that are recorded as the first, as the keys of both."""
+        pairs = {(subscription_id, event.pk) for subscription_id, event in candidates}
+        rows = self.filter(event_id__in={event_id for _subscription, event_id in pairs})
+        return pairs & set(rows.values_list("subscription_id", "event_id"))
 
     def of(self, candidates: Iterable[tuple[int, Event]]) -> dict[FirstKey, int]:
         """Return the recorded first event for each subscription's key and event's type and object, as its key.
 
-        One query for each `SUBJECTS_PER_QUERY` objects, by ``tms_first_once_per_subject``.
+        One query for each `SUBJECTS_PER_QUERY` of them, by ``tms_first_once_per_subject``.
         """
-        wanted = {first_key(subscription_id, event) for subscription_id, event in candidates}
-        rows = self.using(router.db_for_write(self.model)).filter(
-            subscription_id__in={key[0] for key in wanted},
-            event_type__in={key[1] for key in wanted},
-            subject_type__in={key[2] for key in wanted},
-        )
-        subjects = sorted({key[3] for key in wanted})
-        found: dict[FirstKey, int] = {}
-        for start in range(0, len(subjects), SUBJECTS_PER_QUERY):
-            for row in rows.filter(subject_id__in=subjects[start : start + SUBJECTS_PER_QUERY]):
-                found[row.subscription_id, row.event_type, row.subject_type, row.subject_id] = row.event_id
-        # The query finds other pairs of these subscriptions and objects, too.
-        return {key: found[key] for key in wanted & found.keys()}
+        wanted = sorted({first_key(*one) for one in candidates})
+        found: dict[Any, int] = {}
+        for start in range(0, len(wanted), SUBJECTS_PER_QUERY):
+            values = zip(*wanted[start : start + SUBJECTS_PER_QUERY], strict=True)
+            rows = self.filter(**{f"{name}__in": set(some) for name, some in zip(FIRST_KEY, values, strict=True)})
+            found.update((tuple(key), event_id) for *key, event_id in rows.values_list(*FIRST_KEY, "event_id"))
+        # The queries find other pairs of these subscriptions and objects, too.
+        return {key: found[key] for key in wanted if key in found}
 
 
 class FirstOccurrence(models.Model):

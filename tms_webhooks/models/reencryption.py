@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from django.apps import apps
-from django.db import models, router
+from django.db import router
 
 from tms_webhooks.batches import never
 from tms_webhooks.models.encryption import EncryptedTextField, KeyAge, Sealed, age_of_key, decrypt, is_bound
@@ -79,14 +79,10 @@ def _columns() -> list[EncryptedTextField]:
     ]
 
 
-def _filled(field: EncryptedTextField) -> models.QuerySet[Any]:
-    rows = field.model._base_manager.using(router.db_for_write(field.model))
-    return rows.exclude(**{field.name: ""}).order_by("pk")
-
-
 def _values(field: EncryptedTextField) -> Iterator[tuple[Any, Sealed, Any]]:
     """Yield primary key, value and binding key of each row that has a value, in batches by primary key."""
-    rows = _filled(field).values_list("pk", field.name, field.bound_to)
+    filled = field.model._base_manager.using(router.db_for_write(field.model)).exclude(**{field.name: ""})
+    rows = filled.order_by("pk").values_list("pk", field.name, field.bound_to)
     batch = list(rows[:BATCH])
     while batch:
         yield from batch

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,11 +26,6 @@ UPSERT = (
     "VALUES (%(source)s, %(key)s, %(state)s, %(related)s, %(recorded_at)s) "
     "ON CONFLICT (source, {key}) DO UPDATE SET state = excluded.state, recorded_at = excluded.recorded_at "
     "WHERE {table}.state = %(before)s"
-)
-# For MySQL only the update: an insert that finds its row also locks the gap next to it, where others insert.
-UPDATE = (
-    "UPDATE {table} SET state = %(state)s, recorded_at = %(recorded_at)s "
-    "WHERE source = %(source)s AND {key} = %(key)s AND BINARY state = %(before)s"
 )
 
 
@@ -53,21 +48,14 @@ class SourceStateManager(models.Manager["SourceState"]):
         recorded, and reconciliation still detects the rest.
         """
         connection = connections[using]
-        sql = UPDATE if connection.vendor == "mysql" else UPSERT
-        quote = connection.ops.quote_name
-        statement = sql.format(table=quote(self.model._meta.db_table), key=quote("key"))
-        recorded_at = connection.ops.adapt_datetimefield_value(now)
-        values = {
-            "source": source,
-            "key": line.key,
-            "state": line.state,
-            "related": line.related,
-            "recorded_at": recorded_at,
-        }
-        with connection.cursor() as cursor:
-            cursor.execute(statement, {**values, "before": before})
-            if cursor.rowcount == 1:
-                return
+        if connection.vendor != "mysql":
+            table, key = map(connection.ops.quote_name, (self.model._meta.db_table, "key"))
+            values = {**asdict(line), "source": source, "before": before}
+            values["recorded_at"] = connection.ops.adapt_datetimefield_value(now)
+            with connection.cursor() as cursor:
+                cursor.execute(UPSERT.format(table=table, key=key), values)
+                if cursor.rowcount == 1:
+                    return
         self.record_all(source, [(before, line, False)], now=now, using=using)
 
     def record_all(
@@ -101,22 +89,15 @@ class SourceStateManager(models.Manager["SourceState"]):
     def of(self, source: str, keys: Collection[str], *, using: str, lock: bool = False) -> dict[str, ObjectState]:
         """Return the recorded states of these objects, by their keys."""
         rows = self.using(using).filter(source=source, key__in=keys)
-        return _states(rows.select_for_update().order_by("key") if lock else rows)
-
-    def after(self, source: str, key: str, *, limit: int, using: str) -> dict[str, ObjectState]:
-        """Return the recorded states of the next objects after ``key``, in the order of their keys."""
-        return _states(self.using(using).filter(source=source, key__gt=key).order_by("key")[:limit])
+        return states_of(rows.select_for_update().order_by("key") if lock else rows)
 
     def forget(self, source: str, keys: Collection[str], *, using: str) -> None:
         """Delete the states of these objects."""
         self.using(using).filter(source=source, key__in=keys).delete()
 
-    def forget_others(self, sources: Collection[str], *, using: str) -> None:
-        """Delete the states of all sources but these."""
-        self.using(using).exclude(source__in=sources).delete()
 
-
-def _states(rows: models.QuerySet[SourceState]) -> dict[str, ObjectState]:
+def states_of(rows: models.QuerySet[SourceState]) -> dict[str, ObjectState]:
+    """Return the states of these rows by the keys of their objects, in the order of the rows."""
     found = rows.values_list("key", "state", "related")
     return {key: ObjectState(key, state, related) for key, state, related in found}
 
@@ -144,11 +125,6 @@ class SourceState(models.Model):
 
 class OwnerlessObjectManager(models.Manager["OwnerlessObject"]):
     """Records objects without an organization, in the caller's transaction."""
-
-    def add(self, source: str, keys: Collection[str], *, now: datetime, using: str) -> None:
-        """Record objects; those that are recorded already stay as they are."""
-        rows = [self.model(source=source, key=key, since=now, checked_at=now) for key in keys]
-        self.using(using).bulk_create(rows, ignore_conflicts=True)
 
     def take(self, source: str, keys: Collection[str], *, using: str) -> set[str]:
         """Delete the rows of these objects; return the keys of those that were recorded."""
@@ -214,14 +190,6 @@ class ReconcilePhase(models.TextChoices):
     """The pass has ended."""
 
 
-class ReconciliationManager(models.Manager["Reconciliation"]):
-    """Reads and creates passes, one for each source."""
-
-    def of(self, source: str, *, now: datetime, using: str) -> Reconciliation:
-        """Return the pass over a source; create it if it does not exist."""
-        return self.using(using).get_or_create(source=source, defaults={"started_at": now})[0]
-
-
 class Reconciliation(models.Model):
     """The progress of the pass over one source: an interrupted pass continues there."""
 
@@ -232,8 +200,6 @@ class Reconciliation(models.Model):
     has_baseline = models.BooleanField(default=False)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-
-    objects = ReconciliationManager()
 
     def __str__(self) -> str:
         return f"{self.source}: {self.phase}"

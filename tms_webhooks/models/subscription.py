@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +10,6 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, router, transaction
 from django.db.models import F, Q, Value
-from django.utils.formats import number_format
-from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -28,6 +25,7 @@ DEFAULT_WINDOW = (0.0, 30.0)
 """The days window of a subscription without one."""
 LONGEST_QUIET_SECONDS = 86_400
 """The longest quiet period, and the longest time that an update waits for one."""
+LIMIT = "SUBSCRIPTIONS_LIMIT"
 QUIET_PERIODS = 5
 """An update waits for at most this many quiet periods, unless the subscription says otherwise."""
 
@@ -48,7 +46,7 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
             Webhook.objects.lock([webhook.pk])
             for one in subscriptions:
                 one.webhook = webhook
-            limits.refuse_subscriptions(self.using(using).filter(webhook=webhook).count(), adding=len(subscriptions))
+            limits.refuse(LIMIT, self.using(using).filter(webhook=webhook).count(), adding=len(subscriptions))
             self.using(using).bulk_create(subscriptions)
 
     def of_existing_webhooks(self) -> SubscriptionQuerySet:
@@ -172,18 +170,14 @@ class Subscription(PublicIDModel):
 
     def save(self, *args: Any, using: str | None = None, **kwargs: Any) -> None:
         """Save the row. Raise `LimitReached` for a new one if the webhook has SUBSCRIPTIONS_LIMIT of them."""
-        webhook_id: Any = self.webhook_id
-        if webhook_id is None:
-            # The webhook was saved after it was assigned here.
-            webhook_id = self.webhook.pk
-        if not self._state.adding or webhook_id is None:
+        if not self._state.adding:
             super().save(*args, using=using, **kwargs)
             return
         using = using or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using):
             # Locked, so that another request does not add one, too.
-            Webhook.objects.lock([webhook_id])
-            limits.refuse_subscriptions(type(self).objects.using(using).filter(webhook=webhook_id).count())
+            Webhook.objects.lock([self.webhook.pk])
+            limits.refuse(LIMIT, type(self).objects.using(using).filter(webhook=self.webhook).count())
             super().save(*args, using=using, **kwargs)
 
     @property
@@ -251,39 +245,26 @@ class Subscription(PublicIDModel):
         more, less = self.more_than_days, self.less_than_days
         is_undated = bool(catalogue.expand(self.event_type)) and not self.has_window
         errors: dict[str, Any] = {}
-        for name, value, is_too_small, remedy in (
-            ("more_than_days", more, more is not None and more < 0, _("%(field)s is %(value)s; give 0 or more.")),
-            ("less_than_days", less, less is not None and less <= 0, _("%(field)s is %(value)s; give more than 0.")),
-        ):
+        for name, value in (("more_than_days", more), ("less_than_days", less)):
             if value is None:
                 continue
             if is_undated:
-                problem = _("%(field)s is %(value)s, but %(name)s does not depend on a date; leave both days empty.")
-            elif not math.isfinite(value) or value > MOST_DAYS:
-                problem = _("%(field)s is %(value)s; give a number up to %(most)s.")
-            elif is_too_small:
-                problem = remedy
+                problem = _("%(value)g days, but %(name)s does not depend on a date; leave both days empty.")
+            elif not 0 <= value <= MOST_DAYS:
+                problem = _("%(value)g days; give a number from 0 to %(most)d.")
             else:
                 continue
-            field: Any = self._meta.get_field(name)
-            most = number_format(MOST_DAYS, 0, force_grouping=True)
-            errors[name] = problem % {
-                "field": capfirst(str(field.verbose_name)),
-                "value": f"{value:g}",
-                "name": self.event_type,
-                "most": most,
-            }
-        if errors or more is None:
+            errors[name] = problem % {"value": value, "name": self.event_type, "most": MOST_DAYS}
+        if errors or (more is None and less is None):
             return errors
-        values = {"more": f"{more:g}", "less": "" if less is None else f"{less:g}"}
         if less is None:
-            problem = _("Less than days is empty; give the upper end of the window, above %(more)s.")
-            return {"less_than_days": problem % values}
-        if more >= less:
+            problem = _("Less than days is empty; give the upper end of the window, above %(more)g.")
+            return {"less_than_days": problem % {"more": more}}
+        if (more or 0) >= less:
             problem = _(
-                "More than days is %(more)s, and less than days is %(less)s; the first has to be the smaller one."
+                "More than days is %(more)g, and less than days is %(less)g; the first has to be the smaller one."
             )
-            return {"more_than_days": problem % values}
+            return {"less_than_days" if more is None else "more_than_days": problem % {"more": more or 0, "less": less}}
         return {}
 
     def _quiet_problems(self, names: Iterable[str]) -> dict[str, Any]:

@@ -61,13 +61,6 @@ def heavy_columns(path: str = "webhook") -> list[str]:
 class ReceiverQuerySet(models.QuerySet["Webhook"]):
     """Filters and locks for webhooks."""
 
-    def bulk_create(self, objs: Iterable[Webhook], *args: Any, **kwargs: Any) -> list[Webhook]:
-        """Create webhooks with their states, but without secrets."""
-        with transaction.atomic(using=self.db):
-            webhooks = super().bulk_create(objs, *args, **kwargs)
-            WebhookState.objects.using(self.db).bulk_create(WebhookState(webhook=webhook) for webhook in webhooks)
-        return webhooks
-
     def existing(self) -> ReceiverQuerySet:
         """Leave out deleted ones, whose rows stay for the delivery log."""
         return self.filter(deleted_at__isnull=True)
@@ -267,7 +260,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         """
         limits.lock_organization(self.organization_id, using=using)
         present = type(self).objects.using(using).existing().filter(organization=self.organization_id).count()
-        limits.refuse_webhooks(present)
+        limits.refuse("WEBHOOKS_LIMIT", present)
 
     def clean(self) -> None:
         """Refuse fields that contradict each other or are incomplete, with all errors together."""
@@ -376,10 +369,6 @@ class WebhookSecret(PublicIDModel):
     def __str__(self) -> str:
         return f"secret {self.pk} of webhook {self.webhook_id}"
 
-    def signs(self, now: datetime) -> bool:
-        """Return whether it signs at ``now``, like `WebhookSecretQuerySet.signing`."""
-        return self.expires_at is None or self.expires_at > now
-
 
 def new_secret() -> str:
     """Return a fresh signing secret: ``whsec_`` and 32 random bytes in base64, the format of Standard Webhooks."""
@@ -482,11 +471,3 @@ class WebhookState(models.Model):
         for name, value in values.items():
             setattr(self, name, value)
         self.save(update_fields=values)
-
-    def end_pause(self) -> None:
-        """End a pause and a hold, so that queued deliveries go out; if the receiver still fails, the next pause is no longer.
-
-        Call it with the row locked.
-        """
-        # Not below 1: without a pause there would be no recovery to report.
-        self.write(pauses=min(self.pauses, max(self.pauses - 1, 1)), paused_until=None, **NO_HOLD)

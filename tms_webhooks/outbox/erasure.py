@@ -17,6 +17,7 @@ from django.db.models import Q
 
 from tms_webhooks.catalogue.custom import ROOT
 from tms_webhooks.choices import ActorKind, DeliveryStatus
+from tms_webhooks.db.lookups import key_in
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import (
     AuditEntry,
@@ -168,21 +169,19 @@ def _cancel_deliveries(events: Sequence[int], *, now: datetime) -> tuple[set[int
     carriers = Delivery.objects.of_quiet_periods(periods.values()).maybe_in_flight(now)
     sending = set(carriers.values_list("quiet_period", flat=True))
     merged = {event_id for event_id, period in periods.items() if period in sending}
-    return {*in_flight, *merged}, deliveries.cancel(now=now)
+    return {*in_flight, *merged}, deliveries.finish(DeliveryStatus.CANCELLED, now=now)
 
 
 def _blank(events: Sequence[int]) -> None:
     rows = Event.objects.filter(pk__in=events)
     rows.update(body="", error="", external_id="", subject_name="")
-    DeliveryBody.objects.of_events(events).delete()
+    deliveries = Delivery.objects.filter(event__in=events)
     # Merged events are also erased in the body of the event that carries them, which is sent without them.
-    periods = Delivery.objects.filter(event__in=events, quiet_period__isnull=False).values_list(
-        "quiet_period", flat=True
-    )
+    periods = deliveries.filter(quiet_period__isnull=False).values_list("quiet_period", flat=True)
     carriers = Delivery.objects.of_quiet_periods(periods).values_list("pk", flat=True)
-    DeliveryBody.objects.filter(delivery__in=list(carriers)).delete()
-    deliveries = list(Delivery.objects.filter(event__in=events).values_list("pk", flat=True))
-    DeliveryAttempt.objects.filter(delivery__in=deliveries).update(response_headers="", response_body="", message="")
+    keys = list(deliveries.values_list("pk", flat=True))
+    DeliveryBody.objects.filter(key_in([*keys, *carriers])).delete()
+    DeliveryAttempt.objects.filter(delivery__in=keys).update(response_headers="", response_body="", message="")
 
 
 def _erase_mentions(key: str, names: Collection[str], *, now: datetime) -> int:

@@ -247,7 +247,10 @@ def keep_ownerless(source: Source, changes: Sequence[Change], *, using: str) -> 
             logger.warning(
                 "%r: objects with ids of more than %s characters can't wait for an organization.", source, LONGEST_KEY
             )
-        OwnerlessObject.objects.add(source.name, keys, now=lacking[0].now, using=using)
+        now = lacking[0].now
+        rows = (OwnerlessObject(source=source.name, key=key, since=now, checked_at=now) for key in keys)
+        # Those that are recorded already stay as they are.
+        OwnerlessObject.objects.using(using).bulk_create(rows, ignore_conflicts=True)
 
 
 def with_first_owners(source: Source, parts: Sequence[Part], *, using: str) -> list[Part]:

@@ -1,14 +1,14 @@
 """Deletes rows whose retention time is over, in small transactions.
 
-Each rule reads an index once per run, from the oldest row on. Payloads are blanked from where the last run stopped
-(`PruneCursor`), so blank ones are not read again.
+Each rule reads an index from the oldest row on. Payloads are blanked from where the last run stopped (`PruneCursor`), so
+blank ones are not read again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
 
@@ -35,10 +35,12 @@ from tms_webhooks.models import (
     Occurrence,
     PruneCursor,
 )
-from tms_webhooks.models.event import EventAge
 
 # Rows that pruning removes in one transaction.
 PRUNE_BATCH = 1_000
+# The key of the one `PruneCursor`, and its position before the first run.
+ONLY_CURSOR = 1
+BEGINNING = (datetime(2000, 1, 1, tzinfo=UTC), 0)
 # How long the totals of hours are kept.
 KEEP_HOURS = timedelta(days=8)
 
@@ -76,16 +78,11 @@ def prune(now: datetime, *, stop: Stop = never) -> Pruned:
 
 def rules(now: datetime) -> dict[str, Batches]:
     """Return the work of each retention rule, by the names in `Pruned`. A batch changes up to PRUNE_BATCH rows of a table."""
-    payloads, attempts, events = _limits(now)
-    old = _old_rows(now)
+    payloads, old = _limits(now)[0], _old_rows(now)
     return {
         "payloads": chain(_blank_kept_payloads(payloads), _blank_next_payloads(payloads)),
-        "attempts": (
-            _delete_keys(DeliveryAttempt, _settled_attempts().filter(key_in(keys)).values_list("pk", flat=True))
-            for keys in _pages(DeliveryAttempt, "started_at", limit=attempts)
-        ),
-        "events": _delete_events(events),
-        **{name: _delete(old[name]) for name in ("occurrences", "hours", "answers", "notifications")},
+        "events": _delete_events(old["events"]),
+        **{name: _delete(old[name]) for name in ("attempts", "occurrences", "hours", "answers", "notifications")},
     }
 
 
@@ -105,14 +102,16 @@ def _old_rows(now: datetime) -> dict[str, models.QuerySet[Any]]:
     """Return the rows that each retention rule affects, by the names in `Pruned`."""
     payloads, attempts, events = _limits(now)
     not_blank = _settled(_rows(Event).exclude(body="")).filter(occurred_at__lt=payloads)
-    if (position := PruneCursor.objects.current()) is not None:
-        not_blank = not_blank.filter(_after("occurred_at", position) | Q(pk__in=_rows(KeptPayload).values("pk")))
+    position = PruneCursor.objects.values_list("occurred_at", "event_id").first() or BEGINNING
+    not_blank = not_blank.filter(_after(position) | Q(pk__in=_rows(KeptPayload).values("pk")))
+    still_open = _rows(Delivery).filter(pk=OuterRef("delivery"), due_at__isnull=False)
+    settled = _rows(DeliveryAttempt).exclude(Exists(still_open))
     hours = _rows(DeliveryTotal).filter(span=TotalSpan.HOUR, starts_at__lt=now - KEEP_HOURS)
-    answers = IdempotentRequest.objects.using(router.db_for_write(IdempotentRequest)).outdated(now)
+    answers = IdempotentRequest.objects.outdated(now)
     return {
         "payloads": not_blank,
-        "attempts": _settled_attempts().filter(started_at__lt=attempts),
-        "events": _settled(_rows(Event)).filter(occurred_at__lt=events),
+        "attempts": settled.filter(started_at__lt=attempts).order_by("started_at", "pk"),
+        "events": _settled(_rows(Event)).filter(occurred_at__lt=events).order_by("occurred_at", "pk"),
         "occurrences": _rows(Occurrence).filter(deadline__lt=events).order_by("deadline", "pk"),
         "hours": hours.order_by("starts_at", "pk"),
         "answers": answers.order_by("created_at", "pk"),
@@ -130,39 +129,42 @@ def _settled(events: models.QuerySet[Event]) -> models.QuerySet[Event]:
     return events.filter(fanned_out_at__isnull=False).exclude(Exists(still_open))
 
 
-def _settled_attempts() -> models.QuerySet[DeliveryAttempt]:
-    still_open = _rows(Delivery).filter(pk=OuterRef("delivery"), due_at__isnull=False)
-    return _rows(DeliveryAttempt).exclude(Exists(still_open))
-
-
 def _blank_kept_payloads(limit: datetime) -> Batches:
     """Blank those payloads that were needed when the cursor passed them, and no longer are."""
     last = 0
-    while noted := KeptPayload.objects.after(last, limit=PRUNE_BATCH):
+    kept = KeptPayload.objects.order_by("pk").values_list("pk", flat=True)
+    while noted := list(kept.filter(pk__gt=last)[:PRUNE_BATCH]):
         last = noted[-1]
         not_blank = _rows(Event).filter(key_in(noted)).exclude(body="")
         yield from _delete_bodies_of(_settled(not_blank).filter(occurred_at__lt=limit))
         with brief_write(durable=False):
             keys = _take(_settled(not_blank).filter(occurred_at__lt=limit))
             _blank(keys)
-            KeptPayload.objects.forget(set(noted) - set(not_blank.values_list("pk", flat=True)))
+            KeptPayload.objects.filter(key_in(noted)).exclude(
+                pk__in=list(not_blank.values_list("pk", flat=True))
+            ).delete()
         yield len(keys)
 
 
 def _blank_next_payloads(limit: datetime) -> Batches:
     """Blank the payloads from the cursor on. A run that another one overtakes leaves the rest to that."""
-    position = PruneCursor.objects.current()
-    while found := _next(_rows(Event), "occurred_at", position, limit=limit):
+    cursor = PruneCursor.objects.get_or_create(
+        pk=ONLY_CURSOR, defaults={"occurred_at": BEGINNING[0], "event_id": BEGINNING[1]}
+    )[0]
+    older = _rows(Event).filter(occurred_at__lt=limit).order_by("occurred_at", "pk").values_list("occurred_at", "pk")
+    while found := list(older.filter(_after((cursor.occurred_at, cursor.event_id)))[:PRUNE_BATCH]):
         not_blank = _rows(Event).filter(key_in(pk for _moment, pk in found)).exclude(body="")
         yield from _delete_bodies_of(_settled(not_blank))
-        before, position = position, EventAge(*found[-1])
+        here = PruneCursor.objects.filter(occurred_at=cursor.occurred_at, event_id=cursor.event_id)
+        cursor.occurred_at, cursor.event_id = found[-1]
         with brief_write(durable=False):
             # First: the row stays locked until the batch is committed.
-            if not PruneCursor.objects.move(before, position):
+            if not here.update(occurred_at=cursor.occurred_at, event_id=cursor.event_id):
                 return
             keys = _take(_settled(not_blank))
             _blank(keys)
-            KeptPayload.objects.note(not_blank.values_list("pk", flat=True))
+            needed = not_blank.values_list("pk", flat=True)
+            KeptPayload.objects.bulk_create((KeptPayload(pk) for pk in needed), ignore_conflicts=True)
         yield len(keys)
 
 
@@ -178,11 +180,10 @@ def _delete_bodies_of(events: models.QuerySet[Event]) -> Batches:
         yield 0
 
 
-def _delete_events(limit: datetime) -> Batches:
+def _delete_events(events: models.QuerySet[Event]) -> Batches:
     """Delete events with the rows that refer to them, those first: after a crash the next run finds the rest."""
     deliveries = _rows(Delivery).filter(event=OuterRef("pk"))
-    for page in _pages(Event, "occurred_at", limit=limit):
-        settled = list(_settled(_rows(Event).filter(key_in(page))).values_list("pk", flat=True))
+    while settled := list(events.values_list("pk", flat=True)[:PRUNE_BATCH]):
         yield from _delete_deliveries_of(settled)
         with brief_write(durable=False):
             # Without those that a user has just sent again, or that another transaction has locked.
@@ -190,8 +191,11 @@ def _delete_events(limit: datetime) -> Batches:
             # The feed refuses cursors before their end. Not MAX: PostgreSQL would look for it from the end of the feed.
             positioned = _rows(Event).filter(key_in(keys), position__isnull=False)
             if positions := positioned.values_list("position", flat=True):
-                FeedEnds.objects.forget(max(positions))
+                forgotten = max(positions)
+                FeedEnds.objects.filter(forgotten__lt=forgotten).update(forgotten=forgotten)
             deleted = _delete_keys(Event, keys)
+        if not deleted:
+            return
         yield deleted
 
 
@@ -231,25 +235,7 @@ def _take(rows: models.QuerySet[Any]) -> list[int]:
     return list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[:PRUNE_BATCH])
 
 
-def _next(
-    rows: models.QuerySet[Any], field: str, position: tuple[datetime, int] | None, *, limit: datetime
-) -> list[tuple[datetime, int]]:
-    """Return the next rows in the order of a time and the key, up to PRUNE_BATCH, with a time before ``limit``."""
-    older = rows.filter(_after(field, position), **{f"{field}__lt": limit})
-    return list(older.order_by(field, "pk").values_list(field, "pk")[:PRUNE_BATCH])
-
-
-def _pages(model: type[models.Model], field: str, *, limit: datetime) -> Iterator[list[int]]:
-    """Yield the keys of the rows with a time before ``limit``, in the order of `_next`; more rows may follow a page."""
-    position = None
-    while found := _next(_rows(model), field, position, limit=limit):
-        position = found[-1]
-        yield [pk for _moment, pk in found]
-
-
-def _after(field: str, position: tuple[datetime, int] | None) -> Q:
-    """Return a filter for the rows after a position. The first condition is implied; databases use an index for it."""
-    if position is None:
-        return Q()
+def _after(position: tuple[datetime, int]) -> Q:
+    """Return a filter for the events after a position. The first condition is implied; databases use an index for it."""
     moment, key = position
-    return Q(**{f"{field}__gte": moment}) & (Q(**{f"{field}__gt": moment}) | Q(pk__gt=key))
+    return Q(occurred_at__gte=moment) & (Q(occurred_at__gt=moment) | Q(pk__gt=key))

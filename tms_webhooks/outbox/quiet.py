@@ -56,11 +56,11 @@ class _Changes:
         outdated = [*self.merged, *self.bodies]
         if self.merged:
             fanout_sql.mark_merged(self.merged, now=now)
-            DeliveryBody.objects.using(router.db_for_write(DeliveryBody)).filter(key_in(outdated)).delete()
+            DeliveryBody.objects.filter(key_in(outdated)).delete()
         for due_at, periods in self.waiting.items():
             fanout_sql.wait_until(due_at, periods)
         if self.bodies:
-            DeliveryBody.objects.using(router.db_for_write(DeliveryBody)).bulk_create(
+            DeliveryBody.objects.bulk_create(
                 [DeliveryBody(delivery_id=pk, merged=body) for pk, body in self.bodies.items()]
             )
 

@@ -108,8 +108,8 @@ def _matching(selection: Selection, events: Sequence[Event]) -> list[Event]:
     if not keys:
         return [event for event in included if event.pk in made]
     # Nothing is sent to a pull-only webhook: what its feed shows first is the first occurrence.
-    is_recorded = not selection.webhook.pull_only
-    firsts = filtered.RecordedFirstOccurrences() if is_recorded else FirstOccurrence.objects
+    firsts = FirstOccurrence.objects
+    claim = firsts.claim if selection.webhook.pull_only else firsts.recorded
     with transaction.atomic(using=router.db_for_write(FirstOccurrence)):
-        matching = set(filtered.matching_events(selection.webhook, keys, firsts=firsts))
+        matching = set(filtered.matching_events(selection.webhook, keys, claim=claim))
     return [event for event in events if event.pk in matching or event.pk in made]

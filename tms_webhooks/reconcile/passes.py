@@ -105,7 +105,8 @@ def reconcile(
 
     The arguments are those of `reconcile_all`.
     """
-    run = Reconciliation.objects.of(source.name, now=now, using=database_of(source))
+    passes = Reconciliation.objects.using(database_of(source))
+    run, _is_new = passes.get_or_create(source=source.name, defaults={"started_at": now})
     if run.phase == ReconcilePhase.DONE:
         if not begin:
             return ReconcileResult()
@@ -122,8 +123,8 @@ def forget_others(sources: Sequence[Source]) -> None:
     """Delete the recorded states and positions of all other sources: they are out of date if one is reconciled again."""
     names = [source.name for source in sources]
     for using in {database_of(source) for source in all_sources()}:
-        SourceState.objects.forget_others(names, using=using)
-        Reconciliation.objects.using(using).exclude(source__in=names).delete()
+        for model in (SourceState, Reconciliation):
+            model._base_manager.using(using).exclude(source__in=names).delete()
 
 
 def _step(source: Source, run: Reconciliation, *, now: datetime, batch: int) -> ReconcileResult:

@@ -16,7 +16,7 @@ from django.db import transaction
 
 from tms_webhooks.capture.saves import atomic
 from tms_webhooks.models import SourceState
-from tms_webhooks.models.source_state import ObjectState
+from tms_webhooks.models.source_state import ObjectState, states_of
 from tms_webhooks.outbox.record import failures, record_changes, source_errors_logged
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
@@ -79,7 +79,8 @@ def compare_rows(source: Source, after: str, *, limit: int) -> ComparedBatch:
 def compare_states(source: Source, after: str, *, limit: int) -> ComparedBatch:
     """Check whether the objects of the next recorded states, after this key, still exist."""
     using = database_of(source)
-    known = SourceState.objects.after(source.name, after, limit=limit, using=using)
+    rows = SourceState.objects.using(using).filter(source=source.name, key__gt=after)
+    known = states_of(rows.order_by("key")[:limit])
     gone = _gone(source, known, using=using)
     return ComparedBatch(max(known) if len(known) == limit else None, len(known), gone)
 

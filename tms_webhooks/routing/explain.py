@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks.choices import Audience, CheckResult
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, FilterInput
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
-from tms_webhooks.models.audience import EventOrganizations, receives
+from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.occurrence import first_key
 from tms_webhooks.monitoring.words import stop_of
 from tms_webhooks.routing import filtered
@@ -164,10 +164,11 @@ def _of_audience(webhook: Webhook, event: Event) -> Clause:
     }[Audience(webhook.audience)]
     below = _(" and of its child organizations") if webhook.include_children else ""
     organizations = EventOrganizations(event.organization_id, event.learner_organization_id)
-    is_received = receives(webhook.scope, organizations, using=Webhook.objects.db)
+    scope = webhook.scope
+    is_received = scope.includes(organizations, scope.organizations(using=Webhook.objects.db))
     sentence = _("%(scope)s This is one of them.") if is_received else _("%(scope)s This is not one of them.")
-    scope = _("The webhook receives events of %(whose)s%(below)s.") % {"whose": whose, "below": below}
-    return _clause(AUDIENCE, is_received, sentence % {"scope": scope})
+    events = _("The webhook receives events of %(whose)s%(below)s.") % {"whose": whose, "below": below}
+    return _clause(AUDIENCE, is_received, sentence % {"scope": events})
 
 
 def _of_subscription(subscription: Subscription, event: Event, given: FilterInput) -> Iterator[Clause]:

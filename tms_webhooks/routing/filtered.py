@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum, auto
-from typing import Protocol
+from typing import TypeAlias
 
 from django.db import router
 
@@ -33,11 +33,8 @@ class Verdict(Enum):
     IF_FIRST = auto()
 
 
-class FirstOccurrences(Protocol):
-    """Decides which events are the first of their type and object for a subscription."""
-
-    def claim(self, candidates: Sequence[tuple[int, Event]]) -> set[tuple[int, int]]:
-        """Return the keys of the subscription and the event for each candidate that is the first, in this order."""
+Claim: TypeAlias = Callable[[Sequence[tuple[int, Event]]], set[Pair]]
+"""Takes pairs of a subscription's key and an event, and returns those that are the first of their object, as the keys of both."""
 
 
 class PredictedFirstOccurrences:
@@ -57,15 +54,6 @@ class PredictedFirstOccurrences:
             (subscription_id, event.pk, first_key(subscription_id, event)) for subscription_id, event in candidates
         )
         return {(pk, event_id) for pk, event_id, key in pairs if self._seen.setdefault(key, event_id) == event_id}
-
-
-class RecordedFirstOccurrences:
-    """Returns the first occurrences that are recorded: those whose deliveries were created. Records nothing."""
-
-    def claim(self, candidates: Sequence[tuple[int, Event]]) -> set[tuple[int, int]]:
-        """Return the keys of the subscription and the event for each candidate that is recorded as the first."""
-        pairs = {(subscription_id, event.pk) for subscription_id, event in candidates}
-        return pairs & FirstOccurrence.objects.recorded(event.pk for _subscription, event in candidates)
 
 
 class Evaluation:
@@ -96,13 +84,13 @@ def matching(
     pairs: Collection[Pair],
     *,
     known: Mapping[Pair, Verdict] | None = None,
-    firsts: FirstOccurrences | None = None,
+    claim: Claim | None = None,
 ) -> set[Pair]:
     """Return the pairs whose event matches the filters and the condition of its subscription.
 
     Each pair is an event and a subscription to its type; ``known`` are the verdicts that the caller has. Call this in
     the transaction that creates the deliveries: by default it records first occurrences. Pass
-    `PredictedFirstOccurrences` as ``firsts`` to record nothing.
+    the one of `PredictedFirstOccurrences` to record nothing.
     """
     verdicts = dict(known or {})
     unknown = sorted(pair for pair in pairs if pair not in verdicts)
@@ -114,13 +102,11 @@ def matching(
         return matched
     events = _events({event for event, _subscription in if_first}, columns=OF_FIRSTS)
     candidates = [(subscription, events[event]) for event, subscription in if_first if event in events]
-    claimed = (firsts or FirstOccurrence.objects).claim(candidates)
+    claimed = (claim or FirstOccurrence.objects.claim)(candidates)
     return matched | {(event, subscription) for subscription, event in claimed}
 
 
-def matching_events(
-    webhook: Webhook, event_ids: Collection[int], *, firsts: FirstOccurrences | None = None
-) -> list[int]:
+def matching_events(webhook: Webhook, event_ids: Collection[int], *, claim: Claim | None = None) -> list[int]:
     """Return which of these events match a subscription of the webhook, in their order.
 
     All events must be of organizations whose events the webhook receives.
@@ -132,7 +118,7 @@ def matching_events(
         for subscription in subscriptions
         if matches(subscription, event)
     }
-    matched = {event for event, _subscription in matching(pairs, firsts=firsts)}
+    matched = {event for event, _subscription in matching(pairs, claim=claim)}
     return [pk for pk in event_ids if pk in matched]
 
 

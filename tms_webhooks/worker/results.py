@@ -221,8 +221,10 @@ def record(
         if retried and Webhook.objects.enabled().filter(pk__in=retried).count() < len(retried):
             # One was deleted or disabled by now, or by these results.
             rows = Delivery.objects.among(decisions)
-            rows.filter(webhook__in=Webhook.objects.filter(deleted_at__isnull=False)).cancel(now=now)
-            rows.filter(webhook__in=Webhook.objects.filter(enabled=False)).skip(now=now)
+            rows.filter(webhook__in=Webhook.objects.filter(deleted_at__isnull=False)).finish(
+                DeliveryStatus.CANCELLED, now=now
+            )
+            rows.filter(webhook__in=Webhook.objects.filter(enabled=False)).finish(DeliveryStatus.SKIPPED, now=now)
         _write_attempts(timely, decisions, late)
         given_up = [result for result in failed if decisions[result.request.delivery_id] is None]
         error_actions.apply(
@@ -349,7 +351,7 @@ def _write_attempts(timely: Mapping[int, SendResult], decisions: Decisions, late
     """
     rows = [_attempt_row(one, decisions.get(pk), late=False) for pk, one in timely.items()]
     rows += [_attempt_row(one, None, late=True) for one in late]
-    DeliveryAttempt.objects.write(rows)
+    DeliveryAttempt.objects.insertion(rows)()
     DeliveryTotal.objects.add(
         _counted(one, decisions.get(pk))
         for pk, one in timely.items()

@@ -546,7 +546,7 @@ def test_candidates_are_found_by_their_index(clock):
     copies = (
         Webhook(name=f"{number}", url=template.url, organization=template.organization) for number in range(2_000)
     )
-    Webhook.objects.bulk_create(copies)
+    WebhookState.objects.bulk_create(WebhookState(webhook=webhook) for webhook in Webhook.objects.bulk_create(copies))
     sent = {"webhook": template, "since": clock.now, "created_at": clock.now, "status": NoticeStatus.SENT}
     Notification.objects.bulk_create(Notification(**sent) for _ in range(2_000))
     with connection.cursor() as cursor:

@@ -258,7 +258,7 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         """Check the limits with the organization locked, in the transaction of the save."""
         organization = self.cleaned_data.get("organization")
         try:
-            limits.refuse_subscriptions(len(self.stored), adding=len(self.wanted) - len(self.stored))
+            limits.refuse("SUBSCRIPTIONS_LIMIT", len(self.stored), adding=len(self.wanted) - len(self.stored))
             if self.instance._state.adding and organization is not None:
                 using = router.db_for_write(Webhook)
                 with transaction.atomic(using=using):
