@@ -1,4 +1,4 @@
-"""A receiver on this machine, for development and tests: it verifies requests, counts repeated ids, and can fail on purpose.
+"""A receiver on this machine, for development and tests: it verifies requests, and can fail on purpose.
 
 It runs in its own threads and stores only ids. docs/howto/receive/ shows receivers for production.
 """
@@ -10,9 +10,7 @@ import json
 import socket
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,15 +20,15 @@ from tms_webhooks.delivery.signing import ID_HEADER, MESSAGE_ID, SIGNATURE_HEADE
 
 LARGEST_BODY = 4 * 1024 * 1024
 """Bytes. A larger body is refused with 413."""
-IDLE_SECONDS = 60.0
-"""Seconds after which an idle connection is closed."""
+IDLE_SECONDS = 5.0
+"""Seconds after which a connection without a request is closed."""
 TOLERANCE = 300
 """Maximum difference in seconds between the signing time and the time of arrival, as in the public libraries."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ReceivedRequest:
-    """One request. ``seen`` counts the requests with its webhook-id."""
+    """One request."""
 
     method: str
     path: str
@@ -40,7 +38,6 @@ class ReceivedRequest:
     arrived_at: float
     problem: str = ""
     """Why it does not verify; empty if it does."""
-    seen: int = 1
 
     @property
     def verified(self) -> bool:
@@ -74,7 +71,8 @@ class Listener(ThreadingHTTPServer):
     time, in seconds since 1970, by which signatures are recent. Raises `OSError` if the address is not available.
     """
 
-    daemon_threads = True
+    # `server_close` waits for the answers in progress.
+    daemon_threads = False
     request_queue_size = 128
 
     def __init__(
@@ -89,10 +87,6 @@ class Listener(ThreadingHTTPServer):
         self._respond = respond
         self._secrets = secrets
         self._clock = clock
-        self._seen: Counter[str] = Counter()
-        self._lock = threading.Lock()
-        self._idle = threading.Condition(self._lock)
-        self._answering = 0
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -106,31 +100,14 @@ class Listener(ThreadingHTTPServer):
     def close(self) -> None:
         """Stop listening, and finish the answers in progress."""
         self.shutdown()
-        with self._idle:
-            self._idle.wait_for(lambda: not self._answering)
         self.server_close()
         self._thread.join()
-
-    @contextmanager
-    def answering(self) -> Iterator[None]:
-        """Let `close` wait for the answer that is made and written inside the block."""
-        with self._lock:
-            self._answering += 1
-        try:
-            yield
-        finally:
-            with self._idle:
-                self._answering -= 1
-                self._idle.notify_all()
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ScriptedResponse:
         """Verify and answer one request."""
         now = self._clock()
         problem = problem_with(headers, body, secrets=self._secrets(), now=now)
-        with self._lock:
-            self._seen[headers.get(ID_HEADER, "")] += 1
-            seen = self._seen[headers.get(ID_HEADER, "")]
-        return self._respond(ReceivedRequest(method, path, headers, body, now, problem, seen))
+        return self._respond(ReceivedRequest(method, path, headers, body, now, problem))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print nothing if a sender closes the connection early; the sender reports that."""
@@ -169,20 +146,14 @@ def problem_with(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[s
 
 
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     timeout = IDLE_SECONDS
     server: Listener
 
-    def answer_one(self) -> None:
+    def answer(self) -> None:
         """Read a request, and write the answer of the listener."""
-        with self.server.answering():
-            self._answer()
-
-    def _answer(self) -> None:
         length = self.headers.get("content-length") or "0"
         if not length.isdecimal() or int(length) > LARGEST_BODY:
-            self.close_connection = True
             self._write(ScriptedResponse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
             return
         body = self.rfile.read(int(length))
@@ -194,22 +165,17 @@ class _Handler(BaseHTTPRequestHandler):
             raise
         if answer.delay:
             time.sleep(answer.delay)
-        if answer.drop:
-            self.close_connection = True
-        else:
+        if not answer.drop:
             self._write(answer)
 
-    do_POST = do_PUT = do_PATCH = do_GET = do_DELETE = answer_one
+    do_POST = do_PUT = do_PATCH = do_GET = do_DELETE = answer
 
     def _write(self, answer: ScriptedResponse) -> None:
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
-        if answer.status != HTTPStatus.NO_CONTENT:
-            self.send_header("content-length", str(len(answer.body)))
         self.end_headers()
-        if answer.body and answer.status != HTTPStatus.NO_CONTENT:
-            self.wfile.write(answer.body)
+        self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
         """Print nothing: ``respond`` reports each request."""

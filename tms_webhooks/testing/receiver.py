@@ -8,23 +8,22 @@ import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from itertools import chain, repeat
 from typing import Any, Protocol
 
 from django.conf import settings
 from django.test.utils import override_settings
 from django.utils import timezone
 
-from tms_webhooks import catalogue
-from tms_webhooks.choices import CheckResult, DeliveryStatus
+from tms_webhooks.choices import CheckResult
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.delivery.signing import ID_HEADER
 from tms_webhooks.listener import Listener, ReceivedRequest, ScriptedResponse
-from tms_webhooks.models import Delivery, Event, Subscription, Webhook
+from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
-from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.testing.events import (
     CapturedEvent,
     CapturedEvents,
@@ -84,8 +83,7 @@ class WebhookReceiver:
         self._secrets: list[str] = []
         self._listener: Listener | None = None
         self._override: Any = None
-        # Failures, each with the number of requests that it is for; None: all further ones.
-        self._failures: list[tuple[ScriptedResponse, int | None]] = []
+        self._failures: Iterator[ScriptedResponse] = iter(())
         self._lock = threading.Lock()
 
     def __enter__(self) -> WebhookReceiver:
@@ -154,31 +152,23 @@ class WebhookReceiver:
         ``retry_after`` is the value of the header ``Retry-After``, in seconds.
         """
         headers = {} if retry_after is None else {"retry-after": str(retry_after)}
-        self._failures.append((ScriptedResponse(status, headers), times))
+        response = ScriptedResponse(status, headers)
+        self._failures = chain(self._failures, repeat(response) if times is None else repeat(response, times))
 
     def succeed(self) -> None:
         """End all failures: answer as at the beginning."""
-        with self._lock:
-            self._failures.clear()
+        self._failures = iter(())
 
     def _respond(self, request: ReceivedRequest) -> ScriptedResponse:
         with self._lock:
             self.requests.append(request)
-            answer = self._next_failure() or self.answer
+            answer = next(self._failures, None) or self.answer
         if answer is None:
             answer = ScriptedResponse() if request.verified else ScriptedResponse(HTTPStatus.UNAUTHORIZED)
         response = answer if isinstance(answer, ScriptedResponse) else answer(request)
         if request.verified and not response.drop and 200 <= response.status < 300:
             self.accepted.append(request)
         return response
-
-    def _next_failure(self) -> ScriptedResponse | None:
-        if not self._failures:
-            return None
-        answer, times = self._failures[0]
-        if times is not None:
-            self._failures[:1] = [(answer, times - 1)] if times > 1 else []
-        return answer
 
 
 def assert_received(
@@ -229,36 +219,23 @@ def _accepted(receiver: WebhookReceiver) -> dict[uuid.UUID, ReceivedRequest]:
 
 def _reasons(receiver: WebhookReceiver, event_type: str, received: Collection[uuid.UUID]) -> Iterator[str]:
     """Yield why the receiver has not got the recorded events of a type."""
-    if not receiver.webhooks or receiver.recorded is None:
+    if receiver.recorded is None:
         yield "The receiver has no webhook; create one with receiver.subscribe(organization, event type)."
         return
-    recorded = [one for one in receiver.recorded if one.type == event_type]
-    missing = [one.event for one in recorded if one.event.uid not in received]
+    recorded = [one.event for one in receiver.recorded if one.type == event_type]
     if not recorded:
-        noun = catalogue.get(event_type).noun.name
-        yield f"No {event_type} was recorded: no change emits it, or no subscription matches it."
-        if not any(source.noun.name == noun for source in all_sources()):
-            yield f"No source of {noun!r} is registered in a module webhooks.py, so no change of a model emits it."
+        yield f"No {event_type} was recorded: no change emits it, no source of its noun is registered, or no subscription matches it."
         yield "With capture_events() or the fixture webhook_events, events are recorded without a subscription."
-    for event in missing:
-        for webhook in receiver.webhooks:
+    for event in recorded:
+        for webhook in receiver.webhooks if event.uid not in received else ():
             yield f"{event_type} of {event.subject_type} {event.subject_id}, webhook {webhook.name!r}: {_reason(webhook, event)}"
 
 
 def _reason(webhook: Webhook, event: Event) -> str:
     explanation = explain(webhook, event)
     delivery = explanation.delivery
-    if delivery is not None:
-        return _state_of(delivery)
-    if explanation.verdict is CheckResult.YES:
-        return "not sent yet; call deliver_now()."
-    return " ".join(clause.sentence for clause in explanation.clauses if clause.verdict is not CheckResult.YES)
-
-
-def _state_of(delivery: Delivery) -> str:
-    state = f"its delivery is {delivery.status} after {counted(delivery.attempts, 'attempt')}"
-    if delivery.status == DeliveryStatus.WAITING and delivery.due_at is not None:
-        return f"{state}; the next one is due at {delivery.due_at:%Y-%m-%d %H:%M:%S %Z}: call deliver_now(now=…)."
-    if delivery.status == DeliveryStatus.PENDING:
-        return f"{state}; call deliver_now()."
-    return f"{state}."
+    if delivery is None:
+        refusing = (clause.sentence for clause in explanation.clauses if clause.verdict is not CheckResult.YES)
+        return " ".join(refusing) or "not sent yet; call deliver_now()."
+    due = f", and due at {delivery.due_at:%Y-%m-%d %H:%M:%S %Z}: call deliver_now(now=…)" if delivery.due_at else ""
+    return f"its delivery is {delivery.status} after {counted(delivery.attempts, 'attempt')}{due}."

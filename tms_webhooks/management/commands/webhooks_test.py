@@ -148,12 +148,11 @@ def line_of(request: ReceivedRequest, response: ScriptedResponse) -> str:
     """Return one line for a request, and a further one for the reason why it does not verify."""
     event = request.event if isinstance(request.event, dict) else {}
     at = datetime.fromtimestamp(request.arrived_at, UTC).isoformat(timespec="milliseconds")[11:23]
-    again = f", seen {request.seen} times" if request.seen > 1 else ""
     verdict = "verified" if request.verified else "NOT VERIFIED"
     name = f"{event.get('type', '-')}  {request.headers.get(ID_HEADER) or '-'}"
     # The sender is not trusted: a terminal obeys control characters.
     printable = "".join(one if one.isprintable() else "\ufffd" for one in name)
-    line = f"{at}  {printable}  {verdict}{again}  -> {int(response.status)}"
+    line = f"{at}  {printable}  {verdict}  -> {int(response.status)}"
     return f"{line}\n  {request.problem}" if request.problem else line
 
 
