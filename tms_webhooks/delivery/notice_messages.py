@@ -21,19 +21,19 @@ from urllib.parse import urlsplit
 from django.apps import apps
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
-from django.db import router
+from django.db.models import F
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 from django.utils import formats, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.choices import ErrorClass, NoticeChannel, NoticeKind
+from tms_webhooks.choices import ErrorClass, NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.conf import CUSTOMER_SITE, app_settings
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Delivery, Notification, NotificationAddresses, Webhook
 from tms_webhooks.models.encryption import reveal
-from tms_webhooks.models.notification import NotificationQuerySet
+from tms_webhooks.models.notification import LONGEST_ERROR
 from tms_webhooks.monitoring import words
 from tms_webhooks.net.transports import new_client
 from tms_webhooks.net.transports.base import Request
@@ -69,23 +69,21 @@ class Item(NamedTuple):
 def send_due(clock: Callable[[], datetime]) -> None:
     """Send the messages that are due. Errors are recorded and logged; one message does not stop the others."""
     end = clock() + CHATS_PER_RUN
-    rows = _rows().due(clock()).order_by("pk").values_list("message", "channel")
+    rows = Notification.objects.filter(due_at__lte=clock()).order_by("pk").values_list("message", "channel")
     # Mails first: customers choose the addresses of chats, which may answer late.
     for message, channel in sorted(dict(rows).items(), key=lambda one: one[1] != NoticeChannel.EMAIL):
         if channel != NoticeChannel.EMAIL and clock() > end:
             return
-        if _rows().claim(message, now=clock()):
+        # Unless another process has begun, or has sent it.
+        due = Notification.objects.filter(message=message, due_at__lte=clock())
+        if due.update(status=NoticeStatus.SENDING, due_at=None, attempts=F("attempts") + 1):
             _send(message, clock)
-
-
-def _rows() -> NotificationQuerySet:
-    """Return the rows of the database that they are written to: a replica may not have the newest."""
-    return Notification.objects.using(router.db_for_write(Notification))
 
 
 def _send(message: uuid.UUID, clock: Callable[[], datetime]) -> None:
     """Send a claimed message, and record the outcome."""
-    rows = list(_rows().of_message(message).select_related("webhook__organization", "webhook__state").order_by("pk"))
+    claimed = Notification.objects.filter(message=message, status=NoticeStatus.SENDING)
+    rows = list(claimed.select_related("webhook__organization", "webhook__state").order_by("pk"))
     problem, is_final, attempts = "", False, rows[0].attempts
     try:
         with translation.override(settings.LANGUAGE_CODE):
@@ -100,15 +98,16 @@ def _send(message: uuid.UUID, clock: Callable[[], datetime]) -> None:
         # servers quote recipients and messages.
         problem = type(error).__name__
     if not problem:
-        _rows().finish(message, now=clock())
+        claimed.update(status=NoticeStatus.SENT, finished_at=clock(), error="")
         logger.info("notification sent message=%s channel=%s webhooks=%d", message, rows[0].channel, len(rows))
         return
     logger.warning("notification not sent message=%s attempt=%d: %s", message, attempts, problem)
+    problem = problem[:LONGEST_ERROR]
     if is_final or attempts > len(RETRY_SECONDS):
-        _rows().finish(message, now=clock(), error=problem)
+        claimed.update(status=NoticeStatus.FAILED, finished_at=clock(), error=problem)
     else:
         until = clock() + timedelta(seconds=RETRY_SECONDS[attempts - 1])
-        _rows().postpone(message, until=until, error=problem)
+        claimed.update(status=NoticeStatus.PENDING, due_at=until, error=problem)
 
 
 def _not_sent(problem: str, *, is_final: bool = True) -> DeliveryError:

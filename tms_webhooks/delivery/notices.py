@@ -99,8 +99,8 @@ def notify(clock: Callable[[], datetime], *, run: Callable[[Callable[[], None]],
     """
     if not app_settings.NOTIFY:
         return
-    now, using = clock(), router.db_for_write(Webhook)
-    messages = Notification.objects.using(using).due(now).order_by()
+    now = clock()
+    messages = Notification.objects.filter(due_at__lte=now).order_by()
     rows = messages.annotate(is_message=Value(1)).values_list("is_message", "pk")
     due = [states.annotate(is_message=Value(0)).values_list("is_message", "pk") for states in due_states(now)]
     found = list(rows.union(*due, all=True).order_by())
@@ -247,7 +247,7 @@ def _record_in(recipients: Recipients, now: datetime) -> None:
             # Of a recovery from a single delivery nothing is sent: people do not wait for it.
             if not is_over or known != NoticeKind.GIVEN_UP:
                 notices.append(Notice(webhook, kind))
-        Notification.objects.using(using).bulk_create(_rows(notices, recipients, now))
+        Notification.objects.bulk_create(_rows(notices, recipients, now))
 
 
 def _rows(notices: Sequence[Notice], recipients: Recipients, now: datetime) -> Iterator[Notification]:

@@ -110,10 +110,15 @@ def _scan(
 ) -> ScanResult:
     """Record what ``find`` returns for the times of the last scans of these names; advance them if all is recorded."""
     using = database_of(source)
-    scan = f"{event_type}:{source.model._meta.label_lower}"
-    cursors = ScanCursor.objects.current(scan, names, now=now, using=using)
-    since = {name: min(cursor.scanned_until, now) for name, cursor in cursors.items()}
+    prefix, rows = f"{event_type}:{source.model._meta.label_lower}:", ScanCursor.objects.using(using)
+    cursors = {one.key.removeprefix(prefix): one for one in rows.filter(key__startswith=prefix)}
+    rows.filter(pk__in=[cursor.pk for name, cursor in cursors.items() if name not in names]).delete()
+    # A concurrent scan may create them, too.
+    new = [ScanCursor(key=prefix + name, scanned_until=now) for name in names if name not in cursors]
+    rows.bulk_create(new, ignore_conflicts=True)
+    since = {name: min(cursors[name].scanned_until, now) if name in cursors else now for name in names}
     scanned = record_all(source, deadline, find(since), now=now, out_of_time=out_of_time)
     if not scanned.out_of_time:
-        ScanCursor.objects.advance(cursors.values(), until=now, using=using)
+        # Also back, after a clock was set back. A second scan of the same time records nothing again.
+        rows.filter(key__in=[prefix + name for name in names]).update(scanned_until=now)
     return scanned

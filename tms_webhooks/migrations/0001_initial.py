@@ -180,7 +180,6 @@ class Migration(migrations.Migration):
                     "audience",
                     models.CharField(
                         choices=[("owner", "Classes we run"), ("learner", "Our learners, anywhere"), ("both", "Both")],
-                        db_default="owner",
                         default="owner",
                         help_text="Events of the organization's own objects, such as its classes and their enrollments; events of its learners in any organization; or both.",
                         max_length=10,
@@ -190,7 +189,6 @@ class Migration(migrations.Migration):
                 (
                     "include_children",
                     models.BooleanField(
-                        db_default=False,
                         default=False,
                         help_text="Include events of the organizations below this one, at any depth.",
                         verbose_name="include child organizations",
@@ -199,7 +197,6 @@ class Migration(migrations.Migration):
                 (
                     "skip_own",
                     models.BooleanField(
-                        db_default=False,
                         default=False,
                         help_text="Leave out the events that the integration caused itself. Name the integration below.",
                         verbose_name="skip own changes",
@@ -210,7 +207,6 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         choices=[("user", "User"), ("administrator", "Administrator"), ("api", "API")],
-                        db_default="",
                         default="",
                         help_text="The kind of actor that the webhook belongs to: a user, an administrator or an API key.",
                         max_length=20,
@@ -221,7 +217,6 @@ class Migration(migrations.Migration):
                     "integration_id",
                     models.CharField(
                         blank=True,
-                        db_default="",
                         default="",
                         help_text="The id of that API key or user, as in the actor of an event.",
                         max_length=64,
@@ -277,7 +272,6 @@ class Migration(migrations.Migration):
                     "contents",
                     models.JSONField(
                         blank=True,
-                        db_default=models.Value({}, models.JSONField()),
                         default=dict,
                         help_text='For custom content: another body for some events, such as {"class.cancelled": "{data.name} is off"}. Others get the content above.',
                         validators=[tms_webhooks.validators.validate_contents],
@@ -304,7 +298,6 @@ class Migration(migrations.Migration):
                             ("header", "Key in a header"),
                             ("oauth2", "OAuth 2 client credentials"),
                         ],
-                        db_default="none",
                         default="none",
                         help_text="How requests authenticate at the receiver, in addition to their signature.",
                         max_length=10,
@@ -331,7 +324,6 @@ class Migration(migrations.Migration):
                 (
                     "body_signature_prefix",
                     models.BooleanField(
-                        db_default=True,
                         default=True,
                         help_text="Write sha256= before the body signature, as GitHub does.",
                         verbose_name="prefix sha256=",
@@ -346,7 +338,6 @@ class Migration(migrations.Migration):
                 (
                     "pull_only",
                     models.BooleanField(
-                        db_default=False,
                         default=False,
                         help_text="Nothing is sent: the receiver reads the events from the webhook's feed. The URL is empty then.",
                         verbose_name="pull only",
@@ -584,7 +575,6 @@ class Migration(migrations.Migration):
                     "filters",
                     models.JSONField(
                         blank=True,
-                        db_default=models.Value({}, models.JSONField()),
                         default=dict,
                         help_text='Only matching events: lists of accepted values, such as {"course": [301]}. Empty: all.',
                         verbose_name="filters",
@@ -602,7 +592,6 @@ class Migration(migrations.Migration):
                 (
                     "quiet_seconds",
                     models.PositiveIntegerField(
-                        db_default=0,
                         default=0,
                         help_text="For updated and progressed events: wait until the object has had no further one for this number of seconds, then send one request for all. 0: send each immediately.",
                         validators=[django.core.validators.MaxValueValidator(86400)],
@@ -698,17 +687,15 @@ class Migration(migrations.Migration):
                 ("subject_id", models.CharField(max_length=64, verbose_name="subject id")),
                 (
                     "external_id",
-                    models.CharField(blank=True, db_default="", default="", max_length=64, verbose_name="external id"),
+                    models.CharField(blank=True, default="", max_length=64, verbose_name="external id"),
                 ),
                 (
                     "subject_name",
-                    models.CharField(
-                        blank=True, db_default="", default="", editable=False, max_length=120, verbose_name="name"
-                    ),
+                    models.CharField(blank=True, default="", editable=False, max_length=120, verbose_name="name"),
                 ),
                 ("subject_key", tms_webhooks.models.event.SubjectNumberField(editable=False)),
                 ("sequence", models.PositiveIntegerField(editable=False, null=True, verbose_name="sequence")),
-                ("numbered_by_owner", models.BooleanField(db_default=False, default=False, editable=False)),
+                ("numbered_by_owner", models.BooleanField(default=False, editable=False)),
                 ("actor_kind", models.CharField(max_length=20, verbose_name="actor kind")),
                 ("actor_id", models.CharField(blank=True, default="", max_length=64, verbose_name="actor id")),
                 ("occurred_at", models.DateTimeField(verbose_name="occurred at")),
@@ -716,7 +703,7 @@ class Migration(migrations.Migration):
                 ("error", models.TextField(blank=True, default="", verbose_name="error")),
                 ("fanned_out_at", models.DateTimeField(editable=False, null=True, verbose_name="fanned out at")),
                 ("position", models.BigIntegerField(editable=False, null=True, verbose_name="position")),
-                ("snapshot_job", models.BigIntegerField(db_default=0, default=0, editable=False)),
+                ("snapshot_job", models.BigIntegerField(default=0, editable=False)),
                 (
                     "learner_organization",
                     models.ForeignKey(
@@ -1331,9 +1318,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "indexes": [
-                    models.Index(
-                        condition=models.Q(("lease__gt", "")), fields=["lease"], name="tms_webhook_leased"
-                    ),
+                    models.Index(condition=models.Q(("lease__gt", "")), fields=["lease"], name="tms_webhook_leased"),
                     models.Index(
                         condition=models.Q(
                             ("failing_since__isnull", False),
@@ -1416,7 +1401,7 @@ class Migration(migrations.Migration):
                 ("message", models.CharField(blank=True, default="", max_length=500, verbose_name="message")),
                 (
                     "response_headers",
-                    models.TextField(blank=True, db_default="", default="", verbose_name="response headers"),
+                    models.TextField(blank=True, default="", verbose_name="response headers"),
                 ),
                 ("response_body", models.TextField(blank=True, default="", verbose_name="response body")),
                 ("next_delay", models.FloatField(null=True, verbose_name="next delay (s)")),
@@ -1439,7 +1424,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "timing",
-                    models.CharField(blank=True, db_default="", default="", max_length=60, verbose_name="timing"),
+                    models.CharField(blank=True, default="", max_length=60, verbose_name="timing"),
                 ),
                 (
                     "delivery",

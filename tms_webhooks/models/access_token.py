@@ -66,9 +66,6 @@ class AccessToken(models.Model):
 
     objects = AccessTokenManager()
 
-    def __str__(self) -> str:
-        return f"access token of webhook {self.webhook_id}"
-
     def known(self, now: datetime) -> KnownToken | None:
         """Return the token, if it is valid now and can be decrypted."""
         if self.expires_at is None or self.expires_at <= now:

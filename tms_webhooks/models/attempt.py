@@ -96,14 +96,14 @@ class DeliveryAttempt(models.Model):
     error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")
     message = models.CharField(_("message"), max_length=500, blank=True, default="")
     # As `outcome.headers_text` writes them: bounded, with secret values masked.
-    response_headers = models.TextField(_("response headers"), blank=True, default="", db_default="")
+    response_headers = models.TextField(_("response headers"), blank=True, default="")
     response_body = models.TextField(_("response body"), blank=True, default="")
     next_delay = models.FloatField(_("next delay (s)"), null=True)
     delay_reason = models.CharField(
         _("delay reason"), max_length=20, choices=DelayReason.choices, blank=True, default=""
     )
     # In the format of `Timing.as_text`.
-    timing = models.CharField(_("timing"), max_length=60, blank=True, default="", db_default="")
+    timing = models.CharField(_("timing"), max_length=60, blank=True, default="")
 
     if TYPE_CHECKING:
         delivery_id: int

@@ -7,11 +7,11 @@ the remedy, and never holds the value.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -35,10 +35,6 @@ LONGEST_URL = 2_000
 AUTHORIZATION = "authorization"
 """The header that every kind but ``header`` sets, in lower case."""
 
-# RFC 6749, appendix A: visible ASCII and spaces for the client; words of it, without quotation marks, for the scope.
-_VISIBLE = re.compile(r"[\x20-\x7e]*")
-_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
-
 Values = Mapping[str, str]
 """The values of one kind by name; a value that is not set is missing."""
 
@@ -47,31 +43,8 @@ def _problem(message: Any, code: str = "invalid", **params: object) -> Validatio
     return ValidationError(message, code=code, params=params)
 
 
-def _check_username(value: str) -> None:
-    if ":" in value:
-        message = _("A user name can't contain a colon: receivers end it there. Use a name without one.")
-        raise _problem(message, "username_colon")
-    validate_header_value(value)
-
-
-def _check_token(value: str) -> None:
-    validate_header_value(value)
-    if any(character.isspace() for character in value):
-        raise _problem(_("A token has no spaces. Give the token alone, without the word Bearer."), "token_blank")
-
-
-def _check_client(value: str) -> None:
-    if not _VISIBLE.fullmatch(value):
-        message = _("OAuth 2 allows ASCII characters only, and no line breaks. Copy the value again.")
-        raise _problem(message, "not_visible_ascii")
-
-
-def _check_scope(value: str) -> None:
-    if not _SCOPE.fullmatch(value):
-        message = _(
-            "Separate scopes by one space; they have ASCII characters only, and neither quotation marks nor \\."
-        )
-        raise _problem(message, "scope")
+def _pattern(expression: str, message: Any, code: str) -> RegexValidator:
+    return RegexValidator(rf"\A(?:{expression})\Z", message, code)
 
 
 def _check_token_url(value: str) -> None:
@@ -83,21 +56,23 @@ def _check_token_url(value: str) -> None:
         raise _problem(str(error), "unsafe_url") from error
 
 
-def _check_client_authentication(value: str) -> None:
-    if value not in ClientAuthentication.values:
-        message = _("This is not a way to send the client secret. Choose one of %(names)s.")
-        raise _problem(message, "invalid_choice", names=", ".join(ClientAuthentication.values))
+# RFC 6749, appendix A: visible ASCII and spaces for the client; words of it, without quotation marks, for the scope.
+_CLIENT = _pattern(
+    r"[\x20-\x7e]*",
+    _("OAuth 2 allows ASCII characters only, and no line breaks. Copy the value again."),
+    "not_visible_ascii",
+)
 
 
 class CredentialField(NamedTuple):
-    """One value of a kind of authentication. ``check`` raises `ValidationError` for a value that makes no sense.
+    """One value of a kind of authentication. ``checks`` raise `ValidationError` for a value that makes no sense.
 
     ``must_be_given`` is for a value that may be empty, but that the API requires: a client that forgets it gets an error.
     """
 
     name: str
     label: Any
-    check: Callable[[str], None]
+    checks: Sequence[Callable[[str], None]]
     is_secret: bool = False
     is_required: bool = True
     must_be_given: bool = False
@@ -109,43 +84,84 @@ class CredentialField(NamedTuple):
 FIELDS: Mapping[str, tuple[CredentialField, ...]] = {
     AuthenticationKind.NONE: (),
     AuthenticationKind.BASIC: (
-        CredentialField("username", _("User name"), _check_username),
+        CredentialField(
+            "username",
+            _("User name"),
+            [
+                _pattern(
+                    "[^:]*",
+                    _("A user name can't contain a colon: receivers end it there. Use a name without one."),
+                    "username_colon",
+                ),
+                validate_header_value,
+            ],
+        ),
         # RFC 7617 allows an empty password.
         CredentialField(
-            "password", _("Password"), validate_header_value, is_secret=True, is_required=False, must_be_given=True
+            "password", _("Password"), [validate_header_value], is_secret=True, is_required=False, must_be_given=True
         ),
     ),
-    AuthenticationKind.BEARER: (CredentialField("token", _("Token"), _check_token, is_secret=True),),
+    AuthenticationKind.BEARER: (
+        CredentialField(
+            "token",
+            _("Token"),
+            [
+                validate_header_value,
+                _pattern(
+                    r"\S*", _("A token has no spaces. Give the token alone, without the word Bearer."), "token_blank"
+                ),
+            ],
+            is_secret=True,
+        ),
+    ),
     AuthenticationKind.HEADER: (
         CredentialField(
-            "name", _("Header name"), validate_header_name, longest=LONGEST_NAME, help_text=_("Such as X-Api-Key.")
+            "name", _("Header name"), [validate_header_name], longest=LONGEST_NAME, help_text=_("Such as X-Api-Key.")
         ),
-        CredentialField("value", _("Header value"), validate_header_value, is_secret=True),
+        CredentialField("value", _("Header value"), [validate_header_value], is_secret=True),
     ),
     AuthenticationKind.OAUTH2: (
         CredentialField(
             "token_url",
             _("Token URL"),
-            _check_token_url,
+            [_check_token_url],
             longest=LONGEST_URL,
             help_text=_("The URL that issues access tokens for the client credentials grant."),
         ),
-        CredentialField("client_id", _("Client id"), _check_client),
-        CredentialField("client_secret", _("Client secret"), _check_client, is_secret=True),
+        CredentialField("client_id", _("Client id"), [_CLIENT]),
+        CredentialField("client_secret", _("Client secret"), [_CLIENT], is_secret=True),
         CredentialField(
-            "scope", _("Scope"), _check_scope, is_required=False, help_text=_("Optional; scopes separated by a space.")
+            "scope",
+            _("Scope"),
+            [
+                _pattern(
+                    r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*",
+                    _(
+                        "Separate scopes by one space; they have ASCII characters only, and neither quotation marks nor \\."
+                    ),
+                    "scope",
+                )
+            ],
+            is_required=False,
+            help_text=_("Optional; scopes separated by a space."),
         ),
         CredentialField(
             "audience",
             _("Audience"),
-            refuse_control_characters,
+            [refuse_control_characters],
             is_required=False,
             help_text=_("Optional; some servers need it."),
         ),
         CredentialField(
             "client_authentication",
             _("Client authentication"),
-            _check_client_authentication,
+            [
+                _pattern(
+                    "|".join(ClientAuthentication.values),
+                    _("This is not a way to send the client secret. Choose one of basic, body."),
+                    "invalid_choice",
+                )
+            ],
             is_required=False,
             default=ClientAuthentication.BASIC.value,
             help_text=_("How the token URL gets client id and client secret."),
@@ -211,7 +227,8 @@ def _check(field: CredentialField, value: str) -> None:
         raise _problem(message, "max_length", count=len(value), limit=field.longest)
     if MASK[0] in value:
         raise _problem(_("Leave the dots as they are, or replace them all."), "partial_mask")
-    field.check(value)
+    for check in field.checks:
+        check(value)
 
 
 def with_defaults(kind: str, values: Values) -> dict[str, str]:
@@ -235,16 +252,6 @@ def header_name(kind: str, values: Values) -> str:
     if kind == AuthenticationKind.HEADER:
         return header_key(values.get("name", ""))
     return "" if kind == AuthenticationKind.NONE else AUTHORIZATION
-
-
-def refuse_other_headers(taken: str, names: Iterable[str]) -> None:
-    """Raise `ValidationError` if one of the webhook's own header ``names`` is ``taken`` by its authentication."""
-    for name in names:
-        if taken and header_key(name) == taken:
-            message = _(
-                "The authentication sets the header %(name)s. Remove it from the headers, or choose no authentication."
-            )
-            raise _problem(message, "header_of_authentication", name=name)
 
 
 def masked(kind: str, values: Values) -> dict[str, str]:
@@ -297,7 +304,6 @@ class AuthenticationFields(models.Model):
         max_length=10,
         choices=AuthenticationKind.choices,
         default=AuthenticationKind.NONE,
-        db_default=AuthenticationKind.NONE,
         help_text=_("How requests authenticate at the receiver, in addition to their signature."),
     )
     # JSON: see `to_text`.
@@ -316,7 +322,6 @@ class AuthenticationFields(models.Model):
     body_signature_prefix = models.BooleanField(
         _("prefix sha256="),
         default=True,
-        db_default=True,
         help_text=_("Write sha256= before the body signature, as GitHub does."),
     )
 
@@ -348,10 +353,12 @@ class AuthenticationFields(models.Model):
         names = known_headers(self.headers)
         if names is None:
             return  # reported by the field, or by each delivery
-        try:
-            refuse_other_headers(taken, names)
-        except ValidationError as error:
-            yield "headers", error
+        for name in names:
+            if taken and header_key(name) == taken:
+                message = _(
+                    "The authentication sets the header %(name)s. Remove it from the headers, or choose no authentication."
+                )
+                yield "headers", _problem(message, "header_of_authentication", name=name)
         signature = header_key(self.body_signature_header)
         if signature and signature in {taken, *map(header_key, names)}:
             message = _("The header %(name)s has another value already. Choose another name, or remove that header.")

@@ -327,9 +327,6 @@ class DeliveryBody(models.Model):
 
     objects = DeliveryBodyManager()
 
-    def __str__(self) -> str:
-        return f"body of delivery {self.delivery_id}"
-
     @property
     def stored(self) -> str:
         """The body as it was rendered, or the merged event before that; empty if rendering failed."""

@@ -88,9 +88,6 @@ class DrainSlot(models.Model):
 
     objects = DrainSlotManager()
 
-    def __str__(self) -> str:
-        return f"slot {self.number}"
-
 
 def _far_ahead(now: datetime) -> datetime:
     return now + max(FAR_AHEAD, timedelta(seconds=app_settings.DRAIN_BUDGET_SECONDS) + GRACE)
@@ -146,6 +143,3 @@ class PeriodicRun(models.Model):
     started_at = models.DateTimeField()
 
     objects = PeriodicRunManager()
-
-    def __str__(self) -> str:
-        return self.function

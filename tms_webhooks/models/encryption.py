@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.conf import settings
-from django.core.exceptions import FieldError, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models
-from django.db.models.lookups import Exact, Lookup
 from django.db.models.query_utils import DeferredAttribute
 from django.utils.encoding import force_bytes
 from django.utils.translation import gettext_lazy as _
@@ -200,20 +199,11 @@ class SealedFormField(forms.CharField):
             raise ValidationError(_("Leave the dots as they are, or replace them all."), code="partial_mask")
 
 
-# Django's own classes are not generic at run time.
+# Django's own class is not generic at run time.
 if TYPE_CHECKING:
-    _Exact = Exact[Any]
     _TextField = models.TextField[Sealed | str, Sealed | str]
 else:
-    _Exact = Exact
     _TextField = models.TextField
-
-
-class _ExactToken(_Exact):
-    def get_prep_lookup(self) -> Any:
-        if isinstance(self.rhs, str) and self.rhs:
-            raise FieldError("An encrypted field can't be searched for a text: it is encrypted differently each time.")
-        return super().get_prep_lookup()
 
 
 class _BoundAttribute(DeferredAttribute):
@@ -241,7 +231,7 @@ class EncryptedTextField(_TextField):
 
     Assign plain text. Once loaded the value is `Sealed` and not decrypted, so that a row whose secret can't be decrypted
     still loads, lists and saves. `reveal` reads either. Empty text stays empty, on both sides.
-    Lookups: only ``isnull``, by ``exact=""`` and by ``exact=`` a `Sealed`.
+    Rows are found by ``exact=""`` and by ``exact=`` a `Sealed`, but by no text: it is encrypted differently each time.
     """
 
     description = _("Encrypted text")
@@ -311,11 +301,3 @@ class EncryptedTextField(_TextField):
         """Set the attribute, unless the form sent back the mask."""
         if data != MASK:
             super().save_form_data(instance, data)
-
-    def get_lookup(self, lookup_name: str) -> type[Lookup[Any]] | None:
-        if lookup_name == "exact":
-            return _ExactToken
-        return super().get_lookup(lookup_name) if lookup_name == "isnull" else None
-
-    def get_transform(self, lookup_name: str) -> None:
-        return None

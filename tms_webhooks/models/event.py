@@ -147,20 +147,16 @@ class Event(models.Model):
     subject_type = models.CharField(_("subject type"), max_length=50)
     subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
     # The object's id in the customer's own system, to search by; empty without one or if it is longer.
-    external_id = models.CharField(
-        _("external id"), max_length=LONGEST_EXTERNAL_ID, blank=True, default="", db_default=""
-    )
+    external_id = models.CharField(_("external id"), max_length=LONGEST_EXTERNAL_ID, blank=True, default="")
     # The names of the learner and the object, to show and to search by. They are as private as the body, and are blanked
     # with it.
-    subject_name = models.CharField(
-        _("name"), max_length=LONGEST_SUBJECT_NAME, blank=True, default="", db_default="", editable=False
-    )
+    subject_name = models.CharField(_("name"), max_length=LONGEST_SUBJECT_NAME, blank=True, default="", editable=False)
     # The subject as one number, for ordered deliveries of one object.
     subject_key = SubjectNumberField(editable=False)
     # Null until the event is fanned out, and for a test send.
     sequence = models.PositiveIntegerField(_("sequence"), null=True, editable=False)
     # Whether each of the object's owners has numbers of its own, because there may be several.
-    numbered_by_owner = models.BooleanField(default=False, db_default=False, editable=False)
+    numbered_by_owner = models.BooleanField(default=False, editable=False)
     actor_kind = models.CharField(_("actor kind"), max_length=20)
     actor_id = models.CharField(_("actor id"), max_length=LONGEST_ACTOR_ID, blank=True, default="")
     occurred_at = models.DateTimeField(_("occurred at"))
@@ -195,7 +191,7 @@ class Event(models.Model):
     )
     # The key of the snapshot job that made the event; 0 for other events. Not null, because NULL is equal to no other
     # value in a unique constraint.
-    snapshot_job = models.BigIntegerField(default=0, db_default=0, editable=False)
+    snapshot_job = models.BigIntegerField(default=0, editable=False)
 
     if TYPE_CHECKING:
         organization_id: Any
@@ -311,9 +307,6 @@ class EventSequence(models.Model):
             models.UniqueConstraint(fields=["subject_type", "subject_id"], name="tms_event_sequence_of_subject"),
         ]
 
-    def __str__(self) -> str:
-        return f"{self.subject_type}:{self.subject_id} {self.last}"
-
 
 class FeedEndsManager(PrimaryManager["FeedEnds"]):
     """Reads the one row."""
@@ -335,9 +328,6 @@ class FeedEnds(models.Model):
 
     objects = FeedEndsManager()
 
-    def __str__(self) -> str:
-        return f"{self.forgotten} to {self.published}"
-
 
 class PruneCursor(models.Model):
     """The last event whose payload was blanked or noted as a `KeptPayload`: the only row. All older ones are done."""
@@ -347,9 +337,6 @@ class PruneCursor(models.Model):
     event_id = models.BigIntegerField()
 
     objects: ClassVar[PrimaryManager[PruneCursor]] = PrimaryManager()
-
-    def __str__(self) -> str:
-        return f"{self.occurred_at:%Y-%m-%d %H:%M:%S} {self.event_id}"
 
 
 class KeptPayload(models.Model):
@@ -362,9 +349,6 @@ class KeptPayload(models.Model):
     event_id = models.BigIntegerField(primary_key=True)
 
     objects: ClassVar[PrimaryManager[KeptPayload]] = PrimaryManager()
-
-    def __str__(self) -> str:
-        return f"payload of event {self.event_id}"
 
 
 MOST_KEYS = 1_000

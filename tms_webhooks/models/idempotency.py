@@ -57,9 +57,6 @@ class IdempotentRequest(models.Model):
 
     objects = PrimaryManager.from_queryset(IdempotentRequestQuerySet)()
 
-    def __str__(self) -> str:
-        return f"request {self.pk}"
-
     def finish(self, *, status_code: int, headers: dict[str, Any], answer: str, rights: list[list[str]]) -> None:
         """Store the response. Call it in the transaction of the change that the request made."""
         self.status_code, self.headers, self.answer, self.rights = status_code, headers, answer, rights

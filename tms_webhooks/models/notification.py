@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -19,41 +18,13 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks import validators
 from tms_webhooks.choices import NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.sql import PrimaryManager
 from tms_webhooks.models.encryption import EncryptedTextField, Sealed
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
 
 LONGEST_ERROR = 200
 """Characters of the reason that a message was not sent."""
-
-
-class NotificationQuerySet(models.QuerySet["Notification"]):
-    """Filters for notifications, and the changes of one message, which are one statement each."""
-
-    def due(self, now: datetime) -> NotificationQuerySet:
-        """Keep those that are to be sent now."""
-        return self.filter(due_at__lte=now)
-
-    def of_message(self, message: uuid.UUID) -> NotificationQuerySet:
-        """Keep those of one message."""
-        return self.filter(message=message)
-
-    def claim(self, message: uuid.UUID, *, now: datetime) -> bool:
-        """Begin to send a message; return False if another process has begun, or has sent it."""
-        rows = self.of_message(message).due(now)
-        return bool(rows.update(status=NoticeStatus.SENDING, due_at=None, attempts=models.F("attempts") + 1))
-
-    def finish(self, message: uuid.UUID, *, now: datetime, error: str = "") -> None:
-        """End a message that this process has claimed: as sent, or with an error as failed."""
-        status = NoticeStatus.FAILED if error else NoticeStatus.SENT
-        self._claimed(message).update(status=status, finished_at=now, error=error[:LONGEST_ERROR])
-
-    def postpone(self, message: uuid.UUID, *, until: datetime, error: str) -> None:
-        """Have a message that this process has claimed, and could not send, sent again at a later time."""
-        self._claimed(message).update(status=NoticeStatus.PENDING, due_at=until, error=error[:LONGEST_ERROR])
-
-    def _claimed(self, message: uuid.UUID) -> NotificationQuerySet:
-        return self.of_message(message).filter(status=NoticeStatus.SENDING)
 
 
 class Notification(models.Model):
@@ -82,7 +53,7 @@ class Notification(models.Model):
     if TYPE_CHECKING:
         webhook_id: int
 
-    objects = NotificationQuerySet.as_manager()
+    objects: ClassVar[PrimaryManager[Notification]] = PrimaryManager()
 
     class Meta:
         verbose_name = _("notification")
@@ -93,7 +64,7 @@ class Notification(models.Model):
             # The notifications of a webhook, newest first.
             models.Index(fields=["webhook", "id"], name="tms_notification_by_webhook"),
             models.Index(fields=["message"], name="tms_notification_of_message"),
-            # NotificationQuerySet.due.
+            # delivery/notices.py: those that are due.
             models.Index(fields=["due_at"], name="tms_notification_due", condition=Q(due_at__isnull=False)),
             # Pruning.
             models.Index(fields=["created_at", "id"], name="tms_notification_by_age"),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -90,57 +89,12 @@ class Occurrence(models.Model):
             models.Index(fields=["deadline"], name="tms_occurrence_by_deadline"),
         ]
 
-    def __str__(self) -> str:
-        return self.key
-
-
-class ScanCursorManager(models.Manager["ScanCursor"]):
-    """Reads and moves the cursors of scans."""
-
-    def current(self, scan: str, names: Collection[str], *, now: datetime, using: str) -> dict[str, ScanCursor]:
-        """Return the cursors of ``scan``, by their names within it.
-
-        Creates missing ones at ``now``, and deletes those of other names.
-        """
-        prefix = f"{scan}:"
-        found = self._of(prefix, using=using)
-        gone = [cursor.pk for name, cursor in found.items() if name not in names]
-        if gone:
-            self.using(using).filter(pk__in=gone).delete()
-        new = {name: self.model(key=f"{prefix}{name}", scanned_until=now) for name in names if name not in found}
-        if new:
-            # A concurrent scan may create them, too.
-            self.using(using).bulk_create(new.values(), ignore_conflicts=True)
-            found = {**new, **self._of(prefix, using=using)}
-        return {name: found[name] for name in names}
-
-    def advance(self, cursors: Iterable[ScanCursor], *, until: datetime, using: str) -> int:
-        """Set cursors to ``until``, forward or back; return how many.
-
-        A cursor that another scan moved since it was read is left alone.
-        """
-        by_moment: dict[datetime, list[int]] = defaultdict(list)
-        for cursor in cursors:
-            by_moment[cursor.scanned_until].append(cursor.pk)
-        return sum(
-            self.using(using).filter(pk__in=keys, scanned_until=moment).update(scanned_until=until)
-            for moment, keys in by_moment.items()
-        )
-
-    def _of(self, prefix: str, *, using: str) -> dict[str, ScanCursor]:
-        return {cursor.key.removeprefix(prefix): cursor for cursor in self.using(using).filter(key__startswith=prefix)}
-
 
 class ScanCursor(models.Model):
     """The time up to which one scan has emitted events. The next run, however late, continues there."""
 
     key = models.CharField(max_length=LONGEST_KEY, unique=True)
     scanned_until = models.DateTimeField()
-
-    objects = ScanCursorManager()
-
-    def __str__(self) -> str:
-        return f"{self.key} {self.scanned_until:%Y-%m-%d %H:%M:%S}"
 
 
 FirstKey: TypeAlias = tuple[int, str, str, str]
@@ -212,6 +166,3 @@ class FirstOccurrence(models.Model):
                 fields=["subscription", "event_type", "subject_type", "subject_id"], name="tms_first_once_per_subject"
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.event_type} {self.subject_type}:{self.subject_id}"

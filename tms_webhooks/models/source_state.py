@@ -119,9 +119,6 @@ class SourceState(models.Model):
             models.UniqueConstraint(fields=["source", "key"], name="tms_source_state_by_key"),
         ]
 
-    def __str__(self) -> str:
-        return f"{self.source} {self.key}"
-
 
 class OwnerlessObjectManager(models.Manager["OwnerlessObject"]):
     """Records objects without an organization, in the caller's transaction."""
@@ -155,9 +152,6 @@ class OwnerlessObject(models.Model):
             # Also the index for the objects of a source.
             models.UniqueConstraint(fields=["source", "key"], name="tms_ownerless_by_key"),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.source} {self.key}"
 
 
 def _merged(known: ObjectState, before: str | None, line: ObjectState, *, related: bool) -> ObjectState:
@@ -200,9 +194,6 @@ class Reconciliation(models.Model):
     has_baseline = models.BooleanField(default=False)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
-
-    def __str__(self) -> str:
-        return f"{self.source}: {self.phase}"
 
     def begin(self, now: datetime) -> None:
         """Start another pass."""

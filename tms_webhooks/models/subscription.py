@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, router, transaction
-from django.db.models import F, Q, Value
+from django.db.models import F, Q
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -85,7 +85,6 @@ class Subscription(PublicIDModel):
     filters = models.JSONField(
         _("filters"),
         default=dict,
-        db_default=Value({}, models.JSONField()),
         blank=True,
         help_text=_('Only matching events: lists of accepted values, such as {"course": [301]}. Empty: all.'),
     )
@@ -99,7 +98,6 @@ class Subscription(PublicIDModel):
     quiet_seconds = models.PositiveIntegerField(
         _("quiet seconds"),
         default=0,
-        db_default=0,
         validators=[MaxValueValidator(LONGEST_QUIET_SECONDS)],
         help_text=_(
             "For updated and progressed events: wait until the object has had no further one for this number of seconds, then "

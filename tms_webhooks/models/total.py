@@ -164,9 +164,6 @@ class DeliveryTotal(models.Model):
             models.UniqueConstraint(fields=["webhook", "span", "starts_at"], name="tms_total_once_per_span"),
         ]
 
-    def __str__(self) -> str:
-        return f"{self.get_span_display()} {self.starts_at:%Y-%m-%d %H:%M} of webhook {self.webhook_id}"
-
 
 # A column for each bucket.
 for _name in (*DURATIONS, *LAGS):

@@ -100,7 +100,6 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
     pull_only = models.BooleanField(
         _("pull only"),
         default=False,
-        db_default=False,
         help_text=_("Nothing is sent: the receiver reads the events from the webhook's feed. The URL is empty then."),
     )
     url = models.CharField(
@@ -454,9 +453,6 @@ class WebhookState(models.Model):
             # condition, and would lock rows by this index that others lock by their key.
             models.Index(fields=["notified_of"], name="tms_webhook_noticeable", condition=NOTICEABLE),
         ]
-
-    def __str__(self) -> str:
-        return f"state of webhook {self.webhook_id}"
 
     def is_held(self, now: datetime) -> bool:
         """Return whether it gets no requests because the receiver asked for it, or an encryption key is missing."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, MinValueValidator
 from django.db import models
-from django.db.models import Value
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import choices, validators
@@ -31,7 +30,6 @@ class AudienceFields(models.Model):
         max_length=10,
         choices=Audience.choices,
         default=Audience.OWNER,
-        db_default=Audience.OWNER,
         help_text=_(
             "Events of the organization's own objects, such as its classes and their enrollments; events of its learners "
             "in any organization; or both."
@@ -40,13 +38,11 @@ class AudienceFields(models.Model):
     include_children = models.BooleanField(
         _("include child organizations"),
         default=False,
-        db_default=False,
         help_text=_("Include events of the organizations below this one, at any depth."),
     )
     skip_own = models.BooleanField(
         _("skip own changes"),
         default=False,
-        db_default=False,
         help_text=_("Leave out the events that the integration caused itself. Name the integration below."),
     )
     integration_kind = models.CharField(
@@ -55,7 +51,6 @@ class AudienceFields(models.Model):
         choices=[choice for choice in ActorKind.choices if choice[0] in INTEGRATIONS],
         blank=True,
         default="",
-        db_default="",
         help_text=_("The kind of actor that the webhook belongs to: a user, an administrator or an API key."),
     )
     integration_id = models.CharField(
@@ -63,7 +58,6 @@ class AudienceFields(models.Model):
         max_length=LONGEST_ACTOR_ID,
         blank=True,
         default="",
-        db_default="",
         help_text=_("The id of that API key or user, as in the actor of an event."),
     )
 
@@ -136,7 +130,6 @@ class RequestFormatFields(models.Model):
     contents = models.JSONField(
         _("contents by event"),
         default=dict,
-        db_default=Value({}, models.JSONField()),
         blank=True,
         validators=[validators.validate_contents],
         help_text=_(

@@ -17,7 +17,6 @@ from tests.receiver import Answer
 from tms_webhooks.choices import DeliveryStatus, HoldReason, JobKind, JobStatus
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.management.commands.webhooks_drain import report
-
 from tms_webhooks.models import DeliveryAttempt, Job
 from tms_webhooks.worker.drain import Tally
 
