@@ -138,7 +138,7 @@ def test_a_cursor_that_is_none_and_one_that_is_too_old_say_what_to_do(client, ac
     write(acme, 2)
     old = client.get(f"{FEED}?page_size=1").json()["cursor"]
     client.get(FEED)
-    FeedEnds.objects.forget(2)
+    FeedEnds.objects.update(forgotten=2)
 
     def fault_of(after: str) -> str:
         (error,) = problem(client.get(FEED, {"after": after}), "invalid-cursor")["errors"]

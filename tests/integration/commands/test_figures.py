@@ -95,15 +95,6 @@ def test_a_webhook_that_a_user_disabled_is_named_if_it_is_asked_for(status, work
     assert line.startswith(f"webhook {webhook.pk} 'By hand': No reason was recorded. New events are kept as skipped. ")
 
 
-def test_of_many_webhooks_that_need_attention_ten_are_named(status, worker):
-    for _ in range(12):
-        subscribed(failures=2)
-
-    lines = last_lines(status())
-
-    assert (len(lines), lines[-1]) == (11, "2 more webhooks need attention.")
-
-
 def test_nothing_there_is_no_table(status):
     assert status() == (
         "Deliveries open    0, 0 of them in flight\n"

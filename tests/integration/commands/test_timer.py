@@ -11,11 +11,10 @@ from django.core.management import call_command
 from django.db import connection
 from django_q.models import OrmQ
 
-from tests.factories import WebhookFactory
 from tests.integration.delivery.trouble import Trouble
 from tms_webhooks.management import timer as timer_module
 from tms_webhooks.management.timer import GRACE, TICK, Timer
-from tms_webhooks.models import Job, PeriodicRun
+from tms_webhooks.models import PeriodicRun
 from tms_webhooks.queues import get_queue
 from tms_webhooks.tasks import RECONCILE
 
@@ -180,15 +179,3 @@ def test_it_ticks_unless_it_is_to_leave_that_to_others(settings, monkeypatch, qu
     call_command("webhooks_drain", "--seconds", "0.05", *options)
 
     assert ticked.is_set() == ticks
-
-
-@pytest.mark.usefixtures("_django_q")
-def test_a_job_of_a_user_that_no_cluster_begins_is_begun_after_ten_seconds(ran, clock):
-    timer = Timer(clock=clock)
-    begin(*ALL, at=clock.now)
-    Job.objects.create(kind="recover", webhook=WebhookFactory(), created_at=clock.now)
-
-    assert run_at(timer, clock, ran, seconds=9) == []
-    assert run_at(timer, clock, ran, seconds=2) == QUICK
-    # Once in that time, also by several timers.
-    assert run_at(Timer(clock=clock), clock, ran, seconds=5) == []

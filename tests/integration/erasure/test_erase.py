@@ -24,7 +24,6 @@ from tests.integration.delivery.rows import lease
 from tests.receiver import Answer
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind
-from tms_webhooks.management.commands import webhooks_erase
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, SourceState, Webhook
 from tms_webhooks.outbox.erasure import Erased, erase, people_in
 from tms_webhooks.outbox.fanout import fan_out
@@ -220,8 +219,7 @@ def test_an_id_does_where_the_person_is_gone(told, person, clock, capsys):
     assert traces(everything()) == []
 
 
-def test_what_is_still_being_sent_makes_the_exit_status_1(told, person, clock, monkeypatch):
-    monkeypatch.setattr(webhooks_erase, "PATIENCE", 0.0)
+def test_what_is_still_being_sent_makes_the_exit_status_1(told, person, clock):
     fan_out(clock.now)
     delivery = Delivery.objects.filter(webhook__name="good", status=DeliveryStatus.PENDING).first()
     lease(delivery.webhook, clock.now + timedelta(days=30))

@@ -83,7 +83,7 @@ def test_a_cursor_after_which_events_were_deleted_is_too_old(acme):
     write(acme, 3)
     first = page(acme, limit=1).cursor
     second = page(acme, limit=2).cursor
-    FeedEnds.objects.forget(2)
+    FeedEnds.objects.update(forgotten=2)
 
     code, message = refused(acme, after=first)
 
@@ -97,7 +97,7 @@ def test_the_cursor_of_a_quiet_organization_moves_on_with_the_others_and_grows_n
     write(OrganizationFactory.create(), 3)
     _seen, cursor = loop(acme, after=start)
 
-    FeedEnds.objects.forget(3)
+    FeedEnds.objects.update(forgotten=3)
 
     assert page(acme, after=cursor).events == []
     assert refused(acme, after=start)[0] == "expired"

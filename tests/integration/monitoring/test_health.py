@@ -14,7 +14,7 @@ from tests.receiver import Answer
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import AttemptResult, Health
 from tms_webhooks.manage.tests import send_test
-from tms_webhooks.models import DeliveryTotal
+from tms_webhooks.models import DeliveryTotal, Webhook
 from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.monitoring.figures import health_by_webhook, last_day, needing_attention
 
@@ -98,7 +98,7 @@ def test_the_most_urgent_webhooks_come_first(clock):
     count(worse, (DELIVERED, 99), (GIVEN_UP, 3), at=clock.now - timedelta(hours=3))
     count(off, (GIVEN_UP, 9), at=clock.now)
 
-    found = needing_attention(organization, now=clock.now, most=50)
+    found = needing_attention(Webhook.objects.filter(organization=organization), now=clock.now, most=50)
 
     assert [(webhook.name, one.word.value) for webhook, one in found] == [
         ("gone", "disabled"),
@@ -106,9 +106,9 @@ def test_the_most_urgent_webhooks_come_first(clock):
         ("worse", "degraded"),
         ("bad", "degraded"),
     ]
-    everywhere = needing_attention(None, now=clock.now, most=50)
+    everywhere = needing_attention(Webhook.objects.all(), now=clock.now, most=50)
     assert other.pk in {webhook.pk for webhook, _one in everywhere}
-    assert len(needing_attention(organization, now=clock.now, most=2)) == 2
+    assert len(needing_attention(Webhook.objects.filter(organization=organization), now=clock.now, most=2)) == 2
 
 
 def test_what_needs_attention_takes_three_queries_for_any_number_of_webhooks(clock, django_assert_num_queries):
@@ -117,4 +117,4 @@ def test_what_needs_attention_takes_three_queries_for_any_number_of_webhooks(clo
         count(subscribed(organization=organization), (GIVEN_UP, 1), at=clock.now)
 
     with django_assert_num_queries(3):
-        assert len(needing_attention(organization, now=clock.now, most=50)) == 4
+        assert len(needing_attention(Webhook.objects.filter(organization=organization), now=clock.now, most=50)) == 4
