@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import models
 
@@ -61,8 +61,7 @@ class AccessToken(models.Model):
     error_class = models.CharField(max_length=20, choices=ErrorClass.choices, blank=True, default="")
     error = models.CharField(max_length=LONGEST_ERROR, blank=True, default="")
 
-    if TYPE_CHECKING:
-        webhook_id: int
+    webhook_id: int
 
     objects = AccessTokenManager()
 

@@ -105,8 +105,7 @@ class DeliveryAttempt(models.Model):
     # In the format of `Timing.as_text`.
     timing = models.CharField(_("timing"), max_length=60, blank=True, default="")
 
-    if TYPE_CHECKING:
-        delivery_id: int
+    delivery_id: int
 
     objects = AttemptManager()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -72,9 +72,8 @@ class AuditEntry(PublicIDModel):
     target = models.CharField(_("target"), max_length=100, help_text=_("The changed object, such as delivery:dlv_…."))
     changes = models.JSONField(_("changes"), default=dict, blank=True, encoder=DjangoJSONEncoder)
 
-    if TYPE_CHECKING:
-        organization_id: Any
-        webhook_id: int | None
+    organization_id: Any
+    webhook_id: int | None
 
     objects = AuditEntryManager()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
@@ -325,8 +325,7 @@ class AuthenticationFields(models.Model):
         help_text=_("Write sha256= before the body signature, as GitHub does."),
     )
 
-    if TYPE_CHECKING:
-        headers: Any
+    headers: Any
 
     class Meta:
         abstract = True

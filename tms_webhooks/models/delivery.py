@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models
 from django.db.models import F, Q, Value
@@ -205,9 +205,8 @@ class Delivery(models.Model):
     # The key of the job that created it, or reopened it last.
     job = models.BigIntegerField(null=True, editable=False)
 
-    if TYPE_CHECKING:
-        event_id: int
-        webhook_id: int
+    event_id: int
+    webhook_id: int
 
     objects = DeliveryManager()
 
@@ -322,8 +321,7 @@ class DeliveryBody(models.Model):
     body = models.TextField(blank=True, default="")
     merged = models.TextField(blank=True, default="")
 
-    if TYPE_CHECKING:
-        delivery_id: int
+    delivery_id: int
 
     objects = DeliveryBodyManager()
 

@@ -193,11 +193,10 @@ class Event(models.Model):
     # value in a unique constraint.
     snapshot_job = models.BigIntegerField(default=0, editable=False)
 
-    if TYPE_CHECKING:
-        organization_id: Any
-        learner_organization_id: Any
-        subscription_id: int | None
-        webhook_id: int | None
+    organization_id: Any
+    learner_organization_id: Any
+    subscription_id: int | None
+    webhook_id: int | None
 
     objects = EventQuerySet.as_manager()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models
 from django.db.models import F, Q
@@ -51,8 +51,7 @@ class Job(PublicIDModel):
     created_at = models.DateTimeField(_("created at"))
     finished_at = models.DateTimeField(_("finished at"), null=True)
 
-    if TYPE_CHECKING:
-        webhook_id: int
+    webhook_id: int
 
     objects = JobQuerySet.as_manager()
 

@@ -63,21 +63,15 @@ def refuse_test_send(sent: Any, *, now: datetime) -> None:
 
 
 def in_flight_problems(webhook: Any) -> Iterator[tuple[str, ValidationError]]:
-    """Yield the error, by field, of a webhook with a new ``max_in_flight`` above the setting MAX_IN_FLIGHT.
-
-    A stored value stays valid, because the operator may have lowered the setting later.
-    """
-    limit, value = app_settings.MAX_IN_FLIGHT, webhook.max_in_flight
+    """Yield the error, by field, of a webhook with a ``max_in_flight`` above the setting MAX_IN_FLIGHT."""
     # The field reports a value that is no number.
-    if not isinstance(value, int) or value <= limit:
-        return
-    rows = type(webhook)._base_manager.using(webhook._state.db)
-    if webhook.pk is None or not rows.filter(pk=webhook.pk, max_in_flight=value).exists():
+    if isinstance(webhook.max_in_flight, int) and webhook.max_in_flight > app_settings.MAX_IN_FLIGHT:
         message = _(
             "Too large; the operator allows at most %(limit)s concurrent requests per webhook. Lower the "
             "number, or leave it empty."
         )
-        yield "max_in_flight", ValidationError(message, code="max_value", params=_numbers(limit=limit))
+        params = _numbers(limit=app_settings.MAX_IN_FLIGHT)
+        yield "max_in_flight", ValidationError(message, code="max_value", params=params)
 
 
 def _numbers(**values: int) -> dict[str, str]:

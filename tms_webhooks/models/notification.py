@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -50,8 +50,7 @@ class Notification(models.Model):
     finished_at = models.DateTimeField(_("finished at"), null=True)
     error = models.CharField(_("error"), max_length=LONGEST_ERROR, blank=True, default="")
 
-    if TYPE_CHECKING:
-        webhook_id: int
+    webhook_id: int
 
     objects: ClassVar[PrimaryManager[Notification]] = PrimaryManager()
 
@@ -127,8 +126,7 @@ class NotificationAddresses(PublicIDModel):
         _("URL of a workflow of Teams that posts webhook alerts to a channel. Encrypted after saving."),
     )
 
-    if TYPE_CHECKING:
-        organization_id: Any
+    organization_id: Any
 
     class Meta:
         verbose_name = _("notification addresses")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from django.db import connections, models, router
 
@@ -155,8 +155,7 @@ class FirstOccurrence(models.Model):
     # Not a foreign key: the row outlives the event, which is pruned.
     event_id = models.BigIntegerField(db_index=True)
 
-    if TYPE_CHECKING:
-        subscription_id: int
+    subscription_id: int
 
     objects = FirstOccurrenceManager()
 

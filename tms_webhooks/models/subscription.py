@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -112,8 +112,7 @@ class Subscription(PublicIDModel):
         help_text=_("Send the request after at most this number of seconds. Empty: five times the quiet seconds."),
     )
 
-    if TYPE_CHECKING:
-        webhook_id: int
+    webhook_id: int
 
     objects = SubscriptionQuerySet.as_manager()
 

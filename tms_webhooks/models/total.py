@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from django.db import models
 
@@ -149,8 +149,7 @@ class DeliveryTotal(models.Model):
     retried = models.PositiveIntegerField(default=0)
     given_up = models.PositiveIntegerField(default=0)
 
-    if TYPE_CHECKING:
-        webhook_id: int
+    webhook_id: int
 
     objects = DeliveryTotalManager()
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -192,9 +192,8 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
-    if TYPE_CHECKING:
-        organization_id: Any
-        state: WebhookState
+    organization_id: Any
+    state: WebhookState
 
     objects = ReceiverQuerySet.as_manager()
 
@@ -440,8 +439,7 @@ class WebhookState(models.Model):
     tokens = models.FloatField(default=0.0)
     tokens_at = models.DateTimeField(null=True)
 
-    if TYPE_CHECKING:
-        webhook_id: Any
+    webhook_id: Any
 
     objects = WebhookStateQuerySet.as_manager()
 

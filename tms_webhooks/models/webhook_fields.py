@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, MinValueValidator
@@ -61,8 +61,7 @@ class AudienceFields(models.Model):
         help_text=_("The id of that API key or user, as in the actor of an event."),
     )
 
-    if TYPE_CHECKING:
-        organization_id: Any
+    organization_id: Any
 
     class Meta:
         abstract = True

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from threading import Lock
 from typing import Any
 
-from django.db import DatabaseError, connections, router
+from django.db import DatabaseError, close_old_connections
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -85,12 +84,14 @@ class BacklogCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Return the metrics; none if the database can't be reached, so that other metrics are still served."""
         try:
-            with _restored_connection():
-                found, report = examine()
-                unreachable = DrainSlot.objects.cut_off(clock.measured_now()).count()
+            found, report = examine()
+            unreachable = DrainSlot.objects.cut_off(clock.measured_now()).count()
         except DatabaseError:
             logger.warning("The backlog can't be read for Prometheus.", exc_info=True)
             return
+        finally:
+            # As after a request: a scrape's thread would leave the connection open.
+            close_old_connections()
         for name, value in zip(GAUGES, (*_values(found, report.level), unreachable), strict=True):
             yield GaugeMetricFamily(name, GAUGES[name], value=value)
 
@@ -106,18 +107,6 @@ def _values(found: Liveness, level: HealthLevel) -> tuple[float, ...]:
         waits.oldest_event_seconds or 0.0,
         found.drains,
     )
-
-
-@contextmanager
-def _restored_connection() -> Iterator[None]:
-    """Close the connection afterwards if it was closed before: a scrape's thread would leave it open."""
-    connection = connections[router.db_for_read(Delivery)]
-    was_open = connection.connection is not None
-    try:
-        yield
-    finally:
-        if not was_open:
-            connection.close()
 
 
 _connected: list[BacklogCollector] = []

@@ -142,7 +142,8 @@ def assert_event(
     fields of the payload are ignored. ``changed`` holds all names that must have changed, in any order.
     """
     __tracebackhide__ = True
-    expected = ExpectedEvent(event_type, data or {}, previous or {}, None if changed is None else sorted(changed))
+    values = {**flat(data or {}, "data."), **flat(previous or {}, "previous.")}
+    expected = ExpectedEvent(event_type, values, None if changed is None else sorted(changed))
     return expected.first_of(list(events), times=times, otherwise="assert_no_event")
 
 
@@ -167,16 +168,14 @@ def counted(number: int, noun: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedEvent:
-    """The type and the values that an event must have; ``changed`` None means any."""
+    """The type and the values that an event must have, by dotted names; ``changed`` None means any."""
 
     type: str
-    data: Mapping[str, Any]
-    previous: Mapping[str, Any]
-    changed: Sequence[str] | None
+    values: Mapping[str, Any]
+    changed: Sequence[str] | None = None
 
     def __str__(self) -> str:
-        values = [f"data.{name} {value!r}" for name, value in _flat(self.data)]
-        values += [f"previous.{name} {value!r}" for name, value in _flat(self.previous)]
+        values = [f"{name} {value!r}" for name, value in self.values.items()]
         values += [] if self.changed is None else [f"changed {self.changed}"]
         return f"{self.type} with {', '.join(values)}" if values else self.type
 
@@ -213,20 +212,23 @@ class ExpectedEvent:
         if event.type != self.type:
             return ["of another type"]
         found = []
-        for part, expected, actual in (("data", self.data, event.data), ("previous", self.previous, event.previous)):
-            for name, value in _flat(expected):
-                held = value_at(actual, name, MISSING)
-                if held != value:
-                    found.append(f"{part}.{name} is {'missing' if held is MISSING else repr(held)}, not {value!r}")
+        for name, value in self.values.items():
+            part, _dot, path = name.partition(".")
+            held = value_at(getattr(event, part), path, MISSING)
+            if held != value:
+                found.append(f"{name} is {'missing' if held is MISSING else repr(held)}, not {value!r}")
         if self.changed is not None and list(self.changed) != sorted(event.changed):
             found.append(f"changed is {sorted(event.changed)}, not {list(self.changed)}")
         return found
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return nested values by dotted names that begin with ``prefix``."""
+    found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
+            found |= flat(value, f"{prefix}{name}.")
         else:
             # As in payloads: an id that is a UUID is text.
-            yield f"{prefix}{name}", str(value) if isinstance(value, UUID) else value
+            found[prefix + name] = str(value) if isinstance(value, UUID) else value
+    return found

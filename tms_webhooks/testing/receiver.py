@@ -29,6 +29,7 @@ from tms_webhooks.testing.events import (
     CapturedEvents,
     ExpectedEvent,
     counted,
+    flat,
     require_aware,
     require_database,
     require_none,
@@ -190,7 +191,7 @@ def assert_received(
         if right < times:
             yield from _reasons(receiver, event_type, by_id)
 
-    first = ExpectedEvent(event_type, data or {}, {}, None).first_of(
+    first = ExpectedEvent(event_type, flat(data or {}, "data.")).first_of(
         [CapturedEvent.of(event) for event in Event.objects.filter(uid__in=by_id).order_by("pk")],
         times=times,
         otherwise="assert_not_received",

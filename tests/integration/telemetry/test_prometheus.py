@@ -141,34 +141,22 @@ def test_a_database_that_does_not_answer_costs_the_backlog_only(registry, run, c
     assert "The backlog can't be read for Prometheus." in caplog.text
 
 
-class Connection:
-    """A thread's connection, which opens when it is needed."""
-
-    def __init__(self, *, is_open: bool) -> None:
-        self.connection = object() if is_open else None
-
-    def close(self) -> None:
-        self.connection = None
-
-
-@pytest.mark.parametrize("is_open", [True, False])
 @pytest.mark.parametrize("fails", [True, False])
-def test_a_scrape_leaves_the_connection_as_it_was(registry, monkeypatch, is_open, fails):
-    # It may run in a thread of its own, where nobody would close it.
-    theirs, found = Connection(is_open=is_open), examine()
+def test_a_scrape_closes_old_connections_as_the_end_of_a_request_does(registry, monkeypatch, fails):
+    # It may run in a thread of its own, where nobody would close them.
+    closed, found = [], examine()
 
     def read():
-        theirs.connection = object()
         if fails:
             raise OperationalError
         return found
 
-    monkeypatch.setattr(prometheus, "connections", {"default": theirs})
+    monkeypatch.setattr(prometheus, "close_old_connections", lambda: closed.append(True))
     monkeypatch.setattr(prometheus, "examine", read)
 
     generate_latest(registry)
 
-    assert (theirs.connection is not None) == is_open
+    assert closed == [True]
 
 
 def test_connecting_twice_counts_once(registry, run):
