@@ -135,7 +135,8 @@ class Command(WebhooksCommand):
             try:
                 return read()
             except DatabaseFailure as error:
-                sys.exit(end(database_problem() or f"The database does not answer ({type(error).__name__})."))
+                absent = f"The database does not answer ({type(error).__name__}). Make sure that it runs and that migrate was run."
+                sys.exit(end(database_problem() or absent))
 
 
 def reason_to_restart(max_lag: float) -> str:
