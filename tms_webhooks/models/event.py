@@ -13,7 +13,7 @@ import os
 import time
 import uuid
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import models
 from django.db.models import F, Q
@@ -335,7 +335,7 @@ class PruneCursor(models.Model):
     # Not a foreign key: the event is deleted later.
     event_id = models.BigIntegerField()
 
-    objects: ClassVar[PrimaryManager[PruneCursor]] = PrimaryManager()
+    objects = PrimaryManager["PruneCursor"]()
 
 
 class KeptPayload(models.Model):
@@ -347,7 +347,7 @@ class KeptPayload(models.Model):
     # Not a foreign key: the event may be deleted first.
     event_id = models.BigIntegerField(primary_key=True)
 
-    objects: ClassVar[PrimaryManager[KeptPayload]] = PrimaryManager()
+    objects = PrimaryManager["KeptPayload"]()
 
 
 MOST_KEYS = 1_000

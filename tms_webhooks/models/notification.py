@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -52,7 +52,7 @@ class Notification(models.Model):
 
     webhook_id: int
 
-    objects: ClassVar[PrimaryManager[Notification]] = PrimaryManager()
+    objects = PrimaryManager["Notification"]()
 
     class Meta:
         verbose_name = _("notification")

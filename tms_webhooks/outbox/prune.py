@@ -81,8 +81,9 @@ def rules(now: datetime) -> dict[str, Batches]:
     payloads, old = _limits(now)[0], _old_rows(now)
     return {
         "payloads": chain(_blank_kept_payloads(payloads), _blank_next_payloads(payloads)),
+        "attempts": _delete(old["attempts"]),
         "events": _delete_events(old["events"]),
-        **{name: _delete(old[name]) for name in ("attempts", "occurrences", "hours", "answers", "notifications")},
+        **{name: _delete(old[name]) for name in ("occurrences", "hours", "answers", "notifications")},
     }
 
 

@@ -139,7 +139,8 @@ def test_a_rate_is_never_rounded_up(status, delivered, text):
 
 def test_objects_that_wait_for_an_organization_are_counted(status):
     now = timezone.now()
-    OwnerlessObject.objects.add("training.TrainingClass:Classes", ["1", "2"], now=now, using="default")
+    for key in "12":
+        OwnerlessObject.objects.create(source="training.TrainingClass:Classes", key=key, since=now, checked_at=now)
     webhook = subscribed()
 
     assert "No organization    2 objects, whose events wait for one" in status().splitlines()

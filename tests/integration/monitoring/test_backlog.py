@@ -25,8 +25,8 @@ FINISHED = ("delivered", "exhausted", "failed", "skipped", "cancelled")
 
 
 def figures(now, **chosen) -> Backlog:
-    """Return the backlog of the webhooks with these values."""
-    webhooks = Webhook.objects.filter(**chosen)
+    """Return the backlog of the webhooks with these values, or of all."""
+    webhooks = Webhook.objects.filter(**chosen) if chosen else None
     return backlog(backlog_by_webhook(now=now, webhooks=webhooks), now=now, webhooks=webhooks)
 
 

@@ -115,7 +115,7 @@ class Command(WebhooksCommand):
                 listener = Listener(respond, secrets=lambda: secrets, host=host, port=port)
             except (SecretError, OSError) as error:
                 raise bad_input(f"Can't listen on {host}:{port}: {error}") from error
-            self.stderr.write(f"Listening on {webhook.url} (stop with Ctrl-C)", self.style.SUCCESS)
+            self.stderr.write(f"Listening on {webhook.url.partition('?')[0]} (stop with Ctrl-C)", self.style.SUCCESS)
             if note := no_worker(clock.measured_now()):
                 self.stderr.write(note, self.style.WARNING)
             stop.wait()
