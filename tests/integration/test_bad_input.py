@@ -91,13 +91,13 @@ def test_a_window_that_nothing_can_be_in_is_refused() -> None:
 @pytest.mark.parametrize(
     ("days", "problem"),
     [
-        ({"less_than_days": math.nan}, "Less than days is nan; give a number up to 36,500."),
-        ({"less_than_days": math.inf}, "Less than days is inf; give a number up to 36,500."),
-        ({"less_than_days": 36_501}, "Less than days is 36501; give a number up to 36,500."),
-        ({"more_than_days": math.nan, "less_than_days": 7}, "More than days is nan; give a number up to 36,500."),
-        ({"more_than_days": -math.inf, "less_than_days": 7}, "More than days is -inf; give a number up to 36,500."),
-        ({"more_than_days": -0.5, "less_than_days": 7}, "More than days is -0.5; give 0 or more."),
-        ({"less_than_days": 0}, "Less than days is 0; give more than 0."),
+        ({"less_than_days": math.nan}, "nan is not a number of days from 0 to 36,500."),
+        ({"less_than_days": math.inf}, "inf is not a number of days from 0 to 36,500."),
+        ({"less_than_days": 36_501}, "36501 is not a number of days from 0 to 36,500."),
+        ({"more_than_days": math.nan, "less_than_days": 7}, "nan is not a number of days from 0 to 36,500."),
+        ({"more_than_days": -math.inf, "less_than_days": 7}, "-inf is not a number of days from 0 to 36,500."),
+        ({"more_than_days": -0.5, "less_than_days": 7}, "-0.5 is not a number of days from 0 to 36,500."),
+        ({"less_than_days": 0}, "More than days is 0, and less than days is 0; the first has to be the smaller one."),
     ],
 )
 def test_a_number_of_days_that_is_none_is_refused_with_its_value(days: dict[str, float], problem: str) -> None:

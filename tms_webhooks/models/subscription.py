@@ -246,12 +246,12 @@ class Subscription(PublicIDModel):
             if value is None:
                 continue
             if is_undated:
-                problem = _("%(value)g days, but %(name)s does not depend on a date; leave both days empty.")
+                problem = _("%(name)s does not depend on a date; leave both days empty.")
             elif not 0 <= value <= MOST_DAYS:
-                problem = _("%(value)g days; give a number from 0 to %(most)d.")
+                problem = _("%(value)g is not a number of days from 0 to %(most)s.")
             else:
                 continue
-            errors[name] = problem % {"value": value, "name": self.event_type, "most": MOST_DAYS}
+            errors[name] = problem % {"value": value, "name": self.event_type, "most": f"{MOST_DAYS:,.0f}"}
         if errors or (more is None and less is None):
             return errors
         if less is None:
