@@ -30,14 +30,11 @@ class _Concurrently(Operation):
 
 
 class AddIndexConcurrently(_Concurrently, AddIndex):
-    """Add an index; ``CONCURRENTLY`` on PostgreSQL, where an interrupted migration can be run again.
-
-    The migration needs ``atomic = False``.
-    """
+    """Add an index; ``CONCURRENTLY`` on PostgreSQL. The migration needs ``atomic = False``, and can be run again."""
 
 
 class RemoveIndexConcurrently(_Concurrently, RemoveIndex):
-    """Remove an index; ``CONCURRENTLY`` on PostgreSQL. The migration needs ``atomic = False``."""
+    """Remove an index; ``CONCURRENTLY`` on PostgreSQL. The migration needs ``atomic = False``, and can be run again."""
 
 
 class _Editor:
@@ -48,13 +45,18 @@ class _Editor:
         self._editor = editor
 
     def add_index(self, model: type[Model], index: Index) -> None:
-        if self.connection.vendor == "postgresql":
-            # What an interrupted run left is invalid: writes update it, no query uses it.
-            self.remove_index(model, index)
+        if self._exists(model, index):
+            # An interrupted run has left it. It may be invalid: then writes update it, and no query uses it.
+            self._run(self._editor.remove_index, model, index)
         self._run(self._editor.add_index, model, index)
 
     def remove_index(self, model: type[Model], index: Index) -> None:
-        self._run(self._editor.remove_index, model, index)
+        if self._editor.collect_sql or self._exists(model, index):
+            self._run(self._editor.remove_index, model, index)
+
+    def _exists(self, model: type[Model], index: Index) -> bool:
+        with self.connection.cursor() as cursor:
+            return index.name in self.connection.introspection.get_constraints(cursor, model._meta.db_table)
 
     def _run(self, change: Callable[..., None], model: type[Model], index: Index) -> None:
         if self.connection.vendor != "postgresql":

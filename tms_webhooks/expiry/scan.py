@@ -119,7 +119,7 @@ def _scan(
     since = {name: min(cursors[name].scanned_until, now) if name in cursors else now for name in names}
     scanned = record_all(source, deadline, find(since), now=now, out_of_time=out_of_time)
     if not scanned.out_of_time:
-        # Also back, after a clock was set back; but not those that another scan has moved meanwhile.
+        # Also back, after a clock was set back; but not those that another scan has moved.
         read = {now, *(cursor.scanned_until for cursor in cursors.values())}
         rows.filter(key__in=[prefix + name for name in names], scanned_until__in=read).update(scanned_until=now)
     return scanned

@@ -117,6 +117,15 @@ def test_an_index_is_removed_and_comes_back(state):
     assert indexes()[EXISTING] == before
 
 
+def test_a_migration_that_was_interrupted_after_its_statement_can_be_run_again(state):
+    for migration in (Later(add()), Later(RemoveIndexConcurrently("event", EXISTING))):
+        apply(migration, state)
+        apply(migration, state)
+
+    assert "tms_event_test" in indexes()
+    assert EXISTING not in indexes()
+
+
 def test_sqlmigrate_prints_every_statement_and_runs_none(state):
     printed = apply(Later(add(), RemoveIndexConcurrently("event", EXISTING)), state, collect_sql=True)
 

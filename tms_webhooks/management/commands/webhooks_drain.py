@@ -122,7 +122,7 @@ class Command(WebhooksCommand):
 
 
 def report(tally: Tally, waiting: int) -> Iterator[str]:
-    """Yield the numbers, and what shows the reasons for what was not delivered."""
+    """Yield the numbers, and the commands that show the reasons for missing deliveries."""
     yield f"Events fanned out: {tally.events}. Requests sent: {tally.sent}, delivered: {tally.delivered}."
     if tally.delivered < tally.sent:
         yield f"  {counted(tally.sent - tally.delivered, 'request')} failed: webhooks_tail shows the attempts."
