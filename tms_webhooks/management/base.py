@@ -300,8 +300,9 @@ def stop_reason(webhook: Webhook, now: datetime) -> tuple[str, str] | None:
     stop = stop_of(webhook, now)
     if stop is None:
         return None
+    now_command = f"To try its deliveries now: webhooks_replay now --webhook {webhook.pk}; webhooks_drain sends them"
     commands = {"disabled": f"To send them: webhooks_replay missed --webhook {webhook.pk}", "pull_only": ""}
-    return stop.reason, f"{stop.remedy} {commands.get(stop.state, _send_now(webhook))}".strip()
+    return stop.reason, f"{stop.remedy} {commands.get(stop.state, now_command)}".strip()
 
 
 def no_worker(now: datetime) -> str:
@@ -318,7 +319,3 @@ def duration(seconds: float) -> str:
     if seconds >= 1:
         return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
     return f"{max(seconds, 0.0) * 1000:.0f} ms"
-
-
-def _send_now(webhook: Webhook) -> str:
-    return f"To try its deliveries now: webhooks_replay now --webhook {webhook.pk}; webhooks_drain sends them"

@@ -19,7 +19,7 @@ from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Job, PeriodicRun
 from tms_webhooks.outbox.wake import DRAIN
-from tms_webhooks.queues import PeriodicJob, Queue, get_queue, periodic_jobs, use_queue
+from tms_webhooks.queues import Queue, get_queue, periodic_jobs, use_queue
 
 TICK = 5.0
 """Seconds between two looks at which jobs are overdue."""
@@ -68,8 +68,13 @@ class Timer:
 
     def run_due(self) -> float:
         """Run the overdue jobs and one rest of a long one; return the seconds until the next call."""
+        jobs, grace = periodic_jobs(), GRACE
+        if not self._queue.keeps_drains:
+            jobs = tuple(replace(job, minutes=SECONDS.get(job.function, 60.0 * job.minutes) / 60.0) for job in jobs)
+            grace = timedelta()
         try:
-            for job in self._due():
+            # Those that began longer ago than they may have, or never.
+            for job in PeriodicRun.objects.claim_due(jobs, clock=self._clock, grace=grace):
                 self._run(job.function)
         except DatabaseFailure:
             if not self._is_failing:
@@ -87,14 +92,6 @@ class Timer:
         while self._local.rest and not stop.is_set():
             self._run_rest()
         return Job.objects.unfinished().exists()
-
-    def _due(self) -> Iterator[PeriodicJob]:
-        """Claim and yield the jobs that began longer ago than they may have, or never."""
-        jobs, grace = periodic_jobs(), GRACE
-        if not self._queue.keeps_drains:
-            jobs = tuple(replace(job, minutes=SECONDS.get(job.function, 60.0 * job.minutes) / 60.0) for job in jobs)
-            grace = timedelta()
-        return PeriodicRun.objects.claim_due(jobs, clock=self._clock, grace=grace)
 
     def _run_rest(self) -> None:
         """Run one rest of a long job, if there is one."""
