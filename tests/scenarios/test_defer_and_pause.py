@@ -14,7 +14,7 @@ from tests.scenarios.outcome import fill, name
 from tests.scenarios.processes import stop
 from tms_webhooks.choices import DelayReason, DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
-from tms_webhooks.worker.concurrency import AdaptiveLimit
+from tms_webhooks.worker.endpoint_queues import AdaptiveLimit
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

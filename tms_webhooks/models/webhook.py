@@ -435,7 +435,7 @@ class WebhookState(models.Model):
     # The last change that people were notified of. Empty after a recovery.
     notified_of = models.CharField(max_length=20, choices=choices.NoticeKind.choices, blank=True, default="")
     notified_at = models.DateTimeField(null=True)
-    # Rate limit: see worker/concurrency.py.
+    # Rate limit: see worker/endpoint_queues.py.
     tokens = models.FloatField(default=0.0)
     tokens_at = models.DateTimeField(null=True)
 

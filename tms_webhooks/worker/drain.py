@@ -18,6 +18,7 @@ import random as random_module
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -34,11 +35,10 @@ from tms_webhooks.db.writer import is_conflict, log_refusal, others_write
 from tms_webhooks.delivery import health, lifecycle
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest
 from tms_webhooks.delivery.own_outage import OwnOutage
-from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.monitoring.words import OUTAGE_REMEDY
 from tms_webhooks.net.transports import new_transport
-from tms_webhooks.net.transports.base import Response, Transport
+from tms_webhooks.net.transports.base import Transport
 from tms_webhooks.queues.wakeup import WakeUpListener, notify, wake_local
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
@@ -193,21 +193,22 @@ class Drain:
         end = float("inf") if seconds is None else monotonic() + seconds
         self._until_idle, self._stop = until_idle, stop or self._stop
         try:
-            if not until_idle:
-                alias = router.db_for_write(Delivery)
-                listener = self._listener = WakeUpListener(alias, self._selector, lock=self._leases.lock)
-                self._leases.use_session(lambda: listener.holds_lock)
-            while monotonic() < end and not self._stop.is_set():
-                if not self._turn(end) and until_idle:
-                    break
-            self._is_ending = True
-            self._queues.drop(list(self._queues.keys))
-            self._try(self._give_back)
-            after_last_start()
+            alias, lock = router.db_for_write(Delivery), self._leases.lock
+            listening = nullcontext() if until_idle else closing(WakeUpListener(alias, self._selector, lock=lock))
+            with listening as self._listener:
+                if (listener := self._listener) is not None:
+                    self._leases.use_session(lambda: listener.holds_lock)
+                while monotonic() < end and not self._stop.is_set():
+                    if not self._turn(end) and until_idle:
+                        break
+                self._is_ending = True
+                self._queues.drop(list(self._queues.keys))
+                self._try(self._give_back)
+                after_last_start()
+            self._listener = None
         except BaseException:
             self._close()
             raise
-        self._close_listener()
         run_finish(self._finish) if self._unfinished else self._close()
         return self.tally
 
@@ -247,13 +248,7 @@ class Drain:
         finally:
             self._close()
 
-    def _close_listener(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-
     def _close(self) -> None:
-        self._close_listener()
         self._try(self._sender.authorize)
         self._selector.close()
         self._transport.close()
@@ -358,13 +353,11 @@ class Drain:
         queues = self._queues.to_read(READ_BATCH)
         if not queues:
             return 0
-        now, prefetch = self._clock(), self._queues.prefetch
+        now = self._clock()
         rows = held_webhooks([queue.webhook_id for queue in queues], token=self._leases.token, now=now)
         self._queues.drop(queue.webhook_id for queue in queues if queue.webhook_id not in rows)
         quotas = {
-            queue: queue.quotas(rows[queue.webhook_id].webhook, now, prefetch)
-            for queue in queues
-            if queue.webhook_id in rows
+            queue: queue.quotas(rows[queue.webhook_id].webhook, now) for queue in queues if queue.webhook_id in rows
         }
         deliveries = due_within([quota for found in quotas.values() for quota in found], now=now)
         requests = make_requests(deliveries, webhooks=rows, known=self._endpoints)
@@ -477,18 +470,12 @@ class Drain:
         # An answer may have come as soon as the last collection was over.
         lateness, self._collected_at = monotonic() - self._collected_at, monotonic()
         for attempt, answer, seconds in answers:
-            self._end(attempt, answer, seconds, lateness=lateness)
+            result = attempt.end(answer, seconds, self._clock())
+            is_urgent = self._queues.answered(result, max(0.0, seconds - lateness))
+            if not self._pending:
+                self._write_at = self._collected_at + RESULTS_LATEST
+            self._pending.add(result, is_urgent=is_urgent)
             self._answered_at = self._collected_at
-
-    def _end(
-        self, attempt: Attempt, answer: Response | DeliveryError, seconds: float, *, lateness: float = 0.0
-    ) -> None:
-        """End an attempt, and keep its result until it is written."""
-        result = attempt.end(answer, seconds, self._clock())
-        is_urgent = self._queues.answered(result, max(0.0, seconds - lateness))
-        if not self._pending:
-            self._write_at = monotonic() + RESULTS_LATEST
-        self._pending.add(result, is_urgent=is_urgent)
 
     # --- Results ---
 

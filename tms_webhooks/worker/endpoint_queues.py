@@ -5,6 +5,7 @@ Slots are shared among organizations first, and then among the webhooks of each.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from datetime import datetime, timedelta
@@ -12,9 +13,9 @@ from itertools import chain, zip_longest
 from time import monotonic
 
 from tms_webhooks.choices import Priority
+from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult, may_stop_webhook
 from tms_webhooks.models import Webhook
-from tms_webhooks.worker.concurrency import LIVE_PER_REPLAY, AdaptiveLimit, RateLimit, rate_of, slots_of
 from tms_webhooks.worker.leases import Quota
 
 # Besides the requests in flight, a queue holds those that a receiver takes in this many seconds. All queues together hold
@@ -33,6 +34,135 @@ IDLE_SECONDS = 2.0
 # earlier still is looked for after the second number of seconds.
 OVERLAP = timedelta(seconds=1)
 UNBOUNDED_EVERY = 10.0
+
+# Seconds that the clocks of two machines may differ. A time further ahead was written before a clock was set back.
+MAX_CLOCK_SKEW = 5.0
+# A rate allows as many requests at a time as in this many seconds, and at least one.
+BURST_SECONDS = 0.05
+# A rate is kept a little below its number: otherwise requests that leave a moment too early would exceed it.
+RATE_MARGIN = 0.98
+
+# While live deliveries are due, a webhook gets so many of them for each replay.
+LIVE_PER_REPLAY = 3
+
+
+class RateLimit:
+    """How many requests of one webhook may be started, by its rate limit; counted in tokens.
+
+    In any second no more than the rate are allowed. After a clock was set back the count begins again; otherwise
+    nothing would be sent until the clock has caught up.
+    """
+
+    __slots__ = ("_burst", "_refill", "tokens", "tokens_at")
+
+    def __init__(self, rate: float, tokens: float, tokens_at: datetime | None) -> None:
+        # How many requests at a time, and how many a second are added. In no second it is more than the rate.
+        self._burst = max(1.0, rate * BURST_SECONDS)
+        self._refill = RATE_MARGIN * (rate - (self._burst - 1.0))
+        self.tokens, self.tokens_at = tokens, tokens_at
+
+    @classmethod
+    def of(cls, webhook: Webhook) -> RateLimit | None:
+        """Return the rate limit of a webhook as its last owner left it.
+
+        None without a limit, or where a host wrote an invalid one past the forms.
+        """
+        rate = webhook.rate_limit_per_second
+        if rate is None or not (math.isfinite(rate) and rate > 0):
+            return None
+        return cls(rate, webhook.state.tokens, webhook.state.tokens_at)
+
+    def allowed(self, now: datetime) -> float:
+        """Return how many requests may be started now."""
+        if self.tokens_at is None:
+            return self._burst
+        seconds = (now - self.tokens_at).total_seconds()
+        if seconds < -MAX_CLOCK_SKEW:
+            return self._burst
+        return min(self._burst, self.tokens + self._refill * max(0.0, seconds))
+
+    def take(self, now: datetime) -> None:
+        """Count one request that is started now."""
+        self.tokens, self.tokens_at = self.allowed(now) - 1.0, now
+
+    def seconds_until_allowed(self, now: datetime) -> float:
+        """Return in how many seconds the next request may be started; 0 if it may now."""
+        return max(0.0, (1.0 - self.allowed(now)) / self._refill)
+
+
+class AdaptiveLimit:
+    """How many requests of one webhook may be in flight, by how its receiver answers.
+
+    It begins with 2 and grows by one for each round of answers that are successes and not slower than before. It halves
+    where a receiver times out, is overloaded, or takes twice as long as before, and then once for all requests in
+    flight. At the beginning, after it has halved, and after many rounds without growth, the second round measures how
+    long an answer usually takes. The first one opens connections.
+    """
+
+    FIRST = 2
+    # A round has at least this many answers, so that chance does not decide.
+    LEAST_ROUND = 8
+    # Answers that are this much slower end the growth; this much slower, they halve the limit. The seconds are noise.
+    SLOWER, TWICE, NOISE = 1.25, 2.0, 0.001
+    # Rounds without growth after which the usual time is measured again.
+    STALE_ROUNDS = 64
+
+    __slots__ = ("_answers", "_outdated", "_rounds", "_seconds", "_usual", "_was_full", "limit", "seconds_each")
+
+    def __init__(self) -> None:
+        self.limit = self.FIRST
+        self.seconds_each: float | None = None
+        """The mean seconds of an answer in the last round; None before."""
+        self._usual: float | None = None
+        self._rounds = 0
+        # Of this round: the answers, their seconds, and whether the limit was reached.
+        self._answers, self._seconds, self._was_full = 0, 0.0, False
+        # How many requests are in flight that began under a higher limit: their answers say nothing about this one.
+        self._outdated = 0
+
+    def started(self, in_flight: int) -> None:
+        """Note that a request was started. ``in_flight`` includes it."""
+        self._was_full = self._was_full or in_flight >= self.limit
+
+    def answered(self, seconds: float, *, is_success: bool, is_overloaded: bool, ceiling: int, in_flight: int) -> None:
+        """Note one answer of the requests in flight, itself included. The limit does not grow above ``ceiling``."""
+        if self._outdated:
+            self._outdated -= 1
+            return
+        if is_overloaded:
+            self._halve(in_flight)
+            return
+        if not is_success:
+            return
+        self._answers += 1
+        self._seconds += seconds
+        if self._answers >= max(self.LEAST_ROUND, self.limit):
+            self._end_round(ceiling, in_flight)
+
+    def _end_round(self, ceiling: int, in_flight: int) -> None:
+        mean = self.seconds_each = self._seconds / self._answers
+        may_grow = self._was_full and self.limit < ceiling
+        self._begin_round()
+        self._rounds += 1
+        if self._usual is None:
+            if self._rounds == 1:
+                return
+            self._usual = mean
+        if mean > self.TWICE * self._usual + self.NOISE or self._rounds > self.STALE_ROUNDS:
+            self._halve(in_flight)
+        elif may_grow and mean <= self.SLOWER * self._usual + self.NOISE:
+            self.limit += 1
+            self._rounds = 0
+        elif not may_grow:
+            self._rounds = 0
+
+    def _halve(self, in_flight: int) -> None:
+        self.limit = max(1, self.limit // 2)
+        self._usual, self._rounds, self._outdated = None, 0, in_flight - 1
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        self._answers, self._seconds, self._was_full = 0, 0.0, False
 
 
 class Shares:
@@ -70,9 +200,10 @@ class EndpointQueue:
     request of a small one. They get all of it if no other was sent for a moment.
     """
 
-    def __init__(self, webhook_id: int, limit: AdaptiveLimit) -> None:
-        self.webhook_id = webhook_id
+    def __init__(self, webhook_id: int, limit: AdaptiveLimit, queues: EndpointQueues) -> None:
+        self.webhook_id, self._queues = webhook_id, queues
         self.webhook: Webhook | None = None
+        self.organization: object = None
         # How many requests may be in flight, and how many the receiver can take.
         self.slots, self.limit = 0, limit
         self.rate: RateLimit | None = None
@@ -115,6 +246,11 @@ class EndpointQueue:
         is_quiet = not self.requests and monotonic() - self.live_at > QUIET_SECONDS
         return self.most_in_flight if is_quiet else max(1, self.most_in_flight // (LIVE_PER_REPLAY + 1))
 
+    @property
+    def waits_for_rate(self) -> bool:
+        """Whether more may be due than its rate limit allows now."""
+        return self.rate is not None and (self.has_more or self.has_more_replays)
+
     def take(self) -> OutgoingRequest:
         """Remove the next request and return it: a replay after three others, or if no other waits."""
         is_turn = not self.requests or self.live_since_replay >= LIVE_PER_REPLAY
@@ -139,18 +275,16 @@ class EndpointQueue:
         self.bounds.clear()
         self.has_more = self.has_more_replays = True
 
-    def wanted(self, now: datetime, prefetch: int) -> tuple[int, int]:
-        """Return how many more deliveries, and how many more replays, are worth reading now.
-
-        Of the first, up to ``prefetch`` beyond those that may be in flight.
-        """
+    @property
+    def wanted(self) -> tuple[int, int]:
+        """How many more deliveries, and how many more replays, are worth reading now."""
         if self.is_leaving or self.halts:
             return 0, 0
         most = AdaptiveLimit.FIRST if self.webhook is None else self.most_in_flight
         each = self.limit.seconds_each
         # The requests that the receiver takes one after the other in the next moment.
         rounds = 0 if each is None else int(PREFETCH_SECONDS / max(each, 1e-6))
-        worth, live = most + min(most * rounds, prefetch), len(self.requests) + self.in_flight
+        worth, live = most + min(most * rounds, self._queues.prefetch), len(self.requests) + self.in_flight
         is_short = live < most and not self.requests
         wanted = worth - live if self.has_more and (is_short or 2 * live <= worth) else 0
         most_replays = max(1, self.most_replays)
@@ -159,14 +293,14 @@ class EndpointQueue:
         has_room = self.in_flight < most or (not held and self.live_since_replay >= LIVE_PER_REPLAY)
         replays = worth - held if self.has_more_replays and 2 * held <= worth and has_room else 0
         if self.rate is not None:
-            allowed = int(self.rate.allowed(now)) - len(self.requests) - held
+            allowed = int(self.rate.allowed(self._queues.clock())) - len(self.requests) - held
             wanted, replays = min(wanted, allowed), min(replays, allowed)
         return max(0, wanted), max(0, replays)
 
-    def quotas(self, webhook: Webhook, now: datetime, prefetch: int) -> list[Quota]:
+    def quotas(self, webhook: Webhook, now: datetime) -> list[Quota]:
         """Return what to read for this queue. ``webhook`` is its row of now."""
         self.configure(webhook)
-        live, replays = self.asked = self.wanted(now, prefetch)
+        live, replays = self.asked = self.wanted
         if monotonic() >= self.unbounded_at:
             self.bounds, self.unbounded_at = {}, monotonic() + UNBOUNDED_EVERY
         due: list[tuple[int | None, int]] = []
@@ -186,23 +320,22 @@ class EndpointQueue:
 
     def configure(self, webhook: Webhook) -> None:
         """Note the row of the webhook."""
-        if self.webhook is None or self.rate is None:
-            self.rate = RateLimit.of(webhook)
-        elif (rate := rate_of(webhook)) is None:
-            self.rate = None
-        else:
-            self.rate.set_rate(rate)
-        self.webhook, self.slots = webhook, slots_of(webhook)
+        if self.webhook is None:
+            self.organization = webhook.organization_id
+        before, self.rate = self.rate, RateLimit.of(webhook)
+        if before is not None and self.rate is not None:
+            self.rate.tokens, self.rate.tokens_at = before.tokens, before.tokens_at
+        # The setting is the ceiling; a webhook may have a lower one. One that is ordered gets one request at a time, and one
+        # that probes the receiver after a pause.
+        most, is_probing = app_settings.MAX_IN_FLIGHT, webhook.state.failures >= app_settings.PAUSE_AFTER_FAILURES
+        self.slots = 1 if webhook.ordered or is_probing else min(webhook.max_in_flight or most, most)
+        self.webhook = webhook
 
     def note_read(self, quotas: Collection[Quota], found: Collection[ClaimedDelivery], now: datetime) -> None:
         """Note which deliveries were found within the last `quotas`: whether more may be due, and from when on."""
-        counts = Counter(one.priority for one in found)
-        retries = len(found) - counts[Priority.MANUAL]
-        full = {
-            quota.priority
-            for quota in quotas
-            if quota.limit <= (counts[quota.priority] if quota.priority is not None else retries)
-        }
+        counts: Counter[int | None] = Counter(one.priority for one in found)
+        counts[None] = len(found) - counts[Priority.MANUAL]
+        full = {quota.priority for quota in quotas if quota.limit <= counts[quota.priority]}
         live, replays = self.asked
         self.has_more = bool(full - {Priority.REPLAY.value}) if live else self.has_more
         self.has_more_replays = Priority.REPLAY in full if replays else self.has_more_replays
@@ -228,7 +361,7 @@ class EndpointQueues:
         # Those for which more may be worth reading, in their order.
         self._short: dict[int, None] = {}
         self._slots = Shares(slots)
-        self._clock = clock
+        self.clock = clock
         # The turns: organizations, and the webhooks of each, that have a request which may go out.
         self._turns: deque[object] = deque()
         self._ready: defaultdict[object, deque[int]] = defaultdict(deque)
@@ -246,7 +379,7 @@ class EndpointQueues:
     def lease(self, keys: Iterable[int]) -> None:
         """Have a queue for each of these webhooks, which were leased."""
         for key in keys:
-            self._queues.setdefault(key, EndpointQueue(key, self._limits[key])).is_leaving = False
+            self._queues.setdefault(key, EndpointQueue(key, self._limits[key], self)).is_leaving = False
             self._short[key] = None
 
     def drop(self, keys: Iterable[int]) -> None:
@@ -273,14 +406,14 @@ class EndpointQueues:
 
     def to_read(self, limit: int) -> list[EndpointQueue]:
         """Return the queues to read for, in turns of the organizations: as many as take ``limit`` deliveries together."""
-        now, prefetch, by_organization = self._clock(), self.prefetch, defaultdict[object, list[EndpointQueue]](list)
+        by_organization = defaultdict[object, list[EndpointQueue]](list)
         for queue in sorted(self._wanting(), key=lambda queue: queue.read_at):
-            by_organization[queue.webhook and queue.webhook.organization_id].append(queue)
+            by_organization[queue.organization].append(queue)
         chosen = []
         for queue in chain.from_iterable(zip_longest(*by_organization.values())):
             if queue is not None:
                 chosen.append(queue)
-                limit -= sum(queue.wanted(now, prefetch))
+                limit -= sum(queue.wanted)
             if limit <= 0:
                 break
         return chosen
@@ -291,18 +424,17 @@ class EndpointQueues:
         return next(self._wanting(), None) is not None
 
     def _wanting(self) -> Iterator[EndpointQueue]:
-        now, prefetch = self._clock(), self.prefetch
         for key in list(self._short):
             queue = self._queues.get(key)
-            if queue is not None and any(queue.wanted(now, prefetch)):
+            if queue is not None and any(queue.wanted):
                 yield queue
-            else:
-                self._short.pop(key, None)
+            elif queue is None or not queue.waits_for_rate:
+                del self._short[key]
 
     def add(self, requests: Iterable[OutgoingRequest]) -> None:
         """Add requests that were read."""
         for request in requests:
-            queue, organization = self._queues[request.webhook_id], request.endpoint.webhook.organization_id
+            queue = self._queues[request.webhook_id]
             if not (queue.requests or queue.replays):
                 queue.read_at = monotonic()
             if request.is_manual:
@@ -310,22 +442,18 @@ class EndpointQueues:
             else:
                 (queue.replays if request.is_replay else queue.requests).append(request)
             queue.held.add(request.delivery_id)
-            self._update_turn(organization, queue)
+            self._update_turn(queue)
 
     def throttle(self, webhook_id: int) -> float:
         """Return the seconds until the rate limit of a webhook allows a request; 0 without a limit."""
         queue = self._queues.get(webhook_id)
-        return 0.0 if queue is None or queue.rate is None else queue.rate.seconds_until_allowed(self._clock())
+        return 0.0 if queue is None or queue.rate is None else queue.rate.seconds_until_allowed(self.clock())
 
     def seconds_until_allowed(self) -> Iterator[float]:
         """Yield the seconds until the rate limit of each webhook that waits for it allows a request."""
-        now, prefetch = self._clock(), self.prefetch
         for key, queue in self._queues.items():
-            if queue.rate is not None and (queue.has_more or queue.has_more_replays):
-                seconds = queue.rate.seconds_until_allowed(now)
-                if seconds > 0 or any(queue.wanted(now, prefetch)):
-                    self._short[key] = None
-                    yield seconds
+            if queue.waits_for_rate and (seconds := self.throttle(key)) > 0:
+                yield seconds
 
     # --- Sending ---
 
@@ -348,7 +476,7 @@ class EndpointQueues:
             if queue is None:
                 continue
             queue.is_ready = False
-            is_throttled = queue.rate is not None and queue.rate.allowed(self._clock()) < 1.0
+            is_throttled = queue.rate is not None and queue.rate.allowed(self.clock()) < 1.0
             if is_throttled or monotonic() - queue.read_at > FRESH_SECONDS:
                 queue.clear()
                 self._short[queue.webhook_id] = None
@@ -358,19 +486,18 @@ class EndpointQueues:
             self._count(request, queue, 1)
             queue.limit.started(queue.in_flight)
             if queue.rate is not None:
-                queue.rate.take(self._clock())
+                queue.rate.take(self.clock())
             queue.worked_at = monotonic()
-            self._slots.take(organization)
-            self._update_turn(organization, queue)
+            self._update_turn(queue)
             return request
         return None
 
     def put_back(self, request: OutgoingRequest) -> None:
         """Put a request of `next` that was not started back: it is the first of its organization, which gets the next turn."""
-        queue, organization = self._queues[request.webhook_id], request.endpoint.webhook.organization_id
+        queue = self._queues[request.webhook_id]
         queue.put_back(request)
         self._count(request, queue, -1)
-        self._slots.give_back(organization)
+        organization = queue.organization
         webhooks = self._ready[organization]
         if queue.is_ready:
             webhooks.remove(request.webhook_id)
@@ -390,7 +517,7 @@ class EndpointQueues:
         paused or disabled, which is only known then.
         """
         request, outcome = result.request, result.outcome
-        queue, organization = self._queues[request.webhook_id], request.endpoint.webhook.organization_id
+        queue = self._queues[request.webhook_id]
         queue.halts += may_stop_webhook(result)
         queue.limit.answered(
             seconds,
@@ -401,10 +528,9 @@ class EndpointQueues:
         )
         self._count(request, queue, -1)
         queue.worked_at = monotonic()
-        self._slots.give_back(organization)
         self._turns.extend(self._over_share)
         self._over_share.clear()
-        self._update_turn(organization, queue)
+        self._update_turn(queue)
         return queue.halts > 0 or (request.endpoint.webhook.ordered and not (queue.requests or queue.replays))
 
     def written(self, result: SendResult, *, is_lost: bool = False) -> None:
@@ -424,7 +550,7 @@ class EndpointQueues:
         if queue.is_leaving:
             self.drop([queue.webhook_id])
         else:
-            self._update_turn(request.endpoint.webhook.organization_id, queue)
+            self._update_turn(queue)
 
     # --- Giving back ---
 
@@ -448,13 +574,14 @@ class EndpointQueues:
         queue.replays_in_flight += change * request.is_replay
         self.in_flight += change
         self.ordered += change * request.endpoint.webhook.ordered
+        (self._slots.take if change > 0 else self._slots.give_back)(queue.organization)
 
-    def _update_turn(self, organization: object, queue: EndpointQueue) -> None:
+    def _update_turn(self, queue: EndpointQueue) -> None:
         """Give a webhook a turn, if a request of it may go out now. Maybe more is worth reading, too."""
         self._short[queue.webhook_id] = None
         if queue.may_send and not queue.is_ready:
             queue.is_ready = True
-            webhooks = self._ready[organization]
+            webhooks = self._ready[queue.organization]
             if not webhooks:
-                self._turns.append(organization)
+                self._turns.append(queue.organization)
             webhooks.append(queue.webhook_id)

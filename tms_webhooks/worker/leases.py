@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tms_webhooks.db.sql import (
     array,
@@ -32,8 +32,10 @@ from tms_webhooks.delivery.outgoing import ClaimedDelivery
 from tms_webhooks.models import DrainSlot, Webhook, WebhookSecret, WebhookState, encryption
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.worker import statements
-from tms_webhooks.worker.concurrency import RateLimit
 from tms_webhooks.worker.statements import RECENT_LIMIT
+
+if TYPE_CHECKING:
+    from tms_webhooks.worker.endpoint_queues import RateLimit
 
 # Seconds of a lease; between two renewals; and before its end from when on nothing is started.
 LEASE, RENEWED_EVERY, MARGIN = 15.0, 4.0, 1.0

@@ -49,11 +49,11 @@ def read(
 ) -> None:
     """Add requests as a read returns them, all webhooks with this concurrency; for the full ones more may be due."""
     found = list(found)
-    keys = {request.webhook_id for request in found} | set(full)
-    queues.lease(keys)
-    for key in keys:
+    organizations = dict.fromkeys(full) | {one.webhook_id: one.endpoint.webhook.organization_id for one in found}
+    queues.lease(organizations)
+    for key, organization in organizations.items():
         queue = queue_of(queues, key)
-        queue.configure(a_webhook(key, max_in_flight=concurrency))
+        queue.configure(a_webhook(key, max_in_flight=concurrency, organization_id=organization))
         queue.has_more = queue.has_more_replays = key in full
     queues.add(found)
 

@@ -8,7 +8,7 @@ from itertools import count
 
 import pytest
 
-from tms_webhooks.worker.concurrency import AdaptiveLimit
+from tms_webhooks.worker.endpoint_queues import AdaptiveLimit
 
 # Whether a receiver answers well: a success, a failure that says nothing about its load, or one that says it has too much.
 GOOD, FAILED, OVERLOADED = "good", "failed", "overloaded"

@@ -6,10 +6,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.unit.worker.requests import a_webhook
-from tms_webhooks.worker.concurrency import RateLimit, slots_of
+from tests.unit.worker.requests import a_webhook, make_queues, queue_of
+from tms_webhooks.models import Webhook
+from tms_webhooks.worker.endpoint_queues import EndpointQueue, RateLimit
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+
+
+def configured(webhook: Webhook) -> EndpointQueue:
+    """Return the queue of a webhook."""
+    queues = make_queues()
+    queues.lease([webhook.pk])
+    queue_of(queues, webhook.pk).configure(webhook)
+    return queue_of(queues, webhook.pk)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +35,7 @@ NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
     ],
 )
 def test_slots_are_the_lower_of_webhooks_and_settings_and_one_if_ordered_or_after_a_pause(webhook, slots):
-    assert slots_of(webhook) == slots
+    assert configured(webhook).slots == slots
 
 
 def test_a_webhook_without_a_rate_limit_allows_any_number():
@@ -88,8 +97,8 @@ def test_a_limit_says_when_it_allows_the_next_request(rate, tokens, seconds):
 
 
 def test_a_new_rate_keeps_the_tokens():
-    limit = RateLimit(50, 0.4, NOW)
+    queue = configured(a_webhook(rate_limit_per_second=50, state={"tokens": 0.4, "tokens_at": NOW}))
 
-    limit.set_rate(2)
+    queue.configure(a_webhook(rate_limit_per_second=2))
 
-    assert limit.allowed(NOW) == pytest.approx(0.4)
+    assert queue.rate.allowed(NOW) == pytest.approx(0.4)

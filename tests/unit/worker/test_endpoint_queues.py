@@ -130,7 +130,7 @@ def test_no_more_are_in_flight_than_there_are_slots():
 
 def wanted(queues: EndpointQueues, *, replays: bool = False) -> int:
     queue_of(queues).has_more = queue_of(queues).has_more_replays = True
-    return queue_of(queues).wanted(NOW, queues.prefetch)[replays]
+    return queue_of(queues).wanted[replays]
 
 
 def test_of_an_unknown_webhook_two_are_wanted(queues):
@@ -247,16 +247,16 @@ def test_requests_that_wait_for_a_second_are_read_again(queues, now):
 def test_what_was_due_before_the_last_read_is_looked_for_after_ten_seconds(queues, now):
     queues.lease([1])
     queue, webhook = queue_of(queues), a_webhook()
-    quotas = queue.quotas(webhook, NOW, 0)
+    quotas = queue.quotas(webhook, NOW)
     assert {quota.after for quota in quotas} == {None}
     queue.note_read(quotas, [], NOW)
     queue.has_more = queue.has_more_replays = True
 
-    after = {quota.priority: quota.after for quota in queue.quotas(webhook, NOW, 0)}
+    after = {quota.priority: quota.after for quota in queue.quotas(webhook, NOW)}
     # A user may have one sent now that is long due.
     assert after == {0: None, 1: NOW - timedelta(seconds=1), 2: NOW - timedelta(seconds=1)}
     now[0] += 10.0
-    assert {quota.after for quota in queue.quotas(webhook, NOW, 0)} == {None}
+    assert {quota.after for quota in queue.quotas(webhook, NOW)} == {None}
 
 
 # Halted and given back
