@@ -58,11 +58,11 @@ CEILINGS = {
     "telemetry": 990,
     "testing": 3_079,
     "validators": 2_046,
-    "worker": 19_824,
+    "worker": 19_593,
 }
 
-FUNCTIONS = 2_897
-FILES = 312
+FUNCTIONS = 2_893
+FILES = 311
 SMALL_HELPERS = 23
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

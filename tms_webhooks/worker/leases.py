@@ -213,8 +213,10 @@ def leave_to_others(lacking: Collection[int], now: datetime) -> Collection[int]:
     They are left to it for a while. No other drain has them if all have the same keys, or none has made an attempt since
     this process left the webhook.
     """
+    if not lacking:
+        return ()
     own = encryption.keys_mark()
-    if not lacking or not DrainSlot.objects.held(now).exclude(keys=own).exists():
+    if not DrainSlot.objects.held(now).exclude(keys=own).exists():
         return ()
     rows = WebhookState.objects.filter(pk__in=lacking).values_list("pk", "succeeded_at", "failed_at")
     attempted_at = {pk: max(filter(None, moments), default=None) for pk, *moments in rows}

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError, router, transaction
+from django.db.models import Case, F, Value, When
+from django.db.models.functions import Coalesce
 
 from tms_webhooks import signals
 from tms_webhooks.choices import AttemptResult, DelayReason, DeliveryStatus, ErrorClass
@@ -331,16 +333,17 @@ def _write_failures(failed: Iterable[SendResult], decisions: Decisions, *, now: 
         status = _final_status(result) if decision is None else DeliveryStatus.WAITING
         by_kind[status, result.outcome.error_class or "", decision is None or decision.charged][pk] = decision
     for (status, error_class, is_charged), found in by_kind.items():
-        is_finished = status != DeliveryStatus.WAITING
-        moments = {f"due_{pk}": moment(now + timedelta(seconds=one.delay)) for pk, one in found.items() if one}
-        cases = " ".join(f"WHEN {int(pk)} THEN %(due_{int(pk)})s" for pk in found)
-        finished_at = moment(now) if is_finished else None
-        write(
-            statements.WRITE_FAILURES,
-            {"status": status.value, "finished_at": finished_at, "error_class": error_class, **moments},
-            ids=numbers(found),
-            due_at="NULL" if is_finished else f"CASE id {cases} END",
-            charged=str(int(is_charged)),
+        due = [When(pk=pk, then=Value(now + timedelta(seconds=one.delay))) for pk, one in found.items() if one]
+        Delivery.objects.among(found).open().update(
+            status=status,
+            due_at=Case(*due) if due else None,
+            finished_at=None if due else now,
+            attempts=F("attempts") + 1,
+            charged=F("charged") + int(is_charged),
+            error_class=error_class,
+            # After an extra attempt, it has its own priority again. First: MariaDB assigns from left to right.
+            priority=Coalesce("resume_priority", "priority"),
+            resume_priority=None,
         )
 
 

@@ -173,14 +173,6 @@ FROM {{delivery}} WHERE id IN ({{ids}}) {{lock}}"""  # noqa: S608 (names of ours
 SET_SUCCEEDED_AT = """
 UPDATE {webhookstate} SET succeeded_at = %s WHERE webhook_id IN ({ids}) AND failures = 0 AND lease = %s"""
 
-# Write the failures of one kind, each with its own time of the next attempt. After an extra attempt, a delivery has its
-# own priority again (set first: MariaDB assigns from left to right). By key.
-WRITE_FAILURES = """
-UPDATE {delivery} SET status = %(status)s, due_at = {due_at}, finished_at = %(finished_at)s,
-    attempts = attempts + 1, charged = charged + {charged}, error_class = %(error_class)s,
-    priority = COALESCE(resume_priority, priority), resume_priority = NULL
-WHERE id IN ({ids}) AND due_at IS NOT NULL"""
-
 # A whole batch of successes in one round trip, for PostgreSQL: states, deliveries, totals and attempts, or nothing at
 # all. By keys; the totals by tms_total_once.
 RECORD_SUCCESSES = f"""
