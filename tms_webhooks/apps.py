@@ -30,7 +30,7 @@ class TmsWebhooksConfig(AppConfig):
         """Import the host's sources, connect to the signals of their models, and register the checks."""
         from tms_webhooks import queues
         from tms_webhooks.capture import receivers
-        from tms_webhooks.models import NotificationAddresses, Webhook
+        from tms_webhooks.models import Webhook
         from tms_webhooks.outbox.emit import connect_webhook_signals
         from tms_webhooks.sources.registry import all_sources
 
@@ -38,8 +38,7 @@ class TmsWebhooksConfig(AppConfig):
         for source in all_sources():
             receivers.connect(source)
         connect_webhook_signals()
-        for model in (Webhook, NotificationAddresses):
-            post_save.connect(_add_recipients, sender=model, dispatch_uid="tms_webhooks.notices")
+        post_save.connect(_add_recipients, sender=Webhook, dispatch_uid="tms_webhooks.notices")
         register_checks()
         post_migrate.connect(_install_schedules, sender=self)
         # A check reports a wrong QUEUE setting.

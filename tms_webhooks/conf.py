@@ -160,7 +160,7 @@ class AppSettings:
     # Secrets and payloads
     ENCRYPTION_KEYS = strings(
         (),
-        "Fernet keys for secrets, header values, credentials, access tokens and responses, newest first. The first key "
+        "Fernet keys for secrets, header values, credentials and responses, newest first. The first key "
         "encrypts; each key decrypts. "
         "Empty: a key derived from SECRET_KEY encrypts. This is fine for development; a deploy check warns. The derived key "
         "always decrypts.",
@@ -279,8 +279,8 @@ class AppSettings:
     )
     CONTACTS = text(
         "",
-        "Dotted path of a function that returns an organization's e-mail addresses, for webhooks without contacts whose "
-        "organization has no notification addresses.",
+        "Dotted path of a function that returns an organization's e-mail addresses, for webhooks without contacts, and its "
+        "addresses in Slack and Teams.",
     )
     NOTIFY: Setting[bool] = Setting(
         True,
@@ -298,7 +298,7 @@ class AppSettings:
     ADMIN_URL = text(
         "",
         "Public root URL of the customers' site or of the admin, such as 'https://tms.example.com/admin'. Notifications link "
-        "to the pages of webhooks below it. Empty: the domain of django.contrib.sites, where it is installed; else they have no links.",
+        "to the pages of webhooks below it. Empty: they have no links.",
     )
     RECOVER_DAYS = whole(14, "Longest time range of a recovery, in days.", least=1)
 

@@ -25,7 +25,6 @@ HEADERS_LIMIT, CONTACTS_LIMIT = 50, 10
 """Headers and contacts that a webhook may have."""
 LONGEST_CONTENT = 65_536
 """Characters of custom content."""
-LONGEST_CHAT_URL = 2000
 MOST_PROBLEMS = 10
 """Wrong header lines that are reported together."""
 MOST_CONTENTS, LONGEST_CONTENTS = 100, 262_144
@@ -162,18 +161,6 @@ def validate_webhook_url(value: str) -> None:
         urls.check_url(value)
     except exceptions.UnsafeURL as error:
         raise ValidationError(str(error), code="unsafe_url") from error
-
-
-def validate_chat_url(value: str) -> None:
-    """Raise `ValidationError` unless notifications may be posted to this URL: that of a webhook, without tokens."""
-    if "{" in value or "}" in value:
-        raise ValidationError(
-            _("The address is the same for each notification. Write it without {tokens}."), code="braces"
-        )
-    if len(value) > LONGEST_CHAT_URL:
-        message = _("The address has more than %(limit)d characters. Copy it from Slack or Teams again.")
-        raise ValidationError(message, code="max_length", params={"limit": LONGEST_CHAT_URL})
-    validate_webhook_url(value)
 
 
 def validate_schedule(value: object) -> None:

@@ -21,7 +21,7 @@ from tms_webhooks.actors import SYSTEM
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
 from tms_webhooks.admin.site import PAGES
 from tms_webhooks.choices import AuditAction, JobKind
-from tms_webhooks.models import AuditEntry, Delivery, Job, NotificationAddresses, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, Job, Webhook
 
 __all__ = ["names"]
 
@@ -58,7 +58,6 @@ def theirs() -> Delivery:
     Job.objects.create(kind=JobKind.RECOVER, webhook=webhook, created_at=now, requested_by=NAME)
     AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, webhook, actor=SYSTEM, now=now)
     AuditEntry.objects.update(target=NAME)
-    NotificationAddresses.objects.create(organization=webhook.organization, contacts="theirs-0b7d@example.com")
     return write_delivery(webhook, now=now)
 
 
@@ -88,7 +87,6 @@ def addresses_of(pattern, delivery: Delivery) -> list[str]:
         "event": delivery.event,
         "job": Job.objects.get(),
         "auditentry": AuditEntry.objects.get(),
-        "notificationaddresses": NotificationAddresses.objects.get(),
     }
     key = rows[name.split("_")[2]].public_id
     slugs = [action.slug for action in WEBHOOK_ACTIONS] if name.endswith("_action") else [None]

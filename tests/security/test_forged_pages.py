@@ -19,7 +19,6 @@ from tms_webhooks.models import (
     Event,
     Job,
     Notification,
-    NotificationAddresses,
     Webhook,
 )
 
@@ -41,7 +40,6 @@ def hostile(world):
     DeliveryAttempt.objects.update(message=SCRIPT, response_body=SCRIPT)
     Job.objects.update(requested_by=SCRIPT, error=SCRIPT)
     AuditEntry.objects.update(actor_label=SCRIPT, target=SCRIPT, changes={"name": {"from": SCRIPT, "to": SCRIPT}})
-    NotificationAddresses.objects.create(organization=world.webhook.organization, contacts=SCRIPT)
     now = timezone.now()
     Notification.objects.create(webhook=world.webhook, since=now, created_at=now, recipients=SCRIPT, error=SCRIPT)
     type(world.webhook.organization).objects.update(name=SCRIPT)

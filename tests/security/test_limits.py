@@ -201,7 +201,7 @@ def test_a_contact_is_one_address_and_nothing_else(client, acme, problem, contac
 def test_contacts_that_were_stored_before_the_limit_get_no_mail_beyond_it():
     webhook = WebhookFactory(contacts="\n".join(STRANGERS))
 
-    assert recipients_of(webhook.organization_id, [webhook]).people == {webhook.pk: STRANGERS[:10]}
+    assert recipients_of([webhook]).people == {webhook.pk: STRANGERS[:10]}
 
 
 # Test sends

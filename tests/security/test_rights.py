@@ -21,7 +21,7 @@ from tests.integration.api.test_scope import NO_RESOURCE, ROUTES, call, routes, 
 from tests.receiver import Answer
 from tms_webhooks.api.urls import app_name, router
 from tms_webhooks.choices import Action, DeliveryStatus
-from tms_webhooks.models import AuditEntry, Delivery, NotificationAddresses, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, Webhook
 
 __all__ = ["acme", "alice", "names", "policy", "problem", "restricted", "site", "world"]
 
@@ -114,7 +114,7 @@ VIEWS = {
     "view_event": ["view_webhook"],
 }
 """Django's permissions that a page needs beside its own, to be reached."""
-WITHOUT_ROW = {"webhook_add", "webhook_preview", "notificationaddresses_add"}
+WITHOUT_ROW = {"webhook_add", "webhook_preview"}
 """The pages that are about no row yet."""
 
 
@@ -126,11 +126,8 @@ def address_of(page: str, slug: str, world) -> str:
         "event": world.delivery.event,
         "job": world.job,
         "auditentry": world.entry,
-        "notificationaddresses": NotificationAddresses.objects.get_or_create(
-            organization=world.webhook.organization, defaults={"contacts": "ann@example.com"}
-        )[0],
     }
-    listed = ("webhook_add", "addresses_add", "changelist", "_preview", "_objects", "dashboard")
+    listed = ("webhook_add", "changelist", "_preview", "_objects", "dashboard")
     without_row = page.endswith(listed)
     if page.startswith("webhook_filters"):
         one = world.webhook.subscriptions.first()

@@ -1,4 +1,4 @@
-"""What belongs to an organization: the list of its webhooks, for the host's own page, and its notification addresses."""
+"""The list of an organization's webhooks, for the host's own page."""
 
 from __future__ import annotations
 
@@ -14,12 +14,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.bases import OrganizationChoice, ScopedAdmin, allows, column, may_view_webhooks, permits
-from tms_webhooks.admin.formatting import EMPTY
+from tms_webhooks.admin.bases import allows, may_view_webhooks, permits
 from tms_webhooks.admin.webhooks import url_host
 from tms_webhooks.choices import Action
-from tms_webhooks.models import NotificationAddresses, Webhook
-from tms_webhooks.models.encryption import MASK
+from tms_webhooks.models import Webhook
 
 MAX_WEBHOOKS = 50
 
@@ -98,36 +96,3 @@ class WebhookInline(admin.TabularInline):
         return False
 
     has_change_permission = has_delete_permission = has_add_permission
-
-
-@admin.register(NotificationAddresses)
-class AddressesAdmin(OrganizationChoice, ScopedAdmin):
-    """The addresses of the user's organizations. Each change is in the audit log, without chat addresses.
-
-    The chat addresses are shown as dots after saving. Who may view or change the webhooks of an organization may do so
-    with these.
-    """
-
-    list_display = ("organization", "contacts", "slack", "teams")
-    list_select_related = ("organization",)
-    fields = ("organization", "contacts", "slack_url", "teams_url")
-
-    slack = column("Slack", lambda row: MASK if row.slack_url else EMPTY)
-    teams = column(_("Teams"), lambda row: MASK if row.teams_url else EMPTY)
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        """Make the organization read-only after creation."""
-        return () if obj is None else ("organization",)
-
-    def permits(self, request: HttpRequest, *verbs: str) -> bool:
-        return may_view_webhooks(request) if "view" in verbs else permits(request, "change_webhook")
-
-    def save_model(self, request: HttpRequest, obj: NotificationAddresses, form: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
-        from tms_webhooks.manage import addresses
-
-        addresses.save(obj, form.changed_data, **self.by(request))
-
-    def delete_model(self, request: HttpRequest, obj: NotificationAddresses) -> None:
-        from tms_webhooks.manage import addresses
-
-        addresses.delete(obj, **self.by(request))

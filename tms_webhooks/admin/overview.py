@@ -28,9 +28,9 @@ from tms_webhooks.admin.formatting import (
 from tms_webhooks.admin.records import job_status, progress_text
 from tms_webhooks.admin.words import delivery_rows, health_sentences, with_row_columns
 from tms_webhooks.choices import Action, JobStatus
+from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.replay import progress_by_job
 from tms_webhooks.models import Delivery, Job, Notification, Webhook
-from tms_webhooks.models.notification import has_recipient
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog, backlog_by_webhook
 from tms_webhooks.monitoring.figures import (
     AttemptStats,
@@ -117,7 +117,7 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
         ],
         "jobs": jobs,
         "is_moving": any(job["color"] in (JobStatus.PENDING, JobStatus.RUNNING) for job in jobs),
-        "has_contacts": has_recipient(webhook.contacts, webhook.organization_id),
+        "has_contacts": bool(webhook.contacts.strip() or app_settings.CONTACTS),
         "may_change": admin.has_change_permission(request, webhook),
         "notifications": Notification.objects.filter(webhook=webhook).order_by("-pk")[:MAX_NOTIFICATIONS],
         "rows": delivery_rows(deliveries, request, now=now) if may_view_log else None,

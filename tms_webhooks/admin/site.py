@@ -27,13 +27,12 @@ from tms_webhooks.admin import links
 from tms_webhooks.admin.bases import VISIT_KEY, CustomerVisit, allows_anywhere, permits
 from tms_webhooks.admin.deliveries import DeliveryAdmin
 from tms_webhooks.admin.events import EventAdmin
-from tms_webhooks.admin.organizations import AddressesAdmin
 from tms_webhooks.admin.records import AuditLogAdmin, JobAdmin
 from tms_webhooks.admin.webhooks import WebhookAdmin
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import CUSTOMER_SITE, app_settings
 from tms_webhooks.exception_reports import View, hide_values
-from tms_webhooks.models import AuditEntry, Delivery, Event, Job, NotificationAddresses, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
 PAGES = {
     Webhook: WebhookAdmin,
@@ -41,7 +40,6 @@ PAGES = {
     Event: EventAdmin,
     Job: JobAdmin,
     AuditEntry: AuditLogAdmin,
-    NotificationAddresses: AddressesAdmin,
 }
 ACTIONS = {
     **{f"view_{model._meta.model_name}": Action.VIEW for model in PAGES},

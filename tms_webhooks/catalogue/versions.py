@@ -66,12 +66,12 @@ def missing_step(event_type: EventType, version: int) -> int | None:
     return next((number for number in versions if (event_type.name, number) not in _older), None)
 
 
-def fields_at(event_type: EventType, version: int) -> tuple[Field, ...]:
-    """Return the fields of an event type in a version; the current fields if that version is not registered.
+def fields_at(event_type: EventType, version: int | None) -> tuple[Field, ...]:
+    """Return the fields of an event type in a version; the current fields if that version is not registered, or None.
 
     The fields that sources add are the same in each version.
     """
-    older = _older.get((event_type.name, version)) if version < event_type.version else None
+    older = None if version is None else _older.get((event_type.name, version))
     return event_type.fields if older is None else (*older.fields, *custom.fields_of(event_type.noun.name))
 
 

@@ -21,7 +21,7 @@ from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.conf import SETTING_NAME, declared
 from tms_webhooks.db import clock
 from tms_webhooks.exceptions import ConfigurationError
-from tms_webhooks.models import Event, NotificationAddresses, Webhook
+from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.reencryption import key_use
 from tms_webhooks.net import transports, urls
 from tms_webhooks.queues import get_queue
@@ -231,7 +231,6 @@ def has_recipients() -> bool:
     """Return whether contacts are known, or no webhooks exist that would need them."""
     try:
         webhooks = Webhook.objects.existing()
-        known = webhooks.exclude(contacts="").exists() or NotificationAddresses.objects.exists()
-        return known or not webhooks.exists()
+        return webhooks.exclude(contacts="").exists() or not webhooks.exists()
     except DatabaseError:
         return True  # No tables yet.

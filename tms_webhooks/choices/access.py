@@ -69,5 +69,3 @@ class AuditAction(models.TextChoices):
     """A user had one waiting delivery attempted immediately."""
     JOB_STARTED = "job.started", _("Job started")
     """A recovery, a replay, a cancellation, a snapshot or an attempt of all queued deliveries was started."""
-    ADDRESSES_CHANGED = "addresses.changed", _("Notification addresses changed")
-    """The addresses that an organization's notifications go to were added, changed or removed."""

@@ -28,10 +28,6 @@ LONGEST_LIFETIME = timedelta(days=30)
 MARGIN = timedelta(seconds=30)
 """A token is renewed so long before it expires, and at most a tenth of its lifetime before."""
 
-SHORTEST_WAIT = 1.0
-LONGEST_WAIT = 300.0
-"""Seconds from a failed request for a token to the next one, at least and at most."""
-
 # The errors of RFC 6749, section 5.2: only these are quoted, because a server may answer anything.
 _ERRORS = frozenset(
     {
@@ -128,12 +124,15 @@ def token_of(response: Response) -> tuple[str, timedelta]:
     token = data.get("access_token")
     if not isinstance(token, str) or not token:
         raise _refused(f"answered HTTP {response.status} without JSON that has an access_token")
-    kind = data.get("token_type", "bearer")
-    if not isinstance(kind, str) or kind.lower() != "bearer":
-        raise _refused("issues tokens of another type than Bearer")
     if not token.isascii() or not token.isprintable() or " " in token:
         raise _refused("issued a token that no header can carry")
-    return token, _lifetime(data.get("expires_in"))
+    try:
+        # Some servers write the number as text.
+        seconds = min(max(float(data["expires_in"]), 0.0), LONGEST_LIFETIME.total_seconds())
+        lifetime = timedelta(seconds=seconds)
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return token, TOKEN_LIFETIME
+    return token, lifetime - min(MARGIN, lifetime / 10)
 
 
 def failure(client: ClientCredentials, error: DeliveryError) -> DeliveryError:
@@ -152,34 +151,9 @@ def failure(client: ClientCredentials, error: DeliveryError) -> DeliveryError:
     )
 
 
-def seconds_to_wait(failures: int, schedule: tuple[float, ...]) -> float:
-    """Return the seconds until a token is requested again after this many failures in a row, this one included.
-
-    It is half the delay of the retry schedule's step, `SHORTEST_WAIT` at least and `LONGEST_WAIT` at most. Deliveries
-    that failed together come due within 40 % of that delay. So on steps up to 10 minutes, the first of them requests a
-    token for all.
-    """
-    step = schedule[min(failures, len(schedule)) - 1] if schedule else 0.0
-    return min(max(step / 2, SHORTEST_WAIT), LONGEST_WAIT)
-
-
 def _basic(name: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode("ascii")
 
 
 def _refused(text: str) -> DeliveryError:
     return DeliveryError(text, error_class=ErrorClass.TOKEN_ERROR)
-
-
-def _lifetime(expires_in: object) -> timedelta:
-    """Return for how long a token is used: until shortly before it expires. Some servers write the number as text."""
-    if isinstance(expires_in, str):
-        try:
-            expires_in = float(expires_in)
-        except ValueError:
-            return TOKEN_LIFETIME
-    # Not a number, also in the sense of NaN.
-    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float) or expires_in != expires_in:
-        return TOKEN_LIFETIME
-    lifetime = timedelta(seconds=min(max(expires_in, 0), LONGEST_LIFETIME.total_seconds()))
-    return lifetime - min(MARGIN, lifetime / 10)

@@ -35,15 +35,13 @@ def next_attempt_at(delivery: Delivery, *, now: datetime) -> datetime | None:
     due_at, webhook = delivery.due_at, delivery.webhook
     if due_at is None or webhook.deleted_at is not None or webhook.pull_only:
         return None
-    if delivery.priority == Priority.MANUAL:
-        blocked: list[datetime | None] = []
-    elif not webhook.enabled:
-        return None
-    elif delivery.status == DeliveryStatus.WAITING:
+    at = due_at
+    if delivery.priority != Priority.MANUAL:
+        if not webhook.enabled:
+            return None
         # A pause does not stop retries.
-        blocked = [webhook.state.held_until]
-    else:
-        blocked = [webhook.state.held_until, webhook.state.paused_until]
-    at = max([due_at, *(until for until in blocked if until is not None and until > now)])
+        paused_until = None if delivery.status == DeliveryStatus.WAITING else webhook.state.paused_until
+        blocked = (webhook.state.held_until, paused_until)
+        at = max([due_at, *(until for until in blocked if until is not None and until > now)])
     expires = expires_at(delivery)
     return None if expires is not None and max(at, now) >= expires else at

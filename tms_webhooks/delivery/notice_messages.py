@@ -18,21 +18,19 @@ from datetime import datetime, timedelta, tzinfo
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from django.apps import apps
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.db.models import F
 from django.template.loader import render_to_string
-from django.urls import NoReverseMatch, reverse
 from django.utils import formats, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.choices import ErrorClass, NoticeChannel, NoticeKind, NoticeStatus
-from tms_webhooks.conf import CUSTOMER_SITE, app_settings
-from tms_webhooks.exceptions import DeliveryError, SecretError
-from tms_webhooks.models import Delivery, Notification, NotificationAddresses, Webhook
-from tms_webhooks.models.encryption import reveal
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import notices
+from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.models import Delivery, Notification, Webhook
 from tms_webhooks.models.notification import LONGEST_ERROR
 from tms_webhooks.monitoring import words
 from tms_webhooks.net.transports import new_client
@@ -131,14 +129,9 @@ def _mail(rows: Sequence[Notification]) -> None:
 
 def _post(rows: Sequence[Notification]) -> None:
     """Post a message to the chat of the organization, at the address that it has now. It describes a few webhooks, and counts the others."""
-    addresses = NotificationAddresses.objects.filter(organization=rows[0].webhook.organization_id).first()
-    sealed = None if addresses is None else addresses.chats.get(NoticeChannel(rows[0].channel))
-    if sealed is None:
+    url = notices.host_addresses(rows[0].webhook.organization).get(rows[0].channel)
+    if not url:
         raise _not_sent("The address was removed.")
-    try:
-        url = reveal(sealed)
-    except SecretError:
-        raise _not_sent("No encryption key decrypts the address.") from None
     described = rows if len(rows) <= MOST_FACTS else rows[: MOST_FACTS - 1]
     facts = [Fact(item.name, " ".join([item.headline, *item.details[1:]]), item.url) for item in items_of(described)]
     hidden = len(rows) - len(described)
@@ -180,19 +173,8 @@ def one_line(value: object) -> str:
 
 def page_url(webhook: Webhook) -> str:
     """Return the public URL of a webhook's page, or an empty text if the installation does not know its own address."""
-    if app_settings.ADMIN_URL:
-        return f"{app_settings.ADMIN_URL.rstrip('/')}/tms_webhooks/webhook/{webhook.public_id}/overview/"
-    if not apps.is_installed("django.contrib.sites"):
-        return ""
-    # Only with this app installed can its model be imported.
-    from django.contrib.sites.models import Site
-
-    try:
-        # The customers' site, if the host has one: contacts are rarely staff.
-        path = reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id], current_app=CUSTOMER_SITE)
-    except NoReverseMatch:
-        return ""
-    return f"https://{Site.objects.get_current().domain}{path}"
+    root = app_settings.ADMIN_URL.rstrip("/")
+    return f"{root}/tms_webhooks/webhook/{webhook.public_id}/overview/" if root else ""
 
 
 def items_of(rows: Sequence[Notification]) -> list[Item]:

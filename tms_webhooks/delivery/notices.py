@@ -19,7 +19,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Lock, Thread
@@ -34,7 +34,7 @@ from tms_webhooks.choices import DISABLED_BY_USER, NoticeChannel, NoticeKind, No
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.exceptions import ConfigurationError
-from tms_webhooks.models import DrainSlot, Notification, NotificationAddresses, Webhook, WebhookState
+from tms_webhooks.models import DrainSlot, Notification, Webhook, WebhookState
 from tms_webhooks.models.notification import as_lines, lines_of
 from tms_webhooks.models.webhook import NOTICEABLE
 
@@ -90,7 +90,7 @@ def in_background(work: Callable[[], None]) -> None:
 
 
 def notify(clock: Callable[[], datetime], *, run: Callable[[Callable[[], None]], None] = in_background) -> None:
-    """Record the notices that are due, and send the messages that wait. Without either, it takes one query.
+    """Record the notices that are due, and send the messages that wait.
 
     A notice is recorded in the transaction that notes it on its webhook, so that two processes do not record it twice. A
     message is sent at most once: if the process is killed while it sends one, it may have arrived, and is not sent
@@ -100,16 +100,14 @@ def notify(clock: Callable[[], datetime], *, run: Callable[[Callable[[], None]],
     if not app_settings.NOTIFY:
         return
     now = clock()
-    messages = Notification.objects.filter(due_at__lte=now).order_by()
-    rows = messages.annotate(is_message=Value(1)).values_list("is_message", "pk")
-    due = [states.annotate(is_message=Value(0)).values_list("is_message", "pk") for states in due_states(now)]
-    found = list(rows.union(*due, all=True).order_by())
-    if not found or DrainSlot.objects.is_own_outage(now):
+    webhooks = [pk for states in due_states(now) for pk in states.values_list("pk", flat=True)]
+    is_due = webhooks or Notification.objects.filter(due_at__lte=now).exists()
+    if not is_due or DrainSlot.objects.is_own_outage(now):
         return
     from tms_webhooks.delivery import notice_messages
 
     def work() -> None:
-        record_due([pk for is_message, pk in found if not is_message], now=clock())
+        record_due(webhooks, now=clock())
         notice_messages.send_due(clock)
 
     run(work)
@@ -150,70 +148,58 @@ def record_due(webhooks: Collection[int], *, now: datetime) -> None:
     for organization_id, members in by_organization.items():
         try:
             # Before the transaction: the host's function may take long.
-            _record_in(recipients_of(organization_id, members), now)
+            _record_in(recipients_of(members), now)
         except Exception:
             logger.exception("The notices of organization=%s could not be recorded.", organization_id)
 
 
 def add_recipients(
-    instance: Webhook | NotificationAddresses,
-    *,
-    raw: bool,
-    created: bool,
-    update_fields: Collection[str] | None,
-    **_signal: object,
+    instance: Webhook, *, raw: bool, created: bool, update_fields: Collection[str] | None, **_signal: object
 ) -> None:
-    """Record the last notice of webhooks that fail, or were disabled, for recipients that are added.
+    """Record the last notice of a webhook that fails, or was disabled, for contacts that are added.
 
-    Called in the transaction that saves them; the next sweep sends the messages. The addresses of the host's CONTACTS are
-    left out: a form is saved, and that function may take long.
+    Called in the transaction that saves them; the next sweep sends the message.
     """
-    changes = {"contacts", "slack_url", "teams_url"}.intersection(update_fields or {"contacts"})
-    if raw or not changes or not app_settings.NOTIFY or (created and isinstance(instance, Webhook)):
+    if raw or created or not app_settings.NOTIFY or "contacts" not in (update_fields or ["contacts"]):
         return
-    mine = Q(pk=instance.pk) if isinstance(instance, Webhook) else Q(organization=instance.organization_id)
-    rows = Webhook.objects.using(router.db_for_write(Webhook)).existing().filter(mine, OUTAGE_IS_KNOWN, pull_only=False)
-    webhooks = list(rows.select_related("state"))
-    if not webhooks:
+    rows = Webhook.objects.using(router.db_for_write(Webhook)).existing().filter(OUTAGE_IS_KNOWN, pull_only=False)
+    webhook = rows.filter(pk=instance.pk).select_related("state").first()
+    if webhook is None:
         return
-    found = recipients_of(instance.organization_id, webhooks, with_host=False)
-    for webhook in webhooks:
-        notice = Notice(webhook, NoticeKind(webhook.state.notified_of))
-        known = webhook.notifications.filter(kind=notice.kind, created_at__gte=webhook.state.notified_at).order_by()
-        sent = list(known.values_list("channel", "recipients"))
-        reached = {channel for channel, _recipients in sent}
-        people = {person for _channel, recipients in sent for person in lines_of(recipients)}
-        added = [one for one in found.people[webhook.pk] if one not in people]
-        chats = [one for one in found.chats if one not in reached]
-        if added or chats:
-            messages = _rows([notice], Recipients({webhook.pk: added}, chats), database_clock.now())
-            Notification.objects.bulk_create(messages)
+    notice = Notice(webhook, NoticeKind(webhook.state.notified_of))
+    known = webhook.notifications.filter(kind=notice.kind, created_at__gte=webhook.state.notified_at).order_by()
+    people = {person for text in known.values_list("recipients", flat=True) for person in lines_of(text)}
+    added = [one for one in lines_of(webhook.contacts)[: validators.CONTACTS_LIMIT] if one not in people]
+    if added:
+        messages = _rows([notice], Recipients({webhook.pk: added}), database_clock.now())
+        Notification.objects.bulk_create(messages)
 
 
-def recipients_of(organization_id: Any, webhooks: Iterable[Webhook], *, with_host: bool = True) -> Recipients:
+def recipients_of(webhooks: Sequence[Webhook]) -> Recipients:
     """Return who is notified of these webhooks of one organization.
 
-    People are the webhook's own contacts; or else those of the organization; or else those that the host's CONTACTS
-    returns. If that function fails, which is logged, the webhook has no recipients.
+    People are the webhook's own contacts, or else those that the host's CONTACTS returns. If that function fails, which is
+    logged, they are the own contacts alone.
     """
-    rows = NotificationAddresses.objects.using(router.db_for_write(NotificationAddresses))
-    addresses = rows.filter(organization=organization_id).first()
-    shared = [] if addresses is None else lines_of(addresses.contacts)
-    people = {webhook.pk: lines_of(webhook.contacts) or shared for webhook in webhooks}
-    without = next((webhook for webhook in webhooks if not people[webhook.pk]), None)
-    if with_host and without is not None:
-        try:
-            function = contacts_function()
-            found = [str(one) for one in function(without.organization)] if function else []
-        except Exception:
-            logger.exception("CONTACTS failed for organization=%s.", without.organization_id)
-            found = []
-        people = {pk: own or found for pk, own in people.items()}
-    limited = {pk: own[: validators.CONTACTS_LIMIT] for pk, own in people.items()}
-    return Recipients(limited, () if addresses is None else tuple(addresses.chats))
+    organization = webhooks[0].organization
+    try:
+        shared = host_addresses(organization)
+    except Exception:
+        logger.exception("CONTACTS failed for organization=%s.", organization.pk)
+        shared = {}
+    found = [str(one) for one in shared.get(NoticeChannel.EMAIL, ())]
+    people = {webhook.pk: (lines_of(webhook.contacts) or found)[: validators.CONTACTS_LIMIT] for webhook in webhooks}
+    return Recipients(people, [one for one in (NoticeChannel.SLACK, NoticeChannel.TEAMS) if shared.get(one)])
 
 
-def contacts_function() -> Callable[[Any], Iterable[str]] | None:
+def host_addresses(organization: Any) -> Mapping[str, Any]:
+    """Return what the host's CONTACTS returns for an organization, by channel: e-mail addresses, and a URL for each chat."""
+    function = contacts_function()
+    found = function(organization) if function else {}
+    return found if isinstance(found, Mapping) else {NoticeChannel.EMAIL: found}
+
+
+def contacts_function() -> Callable[[Any], Any] | None:
     """Return the function that the setting ``CONTACTS`` names, or None. Raise `ConfigurationError` if it is no function."""
     path, function = app_settings.CONTACTS, None
     with suppress(ImportError):
@@ -259,29 +245,25 @@ def _rows(notices: Sequence[Notice], recipients: Recipients, now: datetime) -> I
     mails: dict[tuple[Notice, ...], list[str]] = defaultdict(list)
     for person, own in by_person.items():
         mails[tuple(own)].append(person)
-    messages: list[tuple[NoticeChannel, Sequence[Notice], dict[str, Any]]] = [
-        (NoticeChannel.EMAIL, own, {"recipients": as_lines(people), "due_at": now}) for own, people in mails.items()
-    ]
-    messages += [(channel, notices, {"due_at": now}) for channel in recipients.chats]
+    for together, people in mails.items():
+        yield from _message(NoticeChannel.EMAIL, together, now, recipients=as_lines(people))
+    for channel in recipients.chats:
+        yield from _message(channel, notices, now)
     alone = [one for one in notices if not recipients.people[one.webhook.pk] and not recipients.chats]
     for webhook, kind in alone:
         logger.warning("webhook=%s kind=%s: the notice has no recipients, no contacts are known", webhook.pk, kind)
-    ended = {"status": NoticeStatus.FAILED, "finished_at": now, "error": NO_RECIPIENTS}
-    messages.append((NoticeChannel.EMAIL, alone, ended))
-    for channel, members, values in messages:
-        message = uuid.uuid4()
-        for webhook, kind in members:
-            since = {
-                NoticeKind.GIVEN_UP: webhook.state.given_up_at,
-                NoticeKind.DISABLED: webhook.disabled_at,
-                NoticeKind.RECOVERED: webhook.state.succeeded_at,
-            }.get(kind, webhook.state.failing_since)
-            yield Notification(
-                webhook=webhook,
-                kind=kind,
-                channel=channel,
-                message=message,
-                since=since or now,
-                created_at=now,
-                **values,
-            )
+    ended = {"status": NoticeStatus.FAILED, "due_at": None, "finished_at": now, "error": NO_RECIPIENTS}
+    yield from _message(NoticeChannel.EMAIL, alone, now, **ended)
+
+
+def _message(channel: NoticeChannel, notices: Sequence[Notice], now: datetime, **values: Any) -> Iterator[Notification]:
+    """Yield the rows of one message, with other ``values`` than those of a message that is due."""
+    message = uuid.uuid4()
+    for webhook, kind in notices:
+        since = {
+            NoticeKind.GIVEN_UP: webhook.state.given_up_at,
+            NoticeKind.DISABLED: webhook.disabled_at,
+            NoticeKind.RECOVERED: webhook.state.succeeded_at,
+        }.get(kind, webhook.state.failing_since)
+        row = {"kind": kind, "channel": channel, "message": message, "since": since or now, "due_at": now, **values}
+        yield Notification(webhook=webhook, created_at=now, **row)

@@ -122,10 +122,8 @@ def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[i
     first attempt; a change of the webhook's format applies to deliveries without an attempt. The URL is always the
     current one. A body that can't be rendered is a problem of its delivery alone.
     """
-    requests, begun_at, rendering = list(requests), spent.clock(), 0.0
-    if not requests:
-        return {}
-    stored = _stored_bodies(one.delivery_id for one in requests)
+    requests = list(requests)
+    stored = _stored_bodies(one.delivery_id for one in requests) if requests else {}
     contents: dict[int, Content] = {}
     new: list[DeliveryBody] = []
     for request in requests:
@@ -142,17 +140,10 @@ def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[i
         )
         if is_new:
             new.append(_row(key, contents[key]))
-        seconds = spent.clock() - start
-        spent.spend(endpoint.webhook.organization_id, seconds)
-        rendering += seconds
+        spent.spend(endpoint.webhook.organization_id, spent.clock() - start)
     refused = _store(new)
     _store([DeliveryBody(delivery_id=pk) for pk in refused])
     contents.update(dict.fromkeys(refused, Content(problem=_failed("the database does not accept it"))))
-    # What it takes to read and write the bodies, by their sizes.
-    each = (spent.clock() - begun_at - rendering) / (1 + sum(len(one.body) for one in contents.values()))
-    for request in requests:
-        if request.delivery_id in contents:
-            spent.spend(request.endpoint.webhook.organization_id, each * len(contents[request.delivery_id].body))
     return contents
 
 

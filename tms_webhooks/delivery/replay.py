@@ -216,12 +216,8 @@ def refusal_of(kind: JobKind, webhook: Webhook) -> str:
         return _("Webhook %(key)s was deleted; nothing more is sent to it.") % {"key": webhook.public_id}
     if kind not in (JobKind.CANCEL_PENDING, JobKind.SNAPSHOT) and webhook.pull_only:
         return _("Webhook %(key)s is pull-only; nothing is sent to it. Read its feed.") % {"key": webhook.public_id}
-    if kind == JobKind.SNAPSHOT and not webhook.enabled:
-        return _("Webhook %(key)s is disabled; enable it first.") % {"key": webhook.public_id}
     if kind != JobKind.CANCEL_PENDING and not webhook.enabled:
-        return _("Webhook %(key)s is disabled; enable it first, or resend single deliveries.") % {
-            "key": webhook.public_id
-        }
+        return _("Webhook %(key)s is disabled; enable it first.") % {"key": webhook.public_id}
     return ""
 
 

@@ -66,16 +66,13 @@ def giving_up(now: datetime) -> Batches:
 
 
 def _settle_one(webhook_id: int, now: datetime) -> Batches:
-    total = 0
     try:
         while settled := _settle_batch(webhook_id, now):
-            total += settled
+            logger.info("settled webhook=%s deliveries=%s", webhook_id, settled)
             yield settled
     except (OperationalError, InterfaceError) as error:
         # Such as a deadlock. It must not stop the work for other webhooks.
         log_refusal(logger, error, "The database refused to settle webhook=%s; the next run continues.", webhook_id)
-    if total:
-        logger.info("settled webhook=%s deliveries=%s", webhook_id, total)
 
 
 def _settle_batch(webhook_id: int, now: datetime) -> int:

@@ -5,11 +5,10 @@ All rows are read with the ORM, by a range of the host's date column.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import models
 from django.db.models import Q
@@ -19,12 +18,11 @@ from tms_webhooks.choices import Audience
 from tms_webhooks.conf import app_settings
 from tms_webhooks.expiry import windows
 from tms_webhooks.models import Occurrence, Subscription
-from tms_webhooks.models.audience import LEARNER, OWNER, EventOrganizations, SubscriberScope, ancestors, parent_column
+from tms_webhooks.models.audience import RELATIONS, SubscriberScope, ancestors
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
 from tms_webhooks.outbox.subscribed import organizations_of
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, TIME_ZONE, Source
-from tms_webhooks.sources.base import OWNER as OWNER_ID
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, TIME_ZONE, Source
 from tms_webhooks.sources.deadlines import (
     DAY,
     Deadline,
@@ -35,7 +33,7 @@ from tms_webhooks.sources.deadlines import (
     is_day,
 )
 from tms_webhooks.sources.interest import is_everything_subscribed
-from tms_webhooks.sources.row_sets import database_of, rows_of
+from tms_webhooks.sources.row_sets import database_of, in_organizations, rows_of
 from tms_webhooks.sources.rules import PlannedEvent
 from tms_webhooks.sources.snapshots import read_rows
 
@@ -54,8 +52,7 @@ class DueEvent:
     subscription_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExpiringSubscription:
+class ExpiringSubscription(NamedTuple):
     """A subscription to expiring events.
 
     Attributes:
@@ -63,25 +60,12 @@ class ExpiringSubscription:
         scope: The scope of its webhook.
         window: (more than, less than) in days before the date.
         since: Time of the last scan for this subscription.
-        reach: The dates to read: of the rows that were in the window at any moment since then.
     """
 
     subscription_id: int
     scope: SubscriberScope
     window: tuple[float, float]
     since: datetime
-    reach: windows.Range
-
-
-def expiring_subscription(subscription: Subscription, *, since: datetime, now: datetime) -> ExpiringSubscription:
-    """Return what a scan at ``now`` needs to know of a subscription whose last scan was at ``since``."""
-    return ExpiringSubscription(
-        subscription.pk,
-        subscription.webhook.scope,
-        subscription.window,
-        since,
-        windows.reach(subscription.window, since=since, now=now),
-    )
 
 
 def subscriptions_to(event_type: str, *, using: str) -> models.QuerySet[Subscription]:
@@ -107,45 +91,27 @@ def expiring(
     source: Source, deadline: Deadline, subscriptions: list[ExpiringSubscription], *, now: datetime
 ) -> Iterator[DueEvent]:
     """Yield the events of rows that entered the window of a subscription. Each row is read once for all of them."""
-    captured: list[ExpiringSubscription] = []
+    using, captured = database_of(source), []
     if is_everything_subscribed():
         # While tests capture all events, this stands for the subscription of an organization without one.
         scope = SubscriberScope(None, Audience.BOTH, include_children=False)
-        reach = windows.reach(DEFAULT_WINDOW, since=now, now=now)
-        captured.append(ExpiringSubscription(0, scope, DEFAULT_WINDOW, now, reach))
-    for low, high in windows.union(one.reach for one in [*subscriptions, *captured]):
+        captured.append(ExpiringSubscription(0, scope, DEFAULT_WINDOW, now))
+    ranges = [windows.reach(one.window, since=one.since, now=now) for one in [*subscriptions, *captured]]
+    for low, high in windows.union(ranges):
         rows = list(_read_due_rows(source, deadline, deadline.expiring, low=low, high=high))
         # After the rows: an event of a row's date before an edit was recorded before the edit.
-        recorded = Occurrence.objects.moments_between(low - NEIGHBORS, high + NEIGHBORS, using=database_of(source))
+        recorded = Occurrence.objects.moments_between(low - NEIGHBORS, high + NEIGHBORS, using=using)
         organizations = [organizations_of(raw) for _key, raw in rows]
-        matching = _matching_scope(
-            {one for one in organizations if one is not None}, subscriptions, using=database_of(source)
-        )
-        for (key, raw), one in zip(rows, organizations, strict=True):
+        pairs = {pair for pair in organizations if pair is not None}
+        keys = set().union(*(pair.keys for pair in pairs))
+        parents = ancestors(keys, using=using) if any(one.scope.include_children for one in subscriptions) else {}
+        matching = {pair: [one for one in subscriptions if one.scope.matches(pair, parents)] for pair in pairs}
+        for (key, raw), pair in zip(rows, organizations, strict=True):
             due = DueDate(raw[deadline.field], source.zone_of(raw))
-            for subscription in matching.get(one) or captured:
+            for subscription in (matching[pair] if pair else []) or captured:
                 event = _entered_window(subscription, deadline, raw, due, recorded, now=now)
                 if event is not None:
                     yield DueEvent(key, due.at, event, subscription.subscription_id or None)
-
-
-def _matching_scope(
-    organizations: Collection[EventOrganizations], subscriptions: list[ExpiringSubscription], *, using: str
-) -> dict[EventOrganizations | None, list[ExpiringSubscription]]:
-    """Return, for each pair of organizations, the subscriptions whose scope includes an event of theirs."""
-    by_organization: dict[Any, list[ExpiringSubscription]] = defaultdict(list)
-    for one in subscriptions:
-        by_organization[one.scope.organization_id].append(one)
-    with_children = any(one.scope.include_children for one in subscriptions)
-    keys = {key for pair in organizations for key in pair.keys}
-    parents = ancestors(keys, using=using) if with_children else {}
-    found: dict[EventOrganizations | None, list[ExpiringSubscription]] = {}
-    for pair in organizations:
-        reached = pair.keys.union(*(parents.get(key, ()) for key in pair.keys))
-        found[pair] = [
-            one for key in reached for one in by_organization.get(key, ()) if one.scope.matches(pair, parents)
-        ]
-    return found
 
 
 def _entered_window(
@@ -158,15 +124,12 @@ def _entered_window(
     now: datetime,
 ) -> PlannedEvent | None:
     """Return the event of a row that entered the subscription's window; None if it did not, or was recorded before."""
-    low, high = subscription.reach
-    if not low < due.at < high:
-        return None
-    subject_id = subject_key(raw["id"])
-    if due.was_recorded(subscription.subscription_id, deadline.expiring, subject_id, recorded):
-        return None
     created_at = raw["created_at"] if isinstance(raw["created_at"], datetime) else None
     window, since = subscription.window, subscription.since
     if not windows.was_inside(due.at, window, since=since, now=now, created_at=created_at):
+        return None
+    subject_id = subject_key(raw["id"])
+    if due.was_recorded(subscription.subscription_id, deadline.expiring, subject_id, recorded):
         return None
     # Until the second scan after its time an event is not late.
     tolerance = 2 * timedelta(minutes=app_settings.EXPIRY_MINUTES)
@@ -196,7 +159,7 @@ def _read_due_rows(
         days = (low.astimezone(UTC) - DAY).date(), high.astimezone(UTC).date()
         dates = {f"{column}__gte": days[0], f"{column}__lte": days[1]}
     rows = rows_of(source).filter(_with_subscribers(source, event_type), source._open_rows(), **dates)
-    names = {"id", OWNER_ID, LEARNER_ORGANIZATION.name, TIME_ZONE.name, "created_at", deadline.field, *source.inputs}
+    names = {"id", OWNER, LEARNER_ORGANIZATION.name, TIME_ZONE.name, "created_at", deadline.field, *source.inputs}
     for key, raw in read_rows(source, rows, names=names):
         source.add_computed(raw)
         if is_day(raw[deadline.field]):
@@ -211,24 +174,13 @@ def _read_due_rows(
 def _with_subscribers(source: Source, event_type: str) -> Q:
     """Return a filter that leaves out rows of organizations without a subscription to this event type.
 
-    It keeps all rows where the condition would need the organization tree, or learners that no lookup leads to.
+    It keeps all rows where the condition would need the organization tree, or SQL can't read to whom they belong.
     """
-    if is_everything_subscribed():
-        return Q()
     subscriptions = subscriptions_to(event_type, using=database_of(source)).order_by()
-    learner = source.mapped.get(LEARNER_ORGANIZATION.name)
-    owned_by = source.mapped.get(OWNER_ID)
-    has_learner_lookup = learner.lookup is not None if learner is not None else not source.has_learner
-    with_children = subscriptions.filter(webhook__include_children=True) if parent_column() is not None else None
-    if owned_by is None or owned_by.lookup is None or not has_learner_lookup:
+    if is_everything_subscribed() or subscriptions.filter(webhook__include_children=True).exists():
         return Q()
-    if with_children is not None and with_children.exists():
-        return Q()
-    organizations = subscriptions.values("webhook__organization_id")
-    owner = f"{owned_by.lookup}__in"
-    if source.owned_by_learner:
-        return Q(**{owner: organizations})
-    rows = Q(**{owner: organizations.exclude(webhook__audience=OWNER.closed_to)})
-    if learner is not None:
-        rows |= Q(**{f"{learner.lookup}__in": organizations.exclude(webhook__audience=LEARNER.closed_to)})
-    return rows
+    keys = {
+        relation: subscriptions.exclude(webhook__audience=relation.closed_to).values("webhook__organization_id")
+        for relation in RELATIONS
+    }
+    return in_organizations(source, keys) or Q()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import InterfaceError, OperationalError, transaction
 
@@ -17,9 +17,6 @@ from tms_webhooks.sources.deadlines import Deadline
 from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import locked, read_rows
-
-# Rows that are read with all their values together.
-BATCH = 500
 
 logger = logging.getLogger(__name__)
 
@@ -37,20 +34,16 @@ def record_all(
     """Record due events in the order of their dates and keys, until ``out_of_time`` returns True. It is called after each event."""
     events = 0
     in_order = sorted(due, key=lambda one: (one.at, one.key))
-    for start in range(0, len(in_order), BATCH):
-        batch = in_order[start : start + BATCH]
-        known = dict(read_rows(source, rows_of(source).filter(source._open_rows(), pk__in={one.key for one in batch})))
-        for number, one in enumerate(batch, start=start + 1):
-            if one.key in known:
-                events += _record_or_log(source, deadline, one, known[one.key], now=now)
-            if number < len(in_order) and out_of_time():
-                return ScanResult(events, out_of_time=True)
+    for number, one in enumerate(in_order, start=1):
+        events += _record_or_log(source, deadline, one, now=now)
+        if number < len(in_order) and out_of_time():
+            return ScanResult(events, out_of_time=True)
     return ScanResult(events)
 
 
-def _record_or_log(source: Source, deadline: Deadline, due: DueEvent, raw: dict[str, Any], *, now: datetime) -> bool:
+def _record_or_log(source: Source, deadline: Deadline, due: DueEvent, *, now: datetime) -> bool:
     try:
-        return _record(source, deadline, due, raw, now=now)
+        return _record(source, deadline, due, now=now)
     except (OperationalError, InterfaceError):
         # These end the scan; the next one continues it.
         raise
@@ -62,11 +55,14 @@ def _record_or_log(source: Source, deadline: Deadline, due: DueEvent, raw: dict[
         return False
 
 
-def _record(source: Source, deadline: Deadline, due: DueEvent, raw: dict[str, Any], *, now: datetime) -> bool:
+def _record(source: Source, deadline: Deadline, due: DueEvent, *, now: datetime) -> bool:
     """Record one event if its row is open, its date is the same and no other scan recorded it; return whether it was."""
     using = database_of(source)
     with transaction.atomic(using=using):
-        latest = _lock(source, due, raw)
+        row = rows_of(source).filter(pk=due.key)
+        # As a change does: an event of a later change is recorded after this one.
+        read_rows(source, locked(row), names=("id",))
+        latest = dict(read_rows(source, row.filter(source._open_rows()))).get(due.key)
         values = source.canonical(latest) if latest else {}
         if values.get(deadline.field) != due.at or not source.is_open(values):
             return False
@@ -75,12 +71,3 @@ def _record(source: Source, deadline: Deadline, due: DueEvent, raw: dict[str, An
         return bool(types) and record_planned(
             source, change, due.planned, using=using, subscription_id=due.subscription_id
         )
-
-
-def _lock(source: Source, due: DueEvent, raw: dict[str, Any]) -> dict[str, Any] | None:
-    # As a change does: an event of a later change is recorded after this one.
-    row = rows_of(source).filter(pk=due.key)
-    own = dict(read_rows(source, locked(row), names=source.own)).get(due.key)
-    if own is None or all(raw[name] == value for name, value in own.items()):
-        return raw if own else None
-    return dict(read_rows(source, row.filter(source._open_rows()))).get(due.key)

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from tms_webhooks.validators import MOST_DAYS
-
 Range = tuple[datetime, datetime]
 """Two times, both excluded."""
 
@@ -27,7 +25,7 @@ def reach(window: tuple[float, float], *, since: datetime, now: datetime) -> Ran
     >>> (low - start) / day, (high - start) / day
     (2.0, 7.0)
     """
-    more, less = (_span(days) for days in window)
+    more, less = (timedelta(days=days) for days in window)
     return max(since + more, now), now + less
 
 
@@ -53,7 +51,7 @@ def is_late(
 
     It is if the date has left the window, or entered it longer ago than ``tolerance`` with no scan since then.
     """
-    more, less = (_span(days) for days in window)
+    more, less = (timedelta(days=days) for days in window)
     first_seen = max(since, created_at or since, expires_at - less)
     return expires_at - now <= more or now - first_seen > tolerance
 
@@ -72,8 +70,3 @@ def union(ranges: Iterable[Range]) -> list[Range]:
         else:
             merged.append((low, high))
     return merged
-
-
-def _span(days: float) -> timedelta:
-    # The comparison is also false for NaN.
-    return timedelta(days=days if days < MOST_DAYS else MOST_DAYS)

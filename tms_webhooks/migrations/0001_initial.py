@@ -1150,7 +1150,6 @@ class Migration(migrations.Migration):
                             ("delivery.resent", "Delivery resent"),
                             ("delivery.sent_now", "Delivery sent now"),
                             ("job.started", "Job started"),
-                            ("addresses.changed", "Notification addresses changed"),
                         ],
                         max_length=30,
                         verbose_name="action",
@@ -1201,56 +1200,6 @@ class Migration(migrations.Migration):
                     models.Index(fields=["webhook", "id"], name="tms_audit_by_webhook"),
                 ],
             },
-        ),
-        migrations.CreateModel(
-            name="AccessToken",
-            fields=[
-                (
-                    "webhook",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        primary_key=True,
-                        related_name="access_token",
-                        serialize=False,
-                        to="tms_webhooks.webhook",
-                    ),
-                ),
-                ("fingerprint", models.CharField(blank=True, default="", max_length=64)),
-                (
-                    "value",
-                    tms_webhooks.models.encryption.EncryptedTextField(blank=True, default=""),
-                ),
-                ("expires_at", models.DateTimeField(null=True)),
-                ("failures", models.PositiveIntegerField(default=0)),
-                ("retry_at", models.DateTimeField(null=True)),
-                (
-                    "error_class",
-                    models.CharField(
-                        blank=True,
-                        choices=[
-                            ("http_status", "Unsuccessful status"),
-                            ("dns_error", "Name not resolved"),
-                            ("connection_refused", "Connection refused"),
-                            ("connection_reset", "Connection reset"),
-                            ("network_unreachable", "Network unreachable"),
-                            ("timeout", "Timed out"),
-                            ("tls_error", "TLS error"),
-                            ("proxy_error", "Proxy error"),
-                            ("token_error", "No access token"),
-                            ("blocked_address", "Blocked address"),
-                            ("invalid_url", "Invalid URL"),
-                            ("body_too_large", "Body too large"),
-                            ("secret_unreadable", "Secret unreadable"),
-                            ("keys_missing", "Encryption key missing"),
-                            ("render_failed", "Body not rendered"),
-                            ("other", "Other"),
-                        ],
-                        default="",
-                        max_length=20,
-                    ),
-                ),
-                ("error", models.CharField(blank=True, default="", max_length=500)),
-            ],
         ),
         migrations.CreateModel(
             name="WebhookState",
@@ -1549,58 +1498,6 @@ class Migration(migrations.Migration):
                     ),
                     models.Index(fields=["created_at", "id"], name="tms_notification_by_age"),
                 ],
-            },
-        ),
-        migrations.CreateModel(
-            name="NotificationAddresses",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name="id")),
-                (
-                    "contacts",
-                    models.TextField(
-                        blank=True,
-                        default="",
-                        help_text="E-mail addresses, one per line, for the webhooks that have no contacts of their own.",
-                        validators=[tms_webhooks.validators.validate_contacts],
-                        verbose_name="contacts",
-                    ),
-                ),
-                (
-                    "slack_url",
-                    tms_webhooks.models.encryption.EncryptedTextField(
-                        blank=True,
-                        default="",
-                        help_text="URL of an incoming webhook of Slack, such as https://hooks.slack.com/services/…. Encrypted after saving.",
-                        validators=[tms_webhooks.validators.validate_chat_url],
-                        verbose_name="Slack address",
-                    ),
-                ),
-                (
-                    "teams_url",
-                    tms_webhooks.models.encryption.EncryptedTextField(
-                        blank=True,
-                        default="",
-                        help_text="URL of a workflow of Teams that posts webhook alerts to a channel. Encrypted after saving.",
-                        validators=[tms_webhooks.validators.validate_chat_url],
-                        verbose_name="Teams address",
-                    ),
-                ),
-                (
-                    "organization",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="+",
-                        to=organization_model(),
-                        verbose_name="organization",
-                    ),
-                ),
-            ],
-            options={
-                "verbose_name": "notification addresses",
-                "verbose_name_plural": "notification addresses",
-                "ordering": ("pk",),
-                "default_permissions": (),
             },
         ),
     ]

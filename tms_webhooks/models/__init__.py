@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tms_webhooks.models.access_token import AccessToken
 from tms_webhooks.models.attempt import DeliveryAttempt
 from tms_webhooks.models.audit import AuditEntry
 from tms_webhooks.models.delivery import Delivery, DeliveryBody
@@ -10,7 +9,7 @@ from tms_webhooks.models.drain import DrainSlot, PeriodicRun
 from tms_webhooks.models.event import Event, EventSequence, FeedEnds, KeptPayload, PruneCursor
 from tms_webhooks.models.idempotency import IdempotentRequest
 from tms_webhooks.models.job import Job
-from tms_webhooks.models.notification import Notification, NotificationAddresses
+from tms_webhooks.models.notification import Notification
 from tms_webhooks.models.occurrence import FirstOccurrence, Occurrence, ScanCursor
 from tms_webhooks.models.source_state import OwnerlessObject, Reconciliation, SourceState
 from tms_webhooks.models.subscription import Subscription
@@ -18,7 +17,6 @@ from tms_webhooks.models.total import DeliveryTotal
 from tms_webhooks.models.webhook import Webhook, WebhookSecret, WebhookState
 
 __all__ = [
-    "AccessToken",
     "AuditEntry",
     "Delivery",
     "DeliveryAttempt",
@@ -33,7 +31,6 @@ __all__ = [
     "Job",
     "KeptPayload",
     "Notification",
-    "NotificationAddresses",
     "Occurrence",
     "PruneCursor",
     "ScanCursor",

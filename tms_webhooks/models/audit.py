@@ -18,7 +18,7 @@ from tms_webhooks.models.webhook import Webhook
 
 LONGEST_LABEL = 150
 # The words for rows in `AuditEntry.target`, where they are not the names of their models.
-TARGETS = {"webhooksecret": "secret", "notificationaddresses": "addresses"}
+TARGETS = {"webhooksecret": "secret"}
 
 
 class AuditEntryManager(models.Manager["AuditEntry"]):
@@ -33,7 +33,7 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
         now: datetime,
         changes: Mapping[str, Any] | None = None,
     ) -> AuditEntry:
-        """Record an action of ``actor`` on a row: a webhook, one that belongs to it, or an organization's addresses.
+        """Record an action of ``actor`` on a row: a webhook, or one that belongs to it.
 
         Call it in the transaction of the action. ``changes`` are those of `tms_webhooks.manage.audit.differences`, or
         facts such as the length of an overlap; never a secret or a header's value.

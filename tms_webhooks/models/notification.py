@@ -1,4 +1,4 @@
-"""Notifications of people: the messages about a webhook, their recipients, times and outcomes; and the addresses of an organization.
+"""Notifications of people: the messages about a webhook, their recipients, times and outcomes.
 
 The row is written in the transaction that notes the change on the webhook, and sent afterwards. One message has a row for
 each webhook and change that it speaks of.
@@ -8,20 +8,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks import validators
 from tms_webhooks.choices import NoticeChannel, NoticeKind, NoticeStatus
-from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import PrimaryManager
-from tms_webhooks.models.encryption import EncryptedTextField, Sealed
-from tms_webhooks.models.organization import organization_model
-from tms_webhooks.models.public_ids import PublicIDModel
 
 LONGEST_ERROR = 200
 """Characters of the reason that a message was not sent."""
@@ -39,7 +32,7 @@ class Notification(models.Model):
     )
     kind = models.CharField(_("kind"), max_length=20, choices=NoticeKind.choices)
     channel = models.CharField(_("channel"), max_length=10, choices=NoticeChannel.choices)
-    # Mail addresses, one per line. The address of a chat is a secret, and read when the message is sent.
+    # Mail addresses, one per line. The address of a chat is a secret: the host is asked for it when the message is sent.
     recipients = models.TextField(_("recipients"), blank=True, default="")
     message = models.UUIDField(editable=False, default=uuid.uuid4)
     since = models.DateTimeField(_("since"))
@@ -86,73 +79,3 @@ def lines_of(text: str) -> list[str]:
 def as_lines(values: Iterable[str]) -> str:
     """Return these values, one per line, for `lines_of`."""
     return "\n".join(values)
-
-
-def _chat_field(label: Any, help_text: Any) -> EncryptedTextField:
-    return EncryptedTextField(
-        label,
-        bound_to="uid",
-        blank=True,
-        default="",
-        validators=[validators.validate_chat_url],
-        help_text=help_text,
-    )
-
-
-class NotificationAddresses(PublicIDModel):
-    """Where one organization is notified of its webhooks. The chat addresses are secrets: who has one can post there."""
-
-    PUBLIC_PREFIX = "adr_"
-
-    organization = models.OneToOneField(
-        organization_model(),
-        on_delete=models.CASCADE,
-        related_name="+",
-        verbose_name=_("organization"),
-    )
-    contacts = models.TextField(
-        _("contacts"),
-        blank=True,
-        default="",
-        validators=[validators.validate_contacts],
-        help_text=_("E-mail addresses, one per line, for the webhooks that have no contacts of their own."),
-    )
-    slack_url = _chat_field(
-        _("Slack address"),
-        _("URL of an incoming webhook of Slack, such as https://hooks.slack.com/services/…. Encrypted after saving."),
-    )
-    teams_url = _chat_field(
-        _("Teams address"),
-        _("URL of a workflow of Teams that posts webhook alerts to a channel. Encrypted after saving."),
-    )
-
-    organization_id: Any
-
-    class Meta:
-        verbose_name = _("notification addresses")
-        verbose_name_plural = _("notification addresses")
-        ordering = ("pk",)
-        # Who may change webhooks may change these.
-        default_permissions = ()
-
-    def __str__(self) -> str:
-        return str(self.organization)
-
-    def clean(self) -> None:
-        """Refuse a row without any address."""
-        super().clean()
-        if not (self.contacts.strip() or self.slack_url or self.teams_url):
-            raise ValidationError(_("Give at least one address, or delete the entry."), code="no_address")
-
-    @property
-    def chats(self) -> dict[NoticeChannel, Sealed | str]:
-        """The chat addresses that are filled in, encrypted."""
-        found = {NoticeChannel.SLACK: self.slack_url, NoticeChannel.TEAMS: self.teams_url}
-        return {channel: url for channel, url in found.items() if url}
-
-
-def has_recipient(contacts: str, organization: Any) -> bool:
-    """Return whether notifications about a webhook with these contacts have a recipient, or those of its organization do."""
-    # A row has at least one address.
-    rows = NotificationAddresses.objects.filter(organization=organization)
-    return bool(contacts.strip() or app_settings.CONTACTS) or rows.exists()

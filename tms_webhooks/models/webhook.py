@@ -27,12 +27,11 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import choices, event_names, validators
-from tms_webhooks.conf import LONGEST_TIMEOUT
+from tms_webhooks.conf import LONGEST_TIMEOUT, app_settings
 from tms_webhooks.db.sql import database, for_update, numbers, read
 from tms_webhooks.models import limits
 from tms_webhooks.models.credentials import AuthenticationFields
 from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed
-from tms_webhooks.models.notification import has_recipient
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.webhook_fields import AudienceFields, RequestFormatFields
@@ -290,11 +289,8 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         if self.format == choices.PayloadFormat.CUSTOM and not has_content and not may_be_empty:
             message = _("Content is empty; write the body of the requests, select a preset, or choose another format.")
             yield "content", ValidationError(message, code="empty")
-        if self.error_action == choices.ErrorAction.NOTIFY and not has_recipient(self.contacts, self.organization_id):
-            message = _(
-                "Contacts is empty, and the organization has no notification addresses; give an e-mail address, or choose "
-                "another error action."
-            )
+        if self.error_action == choices.ErrorAction.NOTIFY and not (self.contacts.strip() or app_settings.CONTACTS):
+            message = _("Contacts is empty; give an e-mail address, or choose another error action.")
             yield "contacts", ValidationError(message, code="no_contacts")
 
     def is_subject_of(self, event_type: str, subject_id: str) -> bool:

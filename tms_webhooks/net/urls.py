@@ -1,6 +1,6 @@
 """Parse a webhook's URL strictly, and check it against the allowed schemes, ports and addresses.
 
-`check_url` and `check_reachable` serve the forms. `split_url` and `vet` serve the connection that is made later.
+`check_url` serves the forms. `split_url` and `vet` serve the connection that is made later.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from django.utils.translation import pgettext
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnreachableHost, UnsafeURL
 from tms_webhooks.net.addresses import Network, is_allowed, is_link_local, is_loopback, is_private
-from tms_webhooks.net.resolver import Resolver, addresses_of, is_literal, system_resolver
+from tms_webhooks.net.resolver import Resolver, addresses_of, is_literal
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:
     """Return the parts of a URL, or raise `UnsafeURL` (`BlockedAddress` if only its address is not allowed).
 
     Without ``resolve`` no name is looked up: enough for a field validator. With it, every address of the host must be
-    allowed. The message names the wrong part and the remedy, never the address of a host name. For a name, it is the same for a
+    allowed. That informs the user of a form early; the connection repeats the check, because addresses can change. The message names the wrong part and the remedy, never the address of a host name. For a name, it is the same for a
     host without an address and for an address that is not allowed. Otherwise it would show which internal names exist.
     """
     safe = split_url(url)
@@ -190,14 +190,6 @@ def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:
     elif resolve is not None and not is_exempt(safe.host):
         vet(safe.host, _look_up(safe, resolve))
     return safe
-
-
-def check_reachable(url: str, *, resolve: Resolver = system_resolver) -> SafeURL:
-    """Check a URL when it is saved: its syntax, and every address of its host. Raise `UnsafeURL`.
-
-    This informs the user of a form early. The connection repeats the check, because addresses can change.
-    """
-    return check_url(url, resolve=resolve)
 
 
 def vet(host: str, addresses: Sequence[str]) -> None:

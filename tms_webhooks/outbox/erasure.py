@@ -27,7 +27,6 @@ from tms_webhooks.models import (
     Event,
     Job,
     Notification,
-    NotificationAddresses,
     SourceState,
     Webhook,
     WebhookState,
@@ -48,7 +47,6 @@ STATES_BATCH = 200
 # The fields with one mail address per line.
 CONTACT_FIELDS: tuple[tuple[type[models.Model], str], ...] = (
     (Webhook, "contacts"),
-    (NotificationAddresses, "contacts"),
     (Notification, "recipients"),
 )
 

@@ -42,13 +42,6 @@ def build_content(
     A field that the host lacks is null, and so are an old status without a mapping and an optional value that can't be
     read. Raises `PayloadError` for a required value that can't be sent.
     """
-    values = {**change.values, **(extra or {})}
-    if PayloadError in set(map(type, values.values())):
-        errors = {name: value for name, value in values.items() if isinstance(value, PayloadError)}
-        for field in event_type.fields:
-            if field.required and field.name in errors:
-                raise errors[field.name]
-        values |= dict.fromkeys(errors)
     fields = [
         field
         for field in (event_type.fields if change.changed else ())
@@ -57,7 +50,7 @@ def build_content(
     names = {field.name for field in fields}
     previous = {name: change.before.get(name) for name in names}
     return {
-        "data": nested_json(event_type.fields, values),
+        "data": nested_json(event_type.fields, {**change.values, **(extra or {})}),
         "changed": [name for name in change.changed if name in names],
         "previous": {}
         if change.moved
@@ -110,13 +103,9 @@ def envelope(
 
 def marked_as_test(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event with the mark of a test, in its place in the order of keys."""
-    marked: dict[str, Any] = {}
-    for name, value in event.items():
-        if name != TEST:
-            marked[name] = value
-        if name == BEFORE_TEST:
-            marked[TEST] = True
-    return marked
+    items = [item for item in event.items() if item[0] != TEST]
+    position = [name for name, _value in items].index(BEFORE_TEST) + 1
+    return dict([*items[:position], (TEST, True), *items[position:]])
 
 
 def is_test(text: str) -> bool:

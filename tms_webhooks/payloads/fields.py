@@ -108,12 +108,19 @@ _CONVERTERS: Mapping[FieldKind, Callable[[Field, Any], Json]] = {
 def nested_json(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str, Json]:
     """Return the values of these fields as JSON, nested by the fields' dotted names; a missing value is null.
 
+    Raises the error that stands for a required value that can't be read.
+
     >>> nested_json([Field("id", FieldKind.ID), Field("user.id", FieldKind.ID)], {"id": 1, "user.id": 2})
     {'id': 1, 'user': {'id': 2}}
     """
     nested: dict[str, Json] = {}
     for field in fields:
         value = values.get(field.name)
+        if isinstance(value, PayloadError):
+            # The value can't be read.
+            if field.required:
+                raise value
+            value = None
         parents, leaf = _segments(field.name)
         target = nested
         for parent in parents:

@@ -7,10 +7,8 @@ time.
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +19,7 @@ from tms_webhooks.choices import ActorKind
 from tms_webhooks.models import Reconciliation, SourceState
 from tms_webhooks.models.source_state import ReconcilePhase
 from tms_webhooks.reconcile import record
-from tms_webhooks.reconcile.record import FoundChanges
+from tms_webhooks.reconcile.record import ReconcileResult
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.row_sets import database_of
@@ -30,39 +28,6 @@ BATCH = 500
 """Objects per batch."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ReconcileResult:
-    """The result of a pass.
-
-    Attributes:
-        seen: Number of objects that were compared.
-        created: Number of objects without a recorded state.
-        changed: Number of objects that differ from their last recorded states.
-        deleted: Number of objects whose rows are gone.
-        noted: Number of objects whose state was recorded for the first time, without an event.
-        events: Number of events that were recorded with a payload: of changes that match a subscription.
-        failed_objects: Number of objects that could not be recorded; see the log. The next pass tries them again.
-        unbuilt: Number of events without a payload, and of those that were not recorded; see the log. They are never sent.
-        finished: Whether the pass came to its end.
-        failed: Whether an error ended it; see the log.
-    """
-
-    seen: int = 0
-    created: int = 0
-    changed: int = 0
-    deleted: int = 0
-    noted: int = 0
-    events: int = 0
-    failed_objects: int = 0
-    unbuilt: int = 0
-    finished: bool = field(default=True, kw_only=True)
-    failed: bool = field(default=False, kw_only=True)
-
-    def __add__(self, other: ReconcileResult) -> ReconcileResult:
-        *counts, finished, failed = zip(astuple(self), astuple(other), strict=True)
-        return ReconcileResult(*map(sum, counts), finished=all(finished), failed=any(failed))
 
 
 def reconciled_sources() -> list[Source]:
@@ -129,42 +94,26 @@ def forget_others(sources: Sequence[Source]) -> None:
 
 def _step(source: Source, run: Reconciliation, *, now: datetime, batch: int) -> ReconcileResult:
     """Do one batch of a pass, and record the position."""
-    if run.phase == ReconcilePhase.ROWS:
-        found = record.compare_rows(source, run.position, limit=batch)
-        record_batch = functools.partial(record.record_rows, source, baseline=not run.has_baseline, now=now)
-        total = ReconcileResult(seen=found.seen)
-    else:
-        found = record.compare_states(source, run.position, limit=batch)
-        record_batch = functools.partial(record.record_ends, source, now=now)
-        total = ReconcileResult()
-    total += _together_or_each(record_batch, source, found.differing)
+    is_of_rows = run.phase == ReconcilePhase.ROWS
+    compare = record.compare_rows if is_of_rows else record.compare_states
+    found = compare(source, run.position, limit=batch)
+    total = _together_or_each(source, found.differing, baseline=not run.has_baseline, now=now)
     run.advance(found.end, now=now)
-    return total
+    return total + ReconcileResult(seen=found.seen if is_of_rows else 0)
 
 
-def _together_or_each(
-    record_batch: Callable[[Sequence[Any]], FoundChanges], source: Source, keys: Sequence[Any]
-) -> ReconcileResult:
+def _together_or_each(source: Source, keys: Sequence[Any], *, baseline: bool, now: datetime) -> ReconcileResult:
     """Record the changes of these objects together, or one by one if that fails: one must not stop the others."""
     if not keys:
         return ReconcileResult()
     try:
-        found = record_batch(keys)
+        return record.record_objects(source, keys, baseline=baseline, now=now)
     except (OperationalError, InterfaceError):
         # These end the pass; the next run continues it.
         raise
     except Exception:
         if len(keys) > 1:
-            return sum((_together_or_each(record_batch, source, [key]) for key in keys), ReconcileResult())
+            each = (_together_or_each(source, [key], baseline=baseline, now=now) for key in keys)
+            return sum(each, ReconcileResult())
         logger.exception("%s %s could not be reconciled.", source.model._meta.label, keys[0])
         return ReconcileResult(failed_objects=1)
-    created = sum(change.created for change in found.changes)
-    deleted = sum(change.deleted for change in found.changes)
-    return ReconcileResult(
-        created=created,
-        changed=len(found.changes) - created - deleted,
-        deleted=deleted,
-        noted=found.noted,
-        events=found.events,
-        unbuilt=found.unbuilt,
-    )

@@ -6,11 +6,10 @@ have changed in the time between. The same transaction records their events and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
@@ -25,11 +24,41 @@ from tms_webhooks.sources.row_sets import database_of, objects_at, rows_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import locked, read_rows
 
-Raw = Mapping[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
-class ComparedBatch:
+class ReconcileResult:
+    """The result of a pass.
+
+    Attributes:
+        seen: Number of objects that were compared.
+        created: Number of objects without a recorded state.
+        changed: Number of objects that differ from their last recorded states.
+        deleted: Number of objects whose rows are gone.
+        noted: Number of objects whose state was recorded for the first time, without an event.
+        events: Number of events that were recorded with a payload: of changes that match a subscription.
+        failed_objects: Number of objects that could not be recorded; see the log. The next pass tries them again.
+        unbuilt: Number of events without a payload, and of those that were not recorded; see the log. They are never sent.
+        finished: Whether the pass came to its end.
+        failed: Whether an error ended it; see the log.
+    """
+
+    seen: int = 0
+    created: int = 0
+    changed: int = 0
+    deleted: int = 0
+    noted: int = 0
+    events: int = 0
+    failed_objects: int = 0
+    unbuilt: int = 0
+    finished: bool = field(default=True, kw_only=True)
+    failed: bool = field(default=False, kw_only=True)
+
+    def __add__(self, other: ReconcileResult) -> ReconcileResult:
+        *counts, finished, failed = zip(astuple(self), astuple(other), strict=True)
+        return ReconcileResult(*map(sum, counts), finished=all(finished), failed=any(failed))
+
+
+class ComparedBatch(NamedTuple):
     """A batch that was compared without a lock.
 
     Attributes:
@@ -41,25 +70,6 @@ class ComparedBatch:
     end: str | None
     seen: int
     differing: list[Any]
-
-
-@dataclass(slots=True)
-class FoundChanges:
-    """The differences of some objects.
-
-    Attributes:
-        changes: The changes that may have events.
-        states: The states to record; of objects that are gone, those to delete.
-        noted: Number of objects whose state is recorded for the first time, without an event.
-        events: Number of events that were recorded with a payload.
-        unbuilt: Number of events that could not be built. They were logged.
-    """
-
-    changes: list[Change] = field(default_factory=list)
-    states: list[ObjectState] = field(default_factory=list)
-    noted: int = 0
-    events: int = 0
-    unbuilt: int = 0
 
 
 def compare_rows(source: Source, after: str, *, limit: int) -> ComparedBatch:
@@ -81,85 +91,55 @@ def compare_states(source: Source, after: str, *, limit: int) -> ComparedBatch:
     using = database_of(source)
     rows = SourceState.objects.using(using).filter(source=source.name, key__gt=after)
     known = states_of(rows.order_by("key")[:limit])
-    gone = _gone(source, known, using=using)
+    keys = [states.key_value(source, text) for text in known]
+    existing = set(objects_at(source, keys, using=using).values_list("pk", flat=True)) if keys else set()
+    gone = [key for key in keys if key not in existing]
     return ComparedBatch(max(known) if len(known) == limit else None, len(known), gone)
 
 
-def record_rows(source: Source, keys: Sequence[Any], *, baseline: bool, now: datetime) -> FoundChanges:
-    """Record the events and states of new and changed objects; return the differences.
+def record_objects(source: Source, keys: Sequence[Any], *, baseline: bool, now: datetime) -> ReconcileResult:
+    """Record the events and states of objects that are new, changed or gone; return their numbers.
 
-    With ``baseline``, an object without a recorded state gets no event: its state is recorded only.
+    With ``baseline``, an object without a recorded state gets no event: its state is recorded only. All is committed or
+    nothing, also within a transaction of the caller.
     """
     using = database_of(source)
-    with _recording(source) as record:
+    changes: list[Change] = []
+    current: list[ObjectState] = []
+    noted, failed = 0, failures()
+    with atomic(using), transaction.atomic(using=using):
         rows = objects_at(source, keys, using=using)
         # The lock that a change takes: on the object's own row, even if other tables hold a part of it.
         read_rows(source, locked(rows), names=states.own_names(source))
-        known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
-        found = record(_changes_of_rows(source, read_rows(source, rows), known, baseline=baseline, now=now))
-        SourceState.objects.overwrite(source.name, found.states, now=now, using=using)
-    return found
-
-
-def record_ends(source: Source, keys: Sequence[Any], *, now: datetime) -> FoundChanges:
-    """Record the events of objects that are gone, and delete their states; return the same as `record_rows`."""
-    using = database_of(source)
-    with _recording(source) as record:
-        known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
-        gone = [states.key_text(key) for key in _gone(source, known, using=using)]
-        found = FoundChanges(states=[known[key] for key in gone])
-        for state in found.states:
+        texts = [states.key_text(key) for key in keys]
+        known = SourceState.objects.of(source.name, texts, using=using, lock=True)
+        found = {states.key_text(key): (key, raw) for key, raw in read_rows(source, rows)}
+        for text in texts:
+            state, (key, raw) = known.get(text), found.get(text, (None, None))
+            if raw is not None:
+                now_is = states.object_state(source, key, raw)
+                if now_is == state:
+                    continue
+                current.append(now_is)
+            if state is None and (baseline or raw is None):
+                noted += raw is not None
+                continue
             with source_errors_logged(source):
-                before = states.recorded_raw(source, state)
-                found.changes.append(diff(source, before=before, after=None, now=now, using=using))
-        record(found)
-        SourceState.objects.forget(source.name, gone, using=using)
-    return found
-
-
-@contextmanager
-def _recording(source: Source) -> Iterator[Callable[[FoundChanges], FoundChanges]]:
-    """Return a function that records the events of changes, and counts them.
-
-    All of the block is committed or nothing, also within a transaction of the caller.
-    """
-    using, before = database_of(source), failures()
-    with atomic(using), transaction.atomic(using=using):
-
-        def record(found: FoundChanges) -> FoundChanges:
-            recorded = record_changes(source, found.changes, using=using, found_later=True)
-            errors = [bool(event.error) for events in recorded for event in events]
-            found.events = errors.count(False)
-            found.unbuilt = errors.count(True) + failures() - before
-            return found
-
-        yield record
-
-
-def _changes_of_rows(
-    source: Source, rows: Sequence[tuple[Any, Raw]], known: Mapping[str, ObjectState], *, baseline: bool, now: datetime
-) -> FoundChanges:
-    """Return the differences between rows and the last recorded states, by key; ``baseline`` as for `record_rows`."""
-    found = FoundChanges()
-    for key, raw in rows:
-        current = states.object_state(source, key, raw)
-        recorded = known.get(current.key)
-        if recorded == current:
-            continue
-        found.states.append(current)
-        if recorded is None and baseline:
-            found.noted += 1
-            continue
-        with source_errors_logged(source):
-            before = None if recorded is None else states.recorded_before(source, recorded, raw)
-            change = diff(source, before=before, after=raw, now=now, using=database_of(source))
-            if not change.is_empty:
-                found.changes.append(change)
-    return found
-
-
-def _gone(source: Source, known: Mapping[str, ObjectState], *, using: str) -> list[Any]:
-    """Return the keys of the recorded objects that have no row."""
-    keys = [states.key_value(source, text) for text in known]
-    existing = set(objects_at(source, keys, using=using).values_list("pk", flat=True)) if keys else set()
-    return [key for key in keys if key not in existing]
+                before = None
+                if state is not None:
+                    before = states.recorded_before(source, state, raw) if raw else states.recorded_raw(source, state)
+                change = diff(source, before=before, after=raw, now=now, using=using)
+                changes += [] if change.is_empty else [change]
+        recorded = record_changes(source, changes, using=using, found_later=True)
+        SourceState.objects.overwrite(source.name, current, now=now, using=using)
+        SourceState.objects.forget(source.name, known.keys() - found.keys(), using=using)
+    created, deleted = sum(one.created for one in changes), sum(one.deleted for one in changes)
+    errors = [bool(event.error) for events in recorded for event in events]
+    return ReconcileResult(
+        created=created,
+        changed=len(changes) - created - deleted,
+        deleted=deleted,
+        noted=noted,
+        events=errors.count(False),
+        unbuilt=errors.count(True) + failures() - failed,
+    )

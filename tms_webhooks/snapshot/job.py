@@ -118,38 +118,23 @@ def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *,
     names = [one.name for one in _sources(job.nouns)]
     following = [*names[names.index(source.name) + 1 :], ALL_READ]
     # Before the transaction, which is short then. A batch that another worker has written is refused below.
-    events, repeated = _without_repeated(job, page.events, using=using)
-    for event in events:
+    for event in page.events:
         _make_for(event, job, webhook, now=now)
-    insert_events = insertion_of(events, using=using)
+    insert_events = insertion_of(page.events, using=using)
     with transaction.atomic(using=using):
         # The job's row first: it stays locked until the batch is committed with its count.
         if not job.advance(
             position=job.position + 1,
-            done=len(events),
-            skipped=job.skipped + page.skipped + repeated,
+            done=len(page.events),
+            skipped=job.skipped + page.skipped,
             source=following[0] if page.end is None else source.name,
             key="" if page.end is None else page.end,
         ):
             return False
-        if events:
+        if page.events:
             insert_events()
-            _create_deliveries(webhook, events, now=now, using=using, job=job)
+            _create_deliveries(webhook, page.events, now=now, using=using, job=job)
     return True
-
-
-def _without_repeated(job: Job, events: Sequence[Event], *, using: str) -> tuple[list[Event], int]:
-    """Leave out objects that the job has sent before: two sources of a noun may have the same ids. Return their number."""
-    if not events or len(sources_of_noun(events[0].subject_type)) == 1:
-        return list(events), 0
-    ids = [event.subject_id for event in events]
-    rows = Event.objects.using(using).filter(
-        snapshot_job=job.pk, subject_type=events[0].subject_type, subject_id__in=ids
-    )
-    sent = set(rows.values_list("subject_id", flat=True))
-    if sent:
-        logger.warning("job=%s leaves out %s objects whose ids another source has, too.", job.pk, len(sent))
-    return [event for event in events if event.subject_id not in sent], len(sent)
 
 
 def _make_for(event: Event, job: Job, webhook: Webhook, *, now: datetime) -> None:

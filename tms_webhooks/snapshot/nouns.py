@@ -42,28 +42,19 @@ def checked(webhook: Webhook, nouns: Iterable[str]) -> list[str]:
 
 
 def _check(webhook: Webhook, noun: str) -> None:
-    values = {"noun": noun, "key": webhook.public_id, "nouns": ", ".join(available(webhook)) or "-"}
-    if noun not in catalogue.grouped():
-        suggestion = suggested(difflib.get_close_matches(noun, available(webhook), n=1))
-        message = _('nouns: "%(noun)s" is unknown; this webhook can have: %(nouns)s.') % values
-        raise _error(message + suggestion, code="unknown")
+    possible = available(webhook)
+    if noun in possible:
+        return
+    values = {"noun": noun, "key": webhook.public_id, "nouns": ", ".join(possible) or "-"}
     if not sources_of_noun(noun):
-        raise _error(
-            _(
-                'nouns: objects of "%(noun)s" can\'t be sent as a snapshot; leave it out. This webhook can have: %(nouns)s.'
-            )
-            % values,
-            code="no_source",
-        )
-    if not subscriptions_to(webhook, noun):
-        raise _error(
-            _(
-                'nouns: webhook %(key)s has no subscription to events of "%(noun)s"; add one, such as %(noun)s.*, or leave '
-                "it out. This webhook can have: %(nouns)s."
-            )
-            % values,
-            code="not_subscribed",
-        )
+        suggestion = suggested(difflib.get_close_matches(noun, possible, n=1))
+        message = _('nouns: objects of "%(noun)s" can\'t be sent as a snapshot. This webhook can have: %(nouns)s.')
+        raise _error(message % values + suggestion, code="unknown")
+    message = _(
+        'nouns: webhook %(key)s has no subscription to events of "%(noun)s"; add one, such as %(noun)s.*, or leave '
+        "it out. This webhook can have: %(nouns)s."
+    )
+    raise _error(message % values, code="not_subscribed")
 
 
 def _error(message: str, *, code: str) -> ReplayError:

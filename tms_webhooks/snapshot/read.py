@@ -8,14 +8,12 @@ from datetime import datetime
 from time import sleep
 from typing import Any, NamedTuple
 
-from django.db.models import Q
-
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event, EventSequence, Webhook
-from tms_webhooks.models.audience import LEARNER, OWNER
+from tms_webhooks.models.audience import RELATIONS
 from tms_webhooks.models.event import owned_key, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row, set_sequence
@@ -23,9 +21,8 @@ from tms_webhooks.payloads.envelope import build_content
 from tms_webhooks.routing.checks import PresentRules, filter_input_of
 from tms_webhooks.snapshot.nouns import subscriptions_to
 from tms_webhooks.sources import states
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
-from tms_webhooks.sources.base import OWNER as OWNER_ID
-from tms_webhooks.sources.row_sets import Rows, at_keys, database_of, rows_of
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.row_sets import Rows, at_keys, database_of, in_organizations, rows_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import read_rows
 
@@ -60,7 +57,8 @@ class SourceReader:
         self._rules = [PresentRules(one, self._event_type) for one in subscriptions_to(webhook, source.noun.name)]
         self._takes_all = any(rules.accept_all for rules in self._rules)
         self._objects = owners.ObjectScope(webhook.scope)
-        self._scope = _scope(source, webhook.audience, self._objects.organizations)
+        relations = [one for one in RELATIONS if one.closed_to != webhook.audience]
+        self._scope = in_organizations(source, dict.fromkeys(relations, self._objects.organizations))
 
     def count(self, *, now: datetime) -> int:
         """Return the number of objects that the webhook receives; see `MOST_EXAMINED`."""
@@ -145,24 +143,3 @@ class SourceReader:
             return event
         given = filter_input_of(event, self._webhook.audience)
         return event if any(rules.are_met(given) for rules in self._rules) else None
-
-
-def _scope(source: Source, audience: str, organizations: Collection[Any]) -> Q | None:
-    """Return a filter for the rows that belong to these organizations; None where SQL can't read to whom they belong."""
-    if source.owners is not None or not source.computed.keys().isdisjoint({OWNER_ID, LEARNER_ORGANIZATION.name}):
-        return None
-    owner, learner = source.mapped.get(OWNER_ID), source.mapped.get(LEARNER_ORGANIZATION.name)
-    if source.owned_by_learner:
-        learner = owner
-    columns = {OWNER: owner, LEARNER: learner}
-    lookups = [
-        None if column is None else column.lookup
-        for relation, column in columns.items()
-        if audience != relation.closed_to and not (relation is LEARNER and column is None)
-    ]
-    scope = Q(pk__in=())
-    for lookup in lookups:
-        if not isinstance(lookup, str):
-            return None
-        scope |= Q(**{f"{lookup}__in": organizations})
-    return scope

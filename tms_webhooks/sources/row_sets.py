@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import connections, models, router
 
 from tms_webhooks.db.django_private import without_conditions
 from tms_webhooks.db.lookups import keys_in
-from tms_webhooks.sources.base import Source
+from tms_webhooks.models.audience import LEARNER, OWNER, Relation
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
+from tms_webhooks.sources.base import OWNER as OWNER_ID
 from tms_webhooks.sources.snapshots import locked
 
 Rows = models.QuerySet[Any]
@@ -27,6 +29,25 @@ def rows_of(source: Source) -> Rows:
     """Return a queryset of all rows that are objects of a source, without an order."""
     # The base manager, because a default manager may hide rows; no order, because the model's default costs a sort.
     return source.selection.filter(source.model._base_manager.using(database_of(source)).order_by())
+
+
+def in_organizations(source: Source, keys: Mapping[Relation, Any]) -> models.Q | None:
+    """Return a filter for the rows of the organizations with these keys, which are given for each relation that counts.
+
+    None where SQL can't read to whom they belong.
+    """
+    owner, learner = source.mapped.get(OWNER_ID), source.mapped.get(LEARNER_ORGANIZATION.name)
+    columns = {OWNER: owner, LEARNER: owner if source.owned_by_learner else learner}
+    if source.owners is not None or owner is None or (columns[LEARNER] is None and source.has_learner):
+        return None
+    found = models.Q(pk__in=())
+    for relation, column in columns.items():
+        if column is None or relation not in keys:
+            continue
+        if not isinstance(column.lookup, str):
+            return None
+        found |= models.Q(**{f"{column.lookup}__in": keys[relation]})
+    return found
 
 
 def objects_at(source: Source, keys: Sequence[Any], *, using: str) -> Rows:

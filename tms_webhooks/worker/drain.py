@@ -226,8 +226,6 @@ class Drain:
             # Before the first answer: the slot has the outage that the last drain reported.
             self._try(self._report_outage)
         self._start()
-        if self._sender.needs_database:
-            self._try(self._sender.authorize)
         has_work = bool(found or self._unfinished or self._database.is_away)
         has_work = has_work or self._queues.may_start or self._queues.wants_more
         if has_work or not self._until_idle:
@@ -249,7 +247,6 @@ class Drain:
             self._close()
 
     def _close(self) -> None:
-        self._try(self._sender.authorize)
         self._selector.close()
         self._transport.close()
         # If that fails, the leases run out.
@@ -450,7 +447,7 @@ class Drain:
         """Return for how long the drain has no work, unless an answer or a wake-up comes."""
         at = [self._database.retry_at]
         if not self._database.is_away:
-            if self._queues.may_start or self._queues.wants_more or self._sender.needs_database:
+            if self._queues.may_start or self._queues.wants_more:
                 return 0.0
             at = [self._leases.renew_at]
             if not self._is_ending:

@@ -1,8 +1,7 @@
 """From a claimed delivery to its HTTP request and back: makes outgoing requests, sends each, and judges the answer.
 
 An attempt whose access token is unknown waits in its slot, and blocks no other webhook. The token is requested over the
-same transport, under the same rules, within the webhook's timeout, and stored for the next worker
-(`tms_webhooks.models.access_token`).
+same transport, under the same rules, within the webhook's timeout.
 
 Observers watch an attempt from beginning to end, as tracing has to; for counting, the signal ``attempt_recorded`` is enough.
 """
@@ -14,10 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from http import HTTPStatus
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from django.core.exceptions import ValidationError
 
@@ -29,8 +27,7 @@ from tms_webhooks.delivery.authentication import ClientCredentials, merged
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint, OutgoingRequest, SendResult
 from tms_webhooks.delivery.rendering import contents_of, shape_of
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
-from tms_webhooks.models import AccessToken, WebhookSecret
-from tms_webhooks.models.access_token import LONGEST_ERROR, KnownToken
+from tms_webhooks.models import WebhookSecret
 from tms_webhooks.models.credentials import read_headers, secret_names
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
@@ -41,7 +38,6 @@ from tms_webhooks.net.urls import query_secrets
 from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker.leases import WebhookRow
-from tms_webhooks.worker.results import PASSING, schedule_of
 
 if TYPE_CHECKING:
     from tms_webhooks.net.transports.client import Client
@@ -312,8 +308,20 @@ def _without_echoes(answer: Response, echoes: tuple[str, ...]) -> Response:
 
 # --- Sending, with access tokens ---
 
-TokenKey = tuple[int, str]
-"""A webhook, and the fingerprint of its credentials."""
+
+class KnownToken(NamedTuple):
+    """A token, and the fingerprint of the credentials that it was issued for: after a change of them, it counts no longer."""
+
+    value: str
+    fingerprint: str
+    expires_at: datetime
+
+    def __repr__(self) -> str:
+        return f"<KnownToken until {self.expires_at}>"
+
+
+tokens: dict[int, KnownToken] = {}
+"""The tokens of this process, by the key of the webhook. Drains that follow each other share them."""
 
 
 @dataclass(slots=True)
@@ -326,31 +334,20 @@ class TokenAttempt:
     attempt: Attempt
     client: ClientCredentials
     deadline_at: float
-    token: KnownToken | None = None
+    token: str = ""
     answer: Answer | None = None
 
-    @property
-    def key(self) -> TokenKey:
-        """The key of its token."""
-        return self.attempt.request.webhook_id, self.client.fingerprint
-
-    def has_refused(self, token: KnownToken) -> bool:
-        """Return whether the receiver refused this token."""
-        return self.token is not None and self.token.value == token.value
-
     def end(self, error: DeliveryError) -> Answer:
-        """Return the answer of an attempt that ends with an error."""
-        left = self.deadline_at - monotonic()
-        return Answer(self.attempt, error, self.attempt.request.endpoint.webhook.timeout_seconds - left)
+        """Return the answer of an attempt that ends without another one."""
+        seconds = self.attempt.request.endpoint.webhook.timeout_seconds - (self.deadline_at - monotonic())
+        return self.answer or Answer(self.attempt, error, seconds)
 
 
 class TokenRequest(NamedTuple):
-    """The request for a token, as the mark of its exchange."""
+    """The request for a token, as the mark of its exchange, and the attempts that wait for it."""
 
-    key: TokenKey
     client: ClientCredentials
-    failures: int
-    schedule: tuple[float, ...]
+    waiting: list[TokenAttempt]
 
 
 class Sender:
@@ -359,12 +356,9 @@ class Sender:
     def __init__(self, transport: Transport, *, clock: Callable[[], datetime]) -> None:
         self._transport = transport
         self._clock = clock
-        self._known: dict[TokenKey, KnownToken] = {}
-        # Attempts that wait for a token, and the tokens that are looked up or requested.
-        self._waiting: dict[TokenKey, list[TokenAttempt]] = {}
-        self._requested: set[TokenKey] = set()
-        # What is still to be done with the database, and answers that are still to be collected.
-        self._steps: list[tuple[TokenKey, Callable[[], None]]] = []
+        # The requests for tokens that are in flight, by webhook and fingerprint.
+        self._requested: dict[tuple[int, str], TokenRequest] = {}
+        # Answers that are still to be collected.
         self._ended: list[Answer] = []
 
     def start(self, attempt: Attempt) -> None:
@@ -387,7 +381,7 @@ class Sender:
             if isinstance(answer.key, TokenRequest):
                 self._end_token_request(answer.key, answer.result)
             elif isinstance(answer.key, TokenAttempt):
-                answers += self._end_exchange(answer.key, answer)
+                self._end_exchange(answer.key, answer)
             else:
                 answers.append(answer)
         answers += self._ended
@@ -398,130 +392,57 @@ class Sender:
         """Return the seconds after which `collect` has work to do in any case; None if it has none without an event."""
         return 0.0 if self._ended else self._transport.timeout()
 
-    @property
-    def needs_database(self) -> bool:
-        """Whether `authorize` has work to do."""
-        return bool(self._steps)
-
-    def authorize(self) -> None:
-        """Write the changes of access tokens, and look for those that attempts wait for. Never waits for the network.
-
-        Raises ``OperationalError`` or ``InterfaceError`` where a repetition can help. Any other error ends the attempts that
-        wait for the token.
-        """
-        while self._steps:
-            key, step = self._steps[0]
-            try:
-                step()
-            except PASSING:
-                raise
-            except Exception as error:
-                # Without a traceback: its frames hold the token.
-                logger.error(
-                    "webhook=%s: its access token can't be read or written (%s).", key[0], type(error).__name__
-                )
-                self._requested.discard(key)
-                self._ended += [one.answer or one.end(as_delivery_error(error)) for one in self._waiting.pop(key, ())]
-            del self._steps[0]
-
     def _send_or_wait(self, one: TokenAttempt) -> None:
-        """Send an attempt with the known token, unless that has expired or was refused."""
-        known = self._known.get(one.key)
-        if known is not None and known.expires_at > self._clock() and not one.has_refused(known):
-            self._send(one, known)
-            return
-        self._waiting.setdefault(one.key, []).append(one)
-        if one.key not in self._requested:
-            self._requested.add(one.key)
-            self._steps.append((one.key, partial(self._look_up, one.key)))
+        """Send an attempt if its token is known and was not refused; otherwise let it wait for a new one."""
+        key = (one.attempt.request.webhook_id, one.client.fingerprint)
+        known = tokens.get(key[0])
+        is_valid = known is not None and known.fingerprint == key[1] and known.expires_at > self._clock()
+        if known is not None and is_valid and known.value != one.token:
+            self._send(one, known.value)
+        elif key in self._requested:
+            self._requested[key].waiting.append(one)
+        else:
+            mark = self._requested[key] = TokenRequest(one.client, [one])
+            seconds = max(one.deadline_at - monotonic(), 0.0)
+            request = authentication.token_request(one.client, user_agent=USER_AGENT, deadline=seconds)
+            self._transport.start(request, mark)
 
-    def _send(self, one: TokenAttempt, token: KnownToken) -> None:
+    def _send(self, one: TokenAttempt, token: str) -> None:
         """Send an attempt with this token, in the time that is left of its webhook's timeout."""
-        left = one.deadline_at - monotonic()
-        if left <= 0:
-            self._ended.append(one.answer or one.end(_late()))
-            return
-        one.token = token
-        self._transport.start(replace(one.attempt.signed(token.value), deadline=left), one)
+        one.token, left = token, one.deadline_at - monotonic()
+        if left > 0:
+            self._transport.start(replace(one.attempt.signed(token), deadline=left), one)
+        else:
+            text = "no access token within the timeout of the webhook"
+            self._ended.append(one.end(DeliveryError(text, error_class=ErrorClass.TOKEN_ERROR)))
 
-    def _end_exchange(self, one: TokenAttempt, answer: Answer) -> Sequence[Answer]:
-        """Return the answer to an attempt; none if the receiver refused the token for the first time."""
-        token, own = one.token, answer._replace(key=one.attempt)
-        if token is None or not isinstance(answer.result, Response):
-            return (own,)
-        own = own._replace(result=_without_echoes(answer.result, outcome.echoes_of([token.value])))
-        if answer.result.status != HTTPStatus.UNAUTHORIZED:
-            if token.failures:
-                self._known[one.key] = token._replace(failures=0)
-                self._change(one.key, failures=0, retry_at=None)
-        elif one.answer is None:
+    def _end_exchange(self, one: TokenAttempt, answer: Answer) -> None:
+        """Keep the answer to an attempt. If the receiver refused the token for the first time, send it with a new one."""
+        result = answer.result
+        if isinstance(result, Response):
+            result = _without_echoes(result, outcome.echoes_of([one.token]))
+        own = Answer(one.attempt, result, answer.seconds)
+        if one.answer is None and isinstance(result, Response) and result.status == HTTPStatus.UNAUTHORIZED:
             one.answer = own
             self._send_or_wait(one)
-            return ()
         else:
-            wait = authentication.seconds_to_wait(token.failures + 1, schedule_of(one.attempt.request))
-            self._change(one.key, failures=token.failures + 1, retry_at=self._clock() + timedelta(seconds=wait))
-        return (own,)
-
-    # --- Tokens ---
-
-    def _change(self, key: TokenKey, **values: Any) -> None:
-        """Have values of the row of a token written."""
-        self._steps.append((key, partial(AccessToken.objects.write, *key, **values)))
-
-    def _look_up(self, key: TokenKey) -> None:
-        """Read the row of a token: send the attempts that can use it, fail those that can't, or request a new token."""
-        now, row = self._clock(), AccessToken.objects.of(*key)
-        known, error = row.known(now), row.last_error()
-        is_too_early = row.retry_at is not None and row.retry_at > now
-        later = error and DeliveryError(f"{error} (not requested again yet)", error_class=error.error_class)
-        waiting = []
-        for one in self._waiting.pop(key, ()):
-            may_wait = is_too_early and not one.attempt.request.is_manual
-            if known is not None and not one.has_refused(known):
-                self._known[key] = known
-                self._send(one, known)
-            elif one.deadline_at <= monotonic():
-                self._ended.append(one.answer or one.end(_late()))
-            elif may_wait and (answer := one.answer or (later and one.end(later))):
-                self._ended.append(answer)
-            else:
-                waiting.append(one)
-        if not waiting:
-            self._requested.discard(key)
-            return
-        self._waiting[key] = waiting
-        client, schedule = waiting[0].client, schedule_of(waiting[0].attempt.request)
-        seconds = waiting[0].deadline_at - monotonic()
-        request = authentication.token_request(client, user_agent=USER_AGENT, deadline=max(seconds, 0.0))
-        self._transport.start(request, TokenRequest(key, client, row.failures, schedule))
+            self._ended.append(own)
 
     def _end_token_request(self, mark: TokenRequest, result: Response | DeliveryError) -> None:
         """Send the waiting attempts with the new token, or fail them."""
-        key, client, failures, schedule = mark
-        self._requested.discard(key)
-        waiting, now = self._waiting.pop(key, ()), self._clock()
+        webhook_id, fingerprint = mark.waiting[0].attempt.request.webhook_id, mark.client.fingerprint
+        del self._requested[webhook_id, fingerprint]
         try:
             if isinstance(result, DeliveryError):
                 raise result
             value, lifetime = authentication.token_of(result)
         except Exception as cause:
-            error = authentication.failure(client, as_delivery_error(cause))
-            # An address that is refused gets no request, and the next lookup may find another one.
-            wait = 0.0 if error.permanent else authentication.seconds_to_wait(failures + 1, schedule)
-            self._change(
-                key,
-                failures=failures + 1,
-                retry_at=now + timedelta(seconds=wait),
-                error=str(error)[:LONGEST_ERROR],
-                error_class=error.error_class,
-            )
-            self._ended += [one.end(error) for one in waiting]
+            error = authentication.failure(mark.client, as_delivery_error(cause))
+            self._ended += [one.end(error) for one in mark.waiting]
             return
-        token = self._known[key] = KnownToken(value, now + lifetime, failures)
-        self._change(key, value=value, expires_at=token.expires_at, error="", error_class="")
-        for one in waiting:
-            self._send(one, token)
+        tokens[webhook_id] = KnownToken(value, fingerprint, self._clock() + lifetime)
+        for one in mark.waiting:
+            self._send(one, value)
 
 
 def send(request: OutgoingRequest, *, client: Client, clock: Callable[[], datetime]) -> SendResult:
@@ -531,13 +452,8 @@ def send(request: OutgoingRequest, *, client: Client, clock: Callable[[], dateti
     try:
         sender.start(attempt)
         while not (answers := sender.collect()):
-            sender.authorize()
-        sender.authorize()
+            pass
         answer = answers[0].result
     except Exception as error:
         answer = as_delivery_error(error)
     return attempt.end(answer, monotonic() - begun_at, clock())
-
-
-def _late() -> DeliveryError:
-    return DeliveryError("no access token within the timeout of the webhook", error_class=ErrorClass.TOKEN_ERROR)

@@ -39,9 +39,9 @@ def test_the_preview_has_a_sample_and_the_tokens(issued):
 
 
 def test_the_preview_and_the_tokens_have_the_fields_of_the_hosts_own():
-    webhook = Webhook(url="https://receiver.example/{custom.cost_center}", format="skillable")
+    webhook = Webhook(url="https://receiver.example/{data.custom.cost_center}", format="skillable")
     updated = catalogue.get("user.updated")
     preview = preview_of(webhook, updated)
     assert preview.url == "https://receiver.example/4711"
     assert '"Name": "Cost Center"' in preview.pretty
-    assert {"custom.cost_center", "data.custom.cost_center", "CustomFields"} <= set(tokens_of(webhook, [updated]))
+    assert {"data.custom.cost_center", "CustomFields"} <= set(tokens_of(webhook, [updated]))

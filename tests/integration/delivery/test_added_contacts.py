@@ -12,7 +12,7 @@ from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import notices
-from tms_webhooks.models import Notification, NotificationAddresses, Webhook
+from tms_webhooks.models import Notification, Webhook
 
 
 @pytest.fixture(autouse=True)
@@ -52,21 +52,6 @@ def test_a_contact_that_is_added_is_notified_within_a_minute_and_once(failing, n
 
     assert notify() == [(["bob@example.com"], "Webhooks of Acme: Failing (1)")]
     assert notify() == []
-
-
-def test_the_contacts_and_chats_of_the_organization_are_notified_too(failing, notify, receiver):
-    addresses = NotificationAddresses.objects.create(organization=failing.organization, contacts="cy@example.com")
-    # The webhook has a contact of its own.
-    assert notify() == []
-
-    failing.contacts = ""
-    failing.save()
-    assert notify() == [(["cy@example.com"], "Webhooks of Acme: Failing (1)")]
-
-    addresses.slack_url = receiver.url
-    addresses.save()
-    assert notify() == []
-    assert len(receiver.received) == 1
 
 
 def test_a_contact_is_notified_that_the_webhook_was_disabled(failing, notify, clock):

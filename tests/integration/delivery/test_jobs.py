@@ -112,7 +112,7 @@ def test_the_setting_says_how_far(settings_of_app, clock):
 
 
 GONE = [
-    ("disable", "is disabled; enable it first, or resend single deliveries."),
+    ("disable", "is disabled; enable it first."),
     ("delete", "was deleted; nothing more is sent to it."),
 ]
 

@@ -174,7 +174,7 @@ def test_what_does_not_wait_is_refused_with_the_reason(waiting, send_now, values
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"enabled": False}, "is disabled; enable it first, or resend single deliveries."),
+        ({"enabled": False}, "is disabled; enable it first."),
         ({"pull_only": True, "url": ""}, "is pull-only; nothing is sent to it. Read its feed."),
     ],
 )

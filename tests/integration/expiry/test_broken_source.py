@@ -52,6 +52,7 @@ def test_the_others_are_recorded_whichever_comes_first(organization, caplog, dec
             scan_at(NOW + days * DAY)
 
     assert recorded() == [("expiring", assignment.pk), ("expired", assignment.pk)]
-    assert ("scan_expiring of <Broken of training.TrainingClass> failed" in caplog.text) is (declaration is Broken)
-    assert ("scan_expired of <Broken of training.TrainingClass> failed" in caplog.text) is (declaration is Broken)
+    for event_type in (EXPIRING, EXPIRED):
+        message = f"The scan of <Broken of training.TrainingClass> for {event_type} failed"
+        assert (message in caplog.text) is (declaration is Broken)
     assert "WithoutDate" not in caplog.text

@@ -39,6 +39,12 @@ LARGE = [DAY, -DAY, DAY + HOUR, 1.5 * DAY, -2 * DAY]
 @pytest.mark.parametrize(
     ("event_type", "expires", "steps", "counts"),
     [
+        pytest.param(EXPIRING, 6 * DAY, [n * HOUR for n in range(0, 150, 5)], [1] + [0] * 29, id="through a window"),
+        pytest.param(EXPIRED, MINUTE, [n * MINUTE for n in range(12)], [0, 1] + [0] * 10, id="past its date"),
+        pytest.param(BOTH, 6 * DAY, [n * DAY for n in range(10)], [1, *[0] * 5, 1, 0, 0, 0], id="both"),
+        pytest.param(EXPIRING, 7 * DAY, [ZERO, INSTANT], [0, 1], id="after the upper end is reached"),
+        pytest.param(EXPIRED, DAY, [ZERO, DAY - INSTANT, DAY], [0, 0, 1], id="at the very moment of its date"),
+        pytest.param(BOTH, ZERO, [-10 * DAY, ZERO], [0, 1], id="expired, and not expiring"),
         pytest.param(
             EXPIRING,
             5 * DAY,
@@ -83,7 +89,7 @@ LARGE = [DAY, -DAY, DAY + HOUR, 1.5 * DAY, -2 * DAY]
         ),
     ],
 )
-def test_a_date_that_is_edited_is_recorded_again_if_it_is_another(event_type, expires, steps, counts):
+def test_a_date_is_recorded_once_and_again_if_it_is_edited_to_another(event_type, expires, steps, counts):
     organization = subscribed_organization(event_type)
     assignment = assign(organization, expires_at=None if expires is None else NOW + expires)
 

@@ -11,8 +11,6 @@ from tests.integration.expiry.assignments import (
     MINUTE,
     NOW,
     assign,
-    data_of,
-    events,
     recorded_for,
     scan_at,
     subscribe,
@@ -42,32 +40,6 @@ def test_a_date_that_was_announced_is_not_announced_for_another_window(window):
 
     assert [scan_at(NOW + minutes * MINUTE) for minutes in (1, 2, 3000)] == [0, 0, 0]
     assert recorded_for(subscription) == [near.pk]
-
-
-def test_a_date_that_was_in_no_window_yet_is_announced_for_the_new_one():
-    organization = OrganizationFactory()
-    subscription = subscribe(organization, window=(0, 3))
-    near = assign(organization, expires_at=NOW + 5 * DAY)
-    scan_at(NOW)
-
-    change_days(subscription, 0, 30)
-
-    assert [scan_at(NOW + MINUTE), scan_at(NOW + 2 * MINUTE)] == [1, 0]
-    assert recorded_for(subscription) == [near.pk]
-    assert data_of(events()[0])["window"] == {"more_than_days": 0, "less_than_days": 30}
-
-
-def test_what_leaves_the_new_window_before_the_next_scan_is_announced():
-    """It was in the window when a user changed the days, a minute before the scan."""
-    organization = OrganizationFactory()
-    subscription = subscribe(organization, window=(20, 30))
-    leaving = assign(organization, expires_at=NOW + 2 * DAY + MINUTE)
-    scan_at(NOW)
-
-    change_days(subscription, 2, 7)
-
-    assert scan_at(NOW + 5 * MINUTE) == 1
-    assert recorded_for(subscription) == [leaving.pk]
 
 
 def test_a_subscription_has_one_cursor_whatever_its_window():

@@ -26,11 +26,6 @@ from tms_webhooks.models import Event, Occurrence
 
 
 @pytest.fixture
-def small_batches(monkeypatch) -> None:
-    monkeypatch.setattr(record, "BATCH", 2)
-
-
-@pytest.fixture
 def fail_at(monkeypatch) -> Callable[[int, BaseException], None]:
     """Have the recording of the nth event fail, after it was written and before it is committed; others work."""
     own = record.record_planned
@@ -55,9 +50,7 @@ def expected(kind: str, assigned) -> list[tuple[str, int]]:
 
 @pytest.mark.parametrize(("event_type", "kind"), [(EXPIRING, "expiring"), (EXPIRED, "expired")])
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
-def test_a_scan_that_is_killed_records_each_once_together_with_the_next(
-    small_batches, fail_at, event_type, kind, number
-):
+def test_a_scan_that_is_killed_records_each_once_together_with_the_next(fail_at, event_type, kind, number):
     organization = subscribed_organization(event_type)
     scan_at(NOW)
     assigned = [assign(organization, expires_at=NOW + 3 * DAY + hours * HOUR) for hours in range(5)]
@@ -82,7 +75,10 @@ def test_a_database_that_fails_is_asked_again_by_the_next_scan(fail_at, caplog):
 
     assert scan.scan_all(now=NOW + DAY) == scan.ScanResult(0)
     assert recorded() == expected("expired", assigned[:1])
-    assert "scan_expired of <CourseAssignments of training.CourseAssignment> failed" in caplog.text
+    assert (
+        "The scan of <CourseAssignments of training.CourseAssignment> for course_assignment.expired failed"
+        in caplog.text
+    )
 
     assert scan_at(NOW + DAY + MINUTE) == 2
     assert recorded() == expected("expired", assigned)
@@ -103,7 +99,7 @@ def test_one_assignment_that_can_not_be_recorded_does_not_stop_the_others(fail_a
 
 
 @pytest.mark.parametrize("event_type", [EXPIRING, EXPIRED])
-def test_a_scan_that_is_out_of_time_says_so_and_is_continued(small_batches, event_type):
+def test_a_scan_that_is_out_of_time_says_so_and_is_continued(event_type):
     organization = subscribed_organization(event_type)
     scan_at(NOW)
     assigned = [assign(organization, expires_at=NOW + 3 * DAY + hours * HOUR) for hours in range(5)]

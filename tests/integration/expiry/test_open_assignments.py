@@ -20,7 +20,8 @@ from tests.integration.expiry.assignments import (
     subscribed_organization,
 )
 from tms_webhooks import sources
-from tms_webhooks.expiry.scan import scan_expired, scan_expiring
+from tms_webhooks.batches import never
+from tms_webhooks.expiry import scan
 
 
 @pytest.fixture
@@ -87,8 +88,8 @@ def test_cancellation_in_time_ends_it_and_its_undoing_takes_it_up_again(organiza
 def scans_of(declaration: type[sources.CourseAssignmentSource]) -> list[tuple[str, int]]:
     """Run the scans of another declaration of the same model."""
     source = declaration(CourseAssignment, {})
-    scan_expired(source, source.deadline, now=NOW)
-    scan_expiring(source, source.deadline, now=NOW)
+    for event_type in (source.deadline.expired, source.deadline.expiring):
+        scan._scan(source, source.deadline, event_type, now=NOW, out_of_time=never)
     return recorded()
 
 

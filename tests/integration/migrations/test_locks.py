@@ -65,11 +65,9 @@ LARGE = frozenset(
 SMALL = frozenset(
     {
         # A few rows for each organization or webhook.
-        "notificationaddresses",
         "webhook",
         "webhooksecret",
         "webhookstate",
-        "accesstoken",
         "subscription",
         # A row for each worker, source or periodic job.
         "drainslot",

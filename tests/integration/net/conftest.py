@@ -136,13 +136,13 @@ def clients(kind: str, authority: Authority, tmp_path: Path) -> Iterator[Callabl
     """Make senders of this kind, which are closed after the test. ``trusting``: they trust the tests' authority only."""
     made: list[Sender] = []
 
-    def make(*, resolve: Resolver = system_resolver, trusting: bool = False, pool_size: int = 64) -> Sender:
+    def make(*, resolve: Resolver = system_resolver, trusting: bool = False) -> Sender:
         if kind == "curl":
             options = {"cafile": str(authority.write(tmp_path))} if trusting else {}
             made.append(Sender(CurlTransport(resolve=resolve, **options)))
         else:
             context = authority.client_context() if trusting else None
-            client = Client(resolve=resolve, ssl_context=context, pool_size=pool_size)
+            client = Client(resolve=resolve, ssl_context=context)
             made.append(Sender(ThreadTransport(client)))
         return made[-1]
 

@@ -10,7 +10,7 @@ from tests.integration.net.conftest import Serve, fails
 from tests.integration.net.servers import answering, once, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.net.transports import curl_exchange
-from tms_webhooks.net.urls import check_reachable
+from tms_webhooks.net.urls import check_url
 
 MESSAGE = (
     "URL: the host '{}' has no address that webhooks may call; check its spelling, use a public host, "
@@ -74,7 +74,7 @@ def test_a_name_that_was_public_when_saved_and_is_private_when_called_is_blocked
     names = Names(["93.184.216.34"], ["127.0.0.1"])
     url = server.url(host="hooks.example.test")
 
-    check_reachable(url, resolve=names)
+    check_url(url, resolve=names)
     with fails(ErrorClass.DNS_ERROR):
         send(url, by=clients(resolve=names))
     assert names.asked == 2

@@ -148,14 +148,14 @@ def test_no_more_connections_are_kept_than_there_are_slots(serve, clients, setti
 
 
 @ONLY_THREADS
-def test_only_so_many_origins_keep_their_connections(serve, send, monkeypatch):
-    monkeypatch.setattr(waiting, "ORIGINS_LIMIT", 2)
+def test_only_so_many_connections_are_kept(serve, send, monkeypatch):
+    monkeypatch.setattr(waiting, "CONNECTIONS_LIMIT", 2)
     one, two, three = (serve(answering(reply())) for _ in range(3))
 
     for server in (one, two, one, three, one, two):
         send(server.url())
 
-    # Two had been used least recently when three came.
+    # That to two had been used least recently when three came.
     assert (one.accepted, two.accepted, three.accepted) == (1, 2, 1)
 
 

@@ -8,7 +8,6 @@ import sys
 import threading
 from collections.abc import Sequence
 
-import pycurl
 import pytest
 
 from tests.integration.net.conftest import ONLY_CURL
@@ -199,23 +198,6 @@ def test_the_limit_of_open_files_bounds_the_slots(client, monkeypatch):
 
     assert transport.capacity == 500 - 128
     transport.close()
-
-
-@ONLY_CURL
-def test_an_error_of_libcurl_itself_ends_what_is_in_flight_and_nothing_else(serve, client, monkeypatch, caplog):
-    def fail(transport: CurlTransport) -> None:
-        raise pycurl.error(11, "text of libcurl")
-
-    server = serve(answering(reply()))
-    assert client.send(a_request(server.url())).status == 200
-
-    with monkeypatch.context() as context:
-        context.setattr(CurlTransport, "_run_libcurl", fail)
-        answers = client.send_all([a_request(server.url())] * 3)
-
-    assert [str(answer.result) for answer in answers] == ["unexpected error"] * 3
-    assert caplog.messages == ["libcurl failed, and is started again: error 11."]
-    assert client.send(a_request(server.url())).status == 200
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.patience import PATIENCE
 from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnsafeURL
-from tms_webhooks.net.urls import allowed_networks, check_reachable, check_url, is_exempt
+from tms_webhooks.net.urls import allowed_networks, check_url, is_exempt
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -122,7 +122,7 @@ def test_a_name_of_this_machine_is_refused_without_any_lookup(host, settings):
 def test_a_host_with_public_addresses_is_reachable():
     names = Names(hooks=["93.184.216.34", "2606:4700::1111"])
 
-    assert check_reachable("https://hooks.example.com/x", resolve=names).host == "hooks.example.com"
+    assert check_url("https://hooks.example.com/x", resolve=names).host == "hooks.example.com"
     assert names.asked == [("hooks.example.com", 443)]
 
 
@@ -138,7 +138,7 @@ def test_a_host_with_public_addresses_is_reachable():
 )
 def test_one_private_address_among_many_refuses_the_host_and_is_not_shown(addresses):
     with pytest.raises(BlockedAddress) as caught:
-        check_reachable("https://hooks.example.com/", resolve=Names(hooks=addresses))
+        check_url("https://hooks.example.com/", resolve=Names(hooks=addresses))
 
     assert str(caught.value) == (
         "URL: the host 'hooks.example.com' has no address that webhooks may call; check its spelling, use a public host, "
@@ -149,9 +149,9 @@ def test_one_private_address_among_many_refuses_the_host_and_is_not_shown(addres
 @pytest.mark.parametrize("names", [Names(), Names(hooks=[])], ids=["unknown", "no address"])
 def test_a_host_without_an_address_is_refused(names):
     with pytest.raises(BlockedAddress) as unknown:
-        check_reachable("https://hooks.example.com/", resolve=names)
+        check_url("https://hooks.example.com/", resolve=names)
     with pytest.raises(BlockedAddress) as internal:
-        check_reachable("https://hooks.example.com/", resolve=Names(hooks=["10.0.0.7"]))
+        check_url("https://hooks.example.com/", resolve=Names(hooks=["10.0.0.7"]))
 
     assert str(unknown.value) == str(internal.value)
 
@@ -165,7 +165,7 @@ def test_a_host_that_no_name_server_answers_for_is_refused_in_time(settings):
         return ["93.184.216.34"]
 
     with pytest.raises(UnsafeURL, match="has no address"):
-        check_reachable("https://hooks.example.com/", resolve=hang)
+        check_url("https://hooks.example.com/", resolve=hang)
     over.set()
 
 
@@ -175,9 +175,9 @@ def test_an_address_inside_an_allowed_network_is_exempt(settings):
     assert check_url("https://10.20.0.7/").host == "10.20.0.7"
     assert check_url("https://[fd00::7]/").host == "fd00::7"
     assert check_url("https://192.168.1.5/").host == "192.168.1.5"
-    assert check_reachable("https://hooks.example.com/", resolve=Names(hooks=["10.20.0.7"]))
+    assert check_url("https://hooks.example.com/", resolve=Names(hooks=["10.20.0.7"]))
     with pytest.raises(BlockedAddress):
-        check_reachable("https://hooks.example.com/", resolve=Names(hooks=["10.20.0.7", "10.21.0.7"]))
+        check_url("https://hooks.example.com/", resolve=Names(hooks=["10.20.0.7", "10.21.0.7"]))
     with pytest.raises(BlockedAddress):
         check_url("https://192.168.1.6/")
 
@@ -186,10 +186,10 @@ def test_an_allowed_host_is_exempt_from_the_address_check_alone(settings):
     settings.TMS_WEBHOOKS = {"UNCHECKED_HOSTS": ["Intranet", "127.0.0.1", "::1", "bücher.example"]}
     names = Names()
 
-    assert check_reachable("https://intranet/", resolve=names).host == "intranet"
-    assert check_reachable("https://127.0.0.1/", resolve=names).host == "127.0.0.1"
-    assert check_reachable("https://[0:0::1]/", resolve=names).host == "::1"
-    assert check_reachable("https://BÜCHER.example/", resolve=names).host == "xn--bcher-kva.example"
+    assert check_url("https://intranet/", resolve=names).host == "intranet"
+    assert check_url("https://127.0.0.1/", resolve=names).host == "127.0.0.1"
+    assert check_url("https://[0:0::1]/", resolve=names).host == "::1"
+    assert check_url("https://BÜCHER.example/", resolve=names).host == "xn--bcher-kva.example"
     assert names.asked == []
     with pytest.raises(UnsafeURL, match="the scheme 'http' is not allowed"):
         check_url("http://intranet/")
@@ -205,7 +205,7 @@ def test_an_allowed_host_frees_neither_its_subdomains_nor_other_names_of_its_add
     assert is_exempt("intranet") is True
     assert is_exempt("a.intranet") is False
     with pytest.raises(BlockedAddress):
-        check_reachable("https://hooks.example.com/", resolve=Names(hooks=["127.0.0.1"]))
+        check_url("https://hooks.example.com/", resolve=Names(hooks=["127.0.0.1"]))
 
 
 @pytest.mark.parametrize("entry", ["10.20.0.0/33", "10.20.0.1/16", "intranet", "", "10.20.*"])

@@ -43,6 +43,7 @@ from tms_webhooks.manage.tests import outside_transactions
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.monitoring.figures import WebhookHealth, health_by_webhook, stats
 from tms_webhooks.net import urls
+from tms_webhooks.net.resolver import system_resolver
 
 
 class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
@@ -249,7 +250,7 @@ def _unreachable(data: Mapping[str, Any], *, stored: Webhook | None = None) -> d
         except (UnsafeURL, TypeError):
             continue
         try:
-            urls.check_reachable(url)
+            urls.check_url(url, resolve=system_resolver)
         except UnsafeURL as error:
             errors.append((place, str(error), "unsafe_url"))
     return nested(errors)

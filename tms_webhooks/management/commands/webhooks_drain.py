@@ -26,7 +26,7 @@ from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.reconcile import passes
-from tms_webhooks.reconcile.passes import ReconcileResult
+from tms_webhooks.reconcile.record import ReconcileResult
 from tms_webhooks.worker import drain as worker_drain
 from tms_webhooks.worker.drain import Drain, Tally
 

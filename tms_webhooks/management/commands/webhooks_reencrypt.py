@@ -20,7 +20,7 @@ class Command(WebhooksCommand):
     """Re-encrypt until all is done or a signal arrives."""
 
     help = (
-        "Encrypt the stored secrets, header values, credentials, access tokens and responses with the first key of "
+        "Encrypt the stored secrets, header values, credentials and responses with the first key of "
         "ENCRYPTION_KEYS. Run it after you added a key, before you remove an old one. After SIGTERM or SIGINT it stops, and the next run continues. Exit "
         "status 0: done, or stopped. 1: some values can't be decrypted with any key."
     )

@@ -46,4 +46,4 @@ def new_client() -> Client:
     """Return a new client for requests that are sent one after the other. Close it."""
     from tms_webhooks.net.transports.client import Client
 
-    return Client(pool_size=1)
+    return Client()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
@@ -42,6 +44,8 @@ FRAMING_HEADERS = frozenset(
 
 BODILESS_METHODS = frozenset({"GET", "DELETE", "OPTIONS"})
 """Methods that need no ``content-length`` where they have no body."""
+
+T = TypeVar("T")
 
 _QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
@@ -103,6 +107,39 @@ class Answer(NamedTuple):
     seconds: float
 
 
+class ThreadQueue(Generic[T]):
+    """Passes items of threads to the one that selects on it."""
+
+    def __init__(self) -> None:
+        self._items: deque[T] = deque()
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+
+    def put(self, item: T) -> None:
+        """Add an item. Called by any thread."""
+        self._items.append(item)
+        # A full buffer is readable already; a closed socket belongs to a closed transport.
+        with suppress(OSError):
+            self._writer.send(b"1")
+
+    def take(self) -> list[T]:
+        """Return the items so far."""
+        # First: an item that is added from now on makes the socket readable again.
+        with suppress(BlockingIOError):
+            self._reader.recv(4096)
+        return [self._items.popleft() for _ in range(len(self._items))]
+
+    def fileno(self) -> int:
+        """Return a file descriptor that is readable when there are items."""
+        return self._reader.fileno()
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._reader.close()
+        self._writer.close()
+
+
 class Transport(Protocol):
     """Sends requests and collects the answers. Used by one thread; created in the process that uses it.
 
@@ -141,11 +178,9 @@ def acknowledge_immediately(sock: socket.socket) -> None:
     waits for it before it sends the body.
     """
     if _QUICKACK is not None:
-        try:
+        # A connection that is gone: reading from it says how.
+        with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        except OSError:
-            # The connection is gone; reading from it says how.
-            return
 
 
 def answer_of(send: Callable[[Request], Response], request: Request, key: Any) -> Answer:

@@ -12,8 +12,7 @@ import socket
 import ssl
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from requests import PreparedRequest, Session
@@ -29,14 +28,12 @@ from tms_webhooks.net.proxy import Proxy, ProxyFailure, configured_proxy, tunnel
 from tms_webhooks.net.resolver import Resolver, addresses_of, system_resolver
 from tms_webhooks.net.timing import Marks
 from tms_webhooks.net.transports.base import IDLE_LIMIT, Request, Response, acknowledge_immediately, final_headers
-from tms_webhooks.net.urls import Origin, SafeURL
+from tms_webhooks.net.urls import SafeURL
 
-ORIGINS_LIMIT = 256
-"""Number of origins with idle connections. Each connection is an open file, and a process may have about 1,000."""
+CONNECTIONS_LIMIT = 256
+"""Idle connections. Each is an open file, and a process may have about 1,000."""
 OVERHEAD_LIMIT = 2**20
 """Bytes of one answer in addition to its body. For http.client, a chunk of size -1 is all the rest, and it would read that."""
-INTERIM_LIMIT = 100
-"""Number of interim answers that are read past."""
 
 if TYPE_CHECKING:
     _Socket = socket.socket
@@ -108,11 +105,7 @@ class _FinalResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
-        interim = 0
         while self.status < 200 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
-            interim += 1
-            if interim > INTERIM_LIMIT:
-                raise http.client.HTTPException("too many interim answers")
             # Without headers, it begins again, and keeps what it has read ahead.
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
@@ -144,24 +137,28 @@ class _Connection:
         exchange.ready = time.monotonic()
         self.sock.sendall(data)
 
-    def receive(self, method: str, limit: int) -> tuple[int, Mapping[str, str], bytes]:
-        """Return the status, the headers and at most ``limit`` bytes of the body. Close the connection if it has no further use."""
-        answer = _FinalResponse(self.sock, method=method)
+    def receive(self, method: str) -> RequestsResponse:
+        """Return the answer. Close the connection if it has no further use."""
+        read, limit = _FinalResponse(self.sock, method=method), app_settings.RESPONSE_LIMIT_BYTES + 1
         try:
-            answer.begin()
+            read.begin()
             if self.sock.exchange.ended:
                 # http.client takes a connection that breaks inside the headers for the end of the headers.
                 raise http.client.IncompleteRead(b"")
-            content = answer.read(limit)
-            if answer.length and len(content) < limit:
+            content = read.read(limit)
+            if read.length and len(content) < limit:
                 raise http.client.IncompleteRead(content)
-            if not answer.isclosed() or answer.will_close or answer.status < 200:
+            if not read.isclosed() or read.will_close or read.status < 200:
                 self.close()
         finally:
-            answer.close()
-        headers = {name.lower(): ", ".join(answer.headers.get_all(name, ())) for name in answer.headers}
+            read.close()
         self.used_at = time.monotonic()
-        return answer.status, headers, content
+        answer = RequestsResponse()
+        answer.status_code, answer._content = read.status, content
+        answer.headers = {  # type: ignore[assignment]
+            name.lower(): ", ".join(read.headers.get_all(name, ())) for name in read.headers
+        }
+        return answer
 
     def close(self) -> None:
         """Close the connection, if it is open."""
@@ -237,17 +234,17 @@ def _tunnel(proxy: Proxy, address: str, port: int, exchange: Exchange) -> TimedS
 
 
 class WebhookAdapter(BaseAdapter):
-    """Sends prepared requests, whose headers are final, and keeps up to ``size`` idle connections per origin. Thread-safe.
+    """Sends prepared requests, whose headers are final, and keeps up to `CONNECTIONS_LIMIT` idle connections. Thread-safe.
 
     Do not share it with a forked process.
     """
 
-    def __init__(self, *, size: int, resolve: Resolver, tls: ssl.SSLContext) -> None:
+    def __init__(self, *, resolve: Resolver, tls: ssl.SSLContext) -> None:
         super().__init__()
-        self._size = size
         self._resolve = resolve
         self._tls = tls
-        self._idle: OrderedDict[Origin, list[_Connection]] = OrderedDict()
+        # The one that was used last comes last.
+        self._idle: list[_Connection] = []
         self._lock = threading.Lock()
 
     def send(  # type: ignore[override]
@@ -265,62 +262,49 @@ class WebhookAdapter(BaseAdapter):
         lines += [f"{name}: {value}".rstrip() for name, value in request.headers.items()]
         # Head and body in one piece: two would wake the receiver twice.
         data = "\r\n".join([*lines, "", ""]).encode("latin-1") + (request.body or b"")  # type: ignore[operator]
-        connection = self._take(safe)
+        kept = self._take(safe)
         try:
-            status, headers, content = self._exchange(connection, request, data, timeout)
+            return self._exchange(kept or _Connection(safe, self._resolve, self._tls), request, data, timeout)
         except (OSError, http.client.HTTPException) as error:
-            was_kept = connection.used_at and timeout.answered is None
-            if not (was_kept and errors.is_disconnect(error)):
+            if kept is None or timeout.answered is not None or not errors.is_disconnect(error):
                 raise
-            timeout.ended = False
-            status, headers, content = self._exchange(
-                _Connection(safe, self._resolve, self._tls), request, data, timeout
-            )
-        answer = RequestsResponse()
-        answer.status_code, answer.headers, answer._content = status, headers, content  # type: ignore[assignment]
-        return answer
+        timeout.ended = False
+        return self._exchange(_Connection(safe, self._resolve, self._tls), request, data, timeout)
 
     def close(self) -> None:
         """Close every idle connection."""
         with self._lock:
-            idle = [connection for connections in self._idle.values() for connection in connections]
-            self._idle.clear()
+            idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
 
     def _exchange(
         self, connection: _Connection, request: PreparedRequest, data: bytes, exchange: Exchange
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    ) -> RequestsResponse:
         try:
             connection.send(data, exchange)
-            answer = connection.receive(request.method or "", app_settings.RESPONSE_LIMIT_BYTES + 1)
+            answer = connection.receive(request.method or "")
         except BaseException:
             connection.close()
             raise
-        self._give_back(connection)
-        return answer
-
-    def _take(self, safe: SafeURL) -> _Connection:
-        """Return the usable connection to this origin that was used last, or one that is not connected yet."""
         with self._lock:
-            idle = self._idle.get(safe.origin)
-            connection = idle.pop() if idle else None
-        if connection is not None and not connection.is_usable():
-            connection.close()
-            connection = None
-        return connection or _Connection(safe, self._resolve, self._tls)
-
-    def _give_back(self, connection: _Connection) -> None:
-        """Keep a connection for the next exchange. Close those of the origin that was used least recently."""
-        surplus: list[_Connection] = []
-        with self._lock:
-            idle = self._idle.setdefault(connection.safe.origin, [])
-            self._idle.move_to_end(connection.safe.origin)
-            (idle if len(idle) < self._size and connection.sock else surplus).append(connection)
-            if len(self._idle) > ORIGINS_LIMIT:
-                surplus += self._idle.popitem(last=False)[1]
+            self._idle += [connection] if connection.sock else []
+            surplus, self._idle = self._idle[:-CONNECTIONS_LIMIT], self._idle[-CONNECTIONS_LIMIT:]
         for one in surplus:
             one.close()
+        return answer
+
+    def _take(self, safe: SafeURL) -> _Connection | None:
+        """Return the usable connection to this origin that was used last."""
+        with self._lock:
+            kept = next((one for one in reversed(self._idle) if one.safe.origin == safe.origin), None)
+            if kept is None:
+                return None
+            self._idle.remove(kept)
+        if kept.is_usable():
+            return kept
+        kept.close()
+        return None
 
 
 class _Session(Session):
@@ -335,24 +319,17 @@ class Client:
 
     Threads may share a client. A forked process may not: create the client after the fork.
 
-    ``pool_size`` is the number of idle connections kept per receiver: use the number of threads. ``resolve`` and
-    ``ssl_context`` are for tests; the context must verify certificates and host names.
+    ``resolve`` and ``ssl_context`` are for tests; the context must verify certificates and host names.
     """
 
-    def __init__(
-        self,
-        *,
-        pool_size: int = 64,
-        resolve: Resolver = system_resolver,
-        ssl_context: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, *, resolve: Resolver = system_resolver, ssl_context: ssl.SSLContext | None = None) -> None:
         # One for all connections: reading the bundle again takes longer than the handshake.
         context = ssl_context or ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
         if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
             raise ConfigurationError("Client: ssl_context must verify certificates and host names.")
         context.sslsocket_class = TimedTLSSocket
         self._session = _Session()
-        adapter = WebhookAdapter(size=pool_size, resolve=resolve, tls=context)
+        adapter = WebhookAdapter(resolve=resolve, tls=context)
         for scheme in urls.DEFAULT_PORTS:
             self._session.mount(f"{scheme}://", adapter)
 

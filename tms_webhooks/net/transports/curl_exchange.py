@@ -7,7 +7,7 @@ import re
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pycurl
@@ -16,7 +16,7 @@ from tms_webhooks.choices import ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net import errors
-from tms_webhooks.net.proxy import Proxy, tunnel_address
+from tms_webhooks.net.proxy import Proxy, configured_proxy, tunnel_address
 from tms_webhooks.net.resolver import is_literal
 from tms_webhooks.net.timing import Marks, Timing
 from tms_webhooks.net.transports.base import (
@@ -136,9 +136,9 @@ class Handle:
     exchange: CurlExchange
     target: Target
 
-    def __init__(self, cafile: str, *, proxy: Proxy | None, opened: Callable[[int], None]) -> None:
+    def __init__(self, cafile: str, *, opened: Callable[[int], None]) -> None:
         self.opened = opened
-        self.proxy = proxy
+        self.proxy = configured_proxy()
         self.method = ""
         self.begun_at = self.heard_at = 0.0
         self.limit = 0
@@ -149,7 +149,7 @@ class Handle:
         self.easy = pycurl.Curl()
         for option, value in _OPTIONS:
             self.easy.setopt(option, value)
-        self._set_proxy(proxy)
+        self._set_proxy(self.proxy)
         self.easy.setopt(pycurl.MAXAGE_CONN, int(IDLE_LIMIT))
         self.easy.setopt(pycurl.CAINFO, cafile)
         self.easy.setopt(pycurl.HEADERFUNCTION, self.lines.append)
@@ -262,31 +262,29 @@ def result_of(handle: Handle, code: int, text: str, seconds: float) -> Response 
     return DeliveryError(message, error_class=error_class, timing=timing)
 
 
-def _read_head(lines: Sequence[bytes]) -> tuple[Mapping[str, str] | None, bool]:
+def _read_head(lines: Iterable[bytes]) -> tuple[Mapping[str, str] | None, bool]:
     """Return the headers of the last head among these lines, and whether it is complete.
 
     The headers are None if a line is too long, or if there are too many, so that the first is missing.
     """
     headers: dict[str, str] | None = None
-    name = ""
-    inside = False
+    name, complete = "", False
     for raw in lines:
         if len(raw) > LINE_LIMIT:
             return None, False
         line = raw.decode("latin-1").rstrip("\r\n")
-        if not inside:
+        if line.startswith("HTTP/"):
+            headers, name, complete = {}, "", False
+        elif headers is None or complete or not line:
             # The lines after a head are trailers, unless another head begins.
-            if line.startswith("HTTP/"):
-                inside, headers, name = True, {}, ""
-        elif headers is None or not line:
-            inside = False
+            complete = headers is not None
         elif line[0] in " \t" and name:
-            headers[name] = f"{headers[name]} {line.strip()}"
+            headers[name] += f" {line.strip()}"
         else:
             first, _, value = line.partition(":")
             name = first.strip().lower()
             headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
-    return headers, not inside
+    return headers, complete
 
 
 def _explain(handle: Handle, code: int, text: str) -> tuple[ErrorClass, str]:

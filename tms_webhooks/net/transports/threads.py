@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.net.transports.base import Answer, Request, answer_of
+from tms_webhooks.net.transports.base import Answer, Request, ThreadQueue, answer_of
 from tms_webhooks.net.transports.client import Client
 
 THREADS = 64
@@ -22,25 +19,19 @@ class ThreadTransport:
 
     def __init__(self, client: Client | None = None) -> None:
         self.capacity = min(app_settings.SENDER_SLOTS, THREADS)
-        self._client = client or Client(pool_size=self.capacity)
+        self._client = client or Client()
         self._pool = ThreadPoolExecutor(max_workers=self.capacity, thread_name_prefix="webhook-sender")
-        self._answers: deque[Answer] = deque()
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
+        self._answers: ThreadQueue[Answer] = ThreadQueue()
 
     def start(self, request: Request, key: Any) -> None:
-        self._pool.submit(self._send, request, key)
+        self._pool.submit(lambda: self._answers.put(answer_of(self._client.send, request, key)))
 
     def collect(self) -> Sequence[Answer]:
         """Return the answers that the threads have left."""
-        # First: a thread that leaves an answer from now on makes the socket readable again.
-        with contextlib.suppress(BlockingIOError):
-            self._reader.recv(4096)
-        return [self._answers.popleft() for _ in range(len(self._answers))]
+        return self._answers.take()
 
     def fileno(self) -> int:
-        return self._reader.fileno()
+        return self._answers.fileno()
 
     def timeout(self) -> float | None:
         return None  # the threads keep the deadlines
@@ -48,11 +39,4 @@ class ThreadTransport:
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
         self._client.close()
-        self._reader.close()
-        self._writer.close()
-
-    def _send(self, request: Request, key: Any) -> None:
-        self._answers.append(answer_of(self._client.send, request, key))
-        with contextlib.suppress(BlockingIOError):
-            # A full buffer is readable already.
-            self._writer.send(b"1")
+        self._answers.close()

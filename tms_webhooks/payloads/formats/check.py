@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import event_names
 from tms_webhooks.catalogue import registry
-from tms_webhooks.catalogue.custom import cached, of_noun
+from tms_webhooks.catalogue.custom import cached
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.versions import example_at, fields_at, missing_step
@@ -23,7 +23,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.formats import custom, tailored, template
 from tms_webhooks.payloads.formats.detail import is_included
 from tms_webhooks.payloads.formats.shape import LONGEST_CONTENT_TYPE, RequestFormat
-from tms_webhooks.payloads.formats.skillable import CUSTOM_FIELDS, api_name
+from tms_webhooks.payloads.formats.skillable import name_of
 from tms_webhooks.payloads.formats.template import Token, TokenPosition
 from tms_webhooks.payloads.formats.token_formats import RULES
 
@@ -63,19 +63,14 @@ def names_in(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapping[
     """Return all tokens of these event types, and whether the webhook's detail includes their values."""
     names = dict.fromkeys(COMMON_TOKENS, True)
     for event_type in event_types:
-        for name, included in _own_names(event_type, shape).items():
+        for name, included in _names_at(event_type, shape.version, shape.detail).items():
             names[name] = names.get(name, False) or included
     return names
 
 
-def _own_names(event_type: EventType, shape: RequestFormat) -> Mapping[str, bool]:
-    """Return the tokens of the fields of an event type, and whether the webhook's detail includes their values."""
-    version = event_type.version if shape.version is None else min(shape.version, event_type.version)
-    return _names_at(event_type, max(version, 1), shape.detail)
-
-
 @cached
-def _names_at(event_type: EventType, version: int, detail: str) -> Mapping[str, bool]:
+def _names_at(event_type: EventType, version: int | None, detail: str) -> Mapping[str, bool]:
+    """Return the tokens of the fields of an event type, and whether the detail includes their values."""
     names: dict[str, bool] = {}
     for field in fields_at(event_type, version):
         for name in _names_of(field, event_type.noun.name):
@@ -84,11 +79,7 @@ def _names_at(event_type: EventType, version: int, detail: str) -> Mapping[str, 
 
 
 def _names_of(field: Field, noun: str) -> Iterator[str]:
-    if field.name in of_noun(noun):
-        # The short form of a token, and the list that the API has in its place.
-        yield from (field.name, CUSTOM_FIELDS)
-    else:
-        yield api_name(noun, field.name, field.kind)
+    yield name_of(field, noun)
     inner = [f"{field.name}.code", f"{field.name}.name"] if field.kind is FieldKind.STATUS else []
     paths = [*accumulate(field.name.split("."), "{}.{}".format), *inner]
     yield from (f"{part}.{path}" for part in ("data", "previous") for path in paths)
@@ -119,8 +110,9 @@ def _of_version(shape: RequestFormat, event_types: Iterable[EventType]) -> Itera
 def _of_url(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
     parts = template.parse(shape.url, TokenPosition.URL)
     yield from _unknown(template.tokens(parts), shape, event_types)
-    yield from _of_formats(parts)
-    if any("{" in part or "}" in part for part in parts if isinstance(part, str)):
+    formats = list(_of_formats(parts, TokenPosition.URL))
+    yield from formats
+    if not formats and any("{" in part or "}" in part for part in parts if isinstance(part, str)):
         yield _problem(
             _("URL: a brace is not part of a token. Write a token as {data.id}, and a literal brace as %7B or %7D."),
             code="brace",
@@ -165,14 +157,9 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
         yield _problem(_("Content: %(problem)s"), code="too_many_tokens", problem=str(error))
         return
     yield from _unknown(template.tokens(parts), shape, event_types)
-    formats = list(islice(_of_formats(parts), MOST_PROBLEMS))
+    formats = list(islice(_of_formats(parts, position), MOST_PROBLEMS))
     yield from formats
-    unclosed = template.unclosed(shape.content, position)
-    for name in unclosed:
-        yield _problem(
-            _("Content: the token {%(name)s has no closing brace. Write {%(name)s}."), code="unclosed_token", name=name
-        )
-    if not (unclosed or formats) and shape.content:
+    if not formats and shape.content:
         is_json = position is TokenPosition.JSON_VALUE
         yield from islice(_of_samples(parts, _samples(shape, event_types), is_json=is_json), 1)
 
@@ -202,13 +189,13 @@ def _of_samples(
             )
 
 
-def _of_formats(parts: Sequence[str | Token]) -> Iterator[ValidationError]:
-    for beginning in dict.fromkeys(template.broken_tokens(parts)):
+def _of_formats(parts: Sequence[str | Token], position: TokenPosition) -> Iterator[ValidationError]:
+    for beginning in dict.fromkeys(template.incomplete(parts, position)):
         yield _problem(
             _(
-                'The format of the token %(token)s… can\'t be read. Write it as {data.name|truncate:100} or {timestamp|date:"%%d %%b %%Y"}.'
+                'The token %(token)s… is not complete. Write it as {data.id}, {data.name|truncate:100} or {timestamp|date:"%%d %%b %%Y"}.'
             ),
-            code="broken_token",
+            code="incomplete_token",
             token=beginning,
         )
     yield from _of_token_formats(part for part in parts if isinstance(part, Token))
@@ -238,7 +225,7 @@ def empty_tokens(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapp
     found: dict[str, list[str]] = {}
     for event_type in event_types:
         tokens = custom.names_without_default(shape, event_type.name)
-        names = {} if not tokens else _own_names(event_type, shape)
+        names = {} if not tokens else _names_at(event_type, shape.version, shape.detail)
         for name in tokens:
             if name not in COMMON_TOKENS and not names.get(name, False):
                 found.setdefault(name, []).append(event_type.name)

@@ -10,7 +10,6 @@ from urllib.parse import unquote
 
 from django.utils.translation import gettext as _
 
-from tms_webhooks.catalogue.custom import ROOT
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.exceptions import UnsafeURL
 from tms_webhooks.payloads.formats import skillable, template
@@ -22,9 +21,6 @@ from tms_webhooks.payloads.formats.token_formats import WrittenJson, json_text, 
 TEXT = "text/plain; charset=utf-8"
 # Characters; most servers refuse longer URLs.
 LONGEST_URL = 8_000
-
-# How the tokens of the host's own fields begin.
-OWN_FIELDS = f"{ROOT}."
 
 # The tokens whose value is false in an event that lacks the key.
 FLAGS = {"truncated": "truncated", "left": "left", "test": "test", "EventTest": "test"}
@@ -98,7 +94,6 @@ def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
     """Return a function from the name of a token to its value in an event, or None.
 
     Names in lower case are paths in the standard event; names with a capital letter are those of the training system's API.
-    "custom.department" is short for "data.custom.department".
     """
 
     @cache
@@ -109,8 +104,6 @@ def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
     def value_of(name: str) -> Any:
         if name in FLAGS:
             return bool(event.get(FLAGS[name]))
-        if name.startswith(OWN_FIELDS):
-            name = f"data.{name}"
         value = flat().get(name) if name[0].isupper() else value_at(event, name)
         return WrittenJson(json_text(value)) if isinstance(value, dict | list) else value
 

@@ -36,12 +36,12 @@ def reduced(event: Mapping[str, Any], detail: str) -> dict[str, Any]:
     Values that no field of the type describes are left out, because they may be personal.
     """
     fields = [field for field in fields_of(event) if is_included(field, detail)]
-    names = {field.name for field in fields}
+    names, tree = {field.name for field in fields}, _tree(fields, detail)
     return {
         **event,
-        "data": _pick(event["data"], fields, detail),
+        "data": _pick(event["data"], tree),
         "changed": [name for name in event["changed"] if name in names],
-        "previous": _pick(event["previous"], fields, detail),
+        "previous": _pick(event["previous"], tree),
     }
 
 
@@ -51,24 +51,21 @@ def linked(event: Mapping[str, Any], api_url: str) -> dict[str, Any]:
     return {**event, "links": {"event": address}} if api_url else dict(event)
 
 
-def _pick(nested: Mapping[str, Any], fields: Iterable[Field], detail: str) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
+def _tree(fields: Iterable[Field], detail: str) -> dict[str, Any]:
+    """Return the names of the included fields, nested; those of the objects in a list below it, and None below a value."""
+    tree: dict[str, Any] = {}
     for field in fields:
-        _copy(nested, kept, field.name, field, detail)
-    return kept
+        if is_included(field, detail):
+            *parents, leaf = field.name.split(".")
+            below = tree
+            for parent in parents:
+                below = below.setdefault(parent, {})
+            below[leaf] = _tree(field.items, detail) if field.items else None
+    return tree
 
 
-def _copy(source: Mapping[str, Any], target: dict[str, Any], name: str, field: Field, detail: str) -> None:
-    first, _, rest = name.partition(".")
-    if first not in source:
-        return
-    value = source[first]
-    if not rest and field.items and value is not None:
-        items = [item for item in field.items if is_included(item, detail)]
-        target[first] = [_pick(item, items, detail) for item in value]
-    elif not rest:
-        target[first] = value
-    elif isinstance(value, Mapping):
-        _copy(value, target.setdefault(first, {}), rest, field, detail)
-    elif value is None:
-        target.setdefault(first, None)
+def _pick(value: Any, tree: Mapping[str, Any] | None) -> Any:
+    """Return the parts of a value that a tree names."""
+    if isinstance(value, Mapping) and tree is not None:
+        return {name: _pick(value[name], below) for name, below in tree.items() if name in value}
+    return [_pick(one, tree) for one in value] if isinstance(value, list) and tree is not None else value

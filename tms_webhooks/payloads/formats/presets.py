@@ -92,26 +92,15 @@ def content_for(preset: str, patterns: Iterable[str], *, detail: str, version: i
     An event type gets a content of its own; so does each noun of a pattern. ``content`` fits every event.
     """
     build = _BUILDERS[preset]
+    nouns = [f"{one.name.partition('.')[0]}.*" for one in registry.expand(EVERYTHING)]
     contents = {
         name: build(_title(name), _facts(members, detail=detail, version=version, formats=_FORMATS.get(preset, "")))
-        for name, members in _by_name(patterns).items()
+        for pattern in patterns
+        for name in (nouns if pattern == EVERYTHING else [pattern])
+        if (members := registry.expand(name))
     }
     plain = [Fact("Event", "{type}"), Fact("Id", f"{{data.id|default:'{NONE}'}}")]
     return PresetContent(build("{type}", plain), contents)
-
-
-def _by_name(patterns: Iterable[str]) -> Mapping[str, Sequence[EventType]]:
-    """Return the event types by the name of their content: an exact name, or the pattern of a noun."""
-    found: dict[str, Sequence[EventType]] = {}
-    for pattern in patterns:
-        members = registry.expand(pattern)
-        if pattern == EVERYTHING:
-            for one in members:
-                name = f"{one.name.partition('.')[0]}.*"
-                found.setdefault(name, registry.expand(name))
-        elif members:
-            found[pattern] = members
-    return found
 
 
 def _title(name: str) -> str:
@@ -122,13 +111,10 @@ def _title(name: str) -> str:
 
 
 def _facts(members: Sequence[EventType], *, detail: str, version: int | None, formats: str) -> list[Fact]:
-    """Return the facts that all of these event types have."""
-    by_type = []
-    for event_type in members:
-        newest = event_type.version if version is None else min(version, event_type.version)
-        fields = fields_at(event_type, newest)
-        by_type.append({field.name: field for field in fields if is_included(field, detail)})
-    shared = {name: field for name, field in by_type[0].items() if all(name in known for known in by_type)}
+    """Return the facts of these event types, which are of one noun: those of the first. Others may lack one of them."""
+    first = members[0]
+    fields = fields_at(first, version)
+    shared = {field.name: field for field in fields if is_included(field, detail)}
     facts = []
     for label, names in FACTS:
         present = [shared[name] for name in names.split() if name in shared]

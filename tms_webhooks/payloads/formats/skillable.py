@@ -7,7 +7,7 @@ their fields are named by the same rules.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -68,10 +68,7 @@ def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
 def flat(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event as a flat object: its id, type and time, its fields by the API's names, and what changed."""
     noun, fields = catalogue.get(event["type"]).noun.name, fields_of(event)
-    own = custom.of_noun(noun)
-    names = {
-        field.name: CUSTOM_FIELDS if field.name in own else api_name(noun, field.name, field.kind) for field in fields
-    }
+    names = {field.name: name_of(field, noun) for field in fields}
     values = {
         "EventId": event["id"],
         "EventType": event["type"],
@@ -91,30 +88,30 @@ def flat(event: Mapping[str, Any]) -> dict[str, Any]:
     return values | {name: value for name, value in optional.items() if value}
 
 
-def _flat_object(data: Any, fields: Sequence[Field], noun: str) -> dict[str, Any]:
-    """Return the values of an object of this noun by the API's names, with the fields of the host's own in a list."""
-    own = custom.of_noun(noun)
-    values = _flat_values(data, (field for field in fields if field.name not in own), noun)
-    if data is not None and custom.ROOT in data:
-        listed = (own[field.name] for field in fields if field.name in own)
-        values[CUSTOM_FIELDS] = [item for one in listed for item in _custom_values(one, data)]
+def _flat_object(data: Any, fields: Iterable[Field], noun: str) -> dict[str, Any]:
+    """Return the values of an object of this noun by the API's names, as far as ``data`` includes them.
+
+    The fields of the host's own are in a list.
+    """
+    own, values = custom.of_noun(noun), dict[str, Any]()
+    for field in fields:
+        if not _belongs(data, field.name):
+            continue
+        value = _value(field, value_at(data, field.name))
+        if field.name in own:
+            values.setdefault(CUSTOM_FIELDS, []).extend(_custom_values(own[field.name], value))
+        else:
+            values[api_name(noun, field.name, field.kind)] = value
     return values
 
 
-def _custom_values(one: CustomField, data: Any) -> Iterator[dict[str, Any]]:
+def _custom_values(one: CustomField, value: Any) -> Iterator[dict[str, Any]]:
     """Yield the items of ``CustomFields`` for a field of the host's own, as the API writes them.
 
     An object yields an item for each of its keys: the names are those that the host's users chose.
     """
-    if not _belongs(data, one.field.name):
-        return
-    value, kind = value_at(data, one.field.name), one.field.kind
-    pairs = (
-        value.items()
-        if kind is FieldKind.JSON and isinstance(value, Mapping)
-        else [(one.title, _value(one.field, value))]
-    )
-    for name, item in pairs:
+    is_object = one.field.kind is FieldKind.JSON and isinstance(value, Mapping)
+    for name, item in value.items() if is_object else [(one.title, value)]:
         typed: dict[str, Any] = {}
         if isinstance(item, bool):
             typed = {"BooleanValue": item}
@@ -123,6 +120,11 @@ def _custom_values(one: CustomField, data: Any) -> Iterator[dict[str, Any]]:
         elif isinstance(item, list):
             typed = {"SeparatedListValue": "\t".join(map(written, item))}
         yield {"Name": name, "TextValue": None if item is None else written(item), **typed}
+
+
+def name_of(field: Field, noun: str) -> str:
+    """Return the name of a field's value in the flat object: the API's name, or that of the list of the host's own fields."""
+    return CUSTOM_FIELDS if field.name in custom.of_noun(noun) else api_name(noun, field.name, field.kind)
 
 
 @lru_cache(maxsize=4096)
@@ -134,15 +136,6 @@ def api_name(noun: str, name: str, kind: FieldKind) -> str:
     words = name.removesuffix("_at") if kind is FieldKind.DATETIME else name
     spelled = "".join(word.capitalize() for word in words.replace(".", "_").split("_"))
     return f"{spelled}Id" if kind is FieldKind.STATUS else spelled
-
-
-def _flat_values(data: Any, fields: Iterable[Field], noun: str) -> dict[str, Any]:
-    """Return the values of these fields in ``data`` by the API's names, as far as ``data`` includes them."""
-    return {
-        api_name(noun, field.name, field.kind): _value(field, value_at(data, field.name))
-        for field in fields
-        if _belongs(data, field.name)
-    }
 
 
 def _belongs(data: Any, name: str) -> bool:
@@ -159,7 +152,7 @@ def _value(field: Field, value: Any) -> Any:
     if field.kind is FieldKind.STATUS:
         return value["code"]
     if field.kind is FieldKind.OBJECTS:
-        return [_flat_values(one, field.items, "") for one in value]
+        return [_flat_object(one, field.items, "") for one in value]
     return _epoch(value) if field.kind is FieldKind.DATETIME else value
 
 

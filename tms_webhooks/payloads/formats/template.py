@@ -27,9 +27,8 @@ _FORMAT = r"""\|([a-z]+)(?::("[^"{}]*"|'[^'{}]*'|[0-9]{1,9}))?"""
 _FORMATS = re.compile(_FORMAT)
 # "{{word}}" is an escaped "{word}". Other braces, such as those of JSON, are literal.
 _TOKEN = re.compile(rf"\{{\{{({_NAME})\}}\}}|\{{({_NAME})((?:{_FORMAT})*)\}}")
-_BROKEN = re.compile(rf"\{{{_NAME}\|[^\n}}]{{0,40}}")
-_OPENED = re.compile(rf"\{{({_NAME})(?![A-Za-z0-9_.|}}])")
-_BRACE = re.compile(r"[{}]")
+# The beginning of a token that is none: its format can't be read, or its brace is not closed.
+_OPENED = re.compile(rf"\{{{_NAME}(?:\|[^\n}}]{{0,40}}|(?![A-Za-z0-9_.}}])(?=([^{{}}]*\}}?)))")
 _QUOTE = re.compile(r'\\.|"', re.DOTALL)
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -110,28 +109,20 @@ def _parts(text: str, position: TokenPosition) -> Iterator[str | Token]:
     yield text[end:]
 
 
-def broken_tokens(parts: Iterable[str | Token]) -> list[str]:
-    """Return the beginnings of tokens whose format can't be read, such as ``{data.name|date:%Y}`` without quotes."""
-    return [found for part in parts if isinstance(part, str) for found in _BROKEN.findall(part)]
+def incomplete(parts: Iterable[str | Token], position: TokenPosition) -> list[str]:
+    """Return the beginnings of tokens that are not complete: ``{data.id`` or ``{data.name|date:%Y}``, which needs quotes.
+
+    A brace and a name are literal text if a closing brace follows before the next opening one, as in ``{color: red}``.
+    In JSON it is the brace of the object.
+    """
+    found = (match for part in parts if isinstance(part, str) for match in _OPENED.finditer(part))
+    is_json = position is TokenPosition.JSON_VALUE
+    return [match[0] for match in found if match[1] is None or is_json or not match[1].endswith("}")]
 
 
 def tokens(parts: Iterable[str | Token]) -> list[str]:
     """Return the names of a template's tokens, each once, in order of appearance."""
     return list(dict.fromkeys(part.name for part in parts if isinstance(part, Token)))
-
-
-def unclosed(text: str, position: TokenPosition) -> list[str]:
-    """Return the names in a template that look like tokens without a closing brace.
-
-    A brace and a name are literal text if a closing brace follows before the next opening one, as in ``{color: red}``.
-    In JSON it is the brace of the object.
-    """
-    names = []
-    for match in _OPENED.finditer(text):
-        rest = _BRACE.search(text, match.end())
-        if position is TokenPosition.JSON_VALUE or rest is None or rest[0] == "{":
-            names.append(match[1])
-    return list(dict.fromkeys(names))
 
 
 def refuse_costly(parts: Iterable[str | Token]) -> None:

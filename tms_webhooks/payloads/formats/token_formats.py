@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from django.utils import dateformat, translation
 from django.utils.translation import gettext as _
 
 from tms_webhooks.catalogue.values import in_utc
@@ -21,22 +22,6 @@ Json = Any
 
 LONGEST_TEXT = 10_000
 """The largest argument of ``truncate``, in characters."""
-# English, whatever the locale of the process.
-MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
-DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _DIRECTIVE = re.compile("%(.)", re.DOTALL)
 
 # For texts of chats. An underscore within a word is no mark.
@@ -87,7 +72,11 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def _date(value: Json, template: str) -> Json:
     moment = _moment(value)
-    return value if moment is None else _DIRECTIVE.sub(lambda found: _part(moment, found[1]), template)
+    if moment is None:
+        return value
+    # English, whatever the locale of the process.
+    with translation.override("en"):
+        return _DIRECTIVE.sub(lambda found: dateformat.format(moment, DATE_PARTS[found[1]]), template)
 
 
 def _moment(value: Json) -> datetime | None:
@@ -102,16 +91,8 @@ def _moment(value: Json) -> datetime | None:
     return None
 
 
-DIRECTIVES = "dmbBYyaAHIpMSZ%"
-"""The parts of a date, after their ``%``."""
-
-
-def _part(moment: datetime, directive: str) -> str:
-    """Return a part of a date, whatever the locale of the process."""
-    month, day = MONTHS[moment.month - 1], DAYS[moment.weekday()]
-    own = {"b": month[:3], "B": month, "a": day[:3], "A": day, "p": "AM" if moment.hour < 12 else "PM", "Z": "UTC"}
-    own["Y"] = f"{moment.year:04}"
-    return own[directive] if directive in own else moment.strftime(f"%{directive}")
+DATE_PARTS = {**dict(zip("dmbBYyaAHIpMS", "dmMFYyDlHhAis", strict=True)), "Z": r"\U\T\C", "%": "%"}
+"""The parts of a date, by the character after their ``%``, as Django's date formats."""
 
 
 def truncated(value: Json, length: int) -> str:
@@ -149,9 +130,9 @@ def _needs_none(argument: Any) -> str:
 def _needs_date(argument: Any) -> str:
     if not isinstance(argument, str) or not argument:
         return _('It needs the parts of a date in quotes, such as date:"%d %b %Y".')
-    unknown = [part for part in _DIRECTIVE.findall(argument) if part not in DIRECTIVES]
+    unknown = [part for part in _DIRECTIVE.findall(argument) if part not in DATE_PARTS]
     if unknown or "%" in _DIRECTIVE.sub("", argument):
-        names = " ".join(f"%{name}" for name in DIRECTIVES)
+        names = " ".join(f"%{name}" for name in DATE_PARTS)
         return _("%(part)s is not a part of a date. Use %(names)s.") % {
             "part": f"%{''.join(unknown[:1])}",
             "names": names,

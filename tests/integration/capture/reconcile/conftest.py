@@ -15,7 +15,7 @@ from tests.testapp.models import Workshop
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.reconcile import passes
-from tms_webhooks.reconcile.passes import ReconcileResult
+from tms_webhooks.reconcile.record import ReconcileResult
 from tms_webhooks.sources.base import Source
 
 

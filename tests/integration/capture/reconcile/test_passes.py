@@ -14,7 +14,8 @@ from tests.threads import at_once, several
 from tms_webhooks import tasks
 from tms_webhooks.models import Event, Reconciliation, SourceState
 from tms_webhooks.reconcile import passes, record
-from tms_webhooks.reconcile.passes import ReconcileResult, reconcile_all
+from tms_webhooks.reconcile.passes import reconcile_all
+from tms_webhooks.reconcile.record import ReconcileResult
 
 
 def renamed() -> list[str]:

@@ -77,14 +77,13 @@ def test_an_unknown_token_is_named_with_the_nearest_ones():
     ['{"id": "{data.id"}', '{"id": "{data.id", "at": "{timestamp}"}', "Object {data.id of {type}", "Object {data.id"],
 )
 def test_a_token_without_its_closing_brace_is_refused(content):
-    assert problems(content=content) == {
-        "content": ["Content: the token {data.id has no closing brace. Write {data.id}."]
-    }
+    (message,) = problems(content=content)["content"]
+    assert message.startswith("The token {data.id… is not complete. Write it as {data.id}, ")
 
 
 @pytest.mark.parametrize("content", ["body {color: red} {type}", "if (x) {return}", '{"a": {"b": 1}}', "{{data.id}}"])
 def test_braces_that_are_text_pass(content):
-    assert "closing brace" not in str(problems(content=content))
+    assert "not complete" not in str(problems(content=content))
 
 
 def test_a_version_that_no_event_has_yet_is_refused():
@@ -165,7 +164,7 @@ def test_only_custom_content_is_looked_at():
     assert problems(content="{nope}", format=PayloadFormat.SKILLABLE) == {}
 
 
-@pytest.mark.parametrize("url", ["https://example.com/{data.id", "https://example.com/{data id}", "https://e.com/?a=}"])
+@pytest.mark.parametrize("url", ["https://example.com/{data id}", "https://e.com/?a=}"])
 def test_a_brace_in_a_url_that_is_no_token_is_refused(url):
     assert problems(url=url) == {
         "url": ["URL: a brace is not part of a token. Write a token as {data.id}, and a literal brace as %7B or %7D."]

@@ -81,11 +81,11 @@ def test_old_values_and_names_are_reduced_too():
     assert (kept["changed"], kept["previous"]) == (["custom.department"], {"custom": {"department": "Support"}})
 
 
-def test_tokens_have_a_long_and_a_short_form():
+def test_tokens_name_them():
     shape = RequestFormat(
         format=PayloadFormat.CUSTOM,
-        url="https://receiver.example/{custom.cost_center}/{data.custom.department}",
-        content='{"costs": {custom.cost_center}, "all": {CustomFields}, "was": {previous.custom.department}}',
+        url="https://receiver.example/{data.custom.cost_center}/{data.custom.department}",
+        content='{"costs": {data.custom.cost_center}, "all": {CustomFields}, "was": {previous.custom.department}}',
     )
     check(shape, [UPDATED])
     event = {**UPDATED.example(), "previous": {"custom": {"department": "Support"}}}
@@ -98,12 +98,12 @@ def test_a_token_that_the_payload_leaves_out_is_refused():
     shape = RequestFormat(
         format=PayloadFormat.CUSTOM,
         detail=PayloadDetail.NO_PERSONAL,
-        content="{custom.cost_center}",
+        content="{data.custom.cost_center}",
         content_type="text/plain",
     )
     with pytest.raises(ValidationError, match="not included in this webhook's payload"):
         check(shape, [UPDATED])
-    assert names_in(shape, [UPDATED])["custom.department"]
+    assert names_in(shape, [UPDATED])["data.custom.department"]
 
 
 def test_a_condition_compares_them():

@@ -134,9 +134,9 @@ def test_values_in_a_url_and_a_form_are_escaped_after_their_format():
         ('{data.name|truncate:"9"}', "{data.name|truncate}: It needs a number"),
         ("{data.name|default}", '{data.name|default}: It needs a text in quotes, such as default:"-".'),
         ("{data.name|upper:3}", "{data.name|upper}: It takes no argument; remove the colon and the argument."),
-        ("{timestamp|date:%Y}", "The format of the token {timestamp|date:%Y… can't be read."),
-        ("{data.name|}", "The format of the token {data.name|… can't be read."),
-        ('{data.name|default:"a}', "can't be read"),
+        ("{timestamp|date:%Y}", "The token {timestamp|date:%Y… is not complete."),
+        ("{data.name|}", "The token {data.name|… is not complete."),
+        ('{data.name|default:"a}', "is not complete"),
     ],
 )
 def test_a_mistake_is_refused_with_its_remedy(content, message):
