@@ -1,23 +1,17 @@
-"""What a claim costs, and how fast a drain is, with a long history and a long backlog.
-
-Run as ``python -m tests.bench.backlog ROWS ROUNDS``, in a process of its own. The last line is JSON.
-"""
+"""What a claim costs, and how fast a drain is, with a long history and a long backlog."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import threading
-from datetime import datetime, timedelta
+from datetime import timedelta
 from statistics import median
 from time import perf_counter, sleep
 
-import django
 from django.utils import timezone
 
 from tests.bench import environment
-from tests.bench.environment import Rounds, ratios, sized
+from tests.bench.environment import ratios, sized
 from tests.bench.figures import Figure
 
 ROUNDS = 3
@@ -37,7 +31,7 @@ FIGURES = (
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Measure in a fresh database for each depth."""
     few, many = (_measured(db, size, rounds) for size in (FEW, MANY))
     return {
@@ -48,13 +42,12 @@ def run(*, db: str, rounds: int) -> Rounds:
     }
 
 
-def _measured(db: str, size: int, rounds: int) -> dict[str, list[float]]:
+def _measured(db, size, rounds):
     with environment.database(db) as url, environment.receiver() as port:
-        found: dict[str, list[float]] = environment.figures("backlog", size, rounds, url=url, port=port)
-    return found
+        return environment.figures("backlog", "measure", size, rounds, url=url, port=port)
 
 
-def measure(size: int, rounds: int) -> dict[str, list[float]]:
+def measure(size, rounds):
     """Make so many deliveries of a hundred webhooks, half of them finished and half due, and claim and send some of them."""
     from tests.bench import world
     from tms_webhooks.models import Event
@@ -68,7 +61,7 @@ def measure(size: int, rounds: int) -> dict[str, list[float]]:
     world.write_deliveries("pending", now, events=f">= {middle}", due_at=now)
     assert Event.objects.filter(pk__gte=middle).count() * WEBHOOKS > SENT
     world.analyze()
-    found: dict[str, list[float]] = {"claim": [], "rate": []}
+    found = {"claim": [], "rate": []}
     for _ in range(rounds):
         found["claim"].append(_claim(now))
         restore(now, since=middle)
@@ -77,7 +70,7 @@ def measure(size: int, rounds: int) -> dict[str, list[float]]:
     return found
 
 
-def restore(now: datetime, *, since: int) -> None:
+def restore(now, *, since):
     """Make the deliveries of the events from key ``since`` on due again, as if they had never been claimed."""
     from tms_webhooks.models import Delivery, DeliveryAttempt
 
@@ -86,7 +79,7 @@ def restore(now: datetime, *, since: int) -> None:
     claimed.update(status="pending", due_at=now, finished_at=None, attempts=0, charged=0)
 
 
-def _claim(now: datetime) -> float:
+def _claim(now):
     """Return the median milliseconds of a claim."""
     from tms_webhooks.models import Delivery
     from tms_webhooks.outbox.fanout import fan_out
@@ -109,15 +102,15 @@ def _claim(now: datetime) -> float:
     return median(times)
 
 
-def _rate() -> float:
+def _rate():
     """Return how many a drain delivers in a second, from its start to the first few thousand."""
     from tms_webhooks.outbox.fanout import fan_out
     from tms_webhooks.worker.drain import Drain
 
     drain, stop, start = Drain(fan_out=fan_out), threading.Event(), perf_counter()
-    taken: list[float] = []
+    taken = []
 
-    def watch() -> None:
+    def watch():
         while drain.tally.sent < SENT:
             sleep(0.005)
         taken.append(drain.tally.sent / (perf_counter() - start))
@@ -127,8 +120,3 @@ def _rate() -> float:
     drain.run(seconds=60, stop=stop)
     assert taken, f"only {drain.tally.sent} of {SENT} were sent in a minute"
     return taken[0]
-
-
-if __name__ == "__main__":
-    django.setup()
-    print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]))))

@@ -1,21 +1,13 @@
-"""The cost of a bulk change compared with the same number of saves.
-
-Run as ``python -m tests.bench.bulk ROUNDS``, in a process of its own. The last line is JSON.
-"""
+"""The cost of a bulk change compared with the same number of saves."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable
 from time import perf_counter
-from typing import Any
 
-import django
 from django.db import transaction
 
 from tests.bench import environment
-from tests.bench.environment import Rounds, ratios, sized
+from tests.bench.environment import ratios, sized
 from tests.bench.figures import Figure
 
 ROUNDS = 3
@@ -30,17 +22,17 @@ FIGURES = (
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Measure `update()` and saves in each round."""
     with environment.database(db) as url:
-        found = environment.figures("bulk", rounds, url=url, port=1)
+        found = environment.figures("bulk", "measure", rounds, url=url, port=1)
     return {
         "update": [seconds / ROWS * 1e6 for seconds in found["update"]],
         "ratio": ratios(found["update"], found["saves"]),
     }
 
 
-def measure(rounds: int) -> dict[str, list[float]]:
+def measure(rounds):
     """Return the seconds of both ways in each round; for the saves, as many as the rows would take."""
     from django.db.models import F
 
@@ -50,7 +42,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
     fill(ROWS)
     classes = TrainingClass.objects
     some = list(classes.order_by("pk")[:SAVES])
-    found: dict[str, list[float]] = {"saves": [], "update": []}
+    found = {"saves": [], "update": []}
     for number in range(rounds + 1):
         saves = timed(lambda: _save(some)) * ROWS / SAVES
         update = timed(lambda: classes.update(max_students=F("max_students") + 1))
@@ -63,21 +55,21 @@ def measure(rounds: int) -> dict[str, list[float]]:
 
 
 @transaction.atomic
-def _save(classes: list[Any]) -> None:
+def _save(classes):
     """Save all in one transaction: what a commit takes is no part of the measurement."""
     for training_class in classes:
         training_class.max_students += 1
         training_class.save()
 
 
-def timed(way: Callable[[], object]) -> float:
+def timed(way):
     """Return how many seconds a function takes."""
     start = perf_counter()
     way()
     return perf_counter() - start
 
 
-def fill(rows: int) -> None:
+def fill(rows):
     """Make so many classes of one course, and one webhook for them."""
     from django.db.models import QuerySet
 
@@ -91,8 +83,3 @@ def fill(rows: int) -> None:
     fields |= {"id": None, "external_id": None}
     uncaptured.bulk_create(QuerySet(TrainingClass), [TrainingClass(**fields) for _ in range(rows - 1)], batch_size=500)
     world.make_webhooks(1, "https://receiver.example.com/hook", organization=first.organization)
-
-
-if __name__ == "__main__":
-    django.setup()
-    print(json.dumps(measure(int(sys.argv[1]))))

@@ -1,23 +1,14 @@
-"""Customers and a steady stream of their changes, in a process of its own: ``python -m tests.bench.customers WAY …``.
-
-``fill`` makes the customers with their data, and prints the keys of their systems; ``subscribe`` adds a webhook for each;
-``change`` makes one change per customer, evenly spread. The last line is JSON.
-"""
+"""Customers and a steady stream of their changes, in a process of its own."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from random import Random
-from typing import Any
 
-import django
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from tests.bench.metered import Meter, difference
@@ -35,12 +26,12 @@ EVENTS = {
 """The events of the kinds of change."""
 
 
-def fill(count: str) -> list[str]:
+def fill(count):
     """Make so many customers; return the keys of their systems."""
     from example_project.training import factories, models
 
     keys = []
-    for _ in range(int(count)):
+    for _ in range(count):
         organization = factories.OrganizationFactory.create()
         _key, clear = models.ApiKey.objects.create_key(name="HR", organization=organization)
         keys.append(clear)
@@ -61,7 +52,7 @@ def fill(count: str) -> list[str]:
     return keys
 
 
-def subscribe() -> None:
+def subscribe():
     """Add a webhook to each customer, with the events that replace the requests of a poll."""
     from example_project.training.models import ApiKey
     from tms_webhooks.models import Webhook
@@ -73,7 +64,7 @@ def subscribe() -> None:
             webhook.subscriptions.create(event_type=event_type)
 
 
-def change(start: str, seconds: str) -> dict[str, Any]:
+def change(start, seconds):
     """Make the changes; return the commit times by change and by event id, and the figures of this process."""
     from tms_webhooks.models import Event
 
@@ -83,12 +74,12 @@ def change(start: str, seconds: str) -> dict[str, Any]:
     acts = list(_acts())
     before = meter.figures()
     for number, act in enumerate(acts):
-        time.sleep(max(0.0, float(start) + number * float(seconds) / len(acts) - time.monotonic()))
+        time.sleep(max(0.0, start + number * seconds / len(acts) - time.monotonic()))
         with transaction.atomic():
             kind, name, key = act()
             moment = time.monotonic()
         stamps[kind, key] = name, moment
-    time.sleep(max(0.0, float(start) + float(seconds) - time.monotonic()))
+    time.sleep(max(0.0, start + seconds - time.monotonic()))
     figures = difference(meter.figures(), before)
     events = {event.public_id: (event.type, event.subject_id) for event in Event.objects.all()}
     by_event = {(EVENTS[kind], str(key)): moment for (kind, key), (_name, moment) in stamps.items()}
@@ -99,7 +90,7 @@ def change(start: str, seconds: str) -> dict[str, Any]:
     }
 
 
-def _acts() -> Iterator[Callable[[], tuple[str, str, Any]]]:
+def _acts():
     """Yield a change for each customer, in another order than their polls; all kinds occur equally often."""
     from example_project.training.models import ApiKey
 
@@ -109,7 +100,7 @@ def _acts() -> Iterator[Callable[[], tuple[str, str, Any]]]:
         yield _act(KINDS[number % len(KINDS)], key.organization)
 
 
-def _act(kind: str, organization: Any) -> Callable[[], tuple[str, str, Any]]:
+def _act(kind, organization):
     """Return a function that makes a change, and returns its kind, the name by which a poller sees it, and its key."""
     from example_project.training import models
 
@@ -119,8 +110,8 @@ def _act(kind: str, organization: Any) -> Callable[[], tuple[str, str, Any]]:
     assert assignment is not None
     assert enrollment is not None
 
-    def act() -> tuple[str, str, Any]:
-        subject: Any = {"class": enrollment.training_class, "enrollment": enrollment}.get(kind, assignment)
+    def act():
+        subject = {"class": enrollment.training_class, "enrollment": enrollment}.get(kind, assignment)
         match kind:
             case "class" | "enrollment":
                 subject.cancel()
@@ -138,18 +129,18 @@ def _act(kind: str, organization: Any) -> Callable[[], tuple[str, str, Any]]:
     return act
 
 
-def _copies(pattern: Any, count: int) -> Iterator[Any]:
+def _copies(pattern, count):
     fields = {field.name: getattr(pattern, field.name) for field in pattern._meta.concrete_fields if field.name != "id"}
     return (type(pattern)(**fields) for _ in range(count))
 
 
-def _insert(rows: Iterable[Model]) -> list[Any]:
+def _insert(rows):
     """Insert rows without events."""
     found = list(rows)
     return QuerySet(type(found[0])).bulk_create(found, batch_size=500)
 
 
-def _age() -> None:
+def _age():
     """Let all rows be older than the first poll."""
     from example_project.training import models
     from tests.bench import world
@@ -159,10 +150,3 @@ def _age() -> None:
         QuerySet(model).update(created=month_ago, last_modified=month_ago)
     QuerySet(models.CourseFeedback).update(submitted_at=month_ago)
     world.analyze()
-
-
-WAYS = {way.__name__: way for way in (fill, subscribe, change)}
-
-if __name__ == "__main__":
-    django.setup()
-    print(json.dumps(WAYS[sys.argv[1]](*sys.argv[2:])))

@@ -9,15 +9,12 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from tests.bench import environment
-from tests.bench.environment import Rounds
 from tests.bench.figures import Figure
 
 PACKAGES = ("django-outbound-webhooks==0.4.0", "django-domain-events==0.14.1", "psycopg[binary]")
@@ -31,7 +28,7 @@ SIDES = {
     "theirs_4": "django-outbound-webhooks, four processes",
 }
 """A process of the other package has one request in flight."""
-SCENES: Mapping[str, tuple[str, tuple[int, ...]]] = {
+SCENES = {
     "alone": ("alone", ()),
     "next": ("next to the failing receiver", (500,)),
 }
@@ -43,7 +40,7 @@ FIGURES = tuple(
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Commit an event each second, for the healthy receiver alone and next to one that answers 500. One round is made."""
     if db != "postgres":
         raise SystemExit("django-outbound-webhooks needs PostgreSQL to deliver. Add --db postgres.")
@@ -54,7 +51,7 @@ def run(*, db: str, rounds: int) -> Rounds:
     return report
 
 
-def _compare(side: str, stamps: Callable[..., Mapping[str, float]]) -> dict[str, list[float]]:
+def _compare(side, stamps):
     """Return the median and the longest time from a commit to the healthy receiver, alone and with the other one."""
     report = {}
     for name, (_where, statuses) in SCENES.items():
@@ -67,15 +64,15 @@ def _compare(side: str, stamps: Callable[..., Mapping[str, float]]) -> dict[str,
     return report
 
 
-def _ours(*ports: int) -> Any:
+def _ours(*ports):
     with environment.database("postgres") as url:
-        shared: dict[str, Any] = {"url": url, "port": ports[0], "TMS_DEMO_PORTS": ",".join(map(str, ports))}
+        shared = {"url": url, "port": ports[0], "TMS_DEMO_PORTS": ",".join(map(str, ports))}
         environment.figures("neighbors", "settle", *ports, **shared)
         with environment.managed("webhooks_drain", **shared):
             return environment.figures("neighbors", "steadily", COUNT, RATE, **shared)
 
 
-def _theirs(python: Path, relays: int, *ports: int) -> Any:
+def _theirs(python, relays, *ports):
     command = [str(python), "-P", str(Path(__file__).with_name("outbound.py"))]
     with environment.database("postgres", migrated=False) as url, ExitStack() as running:
         environ = environment.variables(url)
@@ -89,7 +86,7 @@ def _theirs(python: Path, relays: int, *ports: int) -> Any:
 
 
 @contextmanager
-def _other_python() -> Iterator[Path]:
+def _other_python():
     """Make a virtual environment with the other package and this one's version of Django; yield its Python."""
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)

@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,10 +149,15 @@ def managed(*arguments: str, url: str, port: int, **environ: str) -> Iterator[su
         process.communicate()
 
 
-def figures(module: str, *arguments: object, url: str, port: int, **environ: str) -> Any:
-    """Run a module of this package in a process of its own; return what its last line says in JSON."""
+def command(module: str, function: str, *arguments: object) -> list[str]:
+    """Return the command that calls a function of a module of this package: see `tests.bench.call`."""
+    return [sys.executable, "-m", "tests.bench.call", module, function, json.dumps(arguments)]
+
+
+def figures(*arguments: Any, url: str, port: int, **environ: str) -> Any:
+    """Call a function of a module of this package in a process of its own, as `command` has it; return what it returns."""
     done = subprocess.run(
-        [sys.executable, "-m", f"tests.bench.{module}", *map(str, arguments)],
+        command(*arguments),
         cwd=ROOT,
         env=variables(url, port) | environ,
         stdout=subprocess.PIPE,
@@ -180,6 +186,14 @@ def variables(url: str, *ports: int) -> dict[str, str]:
         "TMS_DEMO_PORTS": ",".join(map(str, ports)),
         "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
     }
+
+
+def wait(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
+    """Wait until something is so."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "It took too long."
+        time.sleep(0.02)
 
 
 def _manage(url: str, *arguments: str) -> None:

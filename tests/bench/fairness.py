@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench import environment
-from tests.bench.environment import Rounds, ratios, sized
+from tests.bench.environment import ratios, sized
 from tests.bench.figures import Figure
 
 ROUNDS = 3
@@ -19,10 +19,10 @@ FIGURES = (
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Commit the events steadily, for the healthy receiver alone and for all three, and compare its p95."""
-    alone: list[float] = []
-    together: list[float] = []
+    alone = []
+    together = []
     with environment.database(db) as url:
         for _ in range(rounds):
             alone.append(_p95(url, neighbors=False))
@@ -30,7 +30,7 @@ def run(*, db: str, rounds: int) -> Rounds:
     return {"alone": alone, "ratio": ratios(together, alone)}
 
 
-def _p95(url: str, *, neighbors: bool) -> float:
+def _p95(url, *, neighbors):
     """Return how long an event took from its commit to the healthy receiver, in milliseconds."""
     notes = environment.Notes()
     with (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench import environment
-from tests.bench.environment import Rounds, sized
+from tests.bench.environment import sized
 from tests.bench.figures import Figure
 
 ROUNDS = 3
@@ -18,10 +18,10 @@ FIGURES = (
 SHARES = {"p50": 0.5, "p95": 0.95}
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Measure a cluster as installed: a commit wakes its resident drain by a datagram."""
     notes = environment.Notes()
-    stamps: list[dict[str, float]] = []
+    stamps = []
     with environment.database(db) as url, environment.receiver(notes=notes) as port:
         environment.figures("saves", "fill", url=url, port=port)
         with environment.managed("qcluster", url=url, port=port):

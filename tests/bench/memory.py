@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-import time
 from pathlib import Path
 
 from tests.bench import environment
-from tests.bench.environment import Rounds, sized
+from tests.bench.environment import sized
 from tests.bench.figures import Figure
 
 ROUNDS = 1
@@ -25,18 +22,18 @@ FIGURES = (
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Watch one worker deliver them all, once."""
     with (
         environment.database(db) as url,
         environment.receiver() as port,
         environment.managed("webhooks_drain", url=url, port=port) as worker,
     ):
-        sizes = environment.figures("memory", worker.pid, url=url, port=port)
+        sizes = environment.figures("memory", "feed", worker.pid, url=url, port=port)
     return {"warm": [sizes[0]], "growth": [(sizes[-1] / sizes[0] - 1) * 100]}
 
 
-def feed(pid: int) -> list[float]:
+def feed(pid):
     """Have the worker deliver chunk after chunk; return its resident size in megabytes after each."""
     from tests.bench import world
 
@@ -49,25 +46,15 @@ def feed(pid: int) -> list[float]:
     return sizes
 
 
-def _wait_for_deliveries() -> None:
+def _wait_for_deliveries():
     """Wait until the chunk is delivered, and clear it away, so that the database stays as it is."""
     from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 
-    end = time.monotonic() + PATIENCE
-    while Delivery.objects.filter(status="delivered").count() < CHUNK:
-        assert time.monotonic() < end, "The worker is too slow."
-        time.sleep(0.05)
+    environment.wait(lambda: Delivery.objects.filter(status="delivered").count() >= CHUNK, seconds=PATIENCE)
     for model in (DeliveryAttempt, Delivery, Event):
         model.objects.all()._raw_delete(using="default")
 
 
-def _resident_size(pid: int) -> float:
+def _resident_size(pid):
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return round(pages * os.sysconf("SC_PAGE_SIZE") / 1e6, 2)
-
-
-if __name__ == "__main__":
-    import django
-
-    django.setup()
-    print(json.dumps(feed(int(sys.argv[1]))))

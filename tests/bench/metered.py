@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Callable
 from time import perf_counter, process_time
-from typing import Any
 
 import django
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -21,23 +19,23 @@ from django.db.backends.signals import connection_created
 class Meter:
     """Adds up the requests, and the time of statements and commits, and reads the CPU time of this process."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.requests = 0
         self.seconds = 0.0
 
-    def install(self) -> None:
+    def install(self):
         """Measure all connections that open from now on."""
         connection_created.connect(self._watch)
         commit = BaseDatabaseWrapper._commit
 
-        def timed(connection: BaseDatabaseWrapper) -> None:
+        def timed(connection):
             start = perf_counter()
             commit(connection)
             self.seconds += perf_counter() - start
 
         BaseDatabaseWrapper._commit = timed  # type: ignore[method-assign]
 
-    def figures(self) -> dict[str, float]:
+    def figures(self):
         """Return the figures so far: times are in milliseconds."""
         return {
             "requests": self.requests,
@@ -45,11 +43,11 @@ class Meter:
             "cpu": process_time() * 1000,
         }
 
-    def _watch(self, connection: BaseDatabaseWrapper, **_arguments: Any) -> None:
+    def _watch(self, connection, **_arguments):
         if self._timed not in connection.execute_wrappers:
             connection.execute_wrappers.append(self._timed)
 
-    def _timed(self, execute: Callable[..., Any], *arguments: Any) -> Any:
+    def _timed(self, execute, *arguments):
         start = perf_counter()
         try:
             return execute(*arguments)
@@ -57,19 +55,19 @@ class Meter:
             self.seconds += perf_counter() - start
 
 
-def difference(after: dict[str, float], before: dict[str, float]) -> dict[str, float]:
+def difference(after, before):
     """Return the figures of the time between two notes."""
     return {name: value - before[name] for name, value in after.items()}
 
 
-def serve(meter: Meter) -> None:
+def serve(meter):
     """Serve until SIGTERM comes."""
     from wsgiref.simple_server import WSGIRequestHandler, make_server
 
     from example_project.wsgi import application
 
     class Handler(WSGIRequestHandler):
-        def log_message(self, *_arguments: object) -> None:
+        def log_message(self, *_arguments):
             """Count the request."""
             meter.requests += 1
 
@@ -79,14 +77,14 @@ def serve(meter: Meter) -> None:
         server.serve_forever()
 
 
-def drain(_meter: Meter) -> None:
+def drain(_meter):
     """Deliver until SIGTERM comes."""
     from django.core.management import call_command
 
     call_command("webhooks_drain")
 
 
-def main(way: Callable[[Meter], None]) -> None:
+def main(way):
     """Work until SIGTERM comes, and print the notes."""
     meter, notes = Meter(), []
     meter.install()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from tests.bench import environment
-from tests.bench.environment import Rounds, lasting, ratios, sized
+from tests.bench.environment import lasting, ratios, sized
 from tests.bench.figures import Figure
 from tests.bench.supply import Group, fill
 
@@ -31,11 +28,11 @@ FIGURES = (
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Serve the webhook with many events once, and the three other receivers in each round."""
-    fast: list[float] = []
-    two_writes: list[float] = []
-    peaks: list[float] = []
+    fast = []
+    two_writes = []
+    peaks = []
     with environment.database(db) as url:
         many, _notes = _serve(url, EVENTS, LONGEST, delay=DELAY)
         for _ in range(rounds):
@@ -46,7 +43,7 @@ def run(*, db: str, rounds: int) -> Rounds:
     return {"seconds": [EVENTS / many["rate"]], "peak": peaks, "two_writes": ratios(two_writes, fast)}
 
 
-def _serve(url: str, events: int, seconds: float, **receiver: Any) -> tuple[Mapping[str, float], environment.Notes]:
+def _serve(url, events, seconds, **receiver):
     """Deliver so many events to one webhook, for so many seconds at most."""
     notes = environment.Notes()
     with environment.receiver(**receiver, notes=notes) as port:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench import environment
-from tests.bench.environment import Rounds, ratios, sized
+from tests.bench.environment import ratios, sized
 from tests.bench.figures import Figure
 from tests.bench.supply import Group, fill
 
@@ -27,10 +27,10 @@ FIGURES = (
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Measure the ordered webhook alone and next to the others, in each round."""
-    alone: list[float] = []
-    together: list[float] = []
+    alone = []
+    together = []
     with environment.database(db) as url:
         for _ in range(rounds):
             alone.append(_rate(url, busy_events=0))
@@ -38,7 +38,7 @@ def run(*, db: str, rounds: int) -> Rounds:
     return {"alone": alone, "ratio": ratios(together, alone)}
 
 
-def _rate(url: str, *, busy_events: int) -> float:
+def _rate(url, *, busy_events):
     """Return the deliveries to the ordered webhook per second."""
     ordered, busy = environment.Notes(), environment.Notes()
     with environment.receiver(DELAY, notes=ordered) as port, environment.receiver(notes=busy) as busy_port:

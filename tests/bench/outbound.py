@@ -46,7 +46,7 @@ from django_outbound_webhooks.models import Endpoint  # noqa: E402
 Happened = event(name=EVENT)(make_dataclass("Happened", [("body", str)], frozen=True, slots=True))
 
 
-def settle(*ports: str) -> None:
+def settle(*ports):
     """Make the tables and the endpoints."""
     call_command("migrate", verbosity=0)
     secret = "whsec_" + base64.b64encode(os.urandom(32)).decode()
@@ -54,12 +54,12 @@ def settle(*ports: str) -> None:
         register_endpoint(name=port, url=f"http://127.0.0.1:{port}/hook", secret=secret, event_names=[EVENT])
 
 
-def relay() -> None:
+def relay():
     """Deliver until the process ends."""
     call_command("deliver_events")
 
 
-def steadily(count: str, rate: str) -> None:
+def steadily(count, rate):
     """Fire so many events, so many a second."""
     stamps = []
     start = time.monotonic()

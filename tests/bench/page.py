@@ -39,7 +39,7 @@ def render(results: Results) -> str:
 
 def tables() -> dict[str, list[tuple[str, Figure]]]:
     """Return the figures of each part of a table, with their benchmarks: one part per benchmark and name of a table."""
-    found: dict[str, list[tuple[str, Figure]]] = {}
+    found = {}
     for name in suite.NAMES:
         for figure in suite.module_of(name).FIGURES:
             found.setdefault(f"{name}_{figure.table}" if figure.table else name, []).append((name, figure))

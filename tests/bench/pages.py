@@ -1,24 +1,15 @@
-"""How long the admin's delivery log and the API's pages take, with few deliveries and with many.
-
-Run as ``python -m tests.bench.pages SIZE ROUNDS``, in a process of its own: it fills the database, and opens each page. The
-last line is JSON.
-"""
+"""How long the admin's delivery log and the API's pages take, with few deliveries and with many."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from statistics import median
 from time import perf_counter
-from typing import Any
 
-import django
 from django.utils import timezone
 
 from tests.bench import environment
-from tests.bench.environment import Rounds, ratios, sized
+from tests.bench.environment import ratios, sized
 from tests.bench.figures import Figure
 
 ROUNDS = 3
@@ -74,24 +65,23 @@ FIGURES = (
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Measure in a fresh database for each size."""
     few, many = (_measured(db, size, rounds) for size in (FEW, MANY))
     return {**many, **{f"{name}_ratio": ratios(many[name], few[name]) for name in GROWTH}}
 
 
-def _measured(db: str, size: int, rounds: int) -> dict[str, list[float]]:
+def _measured(db, size, rounds):
     with environment.database(db) as url:
-        found: dict[str, list[float]] = environment.figures("pages", size, rounds, url=url, port=1)
-    return found
+        return environment.figures("pages", "measure", size, rounds, url=url, port=1)
 
 
-def measure(size: int, rounds: int) -> dict[str, list[float]]:
+def measure(size, rounds):
     """Return the median milliseconds of each page in each round."""
     now = timezone.now()
     small, large = fill(size, now)
     opened = {name: (client, address) for name, client, address in [*_log(small), *_api(small, large)]}
-    found: dict[str, list[float]] = {name: [] for name in opened}
+    found = {name: [] for name in opened}
     for client, address in opened.values():
         _open(client, address)
     for _ in range(rounds):
@@ -100,7 +90,7 @@ def measure(size: int, rounds: int) -> dict[str, list[float]]:
     return found
 
 
-def fill(size: int, now: datetime) -> tuple[Any, Any]:
+def fill(size, now):
     """Write events with deliveries, nearly all delivered; return a webhook of few deliveries, and one of many."""
     from tests.bench import world
     from tms_webhooks.models import Delivery, Event
@@ -126,14 +116,14 @@ def fill(size: int, now: datetime) -> tuple[Any, Any]:
     return webhooks[WEBHOOKS // 2], large
 
 
-def _status(number: int) -> str:
+def _status(number):
     """Return the status of a delivery of the large organization."""
     if number % MISSED:
         return "delivered"
     return "exhausted" if number % RARE else "failed"
 
 
-def publish() -> None:
+def publish():
     """Give all events their places in the feed."""
     from tms_webhooks.outbox import feed
 
@@ -141,7 +131,7 @@ def publish() -> None:
         pass
 
 
-def _name_events(now: datetime) -> None:
+def _name_events(now):
     """Give the events of thirty days names: a hundredth one, the oldest another, and all others a third one."""
     from tms_webhooks.models import Event
 
@@ -155,7 +145,7 @@ def _name_events(now: datetime) -> None:
     Event.objects.filter(pk=keys[0]).update(subject_name="Xan Quilliam · Azure Administrator")
 
 
-def _log(webhook: Any) -> Iterator[tuple[str, Any, str]]:
+def _log(webhook):
     """Yield the pages of the log, as an operator opens them."""
     from example_project.training.factories import UserFactory
     from tms_webhooks.models import Event
@@ -178,7 +168,7 @@ def _log(webhook: Any) -> Iterator[tuple[str, Any, str]]:
         yield name, client, f"{LOG_URL}?{query}"
 
 
-def _api(small: Any, large: Any) -> Iterator[tuple[str, Any, str]]:
+def _api(small, large):
     """Yield the pages of the API, as both organizations and an operator ask for them."""
     from example_project.training.factories import UserFactory
     from example_project.training.models import ApiKey
@@ -202,19 +192,14 @@ def _api(small: Any, large: Any) -> Iterator[tuple[str, Any, str]]:
     yield "api_undelivered", own, f"{feed}&undelivered_to={large.public_id}"
 
 
-def _open(client: Any, address: str) -> float:
+def _open(client, address):
     start = perf_counter()
     response = client.get(address)
     assert response.status_code == 200, response.content
     return (perf_counter() - start) * 1000
 
 
-def _client() -> Any:
+def _client():
     from django.test import Client
 
     return Client(SERVER_NAME="localhost")
-
-
-if __name__ == "__main__":
-    django.setup()
-    print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]))))

@@ -11,7 +11,6 @@ import json
 import sys
 import time
 from http.client import HTTPConnection
-from typing import Any
 
 OVERLAP = 1
 """Seconds that a poll looks back beyond the last one: the API's times are whole seconds."""
@@ -29,13 +28,13 @@ REQUESTS = {
 class Pollers:
     """Polls for all customers, and keeps when it saw what."""
 
-    def __init__(self, keys: list[str], port: int) -> None:
-        self.seen: dict[str, float] = {}
+    def __init__(self, keys, port):
+        self.seen = {}
         self._keys = keys
         self._port = port
         self._since = [int(time.time())] * len(keys)
 
-    def run(self, start: float, seconds: float, every: float) -> None:
+    def run(self, start, seconds, every):
         """Poll for so long from ``start`` on."""
         number = 0
         while (due := start + number * every / len(self._keys)) < start + seconds:
@@ -43,24 +42,23 @@ class Pollers:
             self._poll(number % len(self._keys))
             number += 1
 
-    def _poll(self, customer: int) -> None:
+    def _poll(self, customer):
         since, self._since[customer] = self._since[customer] - OVERLAP, int(time.time())
         for kind, (operation, parameter, name) in REQUESTS.items():
             rows = self._ask(f"/api/2.0/{operation}?{parameter}={since}", self._keys[customer])
             for row in rows:
                 self.seen.setdefault(f"{kind}:{row[name]}", time.monotonic())
 
-    def _ask(self, path: str, key: str) -> list[dict[str, Any]]:
+    def _ask(self, path, key):
         connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
         connection.request("GET", path, headers={"api_key": key})
         answer = json.loads(connection.getresponse().read())
         connection.close()
         assert answer["Status"] == 0, answer
-        rows: list[dict[str, Any]] = answer["Results"]
-        return rows
+        return answer["Results"]
 
 
-def main(start: float, seconds: float, every: float, port: int) -> None:
+def main(start, seconds, every, port):
     """Poll, and print."""
     pollers = Pollers(json.load(sys.stdin), port)
     pollers.run(start, seconds, every)

@@ -8,12 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
 
 from tests.bench import environment
-from tests.bench.environment import Rounds, lasting, sized
+from tests.bench.environment import lasting, sized
 from tests.bench.figures import Figure
 from tests.bench.metered import difference
 
@@ -47,14 +45,14 @@ FIGURES = (
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Measure one minute of both, once."""
     with environment.database(db) as url:
         keys = environment.figures("customers", "fill", CUSTOMERS, url=url, port=0)
         polling = _poll(url, keys)
     with environment.database(db) as url:
         webhooks = _deliver(url)
-    report: dict[str, list[float | None]] = {}
+    report = {}
     for way, figures in (("polling", polling), ("webhooks", webhooks)):
         report |= {f"{way}_{name}": [figures[name]] for name in MEASURED}
     for name in ("p50", "p95"):
@@ -65,7 +63,7 @@ def run(*, db: str, rounds: int) -> Rounds:
     return report
 
 
-def _break_even(polling: Mapping[str, Any], webhooks: Mapping[str, Any], name: str) -> float | None:
+def _break_even(polling, webhooks, name):
     """Return the changes of a customer in an hour for which webhooks need as much as polling; with fewer, they need less.
 
     Return None if the changes took longer during the polls than with webhooks, as on a busy machine.
@@ -79,7 +77,7 @@ def _break_even(polling: Mapping[str, Any], webhooks: Mapping[str, Any], name: s
     return max(0.0, (spent_on_polls - idle) / CUSTOMERS / per_change * HOUR / MINUTE)
 
 
-def _poll(url: str, keys: list[str]) -> dict[str, Any]:
+def _poll(url, keys):
     """Poll for two minutes, so that the changes of the first one are all seen; the figures are those of the first one."""
     with _metered("serve", url, 0) as (server, meters):
         assert server.stdout is not None
@@ -101,7 +99,7 @@ def _poll(url: str, keys: list[str]) -> dict[str, Any]:
     return _report(int(figures["requests"]), done, figures, delays)
 
 
-def _deliver(url: str) -> dict[str, Any]:
+def _deliver(url):
     """Deliver for a minute, and then let the drain be idle."""
     notes = environment.Notes()
     with environment.receiver(notes=notes) as port:
@@ -121,9 +119,9 @@ def _deliver(url: str) -> dict[str, Any]:
     return {**report, "idle": {name: idle[name] * MINUTE / IDLE for name in ("database", "cpu")}}
 
 
-def _change(url: str, port: int, process: subprocess.Popen[str], start: float) -> dict[str, Any]:
+def _change(url, port, process, start):
     """Make the changes in the minute after ``start``, at whose beginning and end the process notes its figures."""
-    command = [sys.executable, "-m", "tests.bench.customers", "change", str(start), str(MINUTE)]
+    command = environment.command("customers", "change", start, MINUTE)
     with subprocess.Popen(
         command, cwd=environment.ROOT, env=environment.variables(url, port), stdout=subprocess.PIPE, text=True
     ) as changes:
@@ -132,14 +130,13 @@ def _change(url: str, port: int, process: subprocess.Popen[str], start: float) -
             process.send_signal(signal.SIGUSR1)
         assert changes.stdout is not None
         printed = changes.stdout.read()
-    done: dict[str, Any] = json.loads(printed.splitlines()[-1])
-    return done
+    return json.loads(printed.splitlines()[-1])
 
 
 @contextmanager
-def _metered(way: str, url: str, port: int) -> Iterator[tuple[subprocess.Popen[str], list[dict[str, float]]]]:
+def _metered(way, url, port):
     """Keep `tests.bench.metered` running; its notes are there at the end."""
-    notes: list[dict[str, float]] = []
+    notes = []
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.metered", way],
         cwd=environment.ROOT,
@@ -159,9 +156,7 @@ def _metered(way: str, url: str, port: int) -> Iterator[tuple[subprocess.Popen[s
         process.communicate()
 
 
-def _report(
-    requests: int, done: Mapping[str, Any], figures: Mapping[str, float], delays: list[float]
-) -> dict[str, Any]:
+def _report(requests, done, figures, delays):
     """Return the figures of a minute. Those of the process that makes the changes are included, and given on their own."""
     changes = {name: done["figures"][name] for name in ("database", "cpu")}
     return {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.bench import environment
-from tests.bench.environment import Rounds, lasting, ratios, sized
+from tests.bench.environment import lasting, ratios, sized
 from tests.bench.figures import Figure
 
 ROUNDS = 5
@@ -38,7 +38,7 @@ while True:
 """
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Measure the saves of each case, and saves during a drain."""
     with environment.database(db) as url, environment.receiver() as port:
         environment.figures("saves", "fill", url=url, port=port)

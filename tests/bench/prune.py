@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from time import perf_counter
 
 from tests.bench import environment
-from tests.bench.environment import Rounds, lasting, sized
+from tests.bench.environment import lasting, sized
 from tests.bench.figures import Figure
 
 ROUNDS = 3
@@ -56,14 +53,13 @@ PARTS = {
 }
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Fill one database, and prune it as the task does."""
     with environment.database(db) as url:
-        found: Rounds = environment.figures("prune", rounds, url=url, port=1)
-    return found
+        return environment.figures("prune", "measure", rounds, url=url, port=1)
 
 
-def measure(rounds: int) -> dict[str, list[float]]:
+def measure(rounds):
     """Prune the first payloads in rounds, then most others, then the last ones in rounds; then delete rows."""
     from django.utils import timezone
 
@@ -87,7 +83,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
     return {"first": first, "last": last, "deleted": deleted, "longest": [_longest[0] * 1000]}
 
 
-def fill(begin: datetime) -> None:
+def fill(begin):
     """Write the events from this time on, each with a delivery and an attempt."""
     from django.db import connection
 
@@ -118,10 +114,10 @@ def fill(begin: datetime) -> None:
 _longest = [0.0]
 
 
-def _timed(batches: Iterator[int]) -> Callable[[int], float]:
+def _timed(batches):
     """Return a function that prunes so many rows and returns how many rows a second that were."""
 
-    def prune(rows: int) -> float:
+    def prune(rows):
         done, start = 0, perf_counter()
         while done < rows:
             began = perf_counter()
@@ -132,14 +128,7 @@ def _timed(batches: Iterator[int]) -> Callable[[int], float]:
     return prune
 
 
-def _rows() -> int:
+def _rows():
     from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 
     return sum(model.objects.count() for model in (Event, Delivery, DeliveryAttempt))
-
-
-if __name__ == "__main__":
-    import django
-
-    django.setup()
-    print(json.dumps(measure(int(sys.argv[1]))))

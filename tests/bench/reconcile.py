@@ -1,21 +1,13 @@
-"""The cost of comparing rows with their last recorded states, and what recording the state adds to a captured save.
-
-Run as ``python -m tests.bench.reconcile ROUNDS``, in a process of its own. The last line is JSON.
-"""
+"""The cost of comparing rows with their last recorded states, and what recording the state adds to a captured save."""
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
-import django
 from django.db import transaction
 
 from tests.bench import bulk, environment
-from tests.bench.environment import Rounds, ratios, sized
+from tests.bench.environment import ratios, sized
 from tests.bench.figures import Figure
 
 ROUNDS = 3
@@ -34,15 +26,15 @@ FIGURES = (
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Measure the first pass once, and the others and the saves in each round."""
     with environment.database(db) as url:
-        found = environment.figures("reconcile", rounds, url=url, port=1)
+        found = environment.figures("reconcile", "measure", rounds, url=url, port=1)
     passes = {name: [seconds / ROWS * 1e6 for seconds in found[name]] for name in ("first", "unchanged", "changed")}
     return {**passes, "bytes": found["bytes"], "save_ratio": ratios(found["with_state"], found["without"])}
 
 
-def measure(rounds: int) -> dict[str, list[float]]:
+def measure(rounds):
     """Return the seconds of each pass and of both kinds of saves, and the size of a state."""
     from django.db.models import Avg, F, QuerySet
     from django.db.models.functions import Length
@@ -58,10 +50,10 @@ def measure(rounds: int) -> dict[str, list[float]]:
     (source,) = passes.all_sources()[:1]
     TrainingClasses.reconcile = True
 
-    def pass_over() -> float:
+    def pass_over():
         return bulk.timed(lambda: passes.reconcile(source, now=timezone.now()))
 
-    found: dict[str, list[float]] = {
+    found = {
         "first": [pass_over()],
         "unchanged": [],
         "changed": [],
@@ -80,7 +72,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
     return found
 
 
-def _saves(model: Any, declaration: Any) -> dict[str, float]:
+def _saves(model, declaration):
     """Time saves that record the state and saves that don't, alternately."""
     times = {"without": 0.0, "with_state": 0.0}
     # Rows of their own: after a save without its state, the next recording has more to do.
@@ -95,12 +87,7 @@ def _saves(model: Any, declaration: Any) -> dict[str, float]:
 
 
 @transaction.atomic
-def _save(some: Sequence[Any]) -> None:
+def _save(some):
     for one in some:
         one.max_students = one.max_students % 1000 + 1
         one.save()
-
-
-if __name__ == "__main__":
-    django.setup()
-    print(json.dumps(measure(int(sys.argv[1]))))

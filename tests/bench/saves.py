@@ -1,22 +1,12 @@
-"""Saves of classes with subscribed webhooks, in a process of their own: ``python -m tests.bench.saves WAY …``.
-
-``fill`` makes the classes, of organizations with more and fewer webhooks; ``cost`` measures saves of each;
-``steadily`` saves every few milliseconds; ``backlog`` writes events for a drain, and ``left`` returns how many still
-have no deliveries.
-The last line is JSON.
-"""
+"""Saves of classes with subscribed webhooks, in a process of their own."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from statistics import median
 
-import django
 from django.db import transaction
 
 from tests.bench import environment
@@ -28,7 +18,7 @@ CLASSES = {"0": 0, "1": 1, "10": 10, "100": 100}
 CASES = ("bare", *CLASSES)
 
 
-def fill() -> None:
+def fill():
     """Make a class in an organization with each number of webhooks, which want everything."""
     from example_project.training.factories import TrainingClassFactory
     from tests.bench import world
@@ -38,13 +28,13 @@ def fill() -> None:
         world.make_webhooks(webhooks, _url(), organization=organization)
 
 
-def cost(rounds: str, saves: str) -> dict[str, list[float]]:
+def cost(rounds, saves):
     """Return the median save of each case in each round, in microseconds. The cases take turns every few saves."""
-    costs: dict[str, list[float]] = {case: [] for case in CASES}
+    costs = {case: [] for case in CASES}
     savers = {case: saver(case) for case in CASES}
-    for _ in range(int(rounds)):
-        times: dict[str, list[float]] = {case: [] for case in CASES}
-        for _ in range(int(saves) // BLOCK):
+    for _ in range(rounds):
+        times = {case: [] for case in CASES}
+        for _ in range(saves // BLOCK):
             for case, save in savers.items():
                 with listening(case != "bare"):
                     save()
@@ -54,13 +44,13 @@ def cost(rounds: str, saves: str) -> dict[str, list[float]]:
     return costs
 
 
-def steadily(seconds: str, rounds: str) -> list[float]:
+def steadily(seconds, rounds):
     """Save every few milliseconds for so long, in so many rounds; return p95 of each round in milliseconds."""
     save = saver("1")
     shares = []
-    for _ in range(int(rounds)):
+    for _ in range(rounds):
         times = []
-        end = time.perf_counter() + float(seconds)
+        end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             times.append(save() * 1000)
             time.sleep(PAUSE)
@@ -68,27 +58,27 @@ def steadily(seconds: str, rounds: str) -> list[float]:
     return shares
 
 
-def backlog(events: str) -> None:
+def backlog(events):
     """Write events for ten webhooks of other organizations."""
     from tests.bench import world
 
-    world.write_events(world.make_webhooks(10, _url()), int(events))
+    world.write_events(world.make_webhooks(10, _url()), events)
 
 
-def left() -> int:
+def left():
     """Return how many events are without deliveries."""
     from tms_webhooks.models import Event
 
     return Event.objects.to_fan_out().count()
 
 
-def saver(case: str, stamps: list[float] | None = None) -> Callable[[], float]:
+def saver(case, stamps=None):
     """Return a function that changes and saves a class in a transaction, and returns how long that took."""
     from example_project.training.models import TrainingClass
 
     training_class = TrainingClass.objects.get(name="0" if case == "bare" else case)
 
-    def save() -> float:
+    def save():
         start = time.perf_counter()
         with transaction.atomic():
             training_class.max_students = training_class.max_students % 1000 + 1
@@ -101,7 +91,7 @@ def saver(case: str, stamps: list[float] | None = None) -> Callable[[], float]:
 
 
 @contextmanager
-def listening(listens: bool) -> Iterator[None]:
+def listening(listens):
     """Capture what happens to classes inside the block, or don't."""
     from example_project.training.models import TrainingClass
     from tms_webhooks.capture import receivers
@@ -114,12 +104,5 @@ def listening(listens: bool) -> Iterator[None]:
     receivers.connect(source)
 
 
-def _url() -> str:
+def _url():
     return f"http://127.0.0.1:{os.environ['TMS_DEMO_PORTS']}/hook"
-
-
-WAYS = {way.__name__: way for way in (fill, cost, steadily, backlog, left)}
-
-if __name__ == "__main__":
-    django.setup()
-    print(json.dumps(WAYS[sys.argv[1]](*sys.argv[2:])))

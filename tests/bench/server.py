@@ -13,7 +13,6 @@ import select
 import socket
 import sys
 from collections import deque
-from collections.abc import Sequence
 from time import monotonic
 
 LENGTH = b"content-length: "
@@ -26,7 +25,7 @@ class Peer:
 
     __slots__ = ("buffer", "socket", "waits")
 
-    def __init__(self, peer: socket.socket) -> None:
+    def __init__(self, peer):
         self.socket = peer
         self.buffer = b""
         self.waits = False
@@ -40,26 +39,26 @@ class Server:
 
     def __init__(
         self,
-        answer: Sequence[bytes],
+        answer,
         *,
-        delay: float = 0.0,
-        one_at_a_time: bool = False,
-        nagle: bool = False,
-        notes_arrivals: bool = False,
-    ) -> None:
+        delay=0.0,
+        one_at_a_time=False,
+        nagle=False,
+        notes_arrivals=False,
+    ):
         self.peak = 0
-        self.arrivals: dict[str, float] = {}
+        self.arrivals = {}
         self._answer = answer
         self._delay = delay
         self._one_at_a_time = one_at_a_time
         self._nagle = nagle
         self._notes_arrivals = notes_arrivals
         self._waiting = 0
-        self._peers: dict[int, Peer] = {}
+        self._peers = {}
         # In the order of their times, as the delay is always the same.
-        self._later: deque[tuple[float, Peer]] = deque()
+        self._later = deque()
 
-    def serve(self, listener: socket.socket) -> None:
+    def serve(self, listener):
         """Serve until the standard input closes."""
         poll = select.epoll()
         poll.register(listener, select.EPOLLIN)
@@ -75,14 +74,14 @@ class Server:
                     self._read(number)
             self._answer_due()
 
-    def _accept(self, listener: socket.socket, poll: select.epoll) -> None:
+    def _accept(self, listener, poll):
         peer, _address = listener.accept()
         if not self._nagle:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._peers[peer.fileno()] = Peer(peer)
         poll.register(peer, select.EPOLLIN)
 
-    def _read(self, number: int) -> None:
+    def _read(self, number):
         peer = self._peers[number]
         try:
             data = peer.socket.recv(65536)
@@ -98,7 +97,7 @@ class Server:
         if complete(peer.buffer):
             self._take(peer)
 
-    def _take(self, peer: Peer) -> None:
+    def _take(self, peer):
         now = monotonic()
         if self._notes_arrivals:
             self.arrivals.setdefault(message_id(peer.buffer), now)
@@ -109,7 +108,7 @@ class Server:
         begins_at = max(now, self._later[-1][0]) if self._one_at_a_time and self._later else now
         self._later.append((begins_at + self._delay, peer))
 
-    def _answer_due(self) -> None:
+    def _answer_due(self):
         while self._later and self._later[0][0] <= monotonic():
             _at, peer = self._later.popleft()
             if not peer.waits:
@@ -124,7 +123,7 @@ class Server:
                 continue
 
 
-def complete(data: bytes) -> bool:
+def complete(data):
     """Whether ``data`` holds a whole request."""
     head = data.find(b"\r\n\r\n")
     if head < 0:
@@ -135,13 +134,13 @@ def complete(data: bytes) -> bool:
     return len(data) >= head + 4 + length
 
 
-def message_id(request: bytes) -> str:
+def message_id(request):
     """Return the webhook-id of a request."""
     _, _, rest = request.lower().partition(ID)
     return rest.split(b"\r\n", 1)[0].decode()
 
 
-def main() -> None:
+def main():
     """Listen on a free port of the loopback."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.server")
     parser.add_argument("--delay", type=float, default=0.0, help="seconds")

@@ -9,7 +9,7 @@ from example_project.settings import *  # noqa: F403
 from example_project.settings import Q_CLUSTER, TMS_WEBHOOKS
 
 DEBUG = False
-LOGGING: dict[str, object] = {}
+LOGGING = {}
 Q_CLUSTER = {**Q_CLUSTER, "log_level": "WARNING"}
 TMS_WEBHOOKS = {
     **TMS_WEBHOOKS,

@@ -1,24 +1,12 @@
-"""How fast a snapshot is, what it costs the live deliveries, and how much memory its worker takes.
-
-Run as ``python -m tests.bench.snapshot WAY …``, in processes of their own: ``fill`` makes the objects and two webhooks, ``live``
-writes events for both, ``start`` starts the snapshot of the first webhook, ``state`` returns how far it is. The last line is
-JSON.
-"""
+"""How fast a snapshot is, what it costs the live deliveries, and how much memory its worker takes."""
 
 from __future__ import annotations
 
-import json
 import os
-import sys
-import time
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import django
 
 from tests.bench import environment
-from tests.bench.environment import Rounds, lasting, ratios, sized
+from tests.bench.environment import lasting, ratios, sized
 from tests.bench.figures import Figure
 
 ROUNDS = 3
@@ -31,7 +19,6 @@ RATE = 20.0
 SECONDS = lasting(8.0)
 """For which live events are written in a round, without the snapshot and while it is sent."""
 WARM_UP = lasting(3.0)
-PATIENCE = 60.0
 CHUNK = 1_000
 WITHOUT_QUEUE = environment.using("curl", QUEUE="tms_webhooks.queues.SilentQueue")
 WEBHOOKS = ("same", "other")
@@ -45,11 +32,11 @@ FIGURES = (
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Measure ``webhooks_drain``, which does everything in one process."""
     notes = environment.Notes()
     with environment.database(db) as url, environment.receiver(DELAY, notes=notes) as port:
-        there: Mapping[str, Any] = {"url": url, "port": port, **WITHOUT_QUEUE}
+        there = {"url": url, "port": port, **WITHOUT_QUEUE}
         environment.figures("snapshot", "fill", **there)
         with environment.managed("webhooks_drain", **there) as worker:
             environment.figures("snapshot", "live", WARM_UP, 1, **there)
@@ -69,7 +56,7 @@ def run(*, db: str, rounds: int) -> Rounds:
     }
 
 
-def _p95s(stamps: Mapping[str, Mapping[str, float]], notes: environment.Notes) -> dict[str, float]:
+def _p95s(stamps, notes):
     """Return p95 of the milliseconds from commit to arrival, by webhook."""
     return {
         name: environment.percentile([(notes.arrivals[key] - moment) * 1000 for key, moment in found.items()], 0.95)
@@ -77,7 +64,7 @@ def _p95s(stamps: Mapping[str, Mapping[str, float]], notes: environment.Notes) -
     }
 
 
-def fill() -> None:
+def fill():
     """Make the objects and the webhooks."""
     from example_project.training.factories import CourseFactory, TrainingClassFactory, UserFactory
     from example_project.training.models import ClassEnrollment, TrainingClass
@@ -99,33 +86,23 @@ def fill() -> None:
     world.analyze()
 
 
-def live(seconds: str, rounds: str) -> list[dict[str, dict[str, float]]]:
+def live(seconds, rounds):
     """Write events for both webhooks for so long; return when each was committed, by round, webhook and public id."""
-    from django.db import transaction
-
-    from tests.bench import neighbors, world
+    from tests.bench import neighbors
     from tms_webhooks.models import Webhook
-    from tms_webhooks.outbox.wake import waker
 
     webhooks = dict(zip(WEBHOOKS, Webhook.objects.existing().order_by("pk"), strict=True))
     neighbors.wait_for_drain()
     found = []
-    for _ in range(int(rounds)):
-        stamps: dict[str, dict[str, float]] = {name: {} for name in webhooks}
-        start = time.monotonic()
-        for number in range(int(float(seconds) * RATE)):
-            time.sleep(max(0.0, start + number / RATE - time.monotonic()))
-            for name, webhook in webhooks.items():
-                with transaction.atomic():
-                    (event,) = world.write_events([webhook], 1)
-                stamps[name][event.public_id] = time.monotonic()
-                waker.wake()
-        found.append(stamps)
-    _wait(_is_quiet)
+    for _ in range(rounds):
+        plan = ((number / RATE, one) for number in range(int(seconds * RATE)) for one in webhooks.values())
+        stamps = neighbors.write_steadily(plan)
+        found.append({name: stamps[webhook] for name, webhook in webhooks.items()})
+    environment.wait(_is_quiet)
     return found
 
 
-def start() -> int:
+def start():
     """Start the snapshot of the first webhook; return the key of its job once it is being sent."""
     from django.utils import timezone
 
@@ -135,11 +112,11 @@ def start() -> int:
 
     webhook = Webhook.objects.existing().order_by("pk").first()
     job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class", "enrollment"], now=timezone.now())
-    _wait(lambda: Delivery.objects.filter(priority=2, status="delivered").exists())
+    environment.wait(lambda: Delivery.objects.filter(priority=2, status="delivered").exists())
     return int(job.pk)
 
 
-def state(pid: str) -> dict[str, float]:
+def state(pid):
     """Return how many objects a second were delivered so far, and a worker's peak of memory in megabytes."""
     from tms_webhooks.models import Delivery
 
@@ -149,30 +126,16 @@ def state(pid: str) -> dict[str, float]:
     assert last is not None
     assert sent.count() < OBJECTS, "The snapshot ended before the live events did; give it more OBJECTS."
     seconds = (last.finished_at - first.finished_at).total_seconds()
-    return {"rate": sent.count() / seconds, "memory": _peak_of_memory(int(pid)) / 1e3}
+    return {"rate": sent.count() / seconds, "memory": _peak_of_memory(pid) / 1e3}
 
 
-def _peak_of_memory(pid: int) -> int:
+def _peak_of_memory(pid):
     """Return the most kilobytes that a process has had."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
 
 
-def _is_quiet() -> bool:
+def _is_quiet():
     from tms_webhooks.models import Delivery, Event
 
     return not (Event.objects.to_fan_out().exists() or Delivery.objects.open().filter(priority=1).exists())
-
-
-def _wait(until: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not until():
-        assert time.monotonic() < end, "It took too long."
-        time.sleep(0.2)
-
-
-WAYS: Mapping[str, Callable[..., Any]] = {way.__name__: way for way in (fill, live, start, state)}
-
-if __name__ == "__main__":
-    django.setup()
-    print(json.dumps(WAYS[sys.argv[1]](*sys.argv[2:])))

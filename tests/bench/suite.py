@@ -39,8 +39,8 @@ NAMES = (
     "snapshot",
     "prune",
 )
-SINGLE = ("django_package", "contents", "longtransaction")
-"""Benchmarks that are run by their name alone, and are not on the page. The first installs packages of others."""
+SINGLE = ("django_package",)
+"""Benchmarks that are run by their name alone, and are not on the page: this one installs packages of others."""
 ENDING = 30.0
 """Seconds that a benchmark may take to end its processes and to drop its database, after its time is up."""
 
@@ -146,7 +146,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def _resumed(path: Path, allow_dirty: bool) -> dict[str, Any]:
     """Return the results of the run that was interrupted, if it was at this commit and of this size."""
-    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    results = json.loads(path.read_text(encoding="utf-8"))
     for name, now in _conditions(allow_dirty).items():
         if name != "date" and results[name] != now:
             raise SystemExit(f"{path} has another {name}: {results[name]}, now {now}. Run again without --resume.")

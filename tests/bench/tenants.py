@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any
-
-import django
-from django.db import transaction
+from operator import itemgetter
 
 from tests.bench import environment, neighbors
-from tests.bench.environment import TRANSPORTS, Rounds, lasting, sized
+from tests.bench.environment import TRANSPORTS, lasting, sized
 from tests.bench.figures import Figure
 from tests.bench.supply import Group, fill
 
@@ -48,26 +43,26 @@ FIGURES = tuple(
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Measure each transport, first without the slow organization and then with it."""
     return {f"{way}_added": [added(db, way, _slow) for _ in range(rounds)] for way in TRANSPORTS}
 
 
-def added(db: str, way: str, others: Others) -> float:
+def added(db, way, others):
     """Return the milliseconds that another organization adds to p95 of an event's way to its receiver."""
     with environment.database(db) as url:
         alone = _p95(url, way, lambda _stack: [])
         return _p95(url, way, others) - alone
 
 
-def _slow(stack: ExitStack) -> list[Group]:
+def _slow(stack):
     """Return the webhooks of the slow organization. An event of it is for the webhooks of both halves."""
     ports = [stack.enter_context(environment.receiver(delay, status=204)) for delay in SLOW]
-    half: dict[str, Any] = {"organization": "other", "fields": {"timeout_seconds": WEBHOOK_TIMEOUT}}
+    half = {"organization": "other", "fields": {"timeout_seconds": WEBHOOK_TIMEOUT}}
     return [Group(port, WEBHOOKS // 2, EVENTS if port == ports[-1] else 0, **half) for port in ports]
 
 
-def _p95(url: str, way: str, others: Others) -> float:
+def _p95(url, way, others):
     """Return p95 of the milliseconds from an event's commit to its receiver."""
     notes = environment.Notes()
     with environment.receiver(notes=notes) as port, ExitStack() as stack:
@@ -75,48 +70,29 @@ def _p95(url: str, way: str, others: Others) -> float:
         fill(url, Group(port), *groups)
         environ = environment.using(way) | {"TMS_DEMO_PORTS": ",".join(str(one.port) for one in [Group(port), *groups])}
         with environment.managed("webhooks_drain", url=url, port=port, **environ):
-            stamps, end = environment.figures("tenants", COMMITS, int(bool(groups)), url=url, port=port, **environ)
+            stamps, end = environment.figures("tenants", "commit", COMMITS, bool(groups), url=url, port=port, **environ)
             # Otherwise the drain would wait for its answers before it ends.
             stack.close()
     times = [(min(notes.arrivals.get(key, end), end) - stamp) * 1000 for key, stamp in stamps.items()]
     return environment.percentile(times, 0.95)
 
 
-def commit(count: int, *, both: bool) -> tuple[dict[str, float], float]:
+def commit(count, both):
     """Commit events for the first webhook, one per interval, and with ``both`` one a second for the other organization.
 
     Return when each of the first webhook's was committed, by its public id, and when waiting for them ended.
     """
-    from tests.bench import world
     from tms_webhooks.models import Delivery, Event, Webhook
-    from tms_webhooks.outbox.wake import waker
 
     webhook, *others = list(Webhook.objects.existing().order_by("pk")[: 2 if both else 1])
     neighbors.wait_for_drain()
     time.sleep(WARM_UP)
-    stamps: dict[str, float] = {}
-    start = time.monotonic()
-
-    def write(owner: Webhook, at: float) -> None:
-        time.sleep(max(0.0, at - time.monotonic()))
-        with transaction.atomic():
-            events = world.write_events([owner], 1)
-        if owner is webhook:
-            stamps[events[0].public_id] = time.monotonic()
-        waker.wake()
-
-    for number in range(count):
-        write(webhook, start + number * INTERVAL)
-        for other in others if number % 2 else ():
-            write(other, start + (number + 0.5) * INTERVAL)
+    plan = [(number * INTERVAL, webhook) for number in range(count)]
+    plan += [((number + 0.5) * INTERVAL, other) for number in range(1, count, 2) for other in others]
+    stamps = neighbors.write_steadily(sorted(plan, key=itemgetter(0)))[webhook]
     end = time.monotonic() + PATIENCE
     due = Event.objects.to_fan_out().filter(organization=webhook.organization)
     open_ones = Delivery.objects.open().filter(webhook=webhook)
     while (due.exists() or open_ones.exists()) and time.monotonic() < end:
         time.sleep(0.05)
     return stamps, time.monotonic()
-
-
-if __name__ == "__main__":
-    django.setup()
-    print(json.dumps(commit(int(sys.argv[1]), both=bool(int(sys.argv[2])))))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tests.bench import environment
-from tests.bench.environment import TRANSPORTS, Rounds, ratios, sized
+from tests.bench.environment import TRANSPORTS, ratios, sized
 from tests.bench.figures import Figure
 from tests.bench.supply import Group, fill
 
@@ -43,7 +43,7 @@ RECEIVERS = {
         {"curl": sized(10_000), "threads": sized(2_500), "requests": sized(2_500)},
     ),
 }
-TARGETS: Mapping[tuple[str, str], float | Mapping[str, float]] = {
+TARGETS = {
     ("instant", "curl"): {"sqlite": 4.0, "postgres": 3.5},
     ("slow", "curl"): 6.0,
 }
@@ -63,9 +63,9 @@ FIGURES = tuple(
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Run each way in each round, one after the other."""
-    report: dict[str, list[float]] = {}
+    report = {}
     with environment.database(db) as url:
         for name, receiver in RECEIVERS.items():
             found = _measure(url, receiver, rounds)
@@ -78,9 +78,9 @@ def run(*, db: str, rounds: int) -> Rounds:
     return report
 
 
-def _measure(url: str, receiver: Receiver, rounds: int) -> dict[str, list[Mapping[str, float]]]:
+def _measure(url, receiver, rounds):
     counts = receiver.counts
-    found: dict[str, list[Mapping[str, float]]] = {way: [] for way in counts}
+    found = {way: [] for way in counts}
     with environment.receiver(receiver.delay) as port:
         for _ in range(rounds):
             found["requests"].append(
