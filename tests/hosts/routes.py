@@ -6,12 +6,9 @@ delete with an object. Each reads the object anew, so that no test passes by wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from typing import Any
 
-from django.contrib import admin
 from django.db import models
-from django.forms import BaseForm, Field
 from django.test import Client
 from django.urls import reverse
 from rest_framework import serializers, viewsets
@@ -20,122 +17,41 @@ from rest_framework.test import APIRequestFactory
 
 from tests.hosts.models import Member, Tenant
 
-Change = Callable[..., None]
 
-
-def _save(obj: models.Model, **values: Any) -> None:
-    found = _again(obj)
-    _assign(found, values)
-    found.save()
-
-
-def _save_named(obj: models.Model, **values: Any) -> None:
-    found = _again(obj)
-    _assign(found, values)
-    found.save(update_fields=list(values))
-
-
-def _update(obj: models.Model, **values: Any) -> None:
-    type(obj)._default_manager.filter(pk=obj.pk).update(**values)
-
-
-def _bulk_update(obj: models.Model, **values: Any) -> None:
-    found = _again(obj)
-    _assign(found, values)
-    type(obj)._default_manager.bulk_update([found], list(values))
-
-
-def _update_or_create(obj: models.Model, **values: Any) -> None:
-    type(obj)._default_manager.update_or_create(pk=obj.pk, defaults=values)
-
-
-def _admin_change(obj: models.Model, **values: Any) -> None:
-    _post_admin_form(type(obj), "change", values, obj.pk)
-
-
-def _rest_patch(obj: models.Model, **values: Any) -> None:
-    _rest(type(obj), {"patch": "partial_update"}, values, pk=obj.pk)
-
-
-CHANGES: Mapping[str, Change] = {
-    "save": _save,
-    "update_fields": _save_named,
-    "update": _update,
-    "bulk_update": _bulk_update,
-    "update_or_create": _update_or_create,
-    "admin": _admin_change,
-    "REST": _rest_patch,
-}
-
-
-def _create(model: type[models.Model], **values: Any) -> None:
-    model._default_manager.create(**values)
-
-
-def _bulk_create(model: type[models.Model], **values: Any) -> None:
-    model._default_manager.bulk_create([model(**values)])
-
-
-def _get_or_create(model: type[models.Model], **values: Any) -> None:
-    model._default_manager.get_or_create(**values)
-
-
-def _admin_add(model: type[models.Model], **values: Any) -> None:
-    _post_admin_form(model, "add", values)
-
-
-def _rest_post(model: type[models.Model], **values: Any) -> None:
-    _rest(model, {"post": "create"}, values)
-
-
-CREATIONS: Mapping[str, Change] = {
-    "create": _create,
-    "bulk_create": _bulk_create,
-    "get_or_create": _get_or_create,
-    "admin": _admin_add,
-    "REST": _rest_post,
-}
-
-
-def _delete(obj: models.Model) -> None:
-    _again(obj).delete()
-
-
-def _delete_by_queryset(obj: models.Model) -> None:
-    type(obj)._default_manager.filter(pk=obj.pk).delete()
-
-
-def _admin_delete(obj: models.Model) -> None:
-    response = _client().post(_admin_url(type(obj), "delete", obj.pk), {"post": "yes"})
-    assert response.status_code == 302, response.content
-
-
-def _admin_delete_selected(obj: models.Model) -> None:
-    values = {"action": "delete_selected", "_selected_action": [str(obj.pk)], "post": "yes"}
-    response = _client().post(_admin_url(type(obj), "changelist"), values)
-    assert response.status_code == 302, response.content
-
-
-def _rest_delete(obj: models.Model) -> None:
-    _rest(type(obj), {"delete": "destroy"}, {}, pk=obj.pk)
-
-
-DELETIONS: Mapping[str, Change] = {
-    "delete": _delete,
-    "delete of a queryset": _delete_by_queryset,
-    "admin": _admin_delete,
-    "admin action": _admin_delete_selected,
-    "REST": _rest_delete,
-}
-
-
-def _again(obj: models.Model) -> models.Model:
-    return type(obj)._base_manager.get(pk=obj.pk)
-
-
-def _assign(obj: models.Model, values: Mapping[str, Any]) -> None:
+def _changed(obj: models.Model, values: dict[str, Any]) -> models.Model:
+    found = type(obj)._base_manager.get(pk=obj.pk)
     for name, value in values.items():
-        setattr(obj, name, value)
+        setattr(found, name, value)
+    return found
+
+
+CHANGES = {
+    "save": lambda obj, **values: _changed(obj, values).save(),
+    "update_fields": lambda obj, **values: _changed(obj, values).save(update_fields=list(values)),
+    "update": lambda obj, **values: type(obj)._default_manager.filter(pk=obj.pk).update(**values),
+    "bulk_update": lambda obj, **values: type(obj)._default_manager.bulk_update([_changed(obj, values)], list(values)),
+    "update_or_create": lambda obj, **values: type(obj)._default_manager.update_or_create(pk=obj.pk, defaults=values),
+    "admin": lambda obj, **values: _post_admin_form(type(obj), "change", values, obj.pk),
+    "REST": lambda obj, **values: _rest(type(obj), {"patch": "partial_update"}, values, pk=obj.pk),
+}
+CREATIONS = {
+    "create": lambda model, **values: model._default_manager.create(**values),
+    "bulk_create": lambda model, **values: model._default_manager.bulk_create([model(**values)]),
+    "get_or_create": lambda model, **values: model._default_manager.get_or_create(**values),
+    "admin": lambda model, **values: _post_admin_form(model, "add", values),
+    "REST": lambda model, **values: _rest(model, {"post": "create"}, values),
+}
+DELETIONS = {
+    "delete": lambda obj: _changed(obj, {}).delete(),
+    "delete of a queryset": lambda obj: type(obj)._default_manager.filter(pk=obj.pk).delete(),
+    "admin": lambda obj: _post(_client(), _admin_url(type(obj), "delete", obj.pk), {"post": "yes"}),
+    "admin action": lambda obj: _post(
+        _client(),
+        _admin_url(type(obj), "changelist"),
+        {"action": "delete_selected", "_selected_action": [str(obj.pk)], "post": "yes"},
+    ),
+    "REST": lambda obj: _rest(type(obj), {"delete": "destroy"}, {}, pk=obj.pk),
+}
 
 
 # Django's admin
@@ -152,32 +68,29 @@ def _admin_url(model: type[models.Model], view: str, *args: Any) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{view}", args=args)
 
 
-def _post_admin_form(model: type[models.Model], view: str, values: Mapping[str, Any], *args: Any) -> None:
+def _post(client: Client, url: str, values: dict[str, Any]) -> None:
+    response = client.post(url, values)
+    assert response.status_code == 302, response.context["errors"]
+
+
+def _post_admin_form(model: type[models.Model], view: str, values: dict[str, Any], *args: Any) -> None:
     """Fill in the page's form with ``values``, leave the rest as it is, and save it."""
     url, client = _admin_url(model, view, *args), _client()
     context = client.get(url).context
     own = context["adminform"].form
-    data = _form_data(own)
+    forms = [own]
     for inline in context["inline_admin_formsets"]:
-        data |= _form_data(inline.formset.management_form)
-        for form in inline.formset.forms:
-            data |= _form_data(form)
+        forms += [inline.formset.management_form, *inline.formset.forms]
+    data = {}
+    for field in (field for form in forms for field in form):
+        data |= _as_data(field.field, field.html_name, field.value())
     for name, value in values.items():
         # Names that the form lacks are of inline forms.
         data |= _as_data(own.fields[name], name, value) if name in own.fields else {name: value}
-    given = {name: value for name, value in data.items() if value is not None and value is not False}
-    response = client.post(url, given)
-    assert response.status_code == 302, response.context["errors"]
+    _post(client, url, {name: value for name, value in data.items() if value is not None and value is not False})
 
 
-def _form_data(form: BaseForm) -> dict[str, Any]:
-    data: dict[str, Any] = {}
-    for field in form:
-        data |= _as_data(field.field, field.html_name, field.value())
-    return data
-
-
-def _as_data(field: Field, name: str, value: Any) -> dict[str, Any]:
+def _as_data(field: Any, name: str, value: Any) -> dict[str, Any]:
     decompress = getattr(field.widget, "decompress", None)
     if decompress is not None:
         return {f"{name}_{n}": part for n, part in enumerate(decompress(value))}
@@ -187,7 +100,7 @@ def _as_data(field: Field, name: str, value: Any) -> dict[str, Any]:
 # REST framework
 
 
-def _rest(model: type[models.Model], actions: Mapping[str, str], values: Mapping[str, Any], **kwargs: Any) -> None:
+def _rest(model: type[models.Model], actions: dict[str, str], values: dict[str, Any], **kwargs: Any) -> None:
     meta = type("Meta", (), {"model": model, "fields": "__all__"})
     serializer = type("RowSerializer", (serializers.ModelSerializer,), {"Meta": meta})
     view = viewsets.ModelViewSet.as_view(
@@ -201,10 +114,3 @@ def _rest(model: type[models.Model], actions: Mapping[str, str], values: Mapping
     (method,) = actions
     response = view(getattr(APIRequestFactory(), method)("/", data, format="json"), **kwargs)
     assert response.status_code < 300, response.data
-
-
-def register_in_admin(*model_classes: type[models.Model], inlines: tuple[type[models.Model], ...] = ()) -> None:
-    """Register models in Django's admin, with the rows of ``inlines`` on their pages."""
-    tabular = [type(f"{one.__name__}Inline", (admin.TabularInline,), {"model": one, "extra": 1}) for one in inlines]
-    for model in model_classes:
-        admin.site.register(model, type(f"{model.__name__}Admin", (admin.ModelAdmin,), {"inlines": tabular}))

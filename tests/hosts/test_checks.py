@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.core import checks
-from django.core.checks import CheckMessage, register, run_checks
+from django.core.checks import register, run_checks
 from django.core.checks.registry import registry as check_registry
 from django.core.management import call_command
 
@@ -26,7 +24,7 @@ LEARNERS = {
 }
 
 
-def messages() -> list[CheckMessage]:
+def messages():
     return [one for one in run_checks() if str(one.id).startswith("tms_webhooks.")]
 
 
@@ -47,7 +45,7 @@ def test_the_checks_of_the_app_run_alone_by_their_tag(monkeypatch, capsys):
     assert "hosts.W001" in capsys.readouterr().err
 
 
-MISTAKES: list[tuple[str, type, Any, dict[str, Any], str, str]] = [
+MISTAKES = [
     (
         "a soft delete without a selection",
         sources.ClassSource,

@@ -18,7 +18,7 @@ REMEDY = (
 )
 
 
-def cancelled_meetup(tenant: Tenant) -> Meetup:
+def cancelled_meetup(tenant):
     meetup = Meetup.objects.create(tenant=tenant, topic=Topic.objects.create(name="Azure"), title="Azure, mornings")
     meetup.state = Meetup.State.OFF
     meetup.save()
@@ -73,12 +73,12 @@ def test_the_remedy_is_said_with_a_mark_for_the_default_database_alone():
     assert_remedy()
 
 
-def assert_remedy() -> None:
-    def capture() -> None:
+def assert_remedy():
+    def capture():
         with capture_events():
             pass
 
-    def subscribe() -> None:
+    def subscribe():
         with WebhookReceiver() as receiver:
             receiver.subscribe(Tenant(name="Acme"), "class.*")
 

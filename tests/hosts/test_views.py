@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db(databases=["training", "default"], transactio
 
 
 @pytest.fixture(params=[False, True], ids=["autocommit", "ATOMIC_REQUESTS"])
-def atomic_requests(request, monkeypatch) -> bool:
+def atomic_requests(request, monkeypatch):
     monkeypatch.setitem(connections.settings["training"], "ATOMIC_REQUESTS", request.param)
     return request.param
 
@@ -46,7 +46,7 @@ def test_an_asynchronous_view_is_recorded_once(meetup, recorded, way):
 
 
 def test_the_asynchronous_verbs_are_recorded_once_each(meetup, recorded):
-    async def change() -> None:
+    async def change():
         one = await Meetup.objects.acreate(tenant_id=meetup.tenant_id, topic_id=meetup.topic_id, title="New")
         await Meetup.objects.abulk_create([Meetup(tenant_id=meetup.tenant_id, topic_id=meetup.topic_id, title="Bulk")])
         one.state = "off"

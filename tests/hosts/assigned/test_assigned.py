@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from tests.hosts.assigned.models import Program, Proposal
 from tests.hosts.models import Tenant
-from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
+from tests.hosts.routes import CHANGES, DELETIONS
 from tests.outbox import prune_events
 from tms_webhooks.models import OwnerlessObject, Webhook
 from tms_webhooks.reconcile import ownerless
@@ -18,14 +18,6 @@ from tms_webhooks.reconcile import ownerless
 @pytest.fixture
 def proposal(tenant, topic):
     return Proposal.objects.create(topic=topic, title="Azure")
-
-
-@pytest.mark.parametrize("create", CREATIONS.values(), ids=CREATIONS)
-def test_a_class_without_an_organization_is_no_event_yet(create, tenant, topic, recorded):
-    create(Proposal, topic=topic, title="Azure")
-
-    assert recorded() == []
-    assert OwnerlessObject.objects.count() == 1
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)

@@ -7,17 +7,8 @@ from django.db import transaction
 
 from tests.hosts.inherited.models import OnlineTraining, Training
 from tests.hosts.models import Member
-from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
+from tests.hosts.routes import CHANGES
 from tests.outbox import prune_events
-
-CHILD_CREATIONS = {name: create for name, create in CREATIONS.items() if name != "bulk_create"}
-
-
-@pytest.fixture
-def online(tenant, topic):
-    online = OnlineTraining.objects.create(tenant=tenant, topic=topic, title="Azure", meeting="Meet 1")
-    prune_events()
-    return online
 
 
 @pytest.fixture
@@ -25,44 +16,6 @@ def bob(tenant):
     bob = Member.objects.create(email="bob@example.com", given_name="Bob", tenant=tenant)
     prune_events()
     return bob
-
-
-@pytest.mark.parametrize("create", CHILD_CREATIONS.values(), ids=CHILD_CREATIONS)
-def test_a_new_child_is_one_event_with_the_childs_values(create, tenant, topic, recorded):
-    create(OnlineTraining, tenant=tenant, topic=topic, title="Azure", meeting="Meet 1", seats=7)
-
-    (event,) = recorded()
-    assert (event["type"], event["data"]["name"], event["data"]["max_students"]) == ("class.scheduled", "Azure", 7)
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_of_a_childs_own_column_is_one_event(change, online, recorded):
-    change(online, seats=20)
-
-    (event,) = recorded()
-    assert (event["type"], event["changed"], event["previous"]) == (
-        "class.updated",
-        ["max_students"],
-        {"max_students": 10},
-    )
-
-
-@pytest.mark.parametrize("by", ["child", "parent"])
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_of_a_parents_column_is_one_event_by_both_models(change, by, online, recorded):
-    change(online if by == "child" else online.training_ptr, state="cancelled")
-
-    (event,) = recorded()
-    assert (event["type"], event["changed"], event["data"]["max_students"]) == ("class.cancelled", ["status"], 10)
-
-
-@pytest.mark.parametrize("by", ["child", "parent"])
-@pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
-def test_a_deletion_is_one_event_by_both_models(delete, by, online, recorded):
-    delete(online if by == "child" else online.training_ptr)
-
-    (event,) = recorded()
-    assert (event["type"], event["data"]["max_students"]) == ("class.deleted", 10)
 
 
 @pytest.mark.parametrize("model", [Training, OnlineTraining], ids=["parent", "child"])

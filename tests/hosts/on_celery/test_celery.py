@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from celery.contrib.testing.worker import start_worker
 from django.db import transaction
@@ -18,7 +15,7 @@ pytestmark = pytest.mark.django_db(databases=["training", "default"], transactio
 
 
 @pytest.fixture(scope="module")
-def worker_of_module(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def worker_of_module(django_db_setup, django_db_blocker):
     # It takes seconds to stop one. At its start, Celery runs the checks of the project, which read the database.
     with (
         django_db_blocker.unblock(),
@@ -28,14 +25,14 @@ def worker_of_module(django_db_setup: None, django_db_blocker: Any) -> Iterator[
 
 
 @pytest.fixture
-def worker(worker_of_module, meetup) -> Iterator[None]:
+def worker(worker_of_module, meetup):
     """Run the host's tasks in the thread of a worker."""
     yield
     tasks.hang_up.delay().get(timeout=PATIENCE)
 
 
 @pytest.fixture
-def eager(meetup) -> Iterator[None]:
+def eager(meetup):
     """Run the host's tasks in this thread."""
     tasks.app.conf.update(task_always_eager=True)
     yield
@@ -43,7 +40,7 @@ def eager(meetup) -> Iterator[None]:
 
 
 @pytest.fixture(params=["eager", "worker"])
-def celery(request) -> None:
+def celery(request):
     """Run the host's tasks in one way and in the other."""
     request.getfixturevalue(request.param)
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from django.db import transaction
 
@@ -18,7 +15,7 @@ pytestmark = pytest.mark.django_db(databases=["training", "default"], transactio
 
 
 @pytest.fixture(autouse=True)
-def _queue(settings, meetup) -> Iterator[None]:
+def _queue(settings, meetup):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.celery.CeleryQueue"}
     tasks.app.set_current()
     assert get_queue().check() == []
@@ -29,7 +26,7 @@ def _queue(settings, meetup) -> Iterator[None]:
     waiting()
 
 
-def waiting() -> list[tuple[str, list[Any]]]:
+def waiting():
     """Return the names and arguments of the tasks that wait for a worker, and take them from the broker."""
     found = []
     with tasks.app.connection_for_read() as connection, connection.SimpleQueue("celery") as queue:

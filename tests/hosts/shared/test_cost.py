@@ -48,7 +48,7 @@ def place():
     return SharedPlace.objects.create(shared_class=shared_class, member=member)
 
 
-def queries_of_a_put(place: SharedPlace, state: str) -> int:
+def queries_of_a_put(place, state):
     """Return how many queries a PUT of a new state takes."""
     request = APIRequestFactory().put(
         "/", {"shared_class": place.shared_class_id, "member": place.member_id, "state": state}

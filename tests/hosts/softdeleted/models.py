@@ -23,8 +23,7 @@ class VisibleManager(models.Manager.from_queryset(HidingQuerySet)):  # type: ign
     """The rows that are not hidden."""
 
     def get_queryset(self) -> HidingQuerySet:
-        found: HidingQuerySet = super().get_queryset().filter(deleted_at=None)
-        return found
+        return super().get_queryset().filter(deleted_at=None)
 
 
 class Clinic(PlainClass):

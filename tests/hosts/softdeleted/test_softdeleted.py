@@ -6,39 +6,12 @@ import pytest
 from django.db import models
 from django.utils import timezone
 
-from tests.hosts.routes import CHANGES, DELETIONS
+from tests.hosts.routes import CHANGES
 from tests.hosts.softdeleted.models import Clinic
 from tests.outbox import prune_events
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import rows_of
 from tms_webhooks.sources.snapshots import read_rows
-
-
-@pytest.fixture
-def clinic(tenant, topic):
-    clinic = Clinic.objects.create(tenant=tenant, topic=topic, title="Azure")
-    prune_events()
-    return clinic
-
-
-@pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
-def test_a_class_that_is_hidden_is_deleted(delete, clinic, recorded):
-    delete(clinic)
-
-    assert Clinic.all_objects.count() == 1
-    (event,) = recorded()
-    assert (event["type"], event["data"]["name"], event["data"]["course"]["name"]) == (
-        "class.deleted",
-        "Azure",
-        "Azure",
-    )
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_class_that_is_hidden_by_its_column_is_deleted(change, clinic, recorded):
-    change(clinic, deleted_at=timezone.now())
-
-    assert [event["type"] for event in recorded()] == ["class.deleted"]
 
 
 @pytest.fixture

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import pytest
 from django.db import transaction
 
-from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
-from tests.hosts.tagged.models import Tag, TaggedClass
+from tests.hosts.routes import CHANGES, DELETIONS
+from tests.hosts.tagged.models import Tag
 from tests.outbox import prune_events
 
 SCHEDULED, CANCELLED, TENTATIVE = (
@@ -23,34 +21,7 @@ def off():
     return Tag.objects.create(word="cancelled")
 
 
-@pytest.fixture
-def tagged(tenant, topic):
-    tagged = TaggedClass.objects.create(tenant=tenant, topic=topic, title="Azure")
-    prune_events()
-    return tagged
-
-
-@pytest.mark.parametrize("create", CREATIONS.values(), ids=CREATIONS)
-@pytest.mark.parametrize(("active", "event_type"), [(True, "class.scheduled"), (False, "class.tentative")])
-def test_a_new_class_has_the_status_of_its_columns(create, active, event_type, tenant, topic, recorded):
-    create(TaggedClass, tenant=tenant, topic=topic, title="Azure", is_active=active)
-
-    assert [event["type"] for event in recorded()] == [event_type]
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_the_boolean_changes_the_status(change, tagged, recorded):
-    change(tagged, is_active=False)
-
-    (event,) = recorded()
-    assert (event["type"], event["data"]["status"], event["previous"]) == (
-        "class.tentative",
-        TENTATIVE,
-        {"status": SCHEDULED},
-    )
-
-
-ADD: Mapping[str, Callable[[TaggedClass, Tag], None]] = {
+ADD = {
     "add": lambda tagged, off: tagged.tags.add(off),
     "set": lambda tagged, off: tagged.tags.set([off]),
     "add on the other side": lambda tagged, off: off.taggedclass_set.add(tagged),
@@ -71,7 +42,7 @@ def test_the_tag_changes_the_status(add, tagged, off, recorded):
     )
 
 
-REMOVE: Mapping[str, Callable[[TaggedClass, Tag], None]] = {
+REMOVE = {
     "remove": lambda tagged, off: tagged.tags.remove(off),
     "clear": lambda tagged, off: tagged.tags.clear(),
     "delete": lambda tagged, off: off.delete(),

@@ -1,8 +1,0 @@
-"""The admin pages of this shape."""
-
-from __future__ import annotations
-
-from tests.hosts.routes import register_in_admin
-from tests.hosts.softdeleted.models import Clinic
-
-register_in_admin(Clinic)
