@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
-from tests.conftest import Clock
-from tests.integration.delivery.fake_transport import Receiver, Selector, Simulation, quick
+from tests.integration.delivery.fake_transport import Selector, Simulation, quick
 from tests.integration.delivery.rows import OCCURRED_AT, new_event, subscribed, write_delivery, write_events
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tests.patience import PATIENCE
 from tms_webhooks import signals
-from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Delivery, Job, Webhook
+from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues import wakeup
 from tms_webhooks.worker import drain, endpoint_queues, leases
-from tms_webhooks.worker.drain import Drain, Tally
+from tms_webhooks.worker.drain import Drain
 
 
 @pytest.fixture
-def wire() -> Wire:
+def wire():
     """What stands in for the network: answers 200 by default."""
     return Wire()
 
 
 @pytest.fixture
-def run(clock: Clock, wire: Wire) -> Callable[..., Tally]:
+def run(clock, wire):
     """Run a drain on the test's clock and wire until nothing is due. ``random`` 0.5 means no jitter."""
 
-    def run(*, random: float = 0.5, wire: Wire = wire) -> Tally:
+    def run(*, random=0.5, wire=wire):
         stop = threading.Event()
         alarm = threading.Timer(PATIENCE, stop.set)
         alarm.start()
@@ -54,10 +50,10 @@ def run(clock: Clock, wire: Wire) -> Callable[..., Tally]:
 
 
 @pytest.fixture
-def simulate(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Simulation]:
+def simulate(clock, monkeypatch):
     """Make a drain's surroundings in simulated time: the receivers, and how many requests may be in flight."""
 
-    def simulate(receiver: Receiver = quick, *, capacity: int = 1_000) -> Simulation:
+    def simulate(receiver=quick, *, capacity=1_000):
         simulation = Simulation(clock, receiver, capacity=capacity)
         for module in (drain, endpoint_queues, leases):
             monkeypatch.setattr(module, "monotonic", simulation.time)
@@ -70,11 +66,11 @@ def simulate(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sim
 
 
 @pytest.fixture
-def worker(clock: Clock, wire: Wire) -> Callable[[str], Worker]:
+def worker(clock, wire):
     """Return the worker of this name."""
-    workers: dict[str, Worker] = {}
+    workers = {}
 
-    def worker(name: str) -> Worker:
+    def worker(name):
         if name not in workers:
             workers[name] = Worker(name, clock=clock, wire=wire)
         return workers[name]
@@ -86,7 +82,7 @@ def worker(clock: Clock, wire: Wire) -> Callable[[str], Worker]:
 def backlog(clock):
     """Make a webhook for which so many deliveries are due."""
 
-    def backlog(number: int, path: str = "/hook", **fields):
+    def backlog(number, path="/hook", **fields):
         webhook = subscribed(path, **fields)
         write_events(webhook.organization, number)
         while fan_out(clock.now):
@@ -106,11 +102,11 @@ SIGNALS = {
 
 
 @pytest.fixture
-def heard() -> Iterator[list[tuple[str, dict[str, Any]]]]:
+def heard():
     """The signals about webhooks that were sent: their names and arguments."""
-    sent: list[tuple[str, dict[str, Any]]] = []
+    sent = []
 
-    def listen(name: str) -> Callable[..., None]:
+    def listen(name):
         return lambda sender, signal, **facts: sent.append((name, facts))
 
     receivers = {name: listen(name) for name in SIGNALS}
@@ -122,20 +118,20 @@ def heard() -> Iterator[list[tuple[str, dict[str, Any]]]]:
 
 
 @pytest.fixture
-def due(clock: Clock) -> Callable[..., list[Delivery]]:
+def due(clock):
     """Make so many deliveries that are due."""
 
-    def due(webhook: Webhook, number: int, **values: Any) -> list[Delivery]:
+    def due(webhook, number, **values):
         return [write_delivery(webhook, now=clock.now, **values) for _ in range(number)]
 
     return due
 
 
 @pytest.fixture
-def settings_of_app(settings) -> Callable[..., None]:
+def settings_of_app(settings):
     """Change settings of the app."""
 
-    def change(**values: Any) -> None:
+    def change(**values):
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **values}
 
     return change
@@ -145,7 +141,7 @@ def settings_of_app(settings) -> Callable[..., None]:
 def finished(clock):
     """Make deliveries in this state, whose events happened so long before `OCCURRED_AT`."""
 
-    def finished(webhook: Webhook, status: str, number: int = 1, *, age: timedelta = timedelta(), **values):
+    def finished(webhook, status, number=1, *, age=timedelta(), **values):
         made = []
         for _ in range(number):
             event = new_event(webhook.organization)
@@ -162,7 +158,7 @@ def finished(clock):
 def do(clock):
     """Start a job and do it to its end."""
 
-    def do(kind: JobKind, webhook: Webhook, **range_) -> Job:
+    def do(kind, webhook, **range_):
         job = start_job(kind, webhook, now=clock.now, **range_)
         while replay.work_on(job, now=clock.now):
             pass

@@ -34,7 +34,7 @@ class Time:
     def __init__(self, clock: Clock) -> None:
         self.seconds = 1_000.0
         self.clock = clock
-        self._actions: list[tuple[float, int, Callable[[], object]]] = []
+        self._actions = []
         self._numbers = count()
         self._idle = 0
 
@@ -88,15 +88,15 @@ class FakeTransport:
 
     def __init__(self, time: Time, receiver: Receiver, *, capacity: int = 1_000) -> None:
         self.capacity = capacity
-        self.started: list[tuple[float, Request]] = []
+        self.started = []
         """The requests so far, and when each was started."""
         self.closed = False
-        self.most_in_flight: dict[str, int] = {}
+        self.most_in_flight = {}
         """By path: how many requests were in flight at once."""
         self._time = time
         self._receiver = receiver
-        self._in_flight: dict[int, tuple[Request, Any, float]] = {}
-        self._answers: list[tuple[float, int, Response | DeliveryError]] = []
+        self._in_flight = {}
+        self._answers = []
         self._numbers = count()
         self._socket = socket.socket()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import parse_qs, unquote_plus
 
 from tests.receiver import Answer, Received, Receiver
@@ -26,9 +25,9 @@ class TokenServer:
     def __init__(self) -> None:
         self.server = Receiver()
         self.server.respond = self._respond
-        self.expires_in: Any = 3600
+        self.expires_in = 3600
         self.delay = 0.0
-        self.otherwise: Callable[[], Answer] | None = None
+        self.otherwise = None
         """Makes the answer in place of a token."""
 
     @property

@@ -25,7 +25,7 @@ def _clock_of_forms(clock, monkeypatch):
 def notify(clock):
     """Notify a minute later, and send in this thread; return who got a mail, with its subject."""
 
-    def notify() -> list[tuple[list[str], str]]:
+    def notify():
         clock.advance(minutes=1)
         mail.outbox.clear()
         notices.notify(clock, run=lambda work: work())
@@ -35,7 +35,7 @@ def notify(clock):
 
 
 @pytest.fixture
-def failing(clock, notify) -> Webhook:
+def failing(clock, notify):
     """A webhook that has failed for 10 minutes, of which its contact Ann was notified."""
     since = clock.now - timedelta(minutes=10)
     values = {"failing_since": since, "failed_at": since, "failures": 4, "failed_with": "timeout"}

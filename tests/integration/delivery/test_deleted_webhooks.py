@@ -9,13 +9,11 @@ import pytest
 from tests import sweeps
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer
-from tms_webhooks.choices import DeliveryStatus, DisabledReason
-from tms_webhooks.delivery import health
+from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Webhook, WebhookState
-from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook, WebhookState
 
 
 def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock, due):
@@ -42,18 +40,6 @@ def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock,
     tried.refresh_from_db()
     assert (tried.attempts, tried.due_at, tried.finished_at) == (1, None, clock.now)
     assert DeliveryAttempt.objects.filter(delivery__webhook=webhook).count() == len(wire.requests)
-
-
-def test_deleting_twice_changes_nothing_more(clock):
-    webhook = subscribed()
-    webhooks.delete(webhook, now=clock.now)
-    first = clock.now
-    clock.advance(hours=1)
-
-    webhooks.delete(Webhook.objects.get(pk=webhook.pk), now=clock.now)
-
-    assert Webhook.objects.get(pk=webhook.pk).deleted_at == first
-    assert AuditEntry.objects.get().at == first
 
 
 @pytest.mark.parametrize(
@@ -96,15 +82,3 @@ def test_a_resend_that_waits_is_cancelled_and_no_other_is_begun(run, wire, clock
     assert len(wire.requests) == 1
     with pytest.raises(ReplayError, match="its webhook was deleted"):
         resend(delivery, now=clock.now)
-
-
-def test_no_event_is_emitted_about_a_webhook_that_was_disabled_and_deleted(clock, heard):
-    webhook = subscribed()
-    webhooks.delete(webhook, now=clock.now)
-    WebhookState.objects.filter(pk=webhook.pk).update(failures=99, failing_since=clock.now.replace(year=2000))
-
-    health.warn_all(clock.now)
-    fan_out(clock.now)
-
-    assert heard == []
-    assert DisabledReason.ADMIN not in Webhook.objects.values_list("disabled_reason", flat=True)

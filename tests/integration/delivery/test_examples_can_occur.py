@@ -90,16 +90,3 @@ def test_an_object_that_expires_soon_is_open_and_has_the_days_that_are_left(name
         assert source.is_open(after)
         assert after["expires_at"] > now
         assert data["days_left"] == pytest.approx((after["expires_at"] - now) / timedelta(days=1), abs=0.00001)
-
-
-def test_a_scheduled_class_is_cancelled_in_the_example_of_a_cancellation(clock):
-    training_class = TrainingClassFactory(confirmation_status_id=0)
-    webhook = WebhookFactory(organization=training_class.organization)
-
-    event = example_event(webhook, "class.cancelled", subject=f"class:{training_class.pk}", actor=SYSTEM, now=clock())
-
-    body = json.loads(event.body)
-    assert body["data"]["status"] == {"code": 2, "name": "Cancelled"}
-    assert (body["changed"], body["previous"]) == (["status"], {"status": {"code": 0, "name": "Scheduled"}})
-    training_class.refresh_from_db()
-    assert training_class.confirmation_status_id == 0

@@ -11,11 +11,6 @@ from tests.integration.delivery.rows import subscribed, write_delivery, write_ev
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery
 
-
-def by_webhook(requests) -> dict[int, int]:
-    return dict(Counter(request.webhook_id for request in requests))
-
-
 # What one webhook may have in flight
 
 
@@ -32,15 +27,6 @@ def test_a_drain_uses_the_whole_share_and_no_more(simulate):
 
 
 # Who is served
-
-
-def test_a_backlog_of_one_never_fills_a_batch(worker, backlog):
-    busy = backlog(300)
-    others = [backlog(1) for _ in range(8)]
-
-    requests = worker("alice").claim(limit=10)
-
-    assert by_webhook(requests) == {busy.pk: 2, **{other.pk: 1 for other in others}}
 
 
 def test_the_least_recently_served_comes_first(worker, backlog, clock):
@@ -85,16 +71,6 @@ def test_webhooks_whose_next_has_to_wait_do_not_hold_back_the_others(worker, clo
         clock.advance(seconds=1)
 
     assert [request.delivery_id for request in taken] == [free.pk]
-
-
-def test_a_webhook_that_was_never_served_comes_before_all_others(worker, backlog, clock):
-    backlog(10, max_in_flight=1)
-    alice = worker("alice")
-    alice.work()
-    clock.advance(seconds=1)
-    newcomer = backlog(10, max_in_flight=1)
-
-    assert by_webhook(worker("bob").claim(limit=1)) == {newcomer.pk: 1}
 
 
 def test_the_longest_due_of_a_webhook_comes_first(worker, clock):

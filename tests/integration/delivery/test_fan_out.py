@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from example_project.training.factories import OrganizationFactory, TrainingClassFactory
+from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
-from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
+from tests.integration.delivery.rows import body_of, subscribed, write_event
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import Delivery, Event, Subscription, Webhook, WebhookState
+from tms_webhooks.models import Delivery, Event, Subscription, Webhook
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import FanOutPlan, fan_out
 
@@ -106,24 +106,14 @@ def test_an_event_whose_subscription_now_wants_something_else_goes_nowhere(clock
     assert not Delivery.objects.exists()
 
 
-def test_an_event_that_could_not_be_built_is_kept_with_its_error_and_not_sent(settings, monkeypatch, caplog, run):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
-    training_class = TrainingClassFactory()
-    subscribed(organization=training_class.organization)
+def test_an_event_that_could_not_be_built_is_not_sent(clock):
+    event = write_event(subscribed().organization, body="")
+    Event.objects.update(error="ValueError: start_at is naive")
 
-    def refuse(*args, **kwargs):
-        raise ValueError("start_at is naive")
+    assert fan_out(clock.now) == 1
 
-    monkeypatch.setattr("tms_webhooks.outbox.event_row.build_content", refuse)
-    training_class.cancel()
-    tally = run()
-
-    event = Event.objects.get()
-    assert (event.type, event.body) == ("class.cancelled", "")
-    assert event.error.startswith("ValueError")
-    assert (tally.events, event.sequence) == (1, 1)
-    assert not Delivery.objects.exists()
-    assert any(record.levelname == "ERROR" and "class.cancelled" in record.getMessage() for record in caplog.records)
+    event.refresh_from_db()
+    assert (event.fanned_out_at, Delivery.objects.count()) == (clock.now, 0)
 
 
 def test_an_event_that_breaks_its_schema_is_logged_and_sent_as_it_is(settings, monkeypatch, caplog, wire, run):
@@ -152,15 +142,6 @@ def test_a_body_that_is_no_event_at_all_does_not_stop_the_others(wire, run, body
     assert {request.body for request in wire.requests} == {body.encode(), body_of("class.cancelled").encode()}
 
 
-def test_an_event_of_a_type_that_the_catalogue_no_longer_has_is_sent(wire, run):
-    webhook = subscribed()
-    write_event(webhook.organization, "limit.painted", body='{"id":"evt_1"}')
-
-    run()
-
-    assert [request.body for request in wire.requests] == [b'{"id":"evt_1"}']
-
-
 def test_delay_seconds_hold_the_first_attempt_back(clock, wire, run):
     slow = subscribed("/slow", delay_seconds=90)
     prompt = subscribed("/prompt", organization=slow.organization)
@@ -178,21 +159,6 @@ def test_delay_seconds_hold_the_first_attempt_back(clock, wire, run):
     run()
     assert (len(wire.to("/slow")), len(wire.to("/prompt"))) == (1, 1)
     assert set(prompt.deliveries.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
-
-
-def test_delayed_deliveries_occupy_no_worker(settings, monkeypatch, clock, wire, run):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_SLOTS": 1}
-    monkeypatch.setattr("tms_webhooks.worker.drain.READ_BATCH", 1)
-    slow = subscribed("/slow", delay_seconds=60)
-    write_events(slow.organization, 30)
-    run()
-    prompt = subscribed("/prompt")
-    write_event(prompt.organization)
-
-    run()
-
-    assert [len(wire.to("/slow")), len(wire.to("/prompt"))] == [0, 1]
-    assert not WebhookState.objects.exclude(lease="").exists()
 
 
 @pytest.mark.parametrize(("before", "after"), [(0, 30), (30, 0), (30, 60), (60, 30)])

@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable
-from datetime import datetime
 
 import pytest
 
@@ -38,8 +36,8 @@ def every_other(monkeypatch):
         fanout, "_next_events", lambda limit: [row for row in found(2 * limit) if row.id % 2 == mine.rest][:limit]
     )
 
-    def every_other(rest: int, now: datetime, limit: int) -> Callable[[], None]:
-        def work() -> None:
+    def every_other(rest, now, limit):
+        def work():
             mine.rest = rest
             # While the other one fans out, this one finds nothing to do.
             while any(key % 2 == rest for key in Event.objects.to_fan_out().values_list("pk", flat=True)):

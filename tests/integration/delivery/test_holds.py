@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 
 import pytest
@@ -22,12 +21,12 @@ from tms_webhooks.monitoring import liveness
 DAY = timedelta(days=1)
 
 
-def foreign(text: str) -> Sealed:
+def foreign(text):
     """Encrypt with a key that is not at hand."""
     return Sealed(Fernet(Fernet.generate_key()).encrypt(text.encode()).decode())
 
 
-def states(webhook: Webhook) -> list[tuple[str, int, int]]:
+def states(webhook):
     """Return status, attempts and charged attempts of the webhook's deliveries, the oldest first."""
     return list(webhook.deliveries.order_by("pk").values_list("status", "attempts", "charged"))
 
@@ -36,7 +35,7 @@ def states(webhook: Webhook) -> list[tuple[str, int, int]]:
 def deferred(worker, wire, due, clock):
     """Make a webhook with three deliveries whose receiver answers the first with this Retry-After."""
 
-    def deferred(value: str, *, status: int = 429, **fields) -> Webhook:
+    def deferred(value, *, status=429, **fields):
         webhook = subscribed(**{"max_in_flight": 1, **fields})
         due(webhook, 3)
         wire.answers = [answer(status, {"retry-after": value})]
@@ -167,7 +166,7 @@ def wrong_keys(settings):
     before = settings.TMS_WEBHOOKS
     settings.TMS_WEBHOOKS = {**before, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
 
-    def repair() -> None:
+    def repair():
         settings.TMS_WEBHOOKS = before
 
     return repair
@@ -206,20 +205,15 @@ def test_without_a_key_deliveries_wait_and_nothing_is_held_against_them(webhooks
     assert all(set(webhook.deliveries.values_list("status", "charged")) == {("delivered", 1)} for webhook in webhooks)
 
 
-def test_the_log_says_once_that_a_key_is_missing(webhooks, wrong_keys, run, clock, caplog):
+def test_a_missing_key_is_reported_once_and_again_once_the_keys_were_right(
+    webhooks, wrong_keys, run, clock, settings, caplog
+):
+    wrong = settings.TMS_WEBHOOKS
     for _ in range(4):
         run()
         clock.advance(minutes=5)
-
-    said = [record for record in caplog.records if "No key decrypts" in record.getMessage()]
-    assert [record.levelno for record in said] == [logging.ERROR]
-
-
-def test_a_missing_key_is_reported_again_once_the_keys_were_right(webhooks, wrong_keys, run, clock, settings, caplog):
-    wrong = settings.TMS_WEBHOOKS
-    run()
+    assert caplog.text.count("No key decrypts") == 1
     wrong_keys()
-    clock.advance(minutes=5)
     run()
     settings.TMS_WEBHOOKS = wrong
     clock.advance(hours=1)

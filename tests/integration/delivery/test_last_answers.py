@@ -21,17 +21,17 @@ Finish = Callable[[], None]
 
 
 @pytest.fixture
-def gate() -> Gate:
+def gate():
     return Gate()
 
 
 @pytest.fixture
-def finishes(gate) -> list[Finish]:
+def finishes(gate):
     """The finish functions that a drain has passed on."""
     return []
 
 
-def stopping_at(gate: Gate, stop: threading.Event) -> Callable[..., int]:
+def stopping_at(gate, stop):
     def look(now):
         if gate.waiting:
             stop.set()
@@ -40,7 +40,7 @@ def stopping_at(gate: Gate, stop: threading.Event) -> Callable[..., int]:
     return look
 
 
-def run(gate: Gate, finishes: list[Finish], clock, *first: object) -> Drain:
+def run(gate, finishes, clock, *first):
     """Run a drain until a request waits at the gate, and keep its finish function."""
     stop = threading.Event()
     drain = Drain(fan_out=stopping_at(gate, stop), clock=clock, transport=ThreadTransport(Wire(*first, otherwise=gate)))
@@ -75,23 +75,10 @@ def test_unsent_deliveries_are_as_they_were_before_the_last_answer_has_come(gate
     finishes[0]()
 
 
-def test_a_drain_with_nothing_in_flight_passes_nothing_on(clock):
-    webhook = subscribed()
-    write_events(webhook.organization, 3)
-    finishes: list[Finish] = []
-
-    Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(Wire())).run(
-        until_idle=True, run_finish=finishes.append
-    )
-
-    assert finishes == []
-    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 3
-
-
 def test_finishing_in_a_thread_blocks_only_the_end_of_the_process():
     answered, finished = threading.Event(), threading.Event()
 
-    def finish() -> None:
+    def finish():
         answered.wait(2 * PATIENCE)
         finished.set()
 

@@ -9,9 +9,9 @@ import pytest
 from tests import sweeps
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks import signals, tasks
-from tms_webhooks.choices import DeliveryStatus, Priority
+from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery import sweep
-from tms_webhooks.models import Delivery, Webhook, WebhookState
+from tms_webhooks.models import Delivery, WebhookState
 
 WEEK = timedelta(days=7)
 INSTANT = timedelta(microseconds=1)
@@ -21,7 +21,7 @@ INSTANT = timedelta(microseconds=1)
 def paused(clock):
     """Make a webhook that is paused for a day."""
 
-    def paused(**fields) -> Webhook:
+    def paused(**fields):
         webhook = subscribed(**fields)
         until = clock.now + timedelta(days=1)
         WebhookState.objects.filter(pk=webhook.pk).update(
@@ -32,7 +32,7 @@ def paused(clock):
     return paused
 
 
-def aged(webhook: Webhook, clock, age: timedelta, **values) -> Delivery:
+def aged(webhook, clock, age, **values):
     """Write a delivery of this age that is due."""
     return write_delivery(webhook, now=clock.now, created_at=clock.now - age, **values)
 
@@ -80,16 +80,6 @@ def test_the_setting_says_how_long_a_life_is(settings_of_app, paused, clock):
 
     assert list(Delivery.objects.open()) == [young]
     assert Delivery.objects.get(status=DeliveryStatus.EXHAUSTED) == old
-
-
-def test_the_lifetime_begins_again_with_a_replay(paused, clock):
-    webhook = paused()
-    aged(webhook, clock, 3 * WEEK, reopened_at=clock.now - timedelta(days=6), priority=Priority.REPLAY)
-    again = aged(webhook, clock, 3 * WEEK, reopened_at=clock.now - timedelta(days=8), priority=Priority.REPLAY)
-
-    assert sweeps.give_up_old(clock.now) == 1
-
-    assert Delivery.objects.get(status=DeliveryStatus.EXHAUSTED) == again
 
 
 def test_a_delivery_that_is_given_up_in_flight_is_delivered_if_its_receiver_accepts_it(worker, clock):

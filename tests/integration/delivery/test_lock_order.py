@@ -5,7 +5,6 @@ Each of them rests after every statement, so that what two want in two orders th
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -37,12 +36,12 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
-def lingering() -> Lingering:
+def lingering():
     return Lingering(0.01)
 
 
 @pytest.fixture
-def pair() -> list[Webhook]:
+def pair():
     """Two webhooks of one organization, by their keys, which their names contradict. A third hears what becomes of them."""
     organization = OrganizationFactory(external_id="ACME")
     first, second = (subscribed(f"/{name}", organization=organization, name=name) for name in ("B", "A"))
@@ -51,20 +50,20 @@ def pair() -> list[Webhook]:
 
 
 @pytest.fixture
-def of_pair(pair) -> Callable[..., set]:
+def of_pair(pair):
     """Return what these fields of the two hold."""
     return lambda *fields: set(Webhook.objects.filter(pk__in=[one.pk for one in pair]).values_list(*fields))
 
 
 @pytest.fixture
-def drain(clock) -> Callable[..., Callable[[], None]]:
+def drain(clock):
     """Make what writes down, as a worker of this name, an answer from each of these webhooks, some times over."""
 
-    def drain(name: str, webhooks: list[Webhook], says=BROKEN, *, times: int = 1) -> Callable[[], None]:
+    def drain(name, webhooks, says=BROKEN, *, times=1):
         worker = Worker(name, clock=clock, wire=Wire(otherwise=says))
         batches = [[worker.answered(webhook) for webhook in webhooks] for _ in range(times)]
 
-        def write() -> None:
+        def write():
             for results in batches:
                 worker.write(*results)
 
@@ -74,16 +73,16 @@ def drain(clock) -> Callable[..., Callable[[], None]]:
 
 
 @pytest.fixture
-def admin(monkeypatch) -> Callable[..., Callable[[], None]]:
+def admin(monkeypatch):
     """Make what has an admin do something to rows, in the order of the list; a request is one transaction there."""
     monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
 
-    def admin(action: str, rows: list, *, order: str = "1") -> Callable[[], None]:
+    def admin(action, rows, *, order="1"):
         client, address = superuser(), f"{url(type(rows[0]), 'changelist')}?o={order}"
         sure = {"post": "yes", "confirmed": "yes"}
         data = {"action": action, "_selected_action": [row.public_id for row in rows], **sure}
 
-        def choose() -> None:
+        def choose():
             assert client.post(address, data).status_code == 302
 
         return choose
@@ -91,17 +90,17 @@ def admin(monkeypatch) -> Callable[..., Callable[[], None]]:
     return admin
 
 
-def superuser() -> Client:
+def superuser():
     client = Client()
     client.force_login(UserFactory(organization=None, is_staff=True, is_superuser=True))
     return client
 
 
 @pytest.fixture
-def waiting(clock) -> Callable[..., None]:
+def waiting(clock):
     """Write deliveries that wait for these webhooks, in turn."""
 
-    def waiting(webhooks: list[Webhook], number: int = 3, **values) -> None:
+    def waiting(webhooks, number=3, **values):
         for _ in range(number):
             for webhook in webhooks:
                 write_delivery(webhook, now=clock.now, status=DeliveryStatus.WAITING, attempts=1, **values)
@@ -159,7 +158,7 @@ def test_a_document_changes_what_a_drain_judges(pair, of_pair, drain, lingering,
         for webhook in pair[::-1]
     )
 
-    def put() -> None:
+    def put():
         synchronize(text, environ={}, actor=Actor("system"), now=clock.now, keep_secrets=True)
 
     assert lingering.at_once(drain("alice", pair, times=2), drain("bob", pair[::-1], times=2), put) == []
@@ -170,10 +169,10 @@ def test_a_document_changes_what_a_drain_judges(pair, of_pair, drain, lingering,
 def test_events_are_fanned_out_while_all_webhooks_change(pair, of_pair, admin, lingering, clock):
     write_events(pair[0].organization, 40)
 
-    def hold_back() -> None:
+    def hold_back():
         Webhook.objects.order_by("-pk").update(delay_seconds=30)
 
-    def hand_out() -> None:
+    def hand_out():
         while fan_out(clock.now, limit=10):
             pass
 
@@ -191,7 +190,7 @@ def test_an_organization_goes_while_a_drain_works_for_its_webhooks(pair, drain, 
     waiting(pair, 6)
     claiming = Worker("bob", clock=clock, wire=Wire())
 
-    def claim() -> None:
+    def claim():
         for _ in range(6):
             claiming.claim(2)
 
@@ -220,7 +219,7 @@ def test_what_was_left_open_is_settled_while_a_drain_writes(pair, drain, waiting
     for webhook in pair:
         lease(webhook, clock.now, worker="dead")
 
-    def settle() -> None:
+    def settle():
         sweeps.settle(clock.now)
 
     assert lingering.at_once(settle, settle, drain("alice", pair)) == []
@@ -242,7 +241,7 @@ def test_two_sweeps_give_up_what_is_too_old(pair, waiting, lingering, clock, mon
     monkeypatch.setattr(sweep, "BATCH", 3)
     waiting([*pair, *pair[::-1]], created_at=clock.now - WEEK - SECOND)
 
-    def give_up() -> None:
+    def give_up():
         sweeps.give_up_old(clock.now)
 
     assert lingering.at_once(give_up, give_up) == []
@@ -255,12 +254,12 @@ def test_a_secret_is_replaced_on_its_page_and_elsewhere(pair, lingering):
     webhook, client = pair[0], superuser()
     address = f"{url(Webhook, 'changelist')}{webhook.public_id}/secret/rotate/"
 
-    def on_the_page() -> None:
+    def on_the_page():
         for _ in range(5):
             newest = webhook.secrets.get(expires_at=None).pk
             assert client.post(address, {"before": str(newest)}).status_code == 302
 
-    def elsewhere() -> None:
+    def elsewhere():
         for _ in range(5):
             rotate(webhook, now=timezone.now())
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from tests.factories import write_values
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import Priority
 from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
 from tms_webhooks.models import Delivery
@@ -20,7 +18,7 @@ LIFETIME = timedelta(days=7)
 
 
 @pytest.fixture
-def alice(worker) -> Worker:
+def alice(worker):
     return worker("alice")
 
 
@@ -28,8 +26,8 @@ def alice(worker) -> Worker:
 def written(clock):
     """Write a delivery; times are minutes from the current time."""
 
-    def written(webhook: dict[str, Any], delivery: dict[str, Any]) -> Delivery:
-        def at_times(values: dict[str, Any]) -> dict[str, Any]:
+    def written(webhook, delivery):
+        def at_times(values):
             names = ("due_at", "paused_until", "held_until", "created_at", "reopened_at", "deleted_at")
             return {
                 name: clock.now + value * MINUTE if name in names and value is not None else value

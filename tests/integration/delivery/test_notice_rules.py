@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 
 
-def ago(**delta: float) -> datetime:
+def ago(**delta):
     return NOW - timedelta(**delta)
 
 
@@ -24,7 +24,7 @@ def _nine_minutes(settings_of_app):
     settings_of_app(NOTIFY_AFTER_SECONDS=540)
 
 
-def due(**values) -> NoticeKind | None:
+def due(**values):
     """Return the notice that a webhook with these values is due."""
     webhook = WebhookFactory(**values)
     kinds = [

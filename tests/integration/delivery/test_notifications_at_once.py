@@ -21,7 +21,7 @@ from tms_webhooks.models import Notification
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-def failing(clock, number: int = 1) -> None:
+def failing(clock, number=1):
     since = clock.now - timedelta(minutes=10)
     values = {"failing_since": since, "failed_at": since, "failures": 4, "contacts": "ann@example.com"}
     for _ in range(number):

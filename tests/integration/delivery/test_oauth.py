@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -20,7 +19,7 @@ from tests.integration.delivery.oauth_server import (
 )
 from tests.integration.delivery.rows import write_events
 from tests.patience import PATIENCE
-from tests.receiver import Answer, Receiver
+from tests.receiver import Answer
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
 from tms_webhooks.manage.tests import send_test
@@ -30,12 +29,12 @@ from tms_webhooks.worker import send
 Run = Callable[[], object]
 
 
-def webhook_of(receiver: Receiver, **values: Any) -> Webhook:
+def webhook_of(receiver, **values):
     return WebhookFactory(**{"url": receiver.url, "events": ["*"], **values})
 
 
 @pytest.fixture
-def server(receiver: Receiver, settings) -> Iterator[TokenServer]:
+def server(receiver, settings):
     """A token server that webhooks may call."""
     server = TokenServer()
     ports = [*settings.TMS_WEBHOOKS["ALLOWED_PORTS"], server.server.port]
@@ -46,14 +45,14 @@ def server(receiver: Receiver, settings) -> Iterator[TokenServer]:
 
 
 @pytest.fixture(params=["curl", "threads"])
-def transport(request, settings) -> str:
+def transport(request, settings):
     """Each transport."""
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "TRANSPORT": request.param}
     return str(request.param)
 
 
 @pytest.fixture
-def webhook(receiver: Receiver, server: TokenServer) -> Webhook:
+def webhook(receiver, server):
     """A webhook that authenticates with a token."""
     webhook = webhook_of(receiver)
     server.give_to(webhook)
@@ -61,21 +60,21 @@ def webhook(receiver: Receiver, server: TokenServer) -> Webhook:
 
 
 @pytest.fixture
-def deliver(drain: Run, webhook: Webhook) -> Callable[[int], None]:
+def deliver(drain, webhook):
     """Write so many events, and have them delivered."""
 
-    def deliver(number: int) -> None:
+    def deliver(number):
         write_events(webhook.organization, number)
         drain()
 
     return deliver
 
 
-def failures() -> set[tuple[str, str]]:
+def failures():
     return set(DeliveryAttempt.objects.values_list("error_class", "message"))
 
 
-def statuses() -> set[str]:
+def statuses():
     return set(Delivery.objects.values_list("status", flat=True))
 
 

@@ -11,7 +11,6 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer
 from tms_webhooks import catalogue, signals
@@ -20,7 +19,7 @@ from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
-from tms_webhooks.outbox.emit import WEBHOOK_EVENTS, connect_webhook_signals
+from tms_webhooks.outbox.emit import WEBHOOK_EVENTS
 from tms_webhooks.outbox.fanout import fan_out
 
 
@@ -28,7 +27,7 @@ from tms_webhooks.outbox.fanout import fan_out
 def requests_at(wire, run):
     """Run a drain; return the operational events that came to this webhook's path."""
 
-    def requests_at(path: str) -> list[dict]:
+    def requests_at(path):
         run()
         bodies = [json.loads(request.body) for request in wire.to(path)]
         return [body for body in bodies if body["type"].startswith("webhook.")]
@@ -36,12 +35,12 @@ def requests_at(wire, run):
     return requests_at
 
 
-def watcher(webhook: Webhook, path: str, *events: str, **fields) -> Webhook:
+def watcher(webhook, path, *events, **fields):
     """Make another webhook of the same organization that asks for these events."""
     return subscribed(path, organization=webhook.organization, events=list(events), **fields)
 
 
-def disable(webhook: Webhook, clock) -> None:
+def disable(webhook, clock):
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
 
 
@@ -151,18 +150,6 @@ def test_two_broken_webhooks_do_not_tell_of_each_other_for_ever(settings_of_app,
     assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.EXHAUSTED}
 
 
-def test_the_event_about_a_disabled_webhook_waits_for_a_watcher_that_is_down(clock, wire, run, requests_at):
-    webhook = subscribed()
-    watcher(webhook, "/watcher", "webhook.*")
-    disable(webhook, clock)
-    wire.answers = [answer(503)]
-    run()
-    clock.advance(seconds=5)
-
-    assert [event["type"] for event in requests_at("/watcher")] == ["webhook.disabled"] * 2  # the second is the retry
-    assert len({request.headers["webhook-id"] for request in wire.to("/watcher")}) == 1
-
-
 def test_the_event_is_rolled_back_with_what_it_tells_of(clock):
     webhook = subscribed()
     watcher(webhook, "/watcher", "webhook.*")
@@ -184,16 +171,6 @@ def test_without_the_receivers_nothing_is_recorded_and_the_signals_are_sent_all_
 
     assert not Event.objects.exists()
     assert [name for name, _ in heard] == ["disabled"]
-
-
-def test_connecting_twice_tells_once(clock):
-    webhook = subscribed()
-    watcher(webhook, "/watcher", "webhook.*")
-    connect_webhook_signals()
-
-    disable(webhook, clock)
-
-    assert Event.objects.count() == 1
 
 
 # What receivers of the signals do wrong
@@ -251,15 +228,3 @@ def test_a_payload_that_cannot_be_built_does_not_keep_results_from_being_written
 
     assert not Webhook.objects.get(pk=webhook.pk).enabled
     assert "no such field" in caplog.text
-
-
-def test_events_of_a_hosts_own_webhooks_with_other_keys_are_fanned_out(clock):
-    webhook = WebhookFactory(events=["webhook.*"])
-    event = write_event(webhook.organization, "webhook.failing")
-    Event.objects.filter(pk=event.pk).update(subject_id="f" * 32)
-    other = write_event(webhook.organization, "webhook.failing")
-    Event.objects.filter(pk=other.pk).update(subject_id="9" * 40)
-
-    assert fan_out(clock.now) == 2
-
-    assert webhook.deliveries.count() == 2

@@ -24,7 +24,7 @@ from tms_webhooks.outbox.fanout import fan_out
 def ordered(clock):
     """Make an ordered webhook, and deliveries of events of these objects."""
 
-    def ordered(*subjects: str, **fields) -> list[Delivery]:
+    def ordered(*subjects, **fields):
         webhook = subscribed(**{"ordered": True, **fields})
         for subject in subjects:
             happen(webhook.organization, subject)
@@ -34,7 +34,7 @@ def ordered(clock):
     return ordered
 
 
-def keys(requests) -> list[int]:
+def keys(requests):
     return [request.delivery_id for request in requests]
 
 

@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 
-from tests.conftest import Clock
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import Wire, answer, broken
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorAction, ErrorClass
@@ -23,13 +22,13 @@ from tms_webhooks.worker.drain import Drain
 class Host:
     """A worker's host: drains follow each other in one slot, each until nothing is due, and so do the sweeps."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock):
         self.clock = clock
         self.outage = OwnOutage()
         self.level = HealthLevel.OK
         self.slot = DrainSlot.objects.create(number=1, owner="host", held_until=clock.now)
 
-    def work(self, wire: Wire) -> None:
+    def work(self, wire):
         DrainSlot.objects.update(held_until=self.clock.now + timedelta(seconds=30))
         drain = Drain(
             fan_out=fan_out,
@@ -44,21 +43,21 @@ class Host:
         notices.notify(self.clock, run=lambda work: work())
         self.level = assess(read_liveness(now=self.clock.now), max_lag=120.0, keeps_drains=False).level
 
-    def work_for(self, wire: Wire, *, every: timedelta, times: int) -> None:
+    def work_for(self, wire, *, every, times):
         for _ in range(times):
             self.work(wire)
             self.clock.now += every
 
-    def restart(self) -> None:
+    def restart(self):
         self.outage = OwnOutage()
 
 
 @pytest.fixture
-def host(clock: Clock) -> Host:
+def host(clock):
     return Host(clock)
 
 
-def customers(number: int, **values: object) -> list[Webhook]:
+def customers(number, **values):
     """Make webhooks of so many organizations, each with its own host and one event."""
     made = [subscribed(**{"contacts": "ann@example.com", **values}) for _ in range(number)]
     for webhook in made:
@@ -70,7 +69,7 @@ def customers(number: int, **values: object) -> list[Webhook]:
 NO_DNS = Wire(otherwise=broken(ErrorClass.DNS_ERROR))
 
 
-def charged() -> set[int]:
+def charged():
     return set(Delivery.objects.values_list("charged", flat=True))
 
 

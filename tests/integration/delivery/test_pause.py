@@ -19,7 +19,7 @@ MINUTE = timedelta(minutes=1)
 def paused(clock, wire, worker, due):
     """Make a webhook that has just been paused, with so many deliveries left that were never tried; none is retried."""
 
-    def paused(left: int = 10, **fields) -> Webhook:
+    def paused(left=10, **fields):
         webhook = subscribed(**{"max_retries": 0, **fields})
         wire.otherwise = answer(500)
         due(webhook, 4 + left)
@@ -32,7 +32,7 @@ def paused(clock, wire, worker, due):
     return paused
 
 
-def length_of_pause(webhook: Webhook, clock) -> timedelta | None:
+def length_of_pause(webhook, clock):
     webhook.refresh_from_db()
     return webhook.state.paused_until and webhook.state.paused_until - clock.now
 
@@ -114,17 +114,6 @@ def test_a_receiver_that_fails_quickly_gets_the_failures_that_pause_it_and_the_r
     assert untried.count() + len(wire.requests) == 300
 
 
-def test_a_delivery_that_waits_for_a_pause_is_not_charged_an_attempt(paused, worker, clock):
-    webhook = paused(left=5)
-    for _ in range(20):
-        clock.advance(seconds=2)
-        assert worker("alice").work() == []
-
-    untried = webhook.deliveries.filter(attempts=0)
-    assert set(untried.values_list("status", "charged")) == {(DeliveryStatus.PENDING, 0)}
-    assert untried.count() == 5
-
-
 def test_a_pause_moves_no_retry(paused, clock):
     webhook = paused(max_retries=None)
 
@@ -153,18 +142,6 @@ def test_a_retry_that_comes_due_during_a_pause_is_the_probe_and_new_deliveries_w
     assert {request.delivery_id for _ in range(10) for request in bob.work()} == tried - {probe.delivery_id}
     assert length_of_pause(webhook, clock) == MINUTE - timedelta(seconds=5)
     assert set(webhook.deliveries.filter(attempts=0).values_list("status", flat=True)) == {DeliveryStatus.PENDING}
-
-
-def test_a_retry_that_a_dead_worker_held_goes_out_during_the_pause(paused, worker, clock):
-    webhook = paused(max_retries=None)
-    clock.advance(seconds=5)
-    (lost,) = worker("alice").claim()
-    WebhookState.objects.update(paused_until=clock.now + timedelta(days=1))
-    others = webhook.deliveries.filter(status=DeliveryStatus.WAITING).exclude(pk=lost.delivery_id)
-    others.update(due_at=clock.now + timedelta(days=1))
-    clock.advance(seconds=15)
-
-    assert [request.delivery_id for request in worker("bob").claim()] == [lost.delivery_id]
 
 
 @pytest.mark.parametrize("ordered", [False, True])
@@ -216,21 +193,6 @@ def test_one_delivery_that_fails_again_and_again_pauses_nothing(run, wire, clock
     assert length_of_pause(webhook, clock) == MINUTE
 
 
-def test_a_paused_webhook_with_the_schedule_skillable_gets_six_attempts_in_15_seconds(run, wire, clock):
-    webhook = subscribed(schedule="skillable", max_in_flight=4)
-    write_events(webhook.organization, 4)
-    wire.otherwise = answer(500)
-    started_at = clock.now
-
-    for _ in range(16):
-        run()
-        clock.advance(seconds=1)
-
-    assert len(wire.requests) == 24
-    assert set(webhook.deliveries.values_list("status", "attempts")) == {(DeliveryStatus.EXHAUSTED, 6)}
-    assert max(webhook.deliveries.values_list("finished_at", flat=True)) - started_at == timedelta(seconds=15)
-
-
 def test_failures_of_requests_in_flight_when_the_pause_began_do_not_extend_it(wire, worker, due, clock):
     webhook = subscribed(max_in_flight=3)
     WebhookState.objects.update(failures=3, failing_since=clock.now)
@@ -253,17 +215,6 @@ def test_failures_of_requests_in_flight_when_the_pause_began_do_not_extend_it(wi
     webhook.refresh_from_db()
     assert (webhook.state.paused_until, webhook.state.pauses, webhook.state.failures) == (until, 1, 6)
     assert set(webhook.deliveries.filter(attempts=1).values_list("charged", flat=True)) == {1}
-
-
-def test_failures_that_come_back_together_make_one_pause(wire, worker, due, clock):
-    webhook = subscribed(max_in_flight=10)
-    due(webhook, 10)
-    wire.otherwise = answer(500)
-
-    assert len(worker("alice").work()) == 10
-
-    assert length_of_pause(webhook, clock) == MINUTE
-    assert (webhook.state.pauses, webhook.state.failures) == (1, 10)
 
 
 def test_a_probe_that_succeeds_heals_the_webhook(paused, wire, worker, clock, heard, caplog):

@@ -14,7 +14,7 @@ from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.encryption import Sealed
 
 
-def foreign(text: str) -> Sealed:
+def foreign(text):
     """Encrypt with a key that is not at hand."""
     return Sealed(Fernet(Fernet.generate_key()).encrypt(text.encode()).decode())
 

@@ -26,12 +26,12 @@ class Work:
 
     headers: dict[str, str] = {}
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.time = 0.0
-        self.seconds: dict[str, float] = {}
-        self.steps: list[str] = []
+        self.seconds = {}
+        self.steps = []
 
-    def clock(self) -> float:
+    def clock(self):
         return self.time
 
     def observe(self, request):
@@ -41,13 +41,13 @@ class Work:
     def end(self, result):
         pass
 
-    def before(self, path: str) -> list[str]:
+    def before(self, path):
         """Return what was done before the first request to this path was started."""
         return self.steps[: self.steps.index(path)]
 
 
 @pytest.fixture
-def work(monkeypatch) -> Work:
+def work(monkeypatch):
     """Have renderings take as long as the test says; the budget is 20 ms."""
     monkeypatch.setattr("tms_webhooks.routing.budget.MATCHING_BUDGET", 0.02)
     work, render = Work(), rendering.render
@@ -67,7 +67,7 @@ def work(monkeypatch) -> Work:
 def custom(work):
     """Make a webhook with content of its own, which takes so many seconds to render."""
 
-    def custom(path: str, content: str = "costly", *, seconds: float = 0.0, **values):
+    def custom(path, content="costly", *, seconds=0.0, **values):
         work.seconds[content] = seconds
         return subscribed(path, format=PayloadFormat.CUSTOM, content=content, **values)
 

@@ -9,15 +9,15 @@ from tests.integration.delivery.rows import body_of, subscribed, write_event
 from tests.integration.delivery.wire import answer, verify
 from tms_webhooks import __version__
 from tms_webhooks.choices import DeliveryStatus, Verb
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery
 from tms_webhooks.models.encryption import reveal
 
 
-def secret_of(webhook: Webhook) -> str:
+def secret_of(webhook):
     return reveal(webhook.secrets.get(expires_at=None).value)
 
 
-def attempts(clock, run, number: int) -> None:
+def attempts(clock, run, number):
     """Run the drain, and again when the delivery is due, so many times in all."""
     for _ in range(number):
         due_at = Delivery.objects.open().values_list("due_at", flat=True).first()

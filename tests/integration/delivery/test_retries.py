@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from email.utils import format_datetime
 
 import pytest
@@ -11,10 +11,9 @@ from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import Wire, answer, broken
 from tests.receiver import Answer
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Webhook
 
 STANDARD = [5, 60, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]
-HOUR = 3_600.0
 SCHEDULE, PENALTY, RETRY_AFTER = DelayReason.SCHEDULE, DelayReason.TIMEOUT_PENALTY, DelayReason.RETRY_AFTER
 
 
@@ -22,7 +21,7 @@ SCHEDULE, PENALTY, RETRY_AFTER = DelayReason.SCHEDULE, DelayReason.TIMEOUT_PENAL
 def to_the_end(clock, run):
     """Fail, moving the clock to each next attempt, until the delivery is finished; return the moments of the attempts."""
 
-    def to_the_end(what=None, **fields) -> tuple[Delivery, list[float]]:
+    def to_the_end(what=None, **fields):
         webhook = subscribed(**fields)
         write_event(webhook.organization)
         moments, started_at = [], clock.now
@@ -41,29 +40,21 @@ def to_the_end(clock, run):
     return to_the_end
 
 
-def deferring(value: str, status: int = 429):
+def deferring(value, status=429):
     return answer(status, {"retry-after": value})
 
 
-def in_ten_minutes(now: datetime):
+def in_ten_minutes(now):
     return deferring(format_datetime(now + timedelta(minutes=10), usegmt=True))
 
 
 @pytest.mark.parametrize(
     ("said", "random", "delay", "charged", "reason"),
     [
-        *((answer(status), 0.5, 5.0, 1, SCHEDULE) for status in (401, 404, 408, 429, 500, 503)),
-        (answer(500), 0.0, 4.0, 1, SCHEDULE),
-        (answer(500), 1.0, 6.0, 1, SCHEDULE),
-        (broken(ErrorClass.DNS_ERROR), 0.5, 5.0, 1, SCHEDULE),
-        (broken(ErrorClass.TIMEOUT), 0.0, 60.0, 1, PENALTY),
+        (answer(404), 0.0, 4.0, 1, SCHEDULE),
         (broken(ErrorClass.TIMEOUT), 0.5, 66.0, 1, PENALTY),
-        (deferring("120"), 0.0, 120.0, 0, RETRY_AFTER),
         (deferring("120", 503), 0.0, 120.0, 0, RETRY_AFTER),
         (in_ten_minutes, 0.0, 600.0, 0, RETRY_AFTER),
-        (deferring("3"), 0.0, 5.0, 0, RETRY_AFTER),
-        (deferring("999999"), 0.0, 86_400.0, 0, RETRY_AFTER),
-        (deferring("soon"), 0.5, 5.0, 1, SCHEDULE),
         (deferring("120", 500), 0.5, 5.0, 1, SCHEDULE),
     ],
 )
@@ -105,12 +96,9 @@ def test_a_redirect_is_a_failure_that_is_not_followed(receiver, drain, status):
     ("fields", "delays"),
     [
         ({}, STANDARD),
-        ({"max_retries": 0}, []),
         ({"max_retries": 2}, STANDARD[:2]),
         ({"schedule": "skillable", "max_retries": 10}, [1, 2, 3, 4, 5]),
-        ({"schedule": "none"}, []),
-        ({"schedule": [10, 20.5]}, [10, 20.5]),
-        ({"schedule": [0, 0]}, [0, 0]),
+        ({"schedule": [0, 20.5]}, [0, 20.5]),
     ],
 )
 def test_a_webhooks_schedule_and_its_most_retries_say_how_often(settings_of_app, to_the_end, clock, fields, delays):
@@ -146,11 +134,3 @@ def test_a_stored_schedule_that_breaks_a_rule_stops_nobody(run, schedule):
 
     assert sound.deliveries.get().status == DeliveryStatus.DELIVERED
     assert bent.deliveries.get().attempts == 1
-
-
-def test_a_receiver_that_defers_for_ever_is_given_up_after_a_week(to_the_end):
-    delivery, moments = to_the_end(answer(429, {"retry-after": "43200"}))
-
-    assert delivery.status == DeliveryStatus.EXHAUSTED
-    assert delivery.charged <= 1
-    assert 6 * 24 * HOUR < moments[-1] <= 7 * 24 * HOUR

@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 def waiting(clock):
     """Write a delivery that is retried in an hour; by default its second attempt has just failed."""
 
-    def waiting(webhook: Webhook | None = None, **values) -> Delivery:
+    def waiting(webhook=None, **values):
         retry = {"status": DeliveryStatus.WAITING, "due_at": clock.now + HOUR, "attempts": 2, "charged": 2}
         return write_delivery(webhook or subscribed(), now=clock.now, **{**retry, **values})
 
@@ -29,7 +29,7 @@ def waiting(clock):
 
 @pytest.fixture
 def send_now(clock):
-    def send_now(delivery: Delivery) -> Delivery:
+    def send_now(delivery):
         deliveries.send_now(delivery, now=clock.now)
         delivery.refresh_from_db()
         return delivery
@@ -189,20 +189,6 @@ def test_a_webhook_that_gets_nothing_gets_nothing_now(waiting, send_now, fields,
     assert str(refusal.value) == f"Webhook {webhook.public_id} {reason}"
 
 
-def test_a_delivery_that_a_job_made_due_is_sent_by_hand_when_its_webhook_is_paused_again(
-    clock, waiting, do, send_now, run, wire
-):
-    delivery = waiting()
-    do(JobKind.SEND_NOW, delivery.webhook)
-    WebhookState.objects.update(paused_until=clock.now + HOUR)
-
-    assert send_now(delivery).resume_priority == Priority.LIVE
-    run()
-
-    delivery.refresh_from_db()
-    assert (delivery.status, len(wire.requests)) == (DeliveryStatus.DELIVERED, 1)
-
-
 # All that waits
 
 
@@ -245,14 +231,3 @@ def test_a_pause_and_a_hold_end_and_the_next_pause_is_no_longer(clock, waiting, 
     assert (webhook.state.paused_until, webhook.state.pauses) == (until, 3)
     tried = [one.attempts for one in Delivery.objects.filter(pk__in=[one.pk for one in deliveries])]
     assert 0 < sum(tried) < len(deliveries)
-
-
-def test_a_recovery_is_still_reported_after_the_only_pause_was_ended(clock, waiting, do, run, heard):
-    webhook = subscribed()
-    waiting(webhook)
-    WebhookState.objects.update(paused_until=clock.now + HOUR, pauses=1, failures=4)
-
-    do(JobKind.SEND_NOW, webhook)
-    run()
-
-    assert [name for name, _facts in heard] == ["recovered"]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from tests import sweeps
-from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.rows import subscribed
 from tests.integration.delivery.wire import answer
 from tests.threads import Beside, several
 from tms_webhooks import tasks
@@ -18,29 +16,29 @@ from tms_webhooks.delivery import lifecycle, replay, sweep
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.jobs import count as count_job
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery
 
 
 @pytest.fixture
-def batches_of_two(monkeypatch) -> None:
+def batches_of_two(monkeypatch):
     monkeypatch.setattr(sweep, "BATCH", 2)
 
 
 @pytest.fixture
-def enqueued(monkeypatch) -> list[str]:
-    functions: list[str] = []
+def enqueued(monkeypatch):
+    functions = []
     for module in (lifecycle, tasks):
         monkeypatch.setattr(module, "enqueue", lambda function, *_args: functions.append(function))
     return functions
 
 
-def statuses(webhook: Webhook) -> list[str]:
+def statuses(webhook):
     return sorted(webhook.deliveries.values_list("status", flat=True))
 
 
 @pytest.mark.parametrize("verb", ["disable", "delete"])
 def test_the_transaction_takes_as_many_statements_however_much_waits(clock, backlog, verb):
-    def statements(webhook: Webhook) -> int:
+    def statements(webhook):
         with CaptureQueriesContext(connection) as queries:
             if verb == "disable":
                 lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
@@ -146,29 +144,6 @@ def test_two_workers_settle_each_delivery_once(clock, backlog, batches_of_two):
 
     assert mine + others.finish() == 20
     assert statuses(webhook) == ["skipped"] * 20
-
-
-def test_giving_up_reads_each_due_delivery_once(clock, monkeypatch):
-    monkeypatch.setattr(sweep, "BATCH", 2)
-    webhook = subscribed(paused_until=clock.now + timedelta(days=365))
-    week = clock.now - timedelta(days=365)
-    for is_old in (True, False, False, True, False):
-        write_delivery(webhook, now=clock.now, created_at=week if is_old else clock.now)
-
-    assert list(sweep.giving_up(clock.now)) == [1, 1, 0]
-
-    assert statuses(webhook) == ["exhausted"] * 2 + ["pending"] * 3
-
-
-def test_webhooks_alternate(clock, backlog, batches_of_two):
-    webhooks = [backlog(4), backlog(4)]
-    for webhook in webhooks:
-        lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    asked = iter([False, False, True])
-
-    sweeps.settle(clock.now, stop=lambda: next(asked))
-
-    assert [statuses(webhook) for webhook in webhooks] == [["pending"] * 2 + ["skipped"] * 2] * 2
 
 
 def test_failures_of_one_kind_are_one_statement(worker, wire, due):

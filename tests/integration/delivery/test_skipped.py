@@ -11,17 +11,15 @@ from tms_webhooks import tasks
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, Priority
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.manage import webhooks
-from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Webhook
-from tms_webhooks.outbox.fanout import fan_out
 
 
 @pytest.fixture
 def disabled(clock):
     """Make a webhook that a person has disabled."""
 
-    def disabled(**fields) -> Webhook:
+    def disabled(**fields):
         webhook = subscribed(**fields)
         lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
         return webhook
@@ -29,11 +27,11 @@ def disabled(clock):
     return disabled
 
 
-def statuses(webhook: Webhook) -> list[str]:
+def statuses(webhook):
     return list(webhook.deliveries.order_by("pk").values_list("status", flat=True))
 
 
-def missed(webhook: Webhook) -> int:
+def missed(webhook):
     return replay.affected(JobKind.REPLAY_MISSED, webhook, since=None, until=None).count()
 
 
@@ -148,21 +146,3 @@ def test_deliveries_created_just_before_it_was_disabled_are_skipped_by_the_sweep
     assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 3
     assert statuses(other) == [DeliveryStatus.PENDING]
     assert sweeps.settle(clock.now) == 0
-
-
-def test_a_resend_is_not_skipped(disabled, run, wire, clock):
-    webhook = disabled()
-    write_event(webhook.organization)
-    fan_out(clock.now)
-    resend(webhook.deliveries.get(), now=clock.now)
-
-    sweeps.settle(clock.now)
-    Webhook.objects.filter(pk=webhook.pk).update(enabled=True)
-    webhook.refresh_from_db()
-    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    sweeps.settle(clock.now)
-    assert statuses(webhook) == [DeliveryStatus.PENDING]
-    run()
-
-    assert statuses(webhook) == [DeliveryStatus.DELIVERED]
-    assert len(wire.requests) == 1

@@ -11,7 +11,7 @@ from tms_webhooks.models import DrainSlot
 HOLD = timedelta(seconds=10)
 
 
-def take(clock, owner: str, number: int = 1) -> bool:
+def take(clock, owner, number=1):
     return DrainSlot.objects.take(number, owner=owner, now=clock.now, until=clock.now + HOLD)
 
 

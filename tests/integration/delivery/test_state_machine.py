@@ -51,7 +51,7 @@ INDEXES = st.integers(0, 50)
 class Engine(RuleBasedStateMachine):
     """Two workers, a webhook that is ordered and one that is not, and people who interfere."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.atomic = transaction.atomic()
         self.atomic.__enter__()
@@ -68,7 +68,7 @@ class Engine(RuleBasedStateMachine):
         self.reopened = defaultdict(int)
         self.jobs = []
 
-    def teardown(self) -> None:
+    def teardown(self):
         try:
             self._nothing_is_lost()
         finally:
@@ -78,15 +78,15 @@ class Engine(RuleBasedStateMachine):
     # What happens
 
     @rule(subject=st.sampled_from("abc"))
-    def publish(self, subject: str) -> None:
+    def publish(self, subject):
         happen(self.webhooks[0].organization, subject)
 
     @rule()
-    def fan_out(self) -> None:
+    def fan_out(self):
         fan_out(self.clock.now)
 
     @rule(name=WORKERS, limit=st.integers(1, 5))
-    def claim(self, name: str, limit: int) -> None:
+    def claim(self, name, limit):
         closed = set(Delivery.objects.filter(status__in=FINISHED).values_list("pk", flat=True))
         requests = self.workers[name].claim(limit)
         assert len(requests) <= limit
@@ -100,7 +100,7 @@ class Engine(RuleBasedStateMachine):
 
     @precondition(lambda self: any(self.hands.values()))
     @rule(name=WORKERS, said=LIKELY, index=INDEXES)
-    def come_back(self, name: str, said: str, index: int) -> None:
+    def come_back(self, name, said, index):
         """An answer comes, in time or long after the lease was lost."""
         if self.hands[name]:
             request = self.hands[name].pop(index % len(self.hands[name]))
@@ -108,7 +108,7 @@ class Engine(RuleBasedStateMachine):
 
     @precondition(lambda self: any(self.hands.values()))
     @rule(name=WORKERS, said=st.lists(LIKELY, min_size=1, max_size=4))
-    def come_back_together(self, name: str, said: list[str]) -> None:
+    def come_back_together(self, name, said):
         worker, results = self.workers[name], []
         for one in said:
             if self.hands[name]:
@@ -117,54 +117,54 @@ class Engine(RuleBasedStateMachine):
         self._record(name, results)
 
     @rule(name=WORKERS)
-    def be_killed(self, name: str) -> None:
+    def be_killed(self, name):
         """The worker dies, and another begins under a name of its own."""
         self.hands[name] = []
         self._replace(name)
 
     @rule(name=WORKERS)
-    def heartbeat(self, name: str) -> None:
+    def heartbeat(self, name):
         """The leases are renewed, late or in time."""
         self.workers[name].renew()
 
     @rule(name=WORKERS)
-    def end_well(self, name: str) -> None:
+    def end_well(self, name):
         """The worker gives all back, and another begins."""
         self.workers[name].leases.give_all_back()
         self.hands[name] = []
         self._replace(name)
 
     @rule(seconds=st.sampled_from([1, 5, 31, 61, 600, 3_600, 86_400, 3 * 86_400]))
-    def time_passes(self, seconds: int) -> None:
+    def time_passes(self, seconds):
         self.clock.advance(seconds=seconds)
 
     @rule()
-    def sweep(self) -> None:
+    def sweep(self):
         sweeps.settle(self.clock.now)
         health.warn_all(self.clock.now)
 
     @rule()
-    def give_up_old(self) -> None:
+    def give_up_old(self):
         sweeps.give_up_old(self.clock.now)
 
     # What people do
 
     @rule(which=st.integers(0, 1))
-    def disable(self, which: int) -> None:
+    def disable(self, which):
         lifecycle.disable(self._webhook(which), reason=DisabledReason.ADMIN, now=self.clock.now)
 
     @rule(which=st.integers(0, 1))
-    def enable(self, which: int) -> None:
+    def enable(self, which):
         webhooks.enable(self._webhook(which), now=self.clock.now)
 
     @precondition(lambda self: Delivery.objects.filter(status__in=FINISHED).exists())
     @rule(index=INDEXES)
-    def resend(self, index: int) -> None:
+    def resend(self, index):
         finished = list(Delivery.objects.filter(status__in=FINISHED).order_by("pk"))
         self._watching_reopened(lambda: resend(finished[index % len(finished)], now=self.clock.now))
 
     @rule(which=st.integers(0, 1), kind=st.sampled_from(WITH_A_RANGE))
-    def begin_job(self, which: int, kind: JobKind) -> None:
+    def begin_job(self, which, kind):
         webhook, since = self._webhook(which), self.clock.now - timedelta(days=13)
         is_refused = webhook.jobs.unfinished().filter(kind=kind).exists()
         is_refused |= not webhook.enabled and kind != JobKind.CANCEL_PENDING
@@ -173,14 +173,14 @@ class Engine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.jobs)
     @rule(index=INDEXES)
-    def work_on_job(self, index: int) -> None:
+    def work_on_job(self, index):
         job = self.jobs[index % len(self.jobs)]
         self._watching_reopened(lambda: replay.work_on(job, now=self.clock.now))
 
     # What always holds
 
     @invariant()
-    def every_promise_is_kept(self) -> None:
+    def every_promise_is_kept(self):
         deliveries = list(Delivery.objects.all())
         for webhook in self.webhooks:
             token = WebhookState.objects.values_list("lease", flat=True).get(pk=webhook.pk)
@@ -202,19 +202,19 @@ class Engine(RuleBasedStateMachine):
 
     # Steps
 
-    def _replace(self, name: str) -> None:
+    def _replace(self, name):
         """Have another worker begin, under a name of its own."""
         worker = self.workers[name]
         self.workers[name] = Worker(worker.token + "'", clock=self.clock, wire=self.wire)
 
-    def _webhook(self, which: int) -> Webhook:
+    def _webhook(self, which):
         return Webhook.objects.get(pk=self.webhooks[which].pk)
 
-    def _write(self, name: str, request, said: str) -> None:
+    def _write(self, name, request, said):
         self.wire.answers = [ANSWERS[said]]
         self._record(name, [self.workers[name].send(request)])
 
-    def _record(self, name: str, results) -> None:
+    def _record(self, name, results):
         held = set(WebhookState.objects.filter(lease=self.workers[name].token).values_list("pk", flat=True))
         before = {pk: facts for pk, *facts in Delivery.objects.values_list("pk", "status", "attempts")}
         self.workers[name].write(*results)
@@ -229,14 +229,14 @@ class Engine(RuleBasedStateMachine):
             elif status in FINISHED:
                 assert after[pk] == status, "a late result has moved a delivery"
 
-    def _watching_reopened(self, act) -> None:
+    def _watching_reopened(self, act):
         before = set(Delivery.objects.filter(status__in=FINISHED).values_list("pk", flat=True))
         act()
         after = set(Delivery.objects.filter(status__in=FINISHED).values_list("pk", flat=True))
         for pk in before - after:
             self.reopened[pk] += 1
 
-    def _nothing_is_lost(self) -> None:
+    def _nothing_is_lost(self):
         """Once all is well, all that is open comes to its end."""
         for which in range(len(self.webhooks)):
             self.enable(which)

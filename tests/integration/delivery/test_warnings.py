@@ -6,11 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.rows import subscribed
 from tests.integration.delivery.wire import answer
 from tests.threads import at_once, several
 from tms_webhooks.delivery import health
-from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Webhook, WebhookState
 
 DAY = timedelta(days=1)
@@ -20,7 +19,7 @@ DAY = timedelta(days=1)
 def ailing(clock):
     """Make a webhook that has failed so often since so long."""
 
-    def ailing(*, failures: int, days: float, **fields) -> Webhook:
+    def ailing(*, failures, days, **fields):
         webhook = subscribed(**fields)
         WebhookState.objects.filter(pk=webhook.pk).update(failures=failures, failing_since=clock.now - days * DAY)
         webhook.refresh_from_db()
@@ -29,7 +28,7 @@ def ailing(clock):
     return ailing
 
 
-def percents(heard) -> list[int]:
+def percents(heard):
     return [facts["percent"] for name, facts in heard if name == "failing"]
 
 
@@ -57,24 +56,6 @@ def test_no_time_and_no_count_alone_is_a_reason_to_warn(ailing, clock, heard):
     health.warn_all(clock.now)
 
     assert heard == []
-
-
-def test_a_warning_comes_in_time_though_a_paused_webhook_is_asked_once_a_day(run, wire, clock, heard):
-    webhook = subscribed()
-    write_events(webhook.organization, 20)
-    wire.otherwise = answer(500)
-    begun_at, told = clock.now, {}
-    while Webhook.objects.get(pk=webhook.pk).enabled and clock.now < begun_at + 10 * DAY:
-        run()
-        health.warn_all(clock.now)
-        for percent in percents(heard)[len(told) :]:
-            told[percent] = (clock.now - begun_at) / DAY
-        clock.advance(hours=1)
-
-    assert list(told) == [50, 70, 90]
-    assert told[50] == pytest.approx(2.5, abs=0.05)
-    assert told[70] == pytest.approx(3.5, abs=0.05)
-    assert told[90] == pytest.approx(4.5, abs=0.05)
 
 
 @several
@@ -118,16 +99,6 @@ def test_after_a_recovery_the_percentages_are_reported_again(ailing, wire, worke
     health.warn_all(clock.now)
 
     assert percents(heard) == [50, 50]
-
-
-def test_a_webhook_that_healed_between_the_look_and_the_warning_is_not_warned_of(ailing, clock, heard):
-    webhook = ailing(failures=15, days=4)
-    stale = Webhook.objects.get(pk=webhook.pk)
-    webhooks.enable(webhook, now=clock.now)
-
-    health._warn(stale, clock.now)
-
-    assert heard == []
 
 
 def test_a_sweep_reports_the_highest_percentage_once(ailing, clock, heard, caplog):

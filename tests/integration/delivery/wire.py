@@ -44,8 +44,8 @@ class Wire:
 
     def __init__(self, *answers: Answer, otherwise: Answer | None = None) -> None:
         self.answers = list(answers)
-        self.otherwise: Answer = otherwise or answer()
-        self.requests: list[Request] = []
+        self.otherwise = otherwise or answer()
+        self.requests = []
         self.closed = False
         self._lock = threading.Lock()
 
