@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.catalogue import only_canonical
 
 
 @pytest.fixture(scope="module", autouse=True)
-def canonical_catalogue() -> Iterator[None]:
+def canonical_catalogue():
     """Leave the example project's own fields out."""
     with only_canonical():
         yield

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ast
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import tms_webhooks
-from tests.patience import PATIENCE
+from tests import forks
 
 PACKAGE = Path(tms_webhooks.__file__).parent
 LONGEST_FILE = 600
@@ -21,14 +18,14 @@ VAGUE_NAMES = {"utils", "helpers", "services", "common", "misc"}
 LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 
-def modules() -> Iterator[tuple[Path, str]]:
+def modules():
     """Yield each module of the package but the migrations, with its text."""
     for path in sorted(PACKAGE.rglob("*.py")):
         if "migrations" not in path.parts:
             yield path.relative_to(PACKAGE), path.read_text()
 
 
-def body_length(function: ast.FunctionDef) -> int:
+def body_length(function):
     """Count the lines of a function's body; its signature and docstring are for reading, not for following."""
     has_docstring = ast.get_docstring(function, clean=False) is not None
     statements = function.body[1:] if has_docstring else function.body
@@ -59,7 +56,7 @@ def test_every_name_says_what_is_inside():
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory) -> Path:
+def copy(tmp_path_factory):
     """A copy of the package that a test may spoil."""
     pytest.importorskip("importlinter", reason="import-linter is not installed; pip install -e '.[dev]' does it")
     root = tmp_path_factory.mktemp("copy")
@@ -68,17 +65,9 @@ def copy(tmp_path_factory) -> Path:
     return root
 
 
-def broken_contracts(root: Path) -> list[str]:
+def broken_contracts(root):
     """Return the names of the import contracts that the tree at ``root`` breaks."""
-    process = subprocess.run(
-        [sys.executable, "-c", LINT, "--no-cache"],
-        cwd=root,
-        env={"COLUMNS": "200", "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    process = forks.run("-c", LINT, "--no-cache", cwd=root, env={"COLUMNS": "200", "NO_COLOR": "1"})
     assert "Contracts: " in process.stdout, process.stdout + process.stderr
     return [line.removesuffix(" BROKEN") for line in process.stdout.splitlines() if line.endswith(" BROKEN")]
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from tms_webhooks.batches import after, run_alternately
 
 
-def batches(name: str, rows: list[int], done: list[str]) -> Iterator[int]:
+def batches(name, rows, done):
     for count in rows:
         done.append(name)
         yield count
 
 
 def test_they_alternate_until_each_is_done():
-    done: list[str] = []
+    done = []
 
     result = run_alternately({"a": batches("a", [5, 0, 5], done), "b": batches("b", [1], done), "c": iter(())})
 
@@ -23,7 +21,7 @@ def test_they_alternate_until_each_is_done():
 
 
 def test_no_batch_is_done_once_the_time_is_over():
-    done: list[str] = []
+    done = []
     answers = iter([False, False, True])
 
     result = run_alternately({"a": batches("a", [5, 5], done), "b": batches("b", [1, 1], done)}, stop=answers.__next__)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as command
-from tests.bench import environment, page, suite
+from tests.bench import page, suite
 from tests.bench.environment import ROOT
 from tests.bench.figures import DATABASES, Figure, number
 from tests.unit.test_language import violations
@@ -30,13 +29,13 @@ CONDITIONS = {
 }
 
 
-def measured(name: str) -> dict:
+def measured(name):
     """Return a benchmark's results: each figure has two rounds, and both values are small."""
     return {"load": 0.5, "seconds": 30, "figures": {one.name: [1.0, 3.0] for one in suite.module_of(name).FIGURES}}
 
 
 @pytest.fixture
-def results() -> dict:
+def results():
     return {**CONDITIONS, "runs": {db: {name: measured(name) for name in suite.NAMES} for db in DATABASES}}
 
 
@@ -51,10 +50,10 @@ def run(monkeypatch, tmp_path):
         suite.module_of(name)  # a module keeps the sizes of its first import
     (tmp_path / "quoting.md").write_text("<!-- benchmarks: polling -->\nold\n<!-- end of benchmarks -->\nrest\n")
 
-    def run(*arguments: str, failing: str = "") -> tuple[int, list[tuple[str, str]]]:
+    def run(*arguments, failing=""):
         done = []
 
-        def one(name: str, db: str, _rounds: int | None) -> dict:
+        def one(name, db, _rounds):
             done.append((name, db))
             return {"load": 0.5, "error": "it took longer than 9 s"} if name == failing else measured(name)
 
@@ -66,7 +65,7 @@ def run(monkeypatch, tmp_path):
     return run
 
 
-def rows(text: str) -> list[str]:
+def rows(text):
     return re.findall(r"^\| (?!Figure|Benchmark|\|).*\|$", text, re.MULTILINE)
 
 
@@ -142,17 +141,14 @@ def test_a_benchmark_that_fails_is_named_and_the_page_stays_as_it_was(run, tmp_p
     assert not (tmp_path / "page.md").exists()
 
 
-def test_a_run_that_was_interrupted_goes_on_with_what_is_missing_or_failed(run, tmp_path):
+def test_a_run_that_was_interrupted_goes_on_with_what_is_missing_or_failed_at_the_same_commit(
+    run, tmp_path, monkeypatch
+):
     run(failing="ordered")
 
     assert run("--resume") == (0, [("ordered", "sqlite"), ("ordered", "postgres")])
     assert (tmp_path / "page.md").exists()
-
-
-def test_a_run_goes_on_at_the_same_commit_only(run, monkeypatch):
-    run()
     monkeypatch.setattr(suite, "_conditions", lambda _allow_dirty: {**CONDITIONS, "commit": "abcdef"})
-
     with pytest.raises(SystemExit, match="has another commit: 0123456789, now abcdef"):
         run("--resume")
 
@@ -163,32 +159,8 @@ def test_a_part_of_the_benchmarks_makes_a_page_only_if_it_was_asked_for(run, tmp
 
     assert run("--only", "prune", "--db", "sqlite") == (0, [("prune", "sqlite")])
     assert "**This run is partial" in (tmp_path / "page.md").read_text()
-    assert "\nold\n" in (tmp_path / "quoting.md").read_text()
-
-
-def test_a_try_with_small_sizes_changes_no_other_page(run, tmp_path):
     run("--scale", "0.01")
-
     assert "\nold\n" in (tmp_path / "quoting.md").read_text()
-
-
-def test_no_benchmark_is_imported_before_the_scale_is_known():
-    imported = "import sys, tests.bench.__main__; print(sorted(sys.modules))"
-    process = subprocess.run([sys.executable, "-c", imported], cwd=ROOT, capture_output=True, text=True, check=True)
-
-    assert "'tests.bench.suite'" in process.stdout
-    assert [name for name in suite.NAMES if f"'tests.bench.{name}'" in process.stdout] == []
-
-
-def test_a_benchmark_keeps_the_scale_of_the_run(monkeypatch, capsys):
-    suite.module_of("prune")  # with the sizes that the page names, because a module has those of its first import
-    monkeypatch.setenv("TMS_BENCH_SCALE", "0.25")
-    monkeypatch.setattr(sys, "argv", ["bench", "prune"])
-    monkeypatch.setattr(suite, "measure", lambda name, **_options: measured(name)["figures"])
-
-    assert command.main() == 0
-    assert environment.scale() == 0.25
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == measured("prune")["figures"]
 
 
 def test_uncommitted_changes_are_refused(monkeypatch):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +15,7 @@ NAMES = [row.split("**")[1].rstrip(".,:") for row in PROMISES]
 HERE = "tests/unit/test_claims.py"
 
 
-def planted(tmp_path: Path, text: str) -> list[str]:
+def planted(tmp_path, text):
     """Return the mistakes of a page below the root with this text."""
     page = tmp_path / "page.md"
     page.write_text(text.replace("](tests/", f"]({os.path.relpath(ROOT, tmp_path)}/tests/"))

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any
-
-import pytest
 
 from example_project.demo.display import body_lines, in_words
 from example_project.demo.ledger import Arrival
-from example_project.demo.poller import Poller, Watch, status_of
+from example_project.demo.poller import Poller, Watch
 from example_project.demo.receiver import Mirror
 
 
-def event(event_type: str = "class.cancelled", *, number: int = 1, code: int = 2, **others: Any) -> dict[str, Any]:
+def event(event_type="class.cancelled", *, number=1, code=2, **others):
     return {
         "id": f"evt_{number}",
         "type": event_type,
@@ -25,7 +22,7 @@ def event(event_type: str = "class.cancelled", *, number: int = 1, code: int = 2
     }
 
 
-def arrival(body: dict[str, Any], *, at: float = 10.0, status: int = 204) -> Arrival:
+def arrival(body, *, at=10.0, status=204):
     return Arrival(path="/shop", at=at, status=status, attempt=1, event=body)
 
 
@@ -47,23 +44,6 @@ def test_a_change_that_no_poll_saw_is_counted_and_has_no_delay():
     )
 
 
-@pytest.mark.parametrize(
-    ("body", "expected"),
-    [
-        (event(), ("class", 7, 2)),
-        (event("class.scheduled", changed=[], previous={}), ("class", 7, 2)),
-        (event("class.updated", changed=["classroom"]), None),
-        (event("voucher.redeemed"), None),
-    ],
-)
-def test_only_status_changes_of_classes_and_enrollments_are_compared(body, expected):
-    assert status_of(arrival(body)) == expected
-
-
-def test_a_request_that_was_not_accepted_is_not_compared():
-    assert status_of(arrival(event(), status=503)) is None
-
-
 # The receiver's copy
 
 
@@ -75,13 +55,6 @@ def test_the_receiver_says_what_it_did_with_an_event():
     assert mirror.store("/b", event(number=1)) == "stored class 7: Scheduled became Status 2"
     assert mirror.store("/a", event("class.deleted", number=3)) == "removed class 7"
     assert mirror.store("/a", event("class.deleted", number=2)).startswith("kept class 7")
-
-
-def test_a_snapshot_with_the_number_of_the_last_event_is_stored():
-    mirror = Mirror()
-    mirror.store("/a", event(number=2))
-
-    assert mirror.store("/a", event("class.snapshot", number=2, changed=[], previous={})) == "stored class 7"
 
 
 # The printed body

@@ -25,7 +25,7 @@ URL = st.builds("{}{}{}".format, st.sampled_from(["https://", "http://", "//", "
 
 
 @pytest.fixture(autouse=True)
-def _defaults(settings) -> None:
+def _defaults(settings):
     settings.TMS_WEBHOOKS = {}
 
 

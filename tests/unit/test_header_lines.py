@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tms_webhooks import validators
 
 
-def problems(text: str, *, custom_body: bool = False) -> list[tuple[str | None, str]]:
+def problems(text, *, custom_body=False):
     with pytest.raises(ValidationError) as caught:
         validators.parse_headers(text, custom_body=custom_body)
     return [(error.code, message) for error in caught.value.error_list for message in error.messages]
@@ -48,12 +48,12 @@ def problems(text: str, *, custom_body: bool = False) -> list[tuple[str | None, 
         ("Cookie=a=1\nAccept=text/plain", {"Cookie": "a=1", "Accept": "text/plain"}),
     ],
 )
-def test_lines_become_headers(text: str, headers: dict[str, str]) -> None:
+def test_lines_become_headers(text, headers):
     assert validators.parse_headers(text) == headers
     validators.validate_headers(text)
 
 
-def test_the_order_of_the_lines_is_kept() -> None:
+def test_the_order_of_the_lines_is_kept():
     assert list(validators.parse_headers("X-B=1\nX-A=2\nX-C=3")) == ["X-B", "X-A", "X-C"]
 
 
@@ -105,23 +105,23 @@ def test_the_order_of_the_lines_is_kept() -> None:
         ),
     ],
 )
-def test_a_wrong_line_is_refused_with_its_number_and_the_remedy(text: str, code: str, message: str) -> None:
+def test_a_wrong_line_is_refused_with_its_number_and_the_remedy(text, code, message):
     assert problems(text) == [(code, message)]
 
 
 @pytest.mark.parametrize("character", [chr(number) for number in [*range(32), 127] if chr(number) not in "\t\n"])
-def test_no_control_character_gets_into_a_value(character: str) -> None:
+def test_no_control_character_gets_into_a_value(character):
     assert [code for code, _ in problems(f"X-A=a{character}b")] == ["header_control_character"]
 
 
-def test_a_carriage_return_at_the_end_belongs_to_the_line_break_and_a_second_one_does_not() -> None:
+def test_a_carriage_return_at_the_end_belongs_to_the_line_break_and_a_second_one_does_not():
     assert validators.parse_headers("X-A=1\r\n") == {"X-A": "1"}
     assert [code for code, _ in problems("X-A=1\r\r\n")] == ["header_control_character"]
     assert [code for code, _ in problems("X-A=1\rX-B=2")] == ["header_control_character"]
 
 
 @pytest.mark.parametrize("name", ["X A", "X\tA", "X:A", "X(A)", "Ä", "X\x00", "X\rY", "“X”", "X/Y", "X@Y", "X\x85"])
-def test_a_name_is_a_token(name: str) -> None:
+def test_a_name_is_a_token(name):
     assert [code for code, _ in problems(f"{name}=1")] == ["header_name"]
 
 
@@ -154,13 +154,13 @@ def test_a_name_is_a_token(name: str) -> None:
         "tms-anything",
     ],
 )
-def test_a_forbidden_header_is_refused_in_any_case(name: str) -> None:
+def test_a_forbidden_header_is_refused_in_any_case(name):
     for spelling in (name, name.title(), name.upper(), f" {name} "):
         # Not even a body of one's own frees these.
         assert [code for code, _ in problems(f"{spelling}=1", custom_body=True)] == ["header_forbidden"]
 
 
-def test_a_custom_body_may_name_its_type() -> None:
+def test_a_custom_body_may_name_its_type():
     text = "Content-Type=text/plain; charset=utf-8"
     assert validators.parse_headers(text, custom_body=True) == {"Content-Type": "text/plain; charset=utf-8"}
     validators.validate_headers(text, custom_body=True)
@@ -168,7 +168,7 @@ def test_a_custom_body_may_name_its_type() -> None:
         validators.validate_headers(text)
 
 
-def test_every_wrong_line_is_reported_at_once() -> None:
+def test_every_wrong_line_is_reported_at_once():
     text = "X-A=1\nhunter2\nHost=hunter2\n\nx-a=2\nX-B=3\nX-B=4"
     assert [(code, message.split(":")[0].split(" has")[0]) for code, message in problems(text)] == [
         ("header_without_equals", "Line 2"),
@@ -191,7 +191,7 @@ def test_every_wrong_line_is_reported_at_once() -> None:
         "X-Z=hunter2",
     ],
 )
-def test_a_value_is_never_repeated(line: str) -> None:
+def test_a_value_is_never_repeated(line):
     with pytest.raises(ValidationError) as caught:
         validators.validate_headers(f"X-Z=1\n{line}")
     for error in (caught.value, *caught.value.error_list):
@@ -202,16 +202,5 @@ def test_a_value_is_never_repeated(line: str) -> None:
 
 
 @given(st.dictionaries(st.from_regex(r"\AX-[a-z]{1,8}\Z"), st.text(st.characters(min_codepoint=33, max_codepoint=126))))
-def test_what_is_written_is_what_is_read(headers: dict[str, str]) -> None:
+def test_what_is_written_is_what_is_read(headers):
     assert validators.parse_headers("\n".join(f"{name}={value}" for name, value in headers.items())) == headers
-
-
-@given(st.text())
-def test_what_is_accepted_can_be_sent(text: str) -> None:
-    try:
-        headers = validators.parse_headers(text, custom_body=True)
-    except ValidationError:
-        return
-    for name, value in headers.items():
-        line = f"{name}: {value}".encode("latin-1")
-        assert not set(line) & {0, 10, 13}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,7 +22,7 @@ ROOT = PACKAGE.parent
 READ_SUFFIXES = {".py", ".html", ".js", ".css", ".txt", ".md"}
 
 # Regular expressions, matched as whole words without regard to case. A space matches any gap, also a line break.
-WRITE_INSTEAD: Mapping[str, str] = {
+WRITE_INSTEAD = {
     "tell|tells|told|telling": "emit an event, record a row, notify a person, report a problem",
     "nobody|somebody|anybody|whoever|those who": "the actor: a user, the caller, a subscriber, the receiver",
     "parcels?": "outgoing request",
@@ -79,7 +78,7 @@ class Exemption:
     reason: str
 
 
-EXEMPTIONS: tuple[Exemption, ...] = ()
+EXEMPTIONS = ()
 
 # Django finds these by their names, in each class or module of its kind.
 NAMES_OF_DJANGO = frozenset({"Meta", "Media", "Command", "Migration"})
@@ -95,7 +94,7 @@ _PATTERNS = {
 }
 
 
-def words_to_replace(text: str) -> Iterator[tuple[int, str, str]]:
+def words_to_replace(text):
     """Yield line number, word and replacement for each word of the list, also those within identifiers."""
     plain = _LINE_BREAK.sub("\n", _WORD_START.sub(" ", text.replace("_", " ")))
     for pattern, instead in _PATTERNS.items():
@@ -103,7 +102,7 @@ def words_to_replace(text: str) -> Iterator[tuple[int, str, str]]:
             yield plain.count("\n", 0, match.start()) + 1, " ".join(match.group().split()), instead
 
 
-def violations(path: Path, text: str) -> Iterator[str]:
+def violations(path, text):
     """Yield a sentence for each word of the list in a file, with file and line."""
     lines = text.splitlines()
     for number, word, instead in sorted(words_to_replace(text)):
@@ -117,7 +116,7 @@ def violations(path: Path, text: str) -> Iterator[str]:
 
 
 @cache
-def texts() -> Mapping[Path, str]:
+def texts():
     """Return the text of each file that is read, by its path from the root."""
     roots = [PACKAGE, ROOT / "docs", ROOT / "example_project"]
     paths = [*ROOT.glob("*.md"), *(path for root in roots for path in root.rglob("*"))]
@@ -129,9 +128,9 @@ def texts() -> Mapping[Path, str]:
 
 
 @cache
-def rooms() -> Mapping[str, Mapping[Path, str]]:
+def rooms():
     """Return the files by room: a folder of the package, the rest of the package, or another top folder."""
-    found: dict[str, dict[Path, str]] = defaultdict(dict)
+    found = defaultdict(dict)
     for path, text in texts().items():
         room = "/".join(path.parts[: 2 if path.parts[0] == PACKAGE.name and len(path.parts) > 2 else 1])
         found[room if path.suffix != ".md" else "docs"][path] = text
@@ -205,12 +204,12 @@ def test_words_that_only_look_alike_pass(tmp_path, text):
 _parsed = cache(ast.parse)
 
 
-def _class_lines(text: str) -> Iterator[tuple[str, int]]:
+def _class_lines(text):
     return ((node.name, node.lineno) for node in ast.walk(_parsed(text)) if isinstance(node, ast.ClassDef))
 
 
 def test_each_class_name_has_one_meaning():
-    lines: dict[str, list[str]] = defaultdict(list)
+    lines = defaultdict(list)
     for path, text in modules().values():
         for name, number in _class_lines(text):
             lines[name].append(f"{path}:{number}")
@@ -220,7 +219,7 @@ def test_each_class_name_has_one_meaning():
 
 
 @cache
-def modules() -> Mapping[str, tuple[Path, str]]:
+def modules():
     """Return path and text of each module of the package by its dotted name."""
     paths = {path: text for path, text in texts().items() if path.suffix == ".py" and path.parts[0] == PACKAGE.name}
     return {
@@ -228,12 +227,12 @@ def modules() -> Mapping[str, tuple[Path, str]]:
     }
 
 
-def imports(known: Mapping[str, tuple[Path, str]]) -> Mapping[str, Mapping[str, int]]:
+def imports(known):
     """Return which of the known modules each module imports, anywhere in it, with the line."""
     return {module: dict(_imported(text, known)) for module, (_path, text) in known.items()}
 
 
-def _imported(text: str, known: Mapping[str, object]) -> Iterator[tuple[str, int]]:
+def _imported(text, known):
     for node in ast.walk(_parsed(text)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names if alias.name in known)
@@ -243,10 +242,10 @@ def _imported(text: str, known: Mapping[str, object]) -> Iterator[tuple[str, int
                 yield (submodule if submodule in known else node.module), node.lineno
 
 
-def circles(known: Mapping[str, tuple[Path, str]]) -> list[str]:
+def circles(known):
     """Return a sentence for each import that leads back, by way of any number of modules, to the module it stands in."""
     graph = imports(known)
-    reached: dict[str, set[str]] = {}
+    reached = {}
     for module in graph:
         waiting, reached[module] = [module], set()
         while waiting:

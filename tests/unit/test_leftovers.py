@@ -41,7 +41,7 @@ def test_hangs():
 """
 
 
-def started(folder: Path, *options: str) -> subprocess.Popen[bytes]:
+def started(folder, *options):
     """Start a run of these tests."""
     (folder / "test_some.py").write_text(TESTS)
     command = [sys.executable, "-m", "pytest", "-p", "tests.leftovers", "-p", "no:cacheprovider", "-p", "no:randomly"]
@@ -51,11 +51,11 @@ def started(folder: Path, *options: str) -> subprocess.Popen[bytes]:
     )
 
 
-def pids(folder: Path) -> list[int]:
+def pids(folder):
     return [int(text) for name in ("one", "two") if (text := read(folder / name))]
 
 
-def read(file: Path) -> str:
+def read(file):
     return file.read_text() if file.exists() else ""
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
 from pathlib import Path
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-REQUIREMENTS: list[str] = PROJECT["project"]["dependencies"]
-EXTRAS: dict[str, list[str]] = PROJECT["project"]["optional-dependencies"]
+REQUIREMENTS = PROJECT["project"]["dependencies"]
+EXTRAS = PROJECT["project"]["optional-dependencies"]
 # Those who run the app need none of these.
 TOOLS = {"demo", "dev", "docs"}
 
 
-def floors(requirements: list[str]) -> dict[str, str]:
+def floors(requirements):
     """Return the lower bounds by package."""
     found = {}
     for requirement in requirements:
@@ -25,14 +24,14 @@ def floors(requirements: list[str]) -> dict[str, str]:
     return found
 
 
-def listed(extra: str) -> Iterator[str]:
+def listed(extra):
     """Yield the requirements of an extra, and of those that it names."""
     for one in EXTRAS[extra]:
         named = re.fullmatch(r"tms-webhooks\[(\w+)\]", one)
         yield from listed(named[1]) if named else [one]
 
 
-def installed_in_lowest() -> set[str]:
+def installed_in_lowest():
     """Return the extras that the environment `lowest` installs."""
     (command,) = PROJECT["tool"]["tox"]["env"]["lowest"]["commands_pre"]
     return set(re.search(r"\[(.+)\]", command[-1])[1].split(","))
@@ -46,7 +45,7 @@ def test_each_requirement_has_a_lower_bound():
 
 def test_a_requirement_that_is_listed_twice_has_one_lower_bound():
     # The higher one would be installed and tested, and the lower one promised.
-    bounds: dict[str, set[str]] = {}
+    bounds = {}
     for listed in (REQUIREMENTS, *EXTRAS.values()):
         for name, floor in floors([one for one in listed if ">=" in one]).items():
             bounds.setdefault(name, set()).add(floor)

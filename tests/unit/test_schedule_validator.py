@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -32,7 +31,7 @@ LIMITS = "is not a number of seconds from 0 to 604800. Correct it or remove it."
         [60, 1, 60],
     ],
 )
-def test_a_schedule_passes(value: Any) -> None:
+def test_a_schedule_passes(value):
     validators.validate_schedule(value)
 
 
@@ -79,7 +78,7 @@ def test_a_schedule_passes(value: Any) -> None:
         ),
     ],
 )
-def test_an_ill_formed_schedule_is_refused_with_the_remedy(value: Any, code: str, message: str) -> None:
+def test_an_ill_formed_schedule_is_refused_with_the_remedy(value, code, message):
     with pytest.raises(ValidationError) as caught:
         validators.validate_schedule(value)
     assert caught.value.code == code
@@ -106,14 +105,14 @@ def test_an_ill_formed_schedule_is_refused_with_the_remedy(value: Any, code: str
         ({"a": 1}, '{"a": 1}'),
     ],
 )
-def test_a_bad_delay_is_named_by_its_place_and_value(delay: Any, shown: str) -> None:
+def test_a_bad_delay_is_named_by_its_place_and_value(delay, shown):
     with pytest.raises(ValidationError) as caught:
         validators.validate_schedule([60, delay])
     assert [error.code for error in caught.value.error_list] == ["delay"]
     assert caught.value.messages == [f"Retry schedule, delay 2: {shown} {LIMITS}"]
 
 
-def test_every_bad_delay_is_reported_at_once() -> None:
+def test_every_bad_delay_is_reported_at_once():
     with pytest.raises(ValidationError) as caught:
         validators.validate_schedule([-1, 5, "6"])
     assert caught.value.messages == [f"Retry schedule, delay 1: -1 {LIMITS}", f"Retry schedule, delay 3: '6' {LIMITS}"]

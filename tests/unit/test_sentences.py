@@ -11,13 +11,11 @@ import inspect
 import io
 import re
 import tokenize
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
 
 import tms_webhooks
 from tests.claims import ROOT, pages
@@ -35,7 +33,7 @@ _CODE_SPACE = "\0"
 _SECTION_ENTRY = re.compile(r"^ {4}(?=\w+(?:, \w+)*: )", re.MULTILINE)
 
 
-def sentences(markdown: str) -> Iterator[tuple[int, str]]:
+def sentences(markdown):
     """Yield each sentence of a text, with the number of the line on which it begins."""
     for token in _MARKDOWN.parse(markdown):
         if token.type == "inline":
@@ -45,13 +43,13 @@ def sentences(markdown: str) -> Iterator[tuple[int, str]]:
                 yield token.map[0] + 1 + text.count("\n", 0, start), text[start:end]
 
 
-def _text(token: Token) -> str:
+def _text(token):
     if token.type == "code_inline":
         return f"`{_CODE_SPACE.join(token.content.split())}`"
     return "\n" if token.type in {"softbreak", "hardbreak"} else token.content
 
 
-def long_sentences(markdown: str, *, first: int = 1) -> Iterator[str]:
+def long_sentences(markdown, *, first=1):
     """Yield line, number of words and text of each sentence that is too long. ``first`` is the number of the first line."""
     for line, sentence in sentences(markdown):
         count = sum(any(map(str.isalnum, word)) for word in sentence.split())
@@ -59,7 +57,7 @@ def long_sentences(markdown: str, *, first: int = 1) -> Iterator[str]:
             yield f"{first - 1 + line}: {count} words: {' '.join(sentence.split()).replace(_CODE_SPACE, ' ')}"
 
 
-def prose(source: str) -> Iterator[tuple[int, str]]:
+def prose(source):
     """Yield the docstrings, the messages and the comments of a module, each with the number of its first line."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
@@ -70,7 +68,7 @@ def prose(source: str) -> Iterator[tuple[int, str]]:
     yield from _comments(source)
 
 
-def _comments(source: str) -> Iterator[tuple[int, str]]:
+def _comments(source):
     """Yield the comments of a module. Those on lines below each other are one text, but not those after code."""
     first, following, lines = 0, 0, list[str]()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):

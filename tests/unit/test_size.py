@@ -68,14 +68,14 @@ SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
 
 
-def mass_of_rooms() -> dict[str, int]:
-    rooms: Counter[str] = Counter()
+def mass_of_rooms():
+    rooms = Counter()
     for path, text in modules():
         rooms[path.parts[0].removesuffix(".py")] += sum(1 for _node in ast.walk(ast.parse(text)))
     return dict(rooms)
 
 
-def is_small(function: ast.FunctionDef) -> bool:
+def is_small(function):
     """Tell whether a function is private, undecorated, and of under six lines without its docstring."""
     return (
         re.match(r"_[a-z]", function.name) is not None
@@ -84,11 +84,11 @@ def is_small(function: ast.FunctionDef) -> bool:
     )
 
 
-def small_helpers() -> list[str]:
+def small_helpers():
     """Return the small private functions that are called in one place, and named nowhere else."""
-    references: Counter[str] = Counter()
-    calls: Counter[str] = Counter()
-    small: list[tuple[str, str]] = []
+    references = Counter()
+    calls = Counter()
+    small = []
     for path, text in modules():
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Name | ast.Attribute):
@@ -100,7 +100,7 @@ def small_helpers() -> list[str]:
     return [place for place, name in small if references[name] == calls[name] == 1]
 
 
-def name_of(node: ast.expr) -> str:
+def name_of(node):
     return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
-from tests.patience import PATIENCE
+from tests import forks
 from tms_webhooks.conf import strict_payloads
 
 ROOT = Path(__file__).parents[2]
@@ -38,9 +36,7 @@ print(json.dumps(found))
 def test_only_a_test_run_is_strict_and_no_mail_makes_production_one():
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
-    done = subprocess.run(
-        [sys.executable, "-c", HOST], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    done = forks.run("-c", HOST, env=environment)
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == [False, False, True, False]

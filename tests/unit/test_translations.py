@@ -20,7 +20,7 @@ DJANGOS_OWN = {"No, take me back", "View"}
 REMEDY = "run python -m tests.messages, translate what is new in the .po file, and run it again"
 
 
-def translations_of(text: str, context: str = "") -> list[str]:
+def translations_of(text, context=""):
     entry = WRITTEN[text, context]
     return list(entry.msgstr_plural.values()) if entry.msgid_plural else [entry.msgstr]
 

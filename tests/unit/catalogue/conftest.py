@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -43,11 +42,11 @@ MakeEventType = Callable[..., EventType]
 
 
 @pytest.fixture
-def make_event_type() -> MakeEventType:
+def make_event_type():
     """Make an event type that is not registered; whatever the test names replaces its defaults."""
 
-    def make(name: str = "exam.passed", **changes: Any) -> EventType:
-        arguments: dict[str, Any] = {"noun": EXAM, "summary": "An exam was passed.", "sample": SAMPLE, **changes}
+    def make(name="exam.passed", **changes):
+        arguments = {"noun": EXAM, "summary": "An exam was passed.", "sample": SAMPLE, **changes}
         return EventType(name, **arguments)
 
     return make

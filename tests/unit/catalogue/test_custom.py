@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from example_project.training.models import ActivityResult, CourseAssignment, User
 from tests.catalogue import only_canonical, temporary_older_version, temporary_type
 from tests.registration import temporarily
-from tests.unit.catalogue.conftest import MakeEventType
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, Field, FieldKind, FieldPrivacy, Noun, OlderVersion, custom, references
 from tms_webhooks.catalogue.schema import data_schema
@@ -32,12 +29,12 @@ class Users(UserSource):
 
 
 @pytest.fixture
-def users() -> Iterator[None]:
+def users():
     with temporarily(Users, User):
         yield
 
 
-def test_the_schema_and_the_sample_have_the_fields(users: None) -> None:
+def test_the_schema_and_the_sample_have_the_fields(users):
     properties = UPDATED.schema()["properties"]
     assert properties["data"]["properties"]["custom"] == {
         "type": ["object", "null"],
@@ -51,19 +48,19 @@ def test_the_schema_and_the_sample_have_the_fields(users: None) -> None:
     UPDATED.validate(UPDATED.example())
 
 
-def test_privacy_is_personal_unless_the_host_names_another(users: None) -> None:
+def test_privacy_is_personal_unless_the_host_names_another(users):
     privacy = {field.name: field.privacy for field in custom.fields_of("user")}
     assert privacy == {"custom.department": FieldPrivacy.BASIC, "custom.cost_center": FieldPrivacy.PERSONAL}
 
 
-def test_documents_paths_and_the_reference_follow(users: None) -> None:
+def test_documents_paths_and_the_reference_follow(users):
     assert "custom" in event_schemas([UPDATED])["UserEventData"]["properties"]
     assert event_paths(UPDATED)["data.custom.department"].kind is FieldKind.STRING
     assert event_paths(UPDATED)["changed"].allowed[-2:] == ("custom.department", "custom.cost_center")
     assert "| `custom.department` | string | basic | Department of the user. |" in to_markdown([UPDATED])
 
 
-def test_they_go_with_their_source() -> None:
+def test_they_go_with_their_source():
     with temporarily(Users, User):
         assert "custom" in UPDATED.example()["data"]
         assert "data.custom.department" in event_paths(UPDATED)
@@ -72,7 +69,7 @@ def test_they_go_with_their_source() -> None:
     assert "custom" not in UPDATED.schema()["properties"]["data"]["properties"]
 
 
-def test_a_subclass_adds_and_removes_entries_of_its_base() -> None:
+def test_a_subclass_adds_and_removes_entries_of_its_base():
     class Fewer(Users):
         custom = {"cost_center": None, "town": "city"}
 
@@ -80,7 +77,7 @@ def test_a_subclass_adds_and_removes_entries_of_its_base() -> None:
         assert [field.name for field in custom.fields_of("user")] == ["custom.department", "custom.town"]
 
 
-def test_older_versions_have_them_too(users: None, make_event_type: MakeEventType) -> None:
+def test_older_versions_have_them_too(users, make_event_type):
     event_type = EventType("user.graded", USER, "A user was graded.", version=2)
     older = OlderVersion("user.graded", version=1, fields=USER.fields[:1], convert=lambda event: event)
     with temporary_type(event_type), temporary_older_version(older):
@@ -99,7 +96,7 @@ def test_older_versions_have_them_too(users: None, make_event_type: MakeEventTyp
         ("managed_organizations", FieldKind.IDS),
     ],
 )
-def test_the_kind_is_that_of_the_column(path: str, kind: FieldKind) -> None:
+def test_the_kind_is_that_of_the_column(path, kind):
     class Source(UserSource):
         custom = {"value": path}
 
@@ -108,7 +105,7 @@ def test_the_kind_is_that_of_the_column(path: str, kind: FieldKind) -> None:
         assert [field.kind for field in custom.fields_of("user")] == [kind]
 
 
-def test_the_progress_of_an_activity_has_the_fields_of_its_assignment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_progress_of_an_activity_has_the_fields_of_its_assignment(monkeypatch):
     class Assignments(CourseAssignmentSource):
         custom = {"paid_by": Custom("subscription.external_id", privacy="basic")}
 
@@ -148,7 +145,7 @@ CERTIFICATE = Noun(
 )
 
 
-def test_an_event_type_without_a_sample_gets_one_from_its_fields() -> None:
+def test_an_event_type_without_a_sample_gets_one_from_its_fields():
     event_type = EventType("certificate.issued", CERTIFICATE, "A certificate was issued.")
     example = event_type.example()
     event_type.validate(example)
@@ -157,7 +154,7 @@ def test_an_event_type_without_a_sample_gets_one_from_its_fields() -> None:
     assert example["data"]["examiners"] == [{"id": 1001}]
 
 
-def test_any_json_is_valid_for_the_kind_json() -> None:
+def test_any_json_is_valid_for_the_kind_json():
     schema = data_schema([Field("skills", FieldKind.JSON, FieldPrivacy.BASIC)])
     assert schema["properties"]["skills"] == {"type": ["object", "array", "string", "number", "boolean", "null"]}
 
@@ -175,12 +172,12 @@ def test_any_json_is_valid_for_the_kind_json() -> None:
         ("certificate", "Certificate", CERTIFICATE.fields[1:], 'The noun "certificate" has no field "id".'),
     ],
 )
-def test_a_wrong_noun_is_refused(name: str, title: str, fields: tuple[Field, ...], text: str) -> None:
+def test_a_wrong_noun_is_refused(name, title, fields, text):
     with pytest.raises(ConfigurationError, match=f"^{text}"):
         Noun(name, title, fields)
 
 
-def test_an_event_type_of_the_hosts_own_has_a_known_noun_or_a_new_one() -> None:
+def test_an_event_type_of_the_hosts_own_has_a_known_noun_or_a_new_one():
     with temporary_type(EventType("user.promoted", catalogue.noun("user"), "A user was promoted.")) as promoted:
         promoted.validate(promoted.example())
     with pytest.raises(ConfigurationError, match='Unknown noun "usr". Did you mean "user"'):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
-from tests.unit.catalogue.conftest import EXAM, MakeEventType
-from tms_webhooks.catalogue import EventType, Field, FieldKind, Noun
+from tests.unit.catalogue.conftest import EXAM
+from tms_webhooks.catalogue import Field, FieldKind, Noun
 from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.catalogue.types.voucher import VOUCHER
 from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
@@ -36,26 +34,26 @@ ALL_FIELDS = {
 each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
 
 
-def property_names(schema: Any) -> Iterator[str]:
+def property_names(schema):
     if isinstance(schema, dict):
         yield from schema.get("properties", {})
         for value in schema.values():
             yield from property_names(value)
 
 
-def test_every_field_is_documented_in_a_sentence_and_has_a_privacy_class() -> None:
+def test_every_field_is_documented_in_a_sentence_and_has_a_privacy_class():
     for place, field in ALL_FIELDS.items():
         assert re.fullmatch(r"[A-Z].+\.", field.doc), place
         assert isinstance(field.privacy, FieldPrivacy), place
 
 
-def test_names_addresses_and_free_text_of_people_are_personal_and_nothing_else_is() -> None:
+def test_names_addresses_and_free_text_of_people_are_personal_and_nothing_else_is():
     for place, field in ALL_FIELDS.items():
         is_personal = bool(PERSONAL.search(field.name)) and not field.name.startswith("classroom.")
         assert (field.privacy is FieldPrivacy.PERSONAL) is is_personal, place
 
 
-def test_ids_and_only_ids_have_the_privacy_of_ids() -> None:
+def test_ids_and_only_ids_have_the_privacy_of_ids():
     for place, field in ALL_FIELDS.items():
         is_id = re.search(r"(^|[._])ids?$", field.name) is not None
         assert (field.privacy is FieldPrivacy.ID) is is_id, place
@@ -63,29 +61,29 @@ def test_ids_and_only_ids_have_the_privacy_of_ids() -> None:
         assert (field.kind is FieldKind.IDS) is field.name.endswith("_ids"), place
 
 
-def test_no_personal_field_is_required() -> None:
+def test_no_personal_field_is_required():
     assert [
         place for place, field in ALL_FIELDS.items() if field.required and field.privacy is FieldPrivacy.PERSONAL
     ] == []
 
 
-def test_instants_end_in_at_and_nothing_else_does() -> None:
+def test_instants_end_in_at_and_nothing_else_does():
     for place, field in ALL_FIELDS.items():
         assert field.name.endswith("_at") is (field.kind is FieldKind.DATETIME), place
 
 
 @each_event_type
-def test_no_schema_has_a_field_that_must_never_leave(event_type: EventType) -> None:
+def test_no_schema_has_a_field_that_must_never_leave(event_type):
     for name in property_names(event_type.schema()):
         assert not FORBIDDEN.search(name), name
 
 
-def test_the_code_of_a_voucher_never_leaves() -> None:
+def test_the_code_of_a_voucher_never_leaves():
     assert "code" not in {field.name for field in VOUCHER.fields}
 
 
 @each_event_type
-def test_every_referenced_object_has_its_ids(event_type: EventType) -> None:
+def test_every_referenced_object_has_its_ids(event_type):
     names = {field.name for field in event_type.fields}
     # Of these, a field of the host's record is the only trace.
     only_ids = {"company", "profile", "classroom", "activity", "redemption"} | {"enrollment", "course_assignment"}
@@ -94,14 +92,14 @@ def test_every_referenced_object_has_its_ids(event_type: EventType) -> None:
     assert {f"{prefix}.external_id" for prefix in prefixes - only_ids} <= names
 
 
-def test_an_event_type_can_need_an_optional_field_of_its_noun(make_event_type: MakeEventType) -> None:
+def test_an_event_type_can_need_an_optional_field_of_its_noun(make_event_type):
     needing = make_event_type(needs=("score",))
     assert {field.name: field.required for field in needing.fields}["score"]
     assert not {field.name: field.required for field in EXAM.fields}["score"]
 
 
 @pytest.mark.parametrize("name", ["", "Status", "user.", ".id", "user..id", "user id", "user-id"])
-def test_an_ill_formed_field_name_is_refused(name: str) -> None:
+def test_an_ill_formed_field_name_is_refused(name):
     with pytest.raises(ConfigurationError, match="is not a field name"):
         Field(name, FieldKind.STRING, FieldPrivacy.BASIC)
 
@@ -117,8 +115,8 @@ def test_an_ill_formed_field_name_is_refused(name: str) -> None:
     ],
 )
 def test_a_status_needs_choices_and_a_list_needs_the_fields_of_its_objects_and_no_other_kind_takes_them(
-    name: str, kind: FieldKind, values: dict[str, Any], text: str
-) -> None:
+    name, kind, values, text
+):
     with pytest.raises(ConfigurationError, match=text):
         Field(name, kind, FieldPrivacy.BASIC, **values)
 
@@ -130,7 +128,7 @@ def test_a_status_needs_choices_and_a_list_needs_the_fields_of_its_objects_and_n
         ((*EXAM.fields, Field("user", FieldKind.ID, FieldPrivacy.ID)), '"user" both as a field and as an object'),
     ],
 )
-def test_a_noun_with_a_field_twice_or_inside_a_field_is_refused(fields: tuple[Field, ...], text: str) -> None:
+def test_a_noun_with_a_field_twice_or_inside_a_field_is_refused(fields, text):
     with pytest.raises(ConfigurationError, match=text):
         Noun("exam", "Exam", fields)
 
@@ -143,7 +141,7 @@ def test_a_noun_with_a_field_twice_or_inside_a_field_is_refused(fields: tuple[Fi
     ],
 )
 def test_an_event_type_with_a_field_twice_or_that_needs_one_that_its_noun_lacks_is_refused(
-    make_event_type: MakeEventType, changes: dict[str, Any], text: str
-) -> None:
+    make_event_type, changes, text
+):
     with pytest.raises(ConfigurationError, match=text):
         make_event_type(**changes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.catalogue import temporary_type
-from tests.unit.catalogue.conftest import MakeEventType
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.exceptions import ConfigurationError, UnknownEventType
 
@@ -26,7 +25,7 @@ PROMISED = {
 }
 
 
-def test_the_catalogue_holds_the_emitted_types_and_no_others() -> None:
+def test_the_catalogue_holds_the_emitted_types_and_no_others():
     promised = [f"{noun}.{verb}" for noun, verbs in PROMISED.items() for verb in verbs.split()]
     assert sorted(event_type.name for event_type in catalogue.types.BUILT_IN) == sorted(promised)
     assert set(catalogue.types.BUILT_IN) <= set(catalogue.all_types())
@@ -40,7 +39,7 @@ def test_the_catalogue_holds_the_emitted_types_and_no_others() -> None:
         ("zzz", ""),
     ],
 )
-def test_the_error_of_an_unknown_name_suggests_the_nearest_that_is_offered(name: str, suggestion: str) -> None:
+def test_the_error_of_an_unknown_name_suggests_the_nearest_that_is_offered(name, suggestion):
     with pytest.raises(UnknownEventType) as caught:
         catalogue.get(name)
     assert str(caught.value).startswith(f'Unknown event type "{name}".{suggestion}')
@@ -48,7 +47,7 @@ def test_the_error_of_an_unknown_name_suggests_the_nearest_that_is_offered(name:
     assert "class.snapshot" not in event_names.nearest(name)
 
 
-def test_a_host_registers_a_type_of_its_own(make_event_type: MakeEventType) -> None:
+def test_a_host_registers_a_type_of_its_own(make_event_type):
     event_type = make_event_type("exam.passed")
     with temporary_type(event_type) as registered:
         assert registered is event_type
@@ -61,7 +60,7 @@ def test_a_host_registers_a_type_of_its_own(make_event_type: MakeEventType) -> N
     assert not event_names.is_known("exam.snapshot")
 
 
-def test_a_second_type_of_one_name_is_refused_and_the_first_stays(make_event_type: MakeEventType) -> None:
+def test_a_second_type_of_one_name_is_refused_and_the_first_stays(make_event_type):
     first = catalogue.get("class.scheduled")
     with pytest.raises(ConfigurationError, match='The event type "class.scheduled" is registered already'):
         catalogue.register(make_event_type("class.scheduled"))
@@ -71,19 +70,19 @@ def test_a_second_type_of_one_name_is_refused_and_the_first_stays(make_event_typ
 @pytest.mark.parametrize(
     "name", ["", "exam", "Exam.passed", "exam.", ".passed", "exam..passed", "exam.pass ed", "exam.*", "a.b\n"]
 )
-def test_an_ill_formed_name_is_refused(name: str, make_event_type: MakeEventType) -> None:
+def test_an_ill_formed_name_is_refused(name, make_event_type):
     with pytest.raises(ConfigurationError, match="is not an event name"):
         catalogue.register(make_event_type(name))
     assert name not in [event_type.name for event_type in catalogue.all_types()]
 
 
-def test_the_snapshot_of_a_noun_is_its_usual_sample_without_what_one_event_adds() -> None:
+def test_the_snapshot_of_a_noun_is_its_usual_sample_without_what_one_event_adds():
     usual, snapshot = catalogue.get("class.scheduled").example(), catalogue.get("class.snapshot").example()
     assert (snapshot["data"], snapshot["changed"], snapshot["previous"]) == (usual["data"], [], {})
     assert snapshot["actor"] == {"kind": "system", "id": None}
 
 
-def test_a_second_type_of_a_hosts_noun_leaves_its_snapshot_the_last(make_event_type: MakeEventType) -> None:
+def test_a_second_type_of_a_hosts_noun_leaves_its_snapshot_the_last(make_event_type):
     first = make_event_type("exam.passed")
     with temporary_type(first), temporary_type(make_event_type("exam.failed", noun=first.noun)):
         assert [one.name for one in catalogue.grouped()["exam"]] == ["exam.passed", "exam.failed", "exam.snapshot"]

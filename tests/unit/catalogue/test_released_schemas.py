@@ -18,7 +18,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tms_webhooks import catalogue
-from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.catalogue.versions import example_at, missing_step, schema_at
 
@@ -29,16 +28,16 @@ REGENERATE = "python -m tests.goldens"
 each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
 
 
-def path_of(event_type: EventType, version: int) -> Path:
+def path_of(event_type, version):
     return GOLDEN / f"{event_type.name}.v{version}.json"
 
 
-def text_of(event_type: EventType, version: int) -> str:
+def text_of(event_type, version):
     return json.dumps(schema_at(event_type, version), separators=(",", ":")) + "\n"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def written() -> None:
+def written():
     """Write the files if that is asked for, before any test reads one."""
     if os.environ.get(WRITE_GOLDEN):
         for event_type in BUILT_IN:
@@ -47,7 +46,7 @@ def written() -> None:
 
 
 @each_event_type
-def test_every_version_has_the_schema_that_was_published(event_type: EventType) -> None:
+def test_every_version_has_the_schema_that_was_published(event_type):
     for version in range(1, event_type.version + 1):
         path, text = path_of(event_type, version), text_of(event_type, version)
         assert path.exists(), f"{path.name} is missing; write it with {REGENERATE}"
@@ -58,14 +57,14 @@ def test_every_version_has_the_schema_that_was_published(event_type: EventType) 
 
 
 @each_event_type
-def test_every_version_can_still_be_made(event_type: EventType) -> None:
+def test_every_version_can_still_be_made(event_type):
     assert missing_step(event_type, 1) is None
     for version in range(1, event_type.version + 1):
         schema = json.loads(path_of(event_type, version).read_text(encoding="utf-8"))
         Draft202012Validator(schema).validate(example_at(event_type, version))
 
 
-def test_no_schema_is_withdrawn() -> None:
+def test_no_schema_is_withdrawn():
     for path in GOLDEN.iterdir():
         name, _, version = path.stem.rpartition(".v")
         assert int(version) <= catalogue.get(name).version

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,7 +115,7 @@ def expect_of(declared: Declared | list[Declared], *patterns: str) -> None:
 
 
 @pytest.fixture
-def no_sources(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_sources(monkeypatch):
     """Leave the example project's sources out, and the fields that they add to the catalogue."""
     monkeypatch.setattr(registry, "_sources", {})
     with only_canonical():
@@ -123,6 +123,6 @@ def no_sources(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def declare(no_sources: None) -> Callable[..., Source]:
+def declare(no_sources):
     """Declare a source of one model and bind it: attributes by keyword, as a host writes them into the class."""
     return lambda base, model, **attributes: Declared(base, model, attributes).register()

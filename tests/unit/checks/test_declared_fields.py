@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from example_project.training.models import (
@@ -57,12 +54,12 @@ leveled = paths_as_classes(statuses={"status": {"beginner": 0, "intermediate": 1
 own_user = Declared(Source, User, {"noun": USER, "rules": (Created("user.created"),), "fields": {"id": "pk"}})
 
 
-def by(function: Any) -> Callable[..., Any]:
+def by(function):
     """Return a function that returns this, whatever it is called with."""
     return lambda **_values: function
 
 
-MISTAKES: list[tuple[Any, ...]] = [
+MISTAKES = [
     # Names
     (
         classes(fields={"start": "start_at"}),
@@ -198,7 +195,7 @@ MISTAKES: list[tuple[Any, ...]] = [
                 'Use a-z, 0-9 and _ only, as in "cost_center"; no dots, no capitals.',
             ),
             (
-                {"department": Custom(3)},  # type: ignore[arg-type]
+                {"department": Custom(3)},
                 "custom['department'] has the path 3, which is not text.",
                 'Write text, such as "relation.attribute" for a path.',
             ),
@@ -231,7 +228,7 @@ MISTAKES: list[tuple[Any, ...]] = [
     ),
 ]
 
-SOUND: list[Declared] = [
+SOUND = [
     classes,
     enrollments,
     users,
@@ -271,7 +268,7 @@ SOUND: list[Declared] = [
     ),
 ]
 
-WITHOUT_NULLS: list[Declared] = [
+WITHOUT_NULLS = [
     users,
     # Left out on purpose, or made by a function, or of a reference that the model lacks
     assignments(fields={"subscription.name": None}),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.db import models
 from django.db.models import F
@@ -86,15 +84,15 @@ class OfWorkshops(Source):
 workshops = Declared(OfWorkshops, Workshop)
 
 
-def helper(self: Any, *_values: Any) -> None:
+def helper(self, *_values):
     """Do nothing."""
 
 
-def no_owners(one: Any) -> list[Any]:
+def no_owners(one):
     return []
 
 
-MISTAKES: list[tuple[Any, ...]] = [
+MISTAKES = [
     # Forms
     *(
         (classes(**{name: value}), f"E030: {text}")
@@ -303,7 +301,7 @@ MISTAKES: list[tuple[Any, ...]] = [
     ),
 ]
 
-SOUND: list[Declared | list[Declared]] = [
+SOUND = [
     # Owners
     *(
         classes(owner=path)
@@ -385,7 +383,7 @@ SOUND: list[Declared | list[Declared]] = [
 
 
 @pytest.fixture(autouse=True)
-def _properties(monkeypatch: pytest.MonkeyPatch) -> None:
+def _properties(monkeypatch):
     """Give models of the example project properties, which a path may name."""
     for model, name, function in (
         (TrainingClass, "proprietor", lambda self: self.organization),

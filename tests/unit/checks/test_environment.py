@@ -5,12 +5,9 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from django.core.checks import CheckMessage
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.db import DatabaseError, router
@@ -39,7 +36,7 @@ SMTP = "django.core.mail.backends.smtp.EmailBackend"
 KEYS = [Fernet.generate_key().decode()]
 
 
-def contacts(organization: object) -> list[str]:
+def contacts(organization):
     return ["ann@example.com"]
 
 
@@ -48,33 +45,33 @@ class Database:
 
     vendor = "postgresql"
 
-    def __init__(self, *, apart: float = 0.0, answers: bool = True) -> None:
+    def __init__(self, *, apart=0.0, answers=True):
         self.apart = apart
         self.answers = answers
 
-    def cursor(self) -> Database:
+    def cursor(self):
         return self
 
-    def __enter__(self) -> Database:
+    def __enter__(self):
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error):
         pass
 
-    def execute(self, sql: str) -> None:
+    def execute(self, sql):
         if not self.answers:
             raise DatabaseError("gone")
 
-    def fetchone(self) -> tuple[float]:
+    def fetchone(self):
         return (time.time() + self.apart,)
 
 
-def deploy() -> list[CheckMessage]:
+def deploy():
     """Return what the checks of production say."""
     return [message for check in GROUPS["deploy"] for message in check()]
 
 
-ROWS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
+ROWS = [
     (
         check_django_settings,
         {"MIDDLEWARE": [ACTOR, SESSIONS, AUTHENTICATION]},
@@ -123,7 +120,7 @@ ROWS: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
 
 
 @pytest.fixture
-def _production(monkeypatch, settings) -> None:
+def _production(monkeypatch, settings):
     """An installation without any contacts, whose mail settings were never written, and whose clocks agree."""
     monkeypatch.setattr(environment, "connections", defaultdict(Database))
     monkeypatch.setattr(environment, "key_use", lambda limit: KeyUse(newest=3))
@@ -181,7 +178,7 @@ def test_what_is_measured_in_production_is_reported(settings, monkeypatch, name,
 
 @pytest.mark.usefixtures("_production")
 def test_without_tables_no_secrets_are_counted(settings, monkeypatch):
-    def fail(limit: int) -> KeyUse:
+    def fail(limit):
         raise DatabaseError("no such table")
 
     settings.TMS_WEBHOOKS = {"ENCRYPTION_KEYS": KEYS, "NOTIFY": False}
@@ -220,10 +217,10 @@ FILE = "/nowhere/db.sqlite3"
 
 
 @pytest.fixture
-def said_of(monkeypatch: pytest.MonkeyPatch, no_sources: None) -> Callable[..., list[CheckMessage]]:
+def said_of(monkeypatch, no_sources):
     """Return what the check says of a SQLite database with these OPTIONS."""
 
-    def said_of(options: dict[str, Any], name: str = FILE) -> list[CheckMessage]:
+    def said_of(options, name=FILE):
         settings = {"ENGINE": "django.db.backends.sqlite3", "NAME": name, "OPTIONS": options}
         monkeypatch.setattr(environment, "connections", {"default": DatabaseWrapper(settings, "default")})
         return list(check_databases())

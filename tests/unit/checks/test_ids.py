@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ MEANINGS = dict(re.findall(r"^- `tms_webhooks\.(\w+)`: (.*)$", PAGE.read_text(),
 TESTS = (Path(__file__).parent, Path(__file__).parents[2] / "integration" / "checks")
 
 
-def raised_ids() -> Iterator[str]:
+def raised_ids():
     """Yield the id at each place in the code that makes a message or raises a mistake."""
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -41,7 +41,7 @@ class OwnManager(models.Manager):
         raise PermissionError
 
 
-def add(monkeypatch: pytest.MonkeyPatch, model: type[models.Model], manager: models.Manager, name: str) -> None:
+def add(monkeypatch, model, manager, name):
     """Give a model another manager for the length of a test."""
     meta = model._meta
     monkeypatch.setattr(meta, "local_managers", [*meta.local_managers])
@@ -117,7 +117,7 @@ class FilteredManager(models.Manager):
 
 
 @pytest.fixture
-def _hidden_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def _hidden_rows(monkeypatch):
     """Let the default manager of classes hide some."""
     manager = FilteredManager()
     manager.model = TrainingClass

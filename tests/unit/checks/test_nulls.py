@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.unit.checks.conftest import enrollments, expect, ids, users
@@ -18,10 +16,10 @@ ENTRY = "TMS_WEBHOOKS['ORGANIZATION_FIELDS']"
 
 
 @pytest.fixture
-def check(settings: Any):
+def check(settings):
     """Declare two sources, and return the checks of the paths of organizations."""
 
-    def check(**fields: Any) -> list[Any]:
+    def check(**fields):
         settings.TMS_WEBHOOKS = {"ORGANIZATION_FIELDS": fields}
         for one in (users, enrollments):
             one.register()

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
 import pytest
 
-from tests.patience import PATIENCE
+from tests import forks
 
 
-def check_in_own_process(organization_model: str) -> str:
+def check_in_own_process(organization_model):
     """Run ``check`` with this setting; return what it prints, which must be an error."""
     environment = {
         **os.environ,
@@ -20,14 +19,7 @@ def check_in_own_process(organization_model: str) -> str:
         "TMS_DATABASE": "sqlite:///:memory:",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "django", "check"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = forks.run("-m", "django", "check", env=environment)
     assert done.returncode == 1, done.stdout + done.stderr
     return done.stderr
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from typing import Any
 
 import django
 import pytest
 from celery import Celery, _state
 from django.apps import apps
 from django.core import checks
-from django.core.checks import CheckMessage
 from django_q.conf import Conf
 
 from tests.unit.checks.conftest import expect
@@ -44,14 +41,14 @@ class WorriedQueue(SilentQueue):
 class HastyQueue(SilentQueue):
     """Reads a setting when it is made."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.minutes = app_settings.DRAIN_BUDGET_SECONDS / 60
 
 
 class BrokenQueue(SilentQueue):
     """Fails when it is made."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         raise KeyError("lamp")
 
 
@@ -108,10 +105,10 @@ class Server:
 
 
 @pytest.fixture
-def said(settings, monkeypatch: pytest.MonkeyPatch):
+def said(settings, monkeypatch):
     """Return what the check says, with this said otherwise than the example project does."""
 
-    def said(*, database: dict[str, Any] | None = None, budget: float = 8, **cluster: Any) -> list[CheckMessage]:
+    def said(*, database=None, budget=8, **cluster):
         settings.TMS_WEBHOOKS = {"QUEUE": "tms_webhooks.queues.django_q.DjangoQQueue", "DRAIN_BUDGET_SECONDS": budget}
         for name, value in cluster.items():
             monkeypatch.setattr(Conf, name, value)
@@ -168,7 +165,7 @@ def test_django_q_has_to_be_installed(said, monkeypatch):
 
 
 @pytest.fixture
-def app(settings) -> Iterator[Celery]:
+def app(settings):
     settings.TMS_WEBHOOKS = CELERY
     before = _state._tls.current_app
     app = Celery("tests", broker="memory://", set_as_current=False)

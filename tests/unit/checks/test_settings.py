@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
-from django.core.checks import CheckMessage
 
 from tests.unit.checks.conftest import expect
 from tms_webhooks import telemetry
@@ -25,11 +23,11 @@ PARENT = "E016: ORGANIZATION_PARENT is {!r}, which is not a foreign key of train
 NOT_CALLABLE = 5
 
 
-def contacts(organization: object) -> list[str]:
+def contacts(organization):
     return ["ann@example.com"]
 
 
-def said() -> list[CheckMessage]:
+def said():
     """Return what the checks of the settings say."""
     checks = (
         setting_checks.check_names_and_values,
@@ -41,7 +39,7 @@ def said() -> list[CheckMessage]:
 
 
 # Values of TMS_WEBHOOKS, and the message, which begins with its name.
-MISTAKES: list[tuple[Any, str]] = [
+MISTAKES = [
     *(
         (
             value,
@@ -102,7 +100,7 @@ MISTAKES: list[tuple[Any, str]] = [
     *(({setting.name: object()}, "E003") for setting in declared()),
 ]
 
-SOUND: list[dict[str, Any]] = [
+SOUND = [
     {"RETRY_JITTER": 1, "CONNECT_TIMEOUT_SECONDS": LONGEST_TIMEOUT, "READ_TIMEOUT_SECONDS": LONGEST_TIMEOUT},
     {"ENCRYPTION_KEYS": [KEY, Fernet.generate_key().decode()]},
     *({"ORGANIZATION_PARENT": name} for name in ("", "parent")),

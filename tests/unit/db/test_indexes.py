@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
@@ -17,7 +15,7 @@ APP = "tms_webhooks"
 EXISTING = "tms_event_by_age"
 
 
-def index() -> Index:
+def index():
     return Index(fields=["actor_kind", "id"], name="tms_event_test")
 
 
@@ -32,7 +30,7 @@ def index() -> Index:
 def test_makemigrations_finds_the_same_indexes_after_it(ours, djangos):
     state = MigrationLoader(None).project_state()
 
-    def indexes_after(operation: Any) -> list[Index]:
+    def indexes_after(operation):
         changed = state.clone()
         operation.state_forwards(APP, changed)
         return list(changed.models[APP, "event"].options["indexes"])

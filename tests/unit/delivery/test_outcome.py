@@ -39,7 +39,7 @@ FAILED = Outcome(
 )
 
 
-def answer(status: int, headers: dict[str, str] | None = None) -> Outcome:
+def answer(status, headers=None):
     return outcome.of_response(status=status, headers=headers or {}, now=NOW)
 
 

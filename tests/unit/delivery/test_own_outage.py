@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -15,11 +15,11 @@ from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.timing import Timing
 
 
-def at(seconds: float) -> datetime:
+def at(seconds):
     return NOW + timedelta(seconds=seconds)
 
 
-def failed(number: int, error_class: str = ErrorClass.DNS_ERROR, *, seconds: float = 0, timing: Timing | None = None):
+def failed(number, error_class=ErrorClass.DNS_ERROR, *, seconds=0, timing=None):
     """Return the failure of an attempt for the organization and the host of this number."""
     request = a_request(number, organization=f"organization {number}")
     request = request._replace(url=f"https://{number}.example.com/")
@@ -27,12 +27,12 @@ def failed(number: int, error_class: str = ErrorClass.DNS_ERROR, *, seconds: flo
     return SendResult(request, at(seconds), 0.1, outcome.of_error(error), timing=timing or Timing())
 
 
-def answered(status: int = 200) -> SendResult:
+def answered(status=200):
     return SendResult(a_request(), NOW, 0.1, outcome.of_response(status=status, headers={}, now=NOW), status=status)
 
 
 @pytest.fixture
-def outage() -> OwnOutage:
+def outage():
     """What a worker knows after failures of three organizations, the last of them at 100 s."""
     outage = OwnOutage()
     for number in range(3):

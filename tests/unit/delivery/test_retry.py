@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -15,7 +14,7 @@ from tms_webhooks.delivery.retry import RetryDecision
 
 DAY = 86_400.0
 STANDARD = AppSettings.RETRY_DELAYS_SECONDS.default
-FACTS: dict[str, Any] = {
+FACTS = {
     "attempts": 1,
     "schedule": STANDARD,
     "max_retries": None,
@@ -28,23 +27,23 @@ FACTS: dict[str, Any] = {
 }
 
 
-def scheduled(delay: float) -> RetryDecision:
+def scheduled(delay):
     return RetryDecision(delay, DelayReason.SCHEDULE, charged=True)
 
 
-def penalty(delay: float) -> RetryDecision:
+def penalty(delay):
     return RetryDecision(delay, DelayReason.TIMEOUT_PENALTY, charged=True)
 
 
-def deferred(delay: float) -> RetryDecision:
+def deferred(delay):
     return RetryDecision(delay, DelayReason.RETRY_AFTER, charged=False)
 
 
-def lowest() -> float:
+def lowest():
     return 0.0
 
 
-def highest() -> float:
+def highest():
     return math.nextafter(1.0, 0.0)
 
 

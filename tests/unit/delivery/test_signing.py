@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 import time
-from collections.abc import Sequence
 
 import pytest
 import standardwebhooks
@@ -23,11 +22,11 @@ EVENT_ID = "evt_0123456789abcdef0123456789abcdef"
 BODY = '{"name":"Zoë"}'.encode()
 
 
-def secret_of(key: bytes) -> str:
+def secret_of(key):
     return "whsec_" + base64.b64encode(key).decode()
 
 
-def headers_now(secrets: Sequence[str], body: bytes = BODY) -> dict[str, str]:
+def headers_now(secrets, body=BODY):
     return signing.signature_headers(secrets=secrets, message_id=EVENT_ID, timestamp=int(time.time()), body=body)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
@@ -16,18 +14,18 @@ from tms_webhooks.documents.schemas import schema_name
 
 
 @pytest.fixture
-def document() -> dict[str, Any]:
+def document():
     return with_webhooks({"openapi": "3.1.0", "info": {"title": "Ours", "version": "1"}, "paths": {}})
 
 
-def resolved(document: dict[str, Any], node: Any) -> Any:
+def resolved(document, node):
     """Return a part of the document with its references replaced by what they refer to."""
     if isinstance(node, list):
         return [resolved(document, one) for one in node]
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
-        target: Any = document
+        target = document
         for step in node["$ref"].removeprefix("#/").split("/"):
             target = target[step]
         return resolved(document, target)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
@@ -18,7 +16,7 @@ WRITE = os.environ.get("TMS_WEBHOOKS_WRITE_GOLDEN") == "1"
 
 
 @pytest.fixture(scope="module")
-def written() -> dict[str, str]:
+def written():
     if WRITE:
         write()
     return dict(pages())
@@ -36,7 +34,7 @@ def test_every_value_of_a_status_has_a_meaning(written):
     assert [row for row in rows if row.endswith(": ")] == []
 
 
-def completed(shown: Mapping[str, Any], whole: Mapping[str, Any], sample: Mapping[str, Any]) -> dict[str, Any]:
+def completed(shown, whole, sample):
     """Return the sample that a reader takes from the values shown of it and the complete sample above."""
     found = {}
     for name, value in sample.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
 
 import pytest
 from django.db.models import Q
@@ -21,7 +20,7 @@ from tms_webhooks.sources.deadlines import ClosedWhen
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", to_markdown(), re.MULTILINE | re.DOTALL)
 
 
-def listed_fields(section: str) -> set[str]:
+def listed_fields(section):
     """Return the names of the fields in the first table of a section."""
     names = set()
     for cell in re.findall(r"^\| (.*) \| .* \|$", section, re.MULTILINE)[1:]:
@@ -31,7 +30,7 @@ def listed_fields(section: str) -> set[str]:
     return names
 
 
-def test_every_source_class_has_a_section_with_its_fields_and_events() -> None:
+def test_every_source_class_has_a_section_with_its_fields_and_events():
     for source_class in source_classes():
         page = pages()[page_of(source_class)]
         section = page.partition(f"\n## {source_class.__name__}\n")[2].partition("\n## ")[0]
@@ -41,12 +40,12 @@ def test_every_source_class_has_a_section_with_its_fields_and_events() -> None:
         assert [name for name in names if f"- `{name}`: " not in section] == []
 
 
-def test_every_attribute_that_a_host_may_set_has_a_section() -> None:
+def test_every_attribute_that_a_host_may_set_has_a_section():
     declared = [name for name in inspect.get_annotations(Source) if not name.startswith("_")]
     assert [name for name in declared if f"\n### {name}" not in to_markdown()] == []
 
 
-def test_each_rule_says_for_each_of_its_events_which_change_emits_it() -> None:
+def test_each_rule_says_for_each_of_its_events_which_change_emits_it():
     for source_class in source_classes():
         for rule in source_class.rules:
             for event_type in rule.event_types:
@@ -54,10 +53,10 @@ def test_each_rule_says_for_each_of_its_events_which_change_emits_it() -> None:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Source]]:
+def run(monkeypatch):
     """Run an example of the page with nothing registered, and return the sources that it registers."""
 
-    def run(code: str) -> list[Source]:
+    def run(code):
         monkeypatch.setattr(registry, "_sources", {})
         namespace = {**vars(models), "sources": sources, "ClassStatus": ClassStatus, "ClosedWhen": ClosedWhen, "Q": Q}
         with only_canonical():
@@ -68,13 +67,13 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Source]]:
 
 
 @pytest.mark.parametrize("code", EXAMPLES, ids=lambda code: re.findall(r"class (\w+)", code)[-1])
-def test_the_checks_find_no_error_in_an_example(run: Callable[[str], list[Source]], code: str) -> None:
+def test_the_checks_find_no_error_in_an_example(run, code):
     (source,) = run(code)
     messages = [message.msg for message in source_checks.check_sources() if message.obj is source]
     assert messages == []
 
 
-def test_the_section_of_a_source_is_that_of_its_nearest_class(run: Callable[[str], list[Source]]) -> None:
+def test_the_section_of_a_source_is_that_of_its_nearest_class(run):
     code = "@sources.register(CourseAssignment)\nclass Paths(sources.ComputedLearningPathSource):\n    path_model = ''"
     (source,) = run(code)
     assert documented_class(source) is sources.ComputedLearningPathSource

@@ -20,7 +20,7 @@ EXPIRING = "course_assignment.expiring"
 UUID = uuid.UUID("0192f3a1-7c1e-7000-8000-0123456789ab")
 
 
-def moved_into_the_past(subject_id: object) -> Change:
+def moved_into_the_past(subject_id):
     before = {"id": subject_id, "expires_at": EXPIRES_AT + timedelta(days=9), "completed_at": None}
     after = {**before, "expires_at": EXPIRES_AT}
     return Change(before=before, after=after, changed=("expires_at",), now=EXPIRES_AT + timedelta(hours=1))

@@ -14,7 +14,7 @@ DAY = timedelta(days=1)
 INSTANT = timedelta(microseconds=1)
 
 
-def inside(left: timedelta, window=(2.0, 7.0), *, gap=timedelta(), age: timedelta | None = None) -> bool:
+def inside(left, window=(2.0, 7.0), *, gap=timedelta(), age=None):
     """Ask for something with so much time left now, so old, when the last scan was a gap ago."""
     created_at = None if age is None else NOW - age
     return windows.was_inside(NOW + left, window, since=NOW - gap, now=NOW, created_at=created_at)
@@ -71,7 +71,7 @@ def test_two_scans_find_together_the_same_as_one(window, left, first, second):
     middle = NOW - second
     start = middle - first
 
-    def found(since: datetime, now: datetime) -> bool:
+    def found(since, now):
         return windows.was_inside(expires_at, window, since=since, now=now, created_at=None)
 
     assert (found(start, middle) or found(middle, NOW)) is found(start, NOW)

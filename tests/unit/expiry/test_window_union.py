@@ -12,11 +12,11 @@ from tms_webhooks.expiry import windows
 START = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def at(day: float) -> datetime:
+def at(day):
     return START + timedelta(days=day)
 
 
-def union(*ranges: tuple[float, float]) -> list[tuple[float, float]]:
+def union(*ranges):
     merged = windows.union((at(low), at(high)) for low, high in ranges)
     return [((low - START) / timedelta(days=1), (high - START) / timedelta(days=1)) for low, high in merged]
 

@@ -13,7 +13,7 @@ from tms_webhooks.filters.parsing import check, parse
 from tms_webhooks.filters.paths import MOST_PROBLEMS
 
 
-def problems(condition, pattern="enrollment.*") -> list[str]:
+def problems(condition, pattern="enrollment.*"):
     with pytest.raises(ValidationError) as raised:
         check(condition, catalogue.expand(pattern))
     return raised.value.messages

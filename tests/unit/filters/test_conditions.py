@@ -13,32 +13,69 @@ EVENT = COMPLETED.example()
 """Completed with a grade of 88, and before that attending; of user 5012, in course 301, whose class began on 23 November."""
 
 
-def holds(condition, event=EVENT, event_type=COMPLETED) -> bool:
+def holds(condition, event=EVENT, event_type=COMPLETED):
     return parse(condition, [event_type]).holds(EventValues(event))
 
 
+TRUE, FALSE = {"data.grade": 88}, {"data.grade": 1}
+
+
 @pytest.mark.parametrize(
-    ("condition", "expected"),
+    "condition",
     [
-        ({"data.grade": 88}, True),
-        ({"data.grade": 87}, False),
-        ({"data.retake": False}, True),
-        ({"data.course.name": "Azure Administrator"}, True),
-        ({"data.course.name": "azure administrator"}, False),
-        ({"data.completion_status.code": 20}, True),
-        ({"data.completion_status.name": "Complete"}, True),
-        ({"previous.completion_status.name": "Attending"}, True),
-        ({"previous.status.code": None}, True),
-        ({"actor.kind": "administrator"}, True),
-        ({"actor.kind": "api"}, False),
-        ({"actor.id": 7}, True),
-        ({"data.class.start_at": "2026-11-23T08:00:00Z"}, True),
-        ({"data.class.start_at": "2026-11-23T10:00:00+02:00"}, True),
-        ({"data.class.start_at": "2026-11-23"}, False),
+        {"data.grade": 88},
+        {"data.retake": False},
+        {"data.course.name": "Azure Administrator"},
+        {"data.completion_status.code": 20},
+        {"data.completion_status.name": "Complete"},
+        {"previous.completion_status.name": "Attending"},
+        {"previous.status.code": None},
+        {"actor.kind": "administrator"},
+        {"actor.id": 7},
+        {"data.class.start_at": "2026-11-23T08:00:00Z"},
+        {"data.class.start_at": "2026-11-23T10:00:00+02:00"},
+        {"data.course.id": [300, 301]},
+        {"previous.grade": [None, 5]},
+        {"changed": "grade"},
+        {"changed": ["status", "grade"]},
+        {"data.grade": {"gte": 88}},
+        {"data.grade": {"lte": 88}},
+        {"data.grade": {"gte": 50, "lt": 90}},
+        {"data.class.start_at": {"gte": "2026-11-23", "lt": "2026-11-24"}},
+        {"data.class.start_at": {"gt": "2026-11-23T08:00:00+01:00"}},
+        {"data.grade": {"exists": True}},
+        {"previous.grade": {"exists": False}},
+        {"previous.user.id": {"exists": False}},
+        {"data.grade": 88, "actor.kind": "administrator"},
+        {"all": [TRUE, TRUE]},
+        {"any": [FALSE, TRUE]},
+        {"any": [FALSE, {"all": [TRUE, {"not": FALSE}]}]},
+        {"not": {"any": [FALSE, FALSE]}, "data.grade": 88},
     ],
 )
-def test_a_value_has_to_be_equal(condition, expected):
-    assert holds(condition) is expected
+def test_equal_values_lists_ranges_existing_values_and_their_combinations_hold(condition):
+    assert holds(condition)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"data.grade": 87},
+        {"data.course.name": "azure administrator"},
+        {"actor.kind": "api"},
+        {"data.class.start_at": "2026-11-23"},
+        {"data.grade": {"gte": 50, "lt": 80}},
+        {"data.class.start_at": {"gt": "2026-11-23T08:00:00Z"}},
+        {"previous.grade": {"gte": 0}},
+        {"data.grade": {"exists": False}},
+        {"data.grade": {"exists": True, "lt": 50}},
+        {"data.grade": 88, "actor.kind": "api"},
+        {"all": [TRUE, FALSE]},
+        {"not": TRUE},
+    ],
+)
+def test_other_values_do_not_hold(condition):
+    assert not holds(condition)
 
 
 def test_an_id_may_be_written_as_a_number_or_as_text():
@@ -51,26 +88,13 @@ def test_true_is_not_one():
     assert not holds({"data.late_cancel": True}, {"data": {"late_cancel": 1}})
 
 
-@pytest.mark.parametrize(
-    ("condition", "expected"),
-    [
-        ({"data.course.id": [300, 301]}, True),
-        ({"previous.grade": [None, 5]}, True),
-        ({"changed": "grade"}, True),
-        ({"changed": ["status", "grade"]}, True),
-    ],
-)
-def test_one_of_a_list_is_enough(condition, expected):
-    assert holds(condition) is expected
-
-
 class CountedId(int):
     """An id that counts how often one is compared."""
 
     comparisons = 0
     __hash__ = int.__hash__
 
-    def __eq__(self, other: object) -> bool:
+    def __eq__(self, other):
         CountedId.comparisons += 1
         return int.__eq__(self, other)
 
@@ -101,57 +125,6 @@ def test_a_path_is_read_once_however_many_conditions_compare_it():
     assert parse({"data.grade": {"gte": 80}}, [COMPLETED]).holds(event)
 
     assert body.reads == 1
-
-
-@pytest.mark.parametrize(
-    ("condition", "expected"),
-    [
-        ({"data.grade": {"gte": 88}}, True),
-        ({"data.grade": {"lte": 88}}, True),
-        ({"data.grade": {"gte": 50, "lt": 90}}, True),
-        ({"data.grade": {"gte": 50, "lt": 80}}, False),
-        ({"data.class.start_at": {"gte": "2026-11-23", "lt": "2026-11-24"}}, True),
-        ({"data.class.start_at": {"gt": "2026-11-23T08:00:00Z"}}, False),
-        ({"data.class.start_at": {"gt": "2026-11-23T08:00:00+01:00"}}, True),
-        ({"previous.grade": {"gte": 0}}, False),
-    ],
-)
-def test_numbers_and_times_have_ranges_and_nothing_is_in_none_of_them(condition, expected):
-    assert holds(condition) is expected
-
-
-@pytest.mark.parametrize(
-    ("condition", "expected"),
-    [
-        ({"data.grade": {"exists": True}}, True),
-        ({"data.grade": {"exists": False}}, False),
-        ({"previous.grade": {"exists": False}}, True),
-        ({"previous.user.id": {"exists": False}}, True),
-        ({"data.grade": {"exists": True, "lt": 50}}, False),
-    ],
-)
-def test_a_value_exists_if_it_is_not_null(condition, expected):
-    assert holds(condition) is expected
-
-
-TRUE, FALSE = {"data.grade": 88}, {"data.grade": 1}
-
-
-@pytest.mark.parametrize(
-    ("condition", "expected"),
-    [
-        ({"data.grade": 88, "actor.kind": "administrator"}, True),
-        ({"data.grade": 88, "actor.kind": "api"}, False),
-        ({"all": [TRUE, TRUE]}, True),
-        ({"all": [TRUE, FALSE]}, False),
-        ({"any": [FALSE, TRUE]}, True),
-        ({"not": TRUE}, False),
-        ({"any": [FALSE, {"all": [TRUE, {"not": FALSE}]}]}, True),
-        ({"not": {"any": [FALSE, FALSE]}, "data.grade": 88}, True),
-    ],
-)
-def test_conditions_are_joined_by_all_any_and_not(condition, expected):
-    assert holds(condition) is expected
 
 
 @pytest.mark.parametrize("body", [{}, {"data": None}, {"data": []}, {"data": {"grade": "88"}}, {"data": {"grade": {}}}])

@@ -13,7 +13,7 @@ from tms_webhooks.filters.criteria import CRITERIA, FilterInput
 EVERYTHING = [event_type.name for event_type in catalogue.all_types()]
 
 
-def filter_input(name: str, *, organizations=("12",), **changes) -> FilterInput:
+def filter_input(name, *, organizations=("12",), **changes):
     event_type = catalogue.get(name)
     body = EventValues({**event_type.example(), **changes})
     return FilterInput(body, event_type.noun.name, frozenset(organizations))
@@ -76,7 +76,7 @@ def test_a_payload_that_is_not_as_promised_meets_no_filter_and_breaks_none(key, 
     assert not CRITERIA[key].is_met(accepted, FilterInput(EventValues(body), "enrollment", frozenset()))
 
 
-def problems(filters, pattern="enrollment.*") -> list[str]:
+def problems(filters, pattern="enrollment.*"):
     with pytest.raises(ValidationError) as raised:
         criteria.check(filters, catalogue.expand(pattern))
     return raised.value.messages

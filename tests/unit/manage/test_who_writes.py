@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,12 +23,12 @@ OWN_ROWS = {
 """The writes of a surface to rows of its own: sessions, and the answers of repeated requests."""
 
 
-def modules() -> dict[str, str]:
+def modules():
     paths = (path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts)
     return {path.relative_to(PACKAGE).as_posix(): path.read_text() for path in paths}
 
 
-def writes(text: str) -> set[str]:
+def writes(text):
     """Return the calls of a module that write a row, but for those of verbs of `manage/`."""
     tree = ast.parse(text)
     verbs = {
@@ -42,18 +41,18 @@ def writes(text: str) -> set[str]:
     return {ast.unparse(one.func) for one in calls if _writes(one) and ast.unparse(one.func.value) not in verbs}
 
 
-def _writes(call: ast.Call) -> bool:
+def _writes(call):
     # An update of a dictionary names no keywords; one of rows does.
     name = _name_of(call.func)
     return name in CREATING_METHODS | MODEL_METHODS or (name == "update" and bool(call.keywords))
 
 
-def written_state(text: str) -> set[str]:
+def written_state(text):
     """Return which of `STATE` a module assigns to an object, or names in a call that writes rows."""
     return STATE & {name for node in ast.walk(ast.parse(text)) for name in _names_in(node)}
 
 
-def _names_in(node: ast.AST) -> Iterator[str]:
+def _names_in(node):
     if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
         yield node.attr
     if isinstance(node, ast.Call) and _name_of(node.func) == "setattr":
@@ -63,11 +62,11 @@ def _names_in(node: ast.AST) -> Iterator[str]:
         yield from _texts_in(node)
 
 
-def _name_of(function: ast.expr) -> str:
+def _name_of(function):
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
 
-def _texts_in(node: ast.AST) -> Iterator[str]:
+def _texts_in(node):
     return (one.value for one in ast.walk(node) if isinstance(one, ast.Constant) and isinstance(one.value, str))
 
 

@@ -7,7 +7,6 @@ import json
 import logging
 import pickle
 import re
-from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -25,16 +24,16 @@ from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed
 TOKEN_OF_A_LOST_KEY = Fernet(Fernet.generate_key()).encrypt(b"hunter2").decode()
 
 
-def refuse(value: str) -> None:
+def refuse(value):
     raise ValidationError("refused")
 
 
-def sealed(text: str = "hunter2") -> Sealed:
+def sealed(text="hunter2"):
     return Sealed(encryption.encrypt(text))
 
 
 @pytest.fixture
-def keeper() -> Any:
+def keeper():
     """Return a model with two secrets, one of them optional."""
     with isolate_apps("tms_webhooks"):
 
@@ -45,21 +44,21 @@ def keeper() -> Any:
             class Meta:
                 app_label = "tms_webhooks"
 
-            def __str__(self) -> str:
+            def __str__(self):
                 return "keeper"
 
         yield Keeper
 
 
 @pytest.fixture
-def field() -> EncryptedTextField:
+def field():
     return EncryptedTextField("secret")
 
 
 # --- Sealed ---
 
 
-def test_a_sealed_value_shows_a_mask_however_it_is_printed(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_sealed_value_shows_a_mask_however_it_is_printed(caplog):
     value = sealed()
     logging.getLogger(__name__).warning("secret=%s %r", value, value)
     for shown in (str(value), repr(value), f"{value}", f"{value!r}", f"{[value]}", caplog.text):
@@ -68,22 +67,22 @@ def test_a_sealed_value_shows_a_mask_however_it_is_printed(caplog: pytest.LogCap
         assert value.token not in shown
 
 
-def test_a_sealed_value_of_a_lost_key_fails_when_revealed_and_not_before() -> None:
+def test_a_sealed_value_of_a_lost_key_fails_when_revealed_and_not_before():
     value = Sealed(TOKEN_OF_A_LOST_KEY)
     assert str(value) == MASK
     with pytest.raises(SecretError):
         value.reveal()
 
 
-def test_a_sealed_value_can_be_copied_and_pickled_and_not_changed() -> None:
+def test_a_sealed_value_can_be_copied_and_pickled_and_not_changed():
     value = sealed()
     assert copy.copy(value) == copy.deepcopy(value) == pickle.loads(pickle.dumps(value)) == value
     assert b"hunter2" not in pickle.dumps(value)
     with pytest.raises(AttributeError):
-        value.token = "other"  # type: ignore[misc]
+        value.token = "other"
 
 
-def test_a_sealed_value_gets_into_json_by_no_accident() -> None:
+def test_a_sealed_value_gets_into_json_by_no_accident():
     with pytest.raises(TypeError):
         json.dumps({"secret": sealed()})
 
@@ -91,37 +90,37 @@ def test_a_sealed_value_gets_into_json_by_no_accident() -> None:
 # --- To the database and back ---
 
 
-def test_plain_text_is_encrypted_on_its_way_to_the_database(field: EncryptedTextField) -> None:
+def test_plain_text_is_encrypted_on_its_way_to_the_database(field):
     token = field.get_db_prep_save("hunter2", connection)
     assert "hunter2" not in token
     assert encryption.decrypt(token) == "hunter2"
 
 
-def test_a_sealed_value_passes_through_unchanged_whatever_the_keys(field: EncryptedTextField) -> None:
+def test_a_sealed_value_passes_through_unchanged_whatever_the_keys(field):
     assert field.get_prep_value(Sealed(TOKEN_OF_A_LOST_KEY)) == TOKEN_OF_A_LOST_KEY
     with override_settings(TMS_WEBHOOKS={"ENCRYPTION_KEYS": ["malformed"]}):
         assert field.get_db_prep_save(Sealed(TOKEN_OF_A_LOST_KEY), connection) == TOKEN_OF_A_LOST_KEY
 
 
 @pytest.mark.parametrize("empty", ["", None])
-def test_nothing_stays_nothing_on_both_sides(field: EncryptedTextField, empty: str | None) -> None:
+def test_nothing_stays_nothing_on_both_sides(field, empty):
     assert field.get_prep_value(empty) == empty
     assert field.from_db_value(empty, None, connection) == empty
 
 
-def test_a_loaded_value_is_sealed_even_if_no_key_fits(field: EncryptedTextField) -> None:
+def test_a_loaded_value_is_sealed_even_if_no_key_fits(field):
     assert field.from_db_value(TOKEN_OF_A_LOST_KEY, None, connection) == Sealed(TOKEN_OF_A_LOST_KEY)
     with override_settings(TMS_WEBHOOKS={"ENCRYPTION_KEYS": ["malformed"]}):
         assert field.from_db_value("anything", None, connection) == Sealed("anything")
 
 
-def test_what_is_written_is_what_is_read(field: EncryptedTextField) -> None:
+def test_what_is_written_is_what_is_read(field):
     value = field.from_db_value(field.get_db_prep_save("Zoë=1\nb=2", connection), None, connection)
     assert isinstance(value, Sealed)
     assert value.reveal() == "Zoë=1\nb=2"
 
 
-def test_typed_text_is_never_taken_for_a_token(field: EncryptedTextField) -> None:
+def test_typed_text_is_never_taken_for_a_token(field):
     # Or a token found in a dump could be entered as one's own secret, and revealed.
     token = encryption.encrypt("somebody else's")
     stored = field.get_prep_value(field.to_python(token))
@@ -129,7 +128,7 @@ def test_typed_text_is_never_taken_for_a_token(field: EncryptedTextField) -> Non
     assert encryption.decrypt(stored) == token
 
 
-def test_text_is_validated_and_a_sealed_value_was_already(keeper: Any) -> None:
+def test_text_is_validated_and_a_sealed_value_was_already(keeper):
     with pytest.raises(ValidationError) as caught:
         keeper(secret="hunter2", headers="X-A=1").clean_fields()
     assert caught.value.message_dict == {"headers": ["refused"]}
@@ -138,7 +137,7 @@ def test_text_is_validated_and_a_sealed_value_was_already(keeper: Any) -> None:
     assert instance.secret == instance.headers == Sealed(TOKEN_OF_A_LOST_KEY)
 
 
-def test_a_migration_holds_the_field_by_its_path(keeper: Any) -> None:
+def test_a_migration_holds_the_field_by_its_path(keeper):
     name, path, args, kwargs = keeper._meta.get_field("headers").deconstruct()
     assert (name, path, args) == ("headers", "tms_webhooks.models.encryption.EncryptedTextField", [])
     assert kwargs == {"blank": True, "default": "", "validators": [refuse]}
@@ -147,7 +146,7 @@ def test_a_migration_holds_the_field_by_its_path(keeper: Any) -> None:
     assert imports == {"import tms_webhooks.models.encryption"}
 
 
-def test_a_fixture_holds_the_token_and_loading_it_restores_it(keeper: Any) -> None:
+def test_a_fixture_holds_the_token_and_loading_it_restores_it(keeper):
     field = keeper._meta.get_field("secret")
     value = sealed()
     dumped = json.loads(json.dumps(field.value_to_string(keeper(secret=value))))
@@ -155,13 +154,13 @@ def test_a_fixture_holds_the_token_and_loading_it_restores_it(keeper: Any) -> No
     assert field.to_python(dumped) == value
 
 
-def test_a_fixture_can_be_written_and_loaded_without_the_keys(keeper: Any) -> None:
+def test_a_fixture_can_be_written_and_loaded_without_the_keys(keeper):
     field = keeper._meta.get_field("secret")
     dumped = field.value_to_string(keeper(secret=Sealed(TOKEN_OF_A_LOST_KEY)))
     assert field.get_prep_value(field.to_python(dumped)) == TOKEN_OF_A_LOST_KEY
 
 
-def form_of(keeper: Any, data: dict[str, str] | None, instance: Any) -> Any:
+def form_of(keeper, data, instance):
     class KeeperForm(forms.ModelForm):
         class Meta:
             model = keeper
@@ -170,7 +169,7 @@ def form_of(keeper: Any, data: dict[str, str] | None, instance: Any) -> Any:
     return KeeperForm(data, instance=instance)
 
 
-def test_a_form_shows_a_mask(keeper: Any) -> None:
+def test_a_form_shows_a_mask(keeper):
     value = sealed()
     shown = form_of(keeper, None, keeper(secret=value)).as_p()
     assert MASK in shown
@@ -178,7 +177,7 @@ def test_a_form_shows_a_mask(keeper: Any) -> None:
     assert value.token not in shown
 
 
-def test_the_untouched_mask_keeps_the_secret(keeper: Any) -> None:
+def test_the_untouched_mask_keeps_the_secret(keeper):
     value = Sealed(TOKEN_OF_A_LOST_KEY)
     form = form_of(keeper, {"secret": MASK}, keeper(secret=value))
     assert form.is_valid(), form.errors
@@ -186,31 +185,31 @@ def test_the_untouched_mask_keeps_the_secret(keeper: Any) -> None:
     assert form.changed_data == []
 
 
-def test_a_new_text_replaces_the_secret(keeper: Any) -> None:
+def test_a_new_text_replaces_the_secret(keeper):
     form = form_of(keeper, {"secret": "new"}, keeper(secret=sealed()))
     assert form.is_valid(), form.errors
     assert form.instance.secret == "new"
     assert form.changed_data == ["secret"]
 
 
-def test_an_emptied_required_secret_is_refused(keeper: Any) -> None:
+def test_an_emptied_required_secret_is_refused(keeper):
     form = form_of(keeper, {"secret": ""}, keeper(secret=sealed()))
     assert list(form.errors) == ["secret"]
 
 
 @pytest.mark.parametrize("text", [MASK + "x", "x" + MASK, MASK[:-1], "X-A=" + MASK])
-def test_a_text_with_left_over_dots_is_refused(keeper: Any, text: str) -> None:
+def test_a_text_with_left_over_dots_is_refused(keeper, text):
     form = form_of(keeper, {"secret": text}, keeper(secret=sealed()))
     assert form.errors == {"secret": ["Leave the dots as they are, or replace them all."]}
 
 
-def test_a_mask_is_no_secret_for_a_new_row(keeper: Any) -> None:
+def test_a_mask_is_no_secret_for_a_new_row(keeper):
     form = form_of(keeper, {"secret": MASK}, keeper())
     assert not form.is_valid()
     assert form.instance.secret == ""
 
 
-def test_rows_can_be_found_by_having_none_and_by_the_very_token(keeper: Any) -> None:
+def test_rows_can_be_found_by_having_none_and_by_the_very_token(keeper):
     value = sealed()
     _, none = keeper.objects.filter(secret="").values("pk").query.sql_with_params()
     _, token = keeper.objects.filter(secret=value).values("pk").query.sql_with_params()

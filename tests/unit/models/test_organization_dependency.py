@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -24,11 +22,11 @@ ORGANIZATION = "migrations.CreateModel('Organization', [])"
 
 
 @pytest.fixture
-def host(tmp_path: Path, settings, monkeypatch) -> Iterator[Callable[..., None]]:
+def host(tmp_path, settings, monkeypatch):
     """Give the app of the organization model these migrations, by name, instead of its own."""
     package = f"migrations_{uuid.uuid4().hex}"
 
-    def host(**migrations: str) -> None:
+    def host(**migrations):
         folder = tmp_path / package
         folder.mkdir()
         (folder / "__init__.py").touch()
@@ -42,7 +40,7 @@ def host(tmp_path: Path, settings, monkeypatch) -> Iterator[Callable[..., None]]
         del sys.modules[name]
 
 
-def migration(*operations: str, needs: tuple[tuple[str, str], ...] = (), replaces: tuple[str, ...] = ()) -> str:
+def migration(*operations, needs=(), replaces=()):
     return MIGRATION.format(
         operations=", ".join(operations), dependencies=list(needs), replaces=[("training", name) for name in replaces]
     )

@@ -31,13 +31,13 @@ GONE = {"drains": 0, "drain_gone_seconds": 300.0}
 NEVER = {"drains": 0, "drain_gone_seconds": None}
 
 
-def liveness(backlog: Backlog, *, drains: int, drain_gone_seconds: float | None, last: float | None = None, **figures):
+def liveness(backlog, *, drains, drain_gone_seconds, last=None, **figures):
     return Liveness(
         backlog=backlog, drains=drains, drain_gone_seconds=drain_gone_seconds, last_attempt_seconds=last, **figures
     )
 
 
-def reasons(found: Liveness, *, keeps_drains: bool = True, **facts) -> list[str]:
+def reasons(found, *, keeps_drains=True, **facts):
     report = assess(found, max_lag=120.0, keeps_drains=keeps_drains, **facts)
     return [problem.reason for problem in report.problems]
 

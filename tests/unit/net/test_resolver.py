@@ -3,8 +3,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
@@ -12,7 +10,7 @@ from tests.patience import PATIENCE
 from tms_webhooks.net.resolver import addresses_of, is_literal, system_resolver
 
 
-def unexpected(host: str, port: int) -> Sequence[str]:
+def unexpected(host, port):
     raise AssertionError(f"{host}:{port} was looked up")
 
 
@@ -25,7 +23,7 @@ def test_an_ip_address_is_its_own_address_and_is_not_looked_up(host):
 def test_a_lookup_that_hangs_is_given_up_in_time():
     over = threading.Event()
 
-    def hang(host: str, port: int) -> Sequence[str]:
+    def hang(host, port):
         over.wait(2 * PATIENCE)
         return []
 
@@ -37,7 +35,7 @@ def test_a_lookup_that_hangs_is_given_up_in_time():
 
 
 def test_a_name_that_no_name_server_can_be_asked_for_has_no_address():
-    def fail(host: str, port: int) -> Sequence[str]:
+    def fail(host, port):
         return [host.encode("idna").decode()]
 
     with pytest.raises(socket.gaierror):
@@ -50,7 +48,7 @@ def test_a_name_with_an_empty_list_of_addresses_has_no_address():
 
 
 def test_the_system_resolver_returns_every_address_once_in_order(monkeypatch):
-    def getaddrinfo(host: str, port: int, **kwargs: Any) -> list[tuple[Any, ...]]:
+    def getaddrinfo(host, port, **kwargs):
         assert (host, port, kwargs) == ("example.com", 443, {"type": socket.SOCK_STREAM})
         return [
             (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2606:4700::1111", 443, 0, 0)),

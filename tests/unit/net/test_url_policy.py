@@ -3,8 +3,6 @@ from __future__ import annotations
 import re
 import socket
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,18 +10,15 @@ from tests.patience import PATIENCE
 from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnsafeURL
 from tms_webhooks.net.urls import allowed_networks, check_url, is_exempt
 
-if TYPE_CHECKING:
-    from pytest_django import Settings
-
 
 class Names:
     """A resolver with fixed answers that records its calls."""
 
-    def __init__(self, **addresses: Sequence[str]) -> None:
+    def __init__(self, **addresses):
         self.addresses = addresses
-        self.asked: list[tuple[str, int]] = []
+        self.asked = []
 
-    def __call__(self, host: str, port: int) -> Sequence[str]:
+    def __call__(self, host, port):
         self.asked.append((host, port))
         try:
             return self.addresses[host.split(".", maxsplit=1)[0]]
@@ -32,7 +27,7 @@ class Names:
 
 
 @pytest.fixture(autouse=True)
-def _defaults(settings: Settings) -> None:
+def _defaults(settings):
     settings.TMS_WEBHOOKS = {}
 
 
@@ -160,7 +155,7 @@ def test_a_host_that_no_name_server_answers_for_is_refused_in_time(settings):
     settings.TMS_WEBHOOKS = {"CONNECT_TIMEOUT_SECONDS": 0.1}
     over = threading.Event()
 
-    def hang(host: str, port: int) -> Sequence[str]:
+    def hang(host, port):
         over.wait(2 * PATIENCE)
         return ["93.184.216.34"]
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,12 +7,9 @@ from hypothesis import strategies as st
 from tms_webhooks.exceptions import UnsafeURL
 from tms_webhooks.net.urls import SafeURL, check_url, split_url
 
-if TYPE_CHECKING:
-    from pytest_django import Settings
-
 
 @pytest.fixture(autouse=True)
-def _http_too(settings: Settings) -> None:
+def _http_too(settings):
     settings.TMS_WEBHOOKS = {"ALLOWED_SCHEMES": ["http", "https"], "ALLOWED_PORTS": [80, 443, 8443]}
 
 
@@ -182,16 +177,6 @@ def test_the_message_does_not_repeat_a_password():
         check_url("https://user:hunter2@example.com/")
 
     assert "hunter2" not in str(caught.value)
-
-
-@given(st.text())
-def test_any_text_is_either_a_url_or_refused(text):
-    try:
-        safe = split_url(text)
-    except UnsafeURL:
-        return
-    assert safe.host.isascii()
-    assert safe.target.startswith("/")
 
 
 @given(host=st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True), tail=st.text(max_size=20))

@@ -20,7 +20,7 @@ KEY = uuid.UUID("0f8b6c1e-3c52-4a7e-9a55-0c9f5a1d2b34")
 ITEMS = (Field("id", FieldKind.ID, FieldPrivacy.ID), Field("room.seen_at", FieldKind.DATETIME, FieldPrivacy.BASIC))
 
 
-def field(kind: FieldKind, name: str = "thing") -> Field:
+def field(kind, name="thing"):
     choices = EnrollmentStatus if kind is FieldKind.STATUS else None
     items = ITEMS if kind is FieldKind.OBJECTS else ()
     return Field(name, kind, FieldPrivacy.BASIC, choices=choices, items=items)

@@ -9,12 +9,12 @@ import pytest
 from tms_webhooks.outbox.quiet import can_be_merged, merge
 
 
-def event(data: dict, previous: dict, *changed: str, number: int = 1, event_type: str = "user.updated") -> str:
+def event(data, previous, *changed, number=1, event_type="user.updated"):
     body = {"id": f"evt_{number}", "type": event_type, "sequence": number, "data": data}
     return json.dumps({**body, "changed": list(changed), "previous": previous})
 
 
-def merged(*bodies: str) -> dict:
+def merged(*bodies):
     body = merge(bodies)
     assert body is not None
     return json.loads(body)

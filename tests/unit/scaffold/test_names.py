@@ -10,7 +10,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.scaffold.names import alike, column_for, meaning_of, meanings_of, opposite_for, words_of
 
 
-def field(name: str, kind: FieldKind) -> Field:
+def field(name, kind):
     return Field(
         name, kind, choices.FieldPrivacy.BASIC, choices=choices.ClassStatus if kind is FieldKind.STATUS else None
     )

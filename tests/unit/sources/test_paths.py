@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.db import models
 
 from example_project.training.models import Organization, TrainingClass, User
 from tests.testapp.models import Seat, Site
@@ -35,9 +34,7 @@ CLASS = "training.TrainingClass"
         (TrainingClass, "", None, f"{CLASS} has no attribute ''"),
     ],
 )
-def test_a_path_is_followed_to_a_column_or_to_its_first_obstacle(
-    model: type[models.Model], path: str, lookup: str | None, reason: str
-) -> None:
+def test_a_path_is_followed_to_a_column_or_to_its_first_obstacle(model, path, lookup, reason):
     found = broken_path(model, path)
     assert (lookup_of(model, path), str(found or "")) == (lookup, reason)
 
@@ -51,16 +48,14 @@ def test_a_path_is_followed_to_a_column_or_to_its_first_obstacle(
         ("num_enroll", None, None, True, []),
     ],
 )
-def test_a_path_leads_to_an_object_or_a_value(
-    path: str, target: type[models.Model] | None, column: str | None, nullable: bool, references: list[str]
-) -> None:
+def test_a_path_leads_to_an_object_or_a_value(path, target, column, nullable, references):
     assert follow(TrainingClass, path) is target
     assert getattr(column_at(TrainingClass, path), "name", None) == column
     assert may_be_null(TrainingClass, path) is nullable
     assert references_of(TrainingClass, path) == references
 
 
-def test_a_list_leads_to_no_single_object() -> None:
+def test_a_list_leads_to_no_single_object():
     assert (follow(User, "enrollments"), lookup_of(User, "enrollments"), may_be_null(User, "enrollments")) == (
         None,
         None,

@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.unit.worker.requests import a_webhook, make_queues, queue_of
-from tms_webhooks.models import Webhook
-from tms_webhooks.worker.endpoint_queues import EndpointQueue, RateLimit
+from tms_webhooks.worker.endpoint_queues import RateLimit
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 
 
-def configured(webhook: Webhook) -> EndpointQueue:
+def configured(webhook):
     """Return the queue of a webhook."""
     queues = make_queues()
     queues.lease([webhook.pk])

@@ -7,7 +7,7 @@ import pytest
 from tms_webhooks.worker.endpoint_queues import Shares
 
 
-def take_all(shares: Shares, organization: object) -> int:
+def take_all(shares, organization):
     """Take one slot after another for an organization, until it gets none; return how many."""
     taken = 0
     while shares.may_take(organization):

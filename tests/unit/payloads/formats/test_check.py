@@ -17,9 +17,9 @@ from tms_webhooks.payloads.formats.template import parse, position_in, tokens
 
 
 @pytest.fixture
-def comparisons(monkeypatch) -> list[str]:
+def comparisons(monkeypatch):
     """The words for which similar ones are searched."""
-    words: list[str] = []
+    words = []
     search = difflib.get_close_matches
 
     def counted(word, *args, **kwargs):

@@ -17,12 +17,12 @@ from tms_webhooks.payloads.formats.template import LONGEST_TEXT, TextTooLong, To
 LIMIT = 262_144
 
 
-def rendered(content: str, **event) -> str:
+def rendered(content, **event):
     shape = RequestFormat(format=PayloadFormat.CUSTOM, content=content)
     return render(shape, {**catalogue.get("enrollment.enrolled").example(), **event}, limit=LIMIT).body
 
 
-def filled(content: str, value: object) -> str:
+def filled(content, value):
     return fill(parse(content, TokenPosition.TEXT), lambda _name: value)
 
 

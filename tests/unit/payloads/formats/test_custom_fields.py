@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -35,12 +33,12 @@ class Users(UserSource):
 
 
 @pytest.fixture(autouse=True)
-def users() -> Iterator[None]:
+def users():
     with temporarily(Users, User):
         yield
 
 
-def rendered(shape: RequestFormat, **changes: Any) -> Any:
+def rendered(shape, **changes):
     event = {**UPDATED.example(), **changes}
     return json.loads(render(shape, tailored(shape, event), limit=ENOUGH).body)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -22,7 +21,7 @@ THIN = RequestFormat(detail=PayloadDetail.THIN)
 each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
 
 
-def personal_values(event_type: catalogue.EventType) -> set[Any]:
+def personal_values(event_type):
     example = event_type.example()
     names = [field.name for field in event_type.fields if field.privacy is FieldPrivacy.PERSONAL]
     values = {value_at(example[part], name) for part in ("data", "previous") for name in names}
@@ -151,7 +150,7 @@ def test_an_event_that_is_too_large_comes_with_the_address_of_the_whole_one():
     example = catalogue.get("class.cancelled").example()
     address = f"https://tms.example.com/api/events/{example['id']}/"
 
-    def sent(**kwargs: Any) -> Any:
+    def sent(**kwargs):
         shape = RequestFormat(api_url="https://tms.example.com/api", **kwargs)
         return json.loads(render(shape, tailored(shape, example), limit=10).body)
 

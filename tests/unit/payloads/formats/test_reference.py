@@ -24,7 +24,7 @@ EXAMPLE = "<!-- example: {} -->\n```json\n"
 EVENT_TYPE = "subscription.cancelled"
 
 
-def content() -> str:
+def content():
     return re.search(r"<!-- content: custom -->\n```\n(.*?)\n```", PAGE.read_text(), re.DOTALL)[1]
 
 

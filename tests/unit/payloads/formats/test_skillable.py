@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 
@@ -23,14 +22,13 @@ LISTS = {
 PERSON = ("UserFirstName", "UserLastName", "UserEmail")
 
 
-def rendered(event_type: str, *, detail: str = PayloadDetail.FULL, **changes: Any) -> dict[str, Any]:
+def rendered(event_type, *, detail=PayloadDetail.FULL, **changes):
     shape = RequestFormat(format=PayloadFormat.SKILLABLE, detail=detail)
     event = catalogue.get(event_type).example()
     event["data"].update(changes)
     body = render(shape, tailored(shape, event), limit=ENOUGH)
     assert body.content_type == "application/json"
-    flat: dict[str, Any] = json.loads(body.body)
-    return flat
+    return json.loads(body.body)
 
 
 def test_a_class_is_written_as_the_api_writes_it():

@@ -28,7 +28,7 @@ VALUES = {
 }
 
 
-def filled(text: str, position: TokenPosition = TokenPosition.TEXT) -> str:
+def filled(text, position=TokenPosition.TEXT):
     return fill(parse(text, position), VALUES.get)
 
 
