@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tests import leftovers
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
@@ -60,11 +61,13 @@ class Python(subprocess.Popen):
         return None
 
 
-def run(*arguments: str, timeout: float, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run Python to its end, however that is, and return what it printed."""
+def run(*arguments: str, given: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run Python to its end, however that is, with ``given`` as its standard input; return what it printed."""
+    if given is not None:
+        options["stdin"] = subprocess.PIPE
     with Python(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options) as process:
         try:
-            out, err = process.communicate(timeout=timeout)
+            out, err = process.communicate(given, timeout=PATIENCE)
         except BaseException:
             process.kill()
             raise

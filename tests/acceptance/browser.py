@@ -44,8 +44,8 @@ class Desk:
         self.context.set_default_timeout(1_000 * PATIENCE)
         # The example project has none, and every browser asks.
         self.context.route("**/favicon.ico", lambda route: route.fulfill(status=204))
-        self.page: Page = self.context.new_page()
-        self.complaints: list[str] = []
+        self.page = self.context.new_page()
+        self.complaints = []
         self.page.on("console", lambda message: self._hear(message.type, message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 

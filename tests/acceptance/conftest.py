@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
 
-from example_project.training.seed import World, seed
+from example_project.training.seed import seed
 from tests.acceptance.browser import ARGUMENTS, PASSWORD, Desk
 from tests.extras import python_with_extra
 
@@ -23,13 +20,13 @@ HEADLESS = "chromium-headless-shell"
 
 
 @pytest.fixture(scope="session")
-def demo_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_python(tmp_path_factory):
     """A Python with the packages of the extra ``demo`` only, with which the README runs the example project."""
     return python_with_extra("demo", tmp_path_factory.mktemp("demo_python"))
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[object]:
+def chromium():
     """Debian's Chromium, headless. Not for the whole run: while it is open, no other event loop can run."""
     if connection.vendor != "sqlite":
         pytest.skip("What a browser shows does not depend on the database.")
@@ -49,20 +46,20 @@ def chromium() -> Iterator[object]:
 
 
 @pytest.fixture
-def world(transactional_db: None) -> World:
+def world(transactional_db):
     """A seeded training system."""
     return seed(organizations=2, password=PASSWORD)
 
 
 @pytest.fixture
-def one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def one_request_at_a_time(monkeypatch):
     """Have the server answer one request after the other: on SQLite in memory, all its threads share one connection.
 
     Requests that a closed page left behind end before the tables are emptied.
     """
     lock, answer, is_over = threading.Lock(), WSGIHandler.__call__, threading.Event()
 
-    def answer_alone(handler: object, environ: object, start_response: Any) -> object:
+    def answer_alone(handler, environ, start_response):
         with lock:
             if is_over.is_set():
                 start_response("503 Service Unavailable", [])
@@ -76,7 +73,7 @@ def one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def desk(chromium, world, live_server, one_request_at_a_time) -> Iterator[Desk]:
+def desk(chromium, world, live_server, one_request_at_a_time):
     """A signed-in operator at the pages, who finds no error in the browser's console."""
     desk = Desk(chromium, live_server.url)
     desk.remember(world.operator)

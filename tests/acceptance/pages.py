@@ -28,9 +28,9 @@ class Follower:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.running: list[subprocess.Popen[str]] = []
-        self.printed: list[str] = []
-        self.promised: list[str] = []
+        self.running = []
+        self.printed = []
+        self.promised = []
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.port = str(server.getsockname()[1])
         others = {"DJANGO_SETTINGS_MODULE", "TMS_DATABASE"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -20,7 +19,7 @@ PAGE, RIGHTS = ((REFERENCE / f"{name}.md").read_text() for name in ("api", "righ
 LISTS = {"webhook": "webhooks/", "delivery": "deliveries/", "job": "jobs/", "audit": "audit/"}
 
 
-def rows_below(heading: str, page: str = PAGE) -> list[list[str]]:
+def rows_below(heading, page=PAGE):
     """Return the cells of the table that follows a line, without its head."""
     lines = page.partition(heading)[2].splitlines()
     begin = next(index for index, line in enumerate(lines) if line.startswith("|"))
@@ -40,9 +39,9 @@ def test_every_action_of_the_policy_is_described():
     assert [row[0] for row in rows_below("# Who may do what", RIGHTS)] == [f"`{action.value}`" for action in Action]
 
 
-def documented() -> dict[str, set[str]]:
+def documented():
     """Return the methods of each address."""
-    found: dict[str, set[str]] = {}
+    found = {}
     for _action, methods, addresses in rows_below("## API", RIGHTS):
         for address in re.findall(r"`([^`]+)`", addresses):
             found.setdefault(address, set()).update(methods.split(", "))
@@ -50,7 +49,7 @@ def documented() -> dict[str, set[str]]:
 
 
 def test_every_resource_is_described_with_its_methods():
-    existing: dict[str, set[str]] = {}
+    existing = {}
     for pattern in router.urls:
         address = re.sub(
             r"\(\?P<(\w+)>[^)]*\)", lambda match: "{name}" if match[1] == "name" else "{id}", str(pattern.pattern)
@@ -64,7 +63,7 @@ def test_every_resource_is_described_with_its_methods():
 @pytest.mark.django_db
 def test_the_example_of_a_policy_does_what_it_says():
     (code,) = re.findall(r"```python\n(from tms_webhooks.access.*?)```", RIGHTS, re.DOTALL)
-    namespace: dict[str, Any] = {}
+    namespace = {}
     exec(
         code.replace("from training.models", f"from {Organization.__module__.partition('.models')[0]}.models"),
         namespace,

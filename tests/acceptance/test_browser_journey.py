@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from tests.acceptance.browser import Desk
 from tests.receiver import Answer
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.fanout import fan_out
@@ -21,7 +20,7 @@ def deliver():
     return lambda: Drain(fan_out=fan_out).run(until_idle=True)
 
 
-def add_webhook(desk: Desk, organization, url: str) -> str:
+def add_webhook(desk, organization, url):
     """Fill in the form; return the secret that the page shows."""
     page = desk.open("/admin/tms_webhooks/webhook/add/")
     page.select_option("#id_organization", str(organization.pk))
@@ -38,7 +37,7 @@ def add_webhook(desk: Desk, organization, url: str) -> str:
     return page.inner_text("#tms-secret")
 
 
-def change_class(desk: Desk, training_class, action: str) -> None:
+def change_class(desk, training_class, action):
     """Choose an action for a class in the training system's own list."""
     page = desk.open(f"/admin/training/trainingclass/?q={training_class.external_id}")
     page.check("tr input.action-select")

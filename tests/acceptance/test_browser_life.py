@@ -19,7 +19,7 @@ DASHBOARD = "/admin/tms_webhooks/webhook/dashboard/"
 
 
 @pytest.fixture
-def life(world) -> Webhook:
+def life(world):
     """A webhook with successes, failures, a running job, and deliveries of every status."""
     now = timezone.now()
     organization = world.tenants[0].organization
@@ -40,7 +40,7 @@ def life(world) -> Webhook:
     return webhook
 
 
-def _attempts(webhook: Webhook, now) -> list[CountedAttempt]:
+def _attempts(webhook, now):
     found = []
     for hours in range(24 * 30):
         bad = hours < 9
@@ -50,7 +50,7 @@ def _attempts(webhook: Webhook, now) -> list[CountedAttempt]:
     return found
 
 
-def _tell(webhook: Webhook, number: int, *, now) -> None:
+def _tell(webhook, number, *, now):
     failed = number % 3 == 0
     values = {"status": "exhausted" if failed else "delivered", "error_class": "http_status" if failed else ""}
     delivery = write_delivery(webhook, now=now, due_at=None, finished_at=now, attempts=2, charged=2, **values)
@@ -95,6 +95,9 @@ def test_every_page_is_fit_to_be_seen(desk, life):
         "configuration": f"/admin/tms_webhooks/webhook/{narrow.public_id}/change/",
         "delivery": f"/admin/tms_webhooks/delivery/{delivery.public_id}/change/",
         "event": f"/admin/tms_webhooks/event/{delivery.event.public_id}/change/",
+        "webhooks": "/admin/tms_webhooks/webhook/",
+        "organization": f"/admin/training/organization/{life.organization_id}/change/",
+        "reveal": f"/admin/tms_webhooks/webhook/{life.public_id}/secret/",
         "explain": f"/admin/tms_webhooks/webhook/{narrow.public_id}/explain/?event={missed.public_id}",
     }
     for name, path in pages.items():

@@ -24,13 +24,13 @@ SHAPES = ("CRM", LONG_NAME[:150], "مستودع البيانات للموارد 
 
 
 @pytest.fixture(params=["staff", "customer"])
-def site(request) -> str:
+def site(request):
     """The address of the administrator's site."""
     return {"staff": "/admin/", "customer": "/customers/"}[request.param]
 
 
 @pytest.fixture
-def webhooks(site) -> str:
+def webhooks(site):
     """The list of webhooks."""
     return f"{site}tms_webhooks/webhook/"
 
@@ -52,18 +52,18 @@ def organization(world):
 
 
 @pytest.fixture
-def webhook(organization, receiver) -> Webhook:
+def webhook(organization, receiver):
     """A webhook whose receiver is there."""
     return WebhookFactory(organization=organization, name="HR system", url=receiver.url, events=["class.*"])
 
 
-def deliver() -> None:
+def deliver():
     """Work on the jobs, and send what is due, as a worker does."""
     work_on_jobs()
     Drain(fan_out=fan_out).run(until_idle=True)
 
 
-def overview(webhooks: str, webhook: Webhook) -> str:
+def overview(webhooks, webhook):
     return f"{webhooks}{webhook.public_id}/overview/"
 
 

@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,6 @@ import requests
 from django.utils import timezone
 
 from example_project.training.models import ApiKey, TrainingClass
-from example_project.training.seed import World
 from tests.acceptance.once import ONCE
 from tests.acceptance.receivers import pages
 from tests.factories import WebhookFactory
@@ -82,7 +80,7 @@ class Workshop:
     environment: dict[str, str]
     receiver: Receiver
 
-    def run(self, *command: str, folder: str = ".") -> str:
+    def run(self, *command, folder="."):
         """Run a command, and return its output; fail if its exit status is not 0."""
         process = subprocess.run(
             command,
@@ -97,14 +95,14 @@ class Workshop:
         assert process.returncode == 0, process.stdout[-6000:]
         return process.stdout
 
-    def generate(self, heading: str, *more: str, page: Path = PAGE) -> None:
+    def generate(self, heading, *more, page=PAGE):
         """Run the command of a section that generates the client; fail for a warning that changes the client."""
         needs((command := command_below(heading, page))[0])
         printed = self.run(*command, *more)
         warnings = [line for line in printed.splitlines() if re.search(r"\b(WARN|ERROR)\b|^Unable to", line)]
         assert [line for line in warnings if not any(known in line for known in HARMLESS)] == []
 
-    def live(self, *command: str, folder: str = ".", bodies: bool = True) -> None:
+    def live(self, *command, folder=".", bodies=True):
         """Run a program that leads a webhook through its life, and reads the bodies; expect the answer of each step."""
         printed = self.run(*command, folder=folder)
         classes = TrainingClass.objects.filter(organization=self.environment["TMS_ORGANIZATION"]).count()
@@ -121,16 +119,16 @@ class Workshop:
         ]
 
     @property
-    def bodies(self) -> list[str]:
+    def bodies(self):
         """The texts in the file BODIES."""
         return json.loads(Path(self.environment["BODIES"]).read_text(encoding="utf-8"))
 
-    def copy(self, *programs: str, to: str = ".") -> None:
+    def copy(self, *programs, to="."):
         """Copy programs beside a client."""
         for name in programs:
             shutil.copy(PROGRAMS / name, self.folder / to)
 
-    def write_bodies(self, types: str, member: str) -> None:
+    def write_bodies(self, types, member):
         """Write the bodies as a program of TypeScript, so that the compiler reads them; ``member`` is the type of a body."""
         lines = (
             f"export const body{index}: {member.format(class_of(text))} = {text};"
@@ -138,12 +136,12 @@ class Workshop:
         )
         (self.folder / "bodies.ts").write_text("\n".join([types, *lines]))
 
-    def write_example(self, heading: str, name: str) -> None:
+    def write_example(self, heading, name):
         """Write the program of a section into a file."""
         (self.folder / name).write_text(block_below(heading, r"python|typescript"))
 
 
-def sample_bodies() -> Iterator[str]:
+def sample_bodies():
     """Yield the bodies of each event type: in each detail, as a test, too large, and for a former organization."""
     for kind in catalogue.all_types():
         event = kind.example()
@@ -157,7 +155,7 @@ def sample_bodies() -> Iterator[str]:
         yield to_text({**ids, "correlation_id": "job-7", "changed": ["organization"], "previous": {}, "left": True})
 
 
-def recorded_bodies(world: World) -> Iterator[str]:
+def recorded_bodies(world):
     """Yield the bodies of events about each row of an organization, and about a learner who leaves it."""
     here, there = world.tenants
     webhook = WebhookFactory(organization=here.organization, events=["*"], include_children=True)
@@ -176,23 +174,23 @@ def recorded_bodies(world: World) -> Iterator[str]:
     yield from events.values_list("body", flat=True)
 
 
-def class_of(body: str) -> str:
+def class_of(body):
     """Return the name of a body's component, which a generator names its class by."""
     return schema_name(catalogue.get(json.loads(body)["type"]))
 
 
-def needs(name: str) -> None:
+def needs(name):
     """Skip the test if a generator is not installed, or fail if it is required."""
     if shutil.which(name, path=path_of_tools()) is None:
         reason = f"{name} is not in TMS_CLIENT_TOOLS; .ci/clients installs it."
         pytest.fail(reason) if name in REQUIRED else pytest.skip(reason)
 
 
-def path_of_tools() -> str:
+def path_of_tools():
     return os.pathsep.join([str(TOOLS / "bin"), str(TOOLS / "node_modules" / ".bin")])
 
 
-def block_below(heading: str, language: str, page: Path = PAGE) -> str:
+def block_below(heading, language, page=PAGE):
     """Return the first block of code in a section of a page."""
     section = page.read_text(encoding="utf-8").split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     found = re.search(rf"^```(?:{language})\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
@@ -200,7 +198,7 @@ def block_below(heading: str, language: str, page: Path = PAGE) -> str:
     return found[1]
 
 
-def command_below(heading: str, page: Path) -> list[str]:
+def command_below(heading, page):
     """Return the words of the command that reads the document."""
     lines = block_below(heading, "sh", page).splitlines()
     (line,) = [one for one in lines if "openapi.json" in one or "events.schema.json" in one]
@@ -208,7 +206,7 @@ def command_below(heading: str, page: Path) -> list[str]:
 
 
 @pytest.fixture
-def workshop(tmp_path, settings, world, live_server, one_request_at_a_time) -> Iterator[Workshop]:
+def workshop(tmp_path, settings, world, live_server, one_request_at_a_time):
     with closing(Receiver()) as receiver:
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [receiver.port]}
         organization = world.tenants[0].organization
@@ -228,7 +226,7 @@ def workshop(tmp_path, settings, world, live_server, one_request_at_a_time) -> I
         yield Workshop(tmp_path, environment, receiver)
 
 
-def assert_worked(workshop: Workshop, printed: str) -> None:
+def assert_worked(workshop, printed):
     """Assert that the example created, tested, listed and read a webhook."""
     assert re.search(r"^secret: whsec_", printed, re.MULTILINE), printed
     assert re.search(r"^test: (True|true) 200$", printed, re.MULTILINE), printed

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sqlite3
 import subprocess
 import textwrap
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings
 
-from example_project.demo.display import LEGEND
 from tests.extras import python_with_extra
 from tests.patience import PATIENCE
 from tms_webhooks import catalogue
@@ -55,7 +51,7 @@ CAN_LOOK = Path("/proc/self/environ").exists()
 """Whether the environment of other processes can be read here, by which those of a demo are known."""
 
 
-def start(python: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
+def start(python, folder, *options):
     """Start the demo with no more than a shell would have given it."""
     ours = ("DJANGO_", "TMS_", "PYTEST_", "COV_")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
@@ -70,7 +66,7 @@ def start(python: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
-def left_behind(folder: Path) -> list[str]:
+def left_behind(folder):
     """Return the command lines of processes that still work for the demo in ``folder``."""
     mark = f"TMS_DEMO={folder}".encode()
     found = []
@@ -83,7 +79,7 @@ def left_behind(folder: Path) -> list[str]:
     return found
 
 
-def stays_behind(folder: Path) -> list[str]:
+def stays_behind(folder):
     """Return the processes that are left behind for good: one that was killed is there for another moment."""
     end = time.monotonic() + PATIENCE
     while (found := left_behind(folder)) and time.monotonic() < end:
@@ -94,7 +90,7 @@ def stays_behind(folder: Path) -> list[str]:
 class Run:
     """A whole run of ``demo --json``, made once for all tests of it."""
 
-    def __init__(self, python: Path, folder: Path) -> None:
+    def __init__(self, python, folder):
         self.folder = folder
         began = time.monotonic()
         process = start(python, folder, "--json")
@@ -107,12 +103,11 @@ class Run:
         self.left_behind = stays_behind(folder)
 
     @property
-    def figures(self) -> dict[str, Any]:
-        figures: dict[str, Any] = json.loads(self.output.splitlines()[-1])
-        return figures
+    def figures(self):
+        return json.loads(self.output.splitlines()[-1])
 
 
-def delivered_types(run: Run) -> set[str]:
+def delivered_types(run):
     with closing(sqlite3.connect(run.folder / "demo.sqlite3")) as database:
         rows = database.execute(
             "SELECT DISTINCT e.type FROM tms_webhooks_event e"
@@ -122,11 +117,11 @@ def delivered_types(run: Run) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def run(demo_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(demo_python, tmp_path_factory):
     return Run(demo_python, tmp_path_factory.mktemp("demo"))
 
 
-def test_it_exits_with_0_and_every_expected_delivery_was_made(run: Run) -> None:
+def test_it_exits_with_0_and_every_expected_delivery_was_made(run):
     assert run.code == 0, run.output
     assert run.figures["delivered"] == run.figures["expected"] > 200
     assert run.figures["events"] > 160
@@ -134,14 +129,14 @@ def test_it_exits_with_0_and_every_expected_delivery_was_made(run: Run) -> None:
     assert "PROBLEM" not in run.output
 
 
-def test_every_type_of_the_catalogue_is_delivered(run: Run) -> None:
+def test_every_type_of_the_catalogue_is_delivered(run):
     # The example has no row for a finished path, so a snapshot has nothing to send.
     expected = {one.name for one in catalogue.all_types()} - {"learning_path.snapshot"}
     assert run.figures["event_types"] == run.figures["catalogue"] == len(expected)
     assert delivered_types(run) == expected
 
 
-def test_a_poller_sees_the_same_changes_later_and_not_all_of_them(run: Run) -> None:
+def test_a_poller_sees_the_same_changes_later_and_not_all_of_them(run):
     watch = run.figures["watch"]
     # On a machine so slow that each change lasts for a second, it sees all.
     assert watch["changes"] >= watch["seen"] > 0
@@ -152,7 +147,7 @@ def test_a_poller_sees_the_same_changes_later_and_not_all_of_them(run: Run) -> N
     assert f"Poller, each second: {watch['polls']} requests, {watch['seen']} changes seen, " in summary
 
 
-def test_it_shows_a_request_and_the_action_of_the_receiver(run: Run) -> None:
+def test_it_shows_a_request_and_the_action_of_the_receiver(run):
     _, _, rest = run.output.partition("One request, as the receiver got it:\n\n")
     shown, _, after = rest.partition("\n\nThe receiver ")
     headers, _, body = textwrap.dedent(shown).partition("\n\n")
@@ -167,36 +162,23 @@ def test_it_shows_a_request_and_the_action_of_the_receiver(run: Run) -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
-def test_it_explains_its_columns(run: Run) -> None:
-    header = next(line for line in run.output.splitlines() if line.split()[:1] == ["events"])
-    assert header.split() == ["events", "Warehouse", "CRM", "Archive", "HR", "Shop", "p50", "ms", "p95", "ms"]
-    for line in LEGEND:
-        assert line in run.output
-
-
-def test_the_first_event_is_printed_with_its_time(run: Run) -> None:
-    (line,) = [line for line in run.output.splitlines() if " first   event at " in line]
-    assert re.search(r"event at \w+: [\w.]+ of \d+, verified, answered 204$", line)
-    assert 0 < float(line.split()[0]) < run.seconds
-
-
-def test_an_event_waits_for_no_sweep(run: Run) -> None:
+def test_an_event_waits_for_no_sweep(run):
     # By a wake-up, and not by the sweep of each minute. How fast that is, the benchmarks measure.
     assert 0 < run.figures["latency_ms_p50"] < 30_000
     assert run.figures["latency_ms_p50"] <= run.figures["latency_ms_p95"]
 
 
-def test_each_event_that_was_asked_for_is_delivered(run: Run) -> None:
+def test_each_event_that_was_asked_for_is_delivered(run):
     assert ASKED_FOR - delivered_types(run) == set()
 
 
-def test_the_crash_came_while_requests_were_under_way(run: Run) -> None:
+def test_the_crash_came_while_requests_were_under_way(run):
     assert run.figures["repeated"] >= 4
     (line,) = [line for line in run.output.splitlines() if "killed with -9" in line]
     assert "requests unanswered" in line
 
 
-def test_the_outage_cost_two_attempts_and_the_third_brought_the_event(run: Run) -> None:
+def test_the_outage_cost_two_attempts_and_the_third_brought_the_event(run):
     with closing(sqlite3.connect(run.folder / "demo.sqlite3")) as database:
         rows = database.execute(
             "SELECT a.number, a.status_code FROM tms_webhooks_deliveryattempt a"
@@ -207,7 +189,7 @@ def test_the_outage_cost_two_attempts_and_the_third_brought_the_event(run: Run) 
     assert rows == [(1, 503), (2, 503), (3, 204)]
 
 
-def test_a_webhook_is_disabled_and_gets_its_events_after_the_repair(run: Run) -> None:
+def test_a_webhook_is_disabled_and_gets_its_events_after_the_repair(run):
     with closing(sqlite3.connect(run.folder / "demo.sqlite3")) as database:
         rows = database.execute(
             "SELECT d.id, a.status_code FROM tms_webhooks_deliveryattempt a"
@@ -219,19 +201,13 @@ def test_a_webhook_is_disabled_and_gets_its_events_after_the_repair(run: Run) ->
     assert sorted(rows[3:]) == [(delivery, 204) for delivery, _status in rows[:3]]
 
 
-def test_the_cluster_stops_by_itself_and_nothing_is_left_behind(run: Run) -> None:
+def test_the_cluster_stops_by_itself_and_nothing_is_left_behind(run):
     assert "The cluster is stopped by SIGTERM: it took" in run.output
     assert run.left_behind == []
 
 
-def test_the_database_was_never_too_busy(run: Run) -> None:
-    log = (run.folder / "cluster.log").read_text()
-    assert "database is locked" not in log
-    assert "Traceback" not in log
-
-
 @pytest.fixture
-def interrupted(demo_python: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def interrupted(demo_python, tmp_path):
     process = start(demo_python, tmp_path)
     yield process
     process.kill()
@@ -239,8 +215,8 @@ def interrupted(demo_python: Path, tmp_path: Path) -> Iterator[subprocess.Popen[
 
 
 def test_a_second_demo_in_the_same_folder_is_refused_and_an_interruption_ends_every_process_of_the_first(
-    interrupted: subprocess.Popen[str], demo_python: Path, tmp_path: Path
-) -> None:
+    interrupted, demo_python, tmp_path
+):
     assert interrupted.stdout is not None
     for line in interrupted.stdout:
         if "A web server and a django-q2 cluster start" in line:
@@ -260,7 +236,7 @@ def test_a_second_demo_in_the_same_folder_is_refused_and_an_interruption_ends_ev
     assert stays_behind(tmp_path) == []
 
 
-def test_a_missing_package_is_named_with_the_extra_that_installs_it(tmp_path: Path) -> None:
+def test_a_missing_package_is_named_with_the_extra_that_installs_it(tmp_path):
     python = python_with_extra("yaml", tmp_path)
 
     process = start(python, tmp_path / "demo")

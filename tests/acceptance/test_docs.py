@@ -6,7 +6,6 @@ import ast
 import json
 import re
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,11 +23,11 @@ PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def named(path: Path) -> str:
+def named(path):
     return str(path.relative_to(ROOT))
 
 
-def blocks(page: Path, language: str) -> list[str]:
+def blocks(page, language):
     return [code for name, code in BLOCK.findall(page.read_text(encoding="utf-8")) if name == language]
 
 
@@ -52,7 +51,7 @@ def test_commands_of_a_page_exist_with_their_options(page):
         assert {one for one in arguments if one.startswith("--")} <= known, line
 
 
-def commands_of_shell(page: Path) -> Iterator[str]:
+def commands_of_shell(page):
     for code in blocks(page, "sh"):
         for line in code.replace("\\\n", " ").splitlines():
             found = re.search(r"manage\.py (webhooks_.*?)(?: && .*| \| .*|)$", line)
@@ -81,7 +80,7 @@ def test_links_of_a_page_lead_somewhere(page):
             assert anchor in anchors(file), f"{named(page)} links to {anchor}, which {named(file)} does not have"
 
 
-def anchors(page: Path) -> set[str]:
+def anchors(page):
     """Return the anchors of a page's headings, which GitHub and the site make in the same way, down to the third level."""
     text = BLOCK.sub("", page.read_text(encoding="utf-8"))
     plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", one) for one in re.findall(r"^#{1,3} (.+)$", text, re.MULTILINE)]

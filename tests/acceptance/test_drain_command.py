@@ -11,7 +11,6 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -50,7 +49,7 @@ TrainingClassFactory.create_batch(int(sys.argv[1]), organization=organization, c
 class World:
     """A database file with a webhook, and the processes that work on it."""
 
-    def __init__(self, file: Path, *, ports: str = "") -> None:
+    def __init__(self, file, *, ports=""):
         self.file = file
         self.environment = {
             **os.environ,
@@ -58,15 +57,15 @@ class World:
             "TMS_DATABASE": f"sqlite:///{quote(str(file))}",
             "TMS_DEMO_PORTS": ports,
         }
-        self.processes: list[subprocess.Popen[str]] = []
+        self.processes = []
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments):
         """Run Python to its end, and return what it wrote."""
-        process = forks.run(*arguments, cwd=ROOT, env=self.environment, timeout=PATIENCE)
+        process = forks.run(*arguments, cwd=ROOT, env=self.environment)
         assert process.returncode == 0, process.stderr
         return process.stdout
 
-    def drain(self, *arguments: str) -> subprocess.Popen[str]:
+    def drain(self, *arguments):
         """Start the command."""
         process = forks.Python(
             "manage.py",
@@ -81,27 +80,27 @@ class World:
         self.processes.append(process)
         return process
 
-    def schedule_classes(self, number: int) -> None:
+    def schedule_classes(self, number):
         """Make so many events."""
         self.run("-c", SCHEDULE, str(number))
 
-    def deliveries(self) -> list[tuple[str, int]]:
+    def deliveries(self):
         """Return (status, attempts) of each delivery, as the file has them."""
         with closing(sqlite3.connect(self.file)) as database:
             return database.execute("SELECT status, attempts FROM tms_webhooks_delivery ORDER BY id").fetchall()
 
-    def send_to(self, url: str) -> None:
+    def send_to(self, url):
         """Give the webhook this URL."""
         with closing(sqlite3.connect(self.file)) as database, database:
             database.execute("UPDATE tms_webhooks_webhook SET url = ?", [url])
 
-    def slots(self) -> list[tuple[str]]:
+    def slots(self):
         with closing(sqlite3.connect(self.file)) as database:
             return database.execute("SELECT owner FROM tms_webhooks_drainslot").fetchall()
 
 
 @pytest.fixture(scope="module")
-def prepared(empty_file, tmp_path_factory) -> Path:
+def prepared(empty_file, tmp_path_factory):
     """A database file with a webhook."""
     file = Path(shutil.copy(empty_file, tmp_path_factory.mktemp("prepared")))
     World(file).run("-c", PREPARE)
@@ -109,7 +108,7 @@ def prepared(empty_file, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def world(prepared, tmp_path, receiver) -> Iterator[World]:
+def world(prepared, tmp_path, receiver):
     world = World(Path(shutil.copy(prepared, tmp_path)), ports=str(receiver.port))
     world.send_to(receiver.url)
     yield world
@@ -118,20 +117,20 @@ def world(prepared, tmp_path, receiver) -> Iterator[World]:
         process.communicate()
 
 
-def ended_by(process: subprocess.Popen[str], number: int) -> tuple[str, str]:
+def ended_by(process, number):
     """Send a signal, and return what the process wrote until it ended."""
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
     return out, err
 
 
-def handles(process: subprocess.Popen[str], number: int) -> bool:
+def handles(process, number):
     """Return True if a signal calls a function of the process."""
     (handled,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())
     return bool(int(handled, 16) >> (number - 1) & 1)
 
 
-def wait_until_delivered(world: World, number: int) -> None:
+def wait_until_delivered(world, number):
     end = time.monotonic() + PATIENCE
     while [row[0] for row in world.deliveries()].count("delivered") < number:
         assert time.monotonic() < end, world.deliveries()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,11 +23,11 @@ PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "expiry.md").read_text(en
 UTC_ZONE = time_zone("UTC")
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
-def rows(first: str) -> list[list[str]]:
+def rows(first):
     """Return the cells of the table whose header begins with this cell."""
     table = re.search(rf"^\| {re.escape(first)} \|.*?\n\n", PAGE + "\n\n", re.MULTILINE | re.DOTALL)
     assert table is not None
@@ -37,16 +35,16 @@ def rows(first: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def moment(text: str) -> datetime:
+def moment(text):
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def due(text: str) -> datetime:
+def due(text):
     return moment(text) if ":" in text else end_of_day(date.fromisoformat(text), UTC_ZONE)
 
 
 @pytest.mark.django_db
-def test_the_subscriptions_of_the_page_are_taken_and_answered_as_shown() -> None:
+def test_the_subscriptions_of_the_page_are_taken_and_answered_as_shown():
     stated, default, _event = (json.loads(block) for block in blocks("json"))
     webhook = WebhookFactory(events=[])
     answers = []
@@ -60,7 +58,7 @@ def test_the_subscriptions_of_the_page_are_taken_and_answered_as_shown() -> None
 
 
 @pytest.mark.django_db
-def test_the_event_of_the_page_is_one_that_a_scan_records() -> None:
+def test_the_event_of_the_page_is_one_that_a_scan_records():
     shown = json.loads(blocks("json")[2])
     organization = OrganizationFactory()
     subscribe(organization, shown["type"], (2.0, 7.0))
@@ -73,7 +71,7 @@ def test_the_event_of_the_page_is_one_that_a_scan_records() -> None:
     assert {name: data[name] for name in shown["data"]} == shown["data"]
 
 
-def test_the_table_of_the_window_is_right() -> None:
+def test_the_table_of_the_window_is_right():
     table = rows("now")
     assert len(table) == 4
     for now, at, days_left, inside in table:
@@ -82,14 +80,14 @@ def test_the_table_of_the_window_is_right() -> None:
         assert (left, found) == (float(days_left), inside == "yes")
 
 
-def test_the_table_of_the_edits_is_right() -> None:
+def test_the_table_of_the_edits_is_right():
     table = rows("date of the event")
     assert len(table) == 6
     for recorded, at, again in table:
         assert DueDate(due(at), UTC_ZONE).is_same_as(due(recorded)) is (again == "no")
 
 
-def test_the_table_of_the_time_zones_is_right() -> None:
+def test_the_table_of_the_time_zones_is_right():
     table = rows("date")
     assert len(table) == 3
     for day, zone, expires_at in table:
@@ -97,8 +95,8 @@ def test_the_table_of_the_time_zones_is_right() -> None:
         assert ends_at.isoformat(timespec="milliseconds").replace("+00:00", "Z") == expires_at
 
 
-def test_the_code_of_the_page_runs() -> None:
-    names: dict[str, Any] = {}
+def test_the_code_of_the_page_runs():
+    names = {}
     defaults = {setting.name: setting.default for setting in conf.declared()}
     for block in blocks("python"):
         exec(block, names)
@@ -108,16 +106,16 @@ def test_the_code_of_the_page_runs() -> None:
     assert issubclass(names["CourseAssignments"], CourseAssignmentSource)
 
 
-def test_the_events_of_the_page_have_a_window_and_the_others_do_not() -> None:
+def test_the_events_of_the_page_have_a_window_and_the_others_do_not():
     named = set(re.findall(r"`(\w+\.(?:expiring|expired))`", PAGE))
-    has_window: Callable[[str], bool] = lambda name: catalogue.get(name).has_window  # noqa: E731
+    has_window = lambda name: catalogue.get(name).has_window  # noqa: E731
 
     assert {name for name in named if has_window(name)} == {
         one.name for one in catalogue.all_types() if one.name.endswith(".expiring")
     }
 
 
-def test_the_figures_of_a_late_event_are_those_of_the_scan() -> None:
+def test_the_figures_of_a_late_event_are_those_of_the_scan():
     times = {"since": moment("2026-12-01"), "now": moment("2026-12-02"), "created_at": None}
     at = moment("2026-12-02") + 7 * DAY - timedelta(minutes=10)
 

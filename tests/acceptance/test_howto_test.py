@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+from tests import forks
 from tests.acceptance.once import ONCE
-from tests.patience import PATIENCE
 
 pytestmark = ONCE
 
@@ -25,14 +23,8 @@ def test_the_tests_of_the_page_pass(tmp_path):
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "PYTHONPATH": str(ROOT)}
     environment.pop("TMS_DATABASE", None)
 
-    process = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nomigrations", "-n", "0"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
+    process = forks.run(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nomigrations", "-n", "0", cwd=tmp_path, env=environment
     )
 
     assert "5 passed" in process.stdout, process.stdout + process.stderr

@@ -23,14 +23,14 @@ TUTORIAL = ROOT / "docs" / "tutorial" / "integrator.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def free_ports(number: int) -> list[str]:
+def free_ports(number):
     with ExitStack() as stack:
         servers = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)]
         return [str(server.getsockname()[1]) for server in servers]
 
 
 @pytest.fixture
-def checkout(tmp_path, demo_python) -> Path:
+def checkout(tmp_path, demo_python):
     """A folder that looks like a checkout with the environment of the page, and keeps what the page writes."""
     for name in ("manage.py", "example_project", "tms_webhooks"):
         (tmp_path / name).symlink_to(ROOT / name)
@@ -85,5 +85,5 @@ def test_every_line_of_the_page_works(checkout):
     assert left == {"received.log", "server.log", "workers.log"}
 
 
-def log_of(checkout: Path, name: str) -> str:
+def log_of(checkout, name):
     return (checkout / f"{name}.log").read_text()

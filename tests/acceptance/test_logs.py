@@ -90,14 +90,14 @@ def test_no_secret_is_in_any_log(everything, receiver, drain, clock, client, set
     assert PERSON not in others
 
 
-def change_something(webhook) -> None:
+def change_something(webhook):
     person = UserFactory(organization=webhook.organization, email=PERSON)
     training_class = TrainingClassFactory(organization=webhook.organization)
     ClassEnrollmentFactory(training_class=training_class, user=person)
     training_class.cancel()
 
 
-def operate(webhook, broken, clock, monkeypatch, tmp_path) -> None:
+def operate(webhook, broken, clock, monkeypatch, tmp_path):
     call_command("webhooks_test", str(webhook.pk))
     # Its exit status is the level of the report.
     with pytest.raises(SystemExit):
@@ -113,7 +113,7 @@ def operate(webhook, broken, clock, monkeypatch, tmp_path) -> None:
         task()
 
 
-def look_at_pages(client, webhook) -> None:
+def look_at_pages(client, webhook):
     client.force_login(UserFactory(username="boss", is_staff=True, is_superuser=True))
     for name in ("webhook_changelist", "delivery_changelist", "event_changelist"):
         assert client.get(reverse(f"admin:tms_webhooks_{name}")).status_code == 200
@@ -121,7 +121,7 @@ def look_at_pages(client, webhook) -> None:
     assert client.get(f"/api/webhooks/{webhook.public_id}/").status_code == 200
 
 
-def every_way_to_write(record: logging.LogRecord) -> str:
+def every_way_to_write(record):
     """Return a record as handlers may write it: its message, its arguments, what is attached, its traceback."""
     formatter = logging.Formatter("%(name)s %(message)s")
     return f"{formatter.format(record)} {record.args!r} {vars(record)!r}"

@@ -7,10 +7,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -23,7 +21,7 @@ from example_project.training.factories import (
     UserAchievementFactory,
     UserFactory,
 )
-from example_project.training.models import ApiKey, Organization
+from example_project.training.models import ApiKey
 from tests.acceptance.once import ONCE
 from tests.patience import PATIENCE
 from tests.receiver import Answer
@@ -38,25 +36,25 @@ REQUESTS = dict(
 )
 
 
-def cancel(organization: Organization) -> None:
+def cancel(organization):
     TrainingClassFactory(organization=organization, name="R&D <Basics>").cancel()
 
 
-def expire(organization: Organization) -> None:
+def expire(organization):
     now = timezone.now()
     CourseAssignmentFactory(user=UserFactory(organization=organization), expires_at=now + timedelta(days=10))
     scan_all(now=now, out_of_time=lambda: False)
 
 
-def enroll(organization: Organization) -> None:
+def enroll(organization):
     ClassEnrollmentFactory(training_class__organization=organization)
 
 
-def award(organization: Organization) -> None:
+def award(organization):
     UserAchievementFactory(user=UserFactory(organization=organization))
 
 
-def slack(body: bytes) -> Answer:
+def slack(body):
     """Slack refuses a message without text or blocks, and special characters are its own."""
     message = json.loads(body)
     fields = [field["text"] for field in message["blocks"][1]["fields"]]
@@ -64,14 +62,14 @@ def slack(body: bytes) -> Answer:
     return Answer(200, body=b"ok")
 
 
-def teams(body: bytes) -> Answer:
+def teams(body):
     (attachment,) = json.loads(body)["attachments"]
     assert attachment["content"]["type"] == "AdaptiveCard"
     assert "Days left" in {fact["title"] for fact in attachment["content"]["body"][1]["facts"]}
     return Answer(202)
 
 
-def power_automate(body: bytes) -> Answer:
+def power_automate(body):
     schema = json.loads(re.search(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[1])
     values = json.loads(body)
     assert schema["properties"].keys() <= values.keys()
@@ -79,12 +77,12 @@ def power_automate(body: bytes) -> Answer:
     return Answer(202)
 
 
-def n8n(body: bytes) -> Answer:
+def n8n(body):
     assert json.loads(body)["type"] == "achievement.received"
     return Answer(200)
 
 
-CASES: dict[str, tuple[Callable[[Organization], None], Callable[[bytes], Answer]]] = {
+CASES = {
     "slack": (cancel, slack),
     "teams": (expire, teams),
     "power_automate": (enroll, power_automate),
@@ -99,7 +97,7 @@ def test_the_request_of_the_page_makes_a_webhook_that_its_vendor_accepts(name, l
     happen, accept = CASES[name]
     organization = OrganizationFactory()
     _key, clear = ApiKey.objects.create_key(name="Low code", organization=organization)
-    environment: dict[str, Any] = {
+    environment = {
         **os.environ,
         "TMS_API": f"{live_server.url}/api",
         "TMS_AUTHORIZATION": f"Api-Key {clear}",
@@ -111,7 +109,7 @@ def test_the_request_of_the_page_makes_a_webhook_that_its_vendor_accepts(name, l
         ["sh", "-c", REQUESTS[name]], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    answers: list[Answer] = []
+    answers = []
     receiver.respond = lambda request: answers.append(accept(request.body)) or answers[-1]
     happen(organization)
     drain()

@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -25,7 +24,7 @@ MOST_SETTINGS = 7
 
 
 @pytest.fixture(scope="module")
-def plugged_in(tmp_path_factory) -> Iterator[Follower]:
+def plugged_in(tmp_path_factory):
     follower = Follower(tmp_path_factory.mktemp("plug_in"))
     follower.promised = follower.follow(PAGE)
     follower.printed.append(follower.heard())
@@ -33,7 +32,7 @@ def plugged_in(tmp_path_factory) -> Iterator[Follower]:
     follower.close()
 
 
-def blocks(file: str) -> list[list[str]]:
+def blocks(file):
     """Return the page's blocks for a file, each as its lines without the name of the file."""
     first = f"# {file}"
     found = [code.splitlines() for _language, code in BLOCK.findall(PAGE.read_text())]
@@ -113,7 +112,7 @@ def installed(plugged_in, tmp_path):
     return project
 
 
-def remove_lines(folder: Path) -> None:
+def remove_lines(folder):
     """Change the files as the page's differences say."""
     for name, lines in DIFF.findall(UNINSTALL.read_text()):
         file = folder / name
@@ -126,7 +125,7 @@ def remove_lines(folder: Path) -> None:
         file.write_text("\n".join([*kept, *new]) + "\n")
 
 
-def rows(database: Path, statement: str) -> list[str]:
+def rows(database, statement):
     with closing(sqlite3.connect(database)) as connection:
         return sorted(str(row[0]) for row in connection.execute(statement))
 
@@ -150,7 +149,7 @@ def test_the_page_removes_each_unit_of_the_production_page():
     ]
 
 
-def work(project: Follower) -> None:
+def work(project):
     (project.folder / "work.py").write_text(WORK)
     project.run("DJANGO_SETTINGS_MODULE=mysite.settings .venv/bin/python work.py")
 

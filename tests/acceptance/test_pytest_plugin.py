@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.once import ONCE
 from tests.patience import PATIENCE
 
+pytestmark = ONCE
 ROOT = Path(__file__).parents[2]
 
 TEST = """
@@ -50,9 +52,7 @@ def database():
 
 UNUSED = """
 import sys
-from tests.acceptance.once import ONCE
 
-pytestmark = ONCE
 
 def test_nothing_of_django_is_there():
     assert not [name for name in sys.modules if name.split(".")[0] in {"django", "rest_framework", "cryptography"}]
@@ -64,7 +64,7 @@ def test_nothing_of_django_is_there():
 def project(tmp_path):
     """Run pytest on these files in a folder of their own; return what it printed."""
 
-    def project(*arguments: str, environment: dict[str, str], **files: str) -> str:
+    def project(*arguments, environment, **files):
         for name, text in files.items():
             (tmp_path / f"{name}.py").write_text(text)
         clean = {
@@ -97,7 +97,7 @@ def test_it_works_without_pytest_django(project):
     assert "1 passed" in printed
 
 
-def test_it_does_nothing_where_nobody_asks_for_it(project):
+def test_it_does_nothing_where_it_is_not_used(project):
     # The other plugins that happen to be installed here are left out: some of them import Django.
     printed = project(
         "-p", "no:django", "-p", "no:randomly", "-p", "no:Faker", "test_other.py", environment={}, test_other=UNUSED

@@ -8,14 +8,12 @@ import queue
 import re
 import sys
 import threading
-from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from standardwebhooks import Webhook
 
-from example_project.receiver import ANY_PATH, LARGEST_BODY, ReceivedRequest, Receiver, main
+from example_project.receiver import ANY_PATH, LARGEST_BODY, Receiver, main
 from tests.patience import PATIENCE
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -27,21 +25,21 @@ class Keeping(Receiver):
 
     broken = False
 
-    def __init__(self, secrets: Mapping[str, str]) -> None:
+    def __init__(self, secrets):
         super().__init__(secrets)
-        self.kept: list[tuple[str, Mapping[str, Any]]] = []
-        self.errors: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self.kept = []
+        self.errors = queue.SimpleQueue()
 
-    def handle(self, request: ReceivedRequest, event: Mapping[str, Any]) -> None:
+    def handle(self, request, event):
         if self.broken:
             raise RuntimeError("the database is away")
         self.kept.append((request.path, event))
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request, client_address):
         self.errors.put(str(sys.exc_info()[1]))
 
 
-def serve(receiver: Keeping) -> Iterator[Keeping]:
+def serve(receiver):
     with receiver:
         thread = threading.Thread(target=receiver.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -51,19 +49,19 @@ def serve(receiver: Keeping) -> Iterator[Keeping]:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Keeping]:
+def receiver():
     yield from serve(Keeping({"/hook": SECRET}))
 
 
 def send(
-    receiver: Receiver,
+    receiver,
     *,
-    secret: str = SECRET,
-    at: datetime | None = None,
-    body: bytes | None = None,
-    path: str = "/hook",
-    **headers: str,
-) -> int:
+    secret=SECRET,
+    at=None,
+    body=None,
+    path="/hook",
+    **headers,
+):
     """Sign and send the event, and return the status that came back."""
     at = at or datetime.now(UTC)
     content = json.dumps(EVENT).encode()

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 from standardwebhooks import WebhookVerificationError
@@ -22,13 +21,13 @@ SAMPLES = {sample["key"]: sample for sample in code_samples()}
 
 
 @pytest.fixture
-def secret(monkeypatch) -> str:
+def secret(monkeypatch):
     secret = new_secret()
     monkeypatch.setenv("WEBHOOK_SECRET", secret)
     return secret
 
 
-def headers_of(secret: str, body: bytes = BODY) -> dict[str, str]:
+def headers_of(secret, body=BODY):
     return signature_headers(secrets=[secret], message_id="evt_1", timestamp=int(time.time()), body=body)
 
 
@@ -40,7 +39,7 @@ def test_there_is_one_for_each_language():
 
 
 def test_the_one_in_python_verifies(secret):
-    names: dict = {}
+    names = {}
     exec(compile(SAMPLES["python"]["code"], "python.txt", "exec"), names)
 
     assert names["receive"](headers_of(secret), BODY) == json.loads(BODY)
@@ -51,7 +50,7 @@ def test_the_one_in_python_verifies(secret):
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory) -> Path:
+def node(tmp_path_factory):
     """A folder in which node finds the public library."""
     if not os.environ.get("CI"):
         pytest.skip("fetches an npm package; set CI=true to run it")

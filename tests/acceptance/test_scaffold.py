@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests import forks
 from tests.acceptance.once import ONCE
 from tests.acceptance.pages import BLOCK
-from tests.patience import PATIENCE
 
 pytestmark = ONCE
 
@@ -40,43 +38,35 @@ MEANINGS = {
 """The stranger's statuses whose names say nothing."""
 
 
-def manage(folder: Path, settings: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def manage(folder, settings, *arguments):
     path = [str(folder), str(ROOT)]
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": settings, "PYTHONPATH": os.pathsep.join(path)}
     environment.pop("TMS_DATABASE", None)
-    return subprocess.run(
-        [sys.executable, "-m", "django", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    return forks.run("-m", "django", *arguments, cwd=folder, env=environment)
 
 
-def scaffold(folder: Path, settings: str, *arguments: str) -> str:
+def scaffold(folder, settings, *arguments):
     done = manage(folder, settings, "webhooks_scaffold", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def labels(app: str, names: tuple[str, ...]) -> list[str]:
+def labels(app, names):
     return [f"{app}.{name}" for name in names]
 
 
-def ids(done: subprocess.CompletedProcess[str]) -> list[str]:
+def ids(done):
     return re.findall(r"\(tms_webhooks\.([EWI]\d{3})\)", done.stderr)
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path):
     shutil.copytree(STRANGER, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
 @pytest.fixture
-def plug_in(tmp_path: Path) -> Path:
+def plug_in(tmp_path):
     """The project of the how-to page, before its settings name anything of an organization."""
     shutil.copytree(STRANGER, tmp_path, dirs_exist_ok=True)
     page = (ROOT / "docs" / "howto" / "plug-in.md").read_text()
@@ -85,22 +75,15 @@ def plug_in(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def compare(name: str, text: str) -> None:
+def compare(name, text):
     file = GOLDEN / f"{name}.txt"
     if WRITE:
         file.write_text(text)
     assert text == file.read_text(), "Run python -m tests.goldens, and read the difference."
 
 
-def assert_formatted(text: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", "format", "--isolated", "--diff", "-"],
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+def assert_formatted(text):
+    done = forks.run("-m", "ruff", "format", "--isolated", "--diff", "-", given=text)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout
 
 
@@ -114,9 +97,7 @@ def assert_formatted(text: str) -> None:
         ("example", "tmp_path", "example_project.settings", ["training"]),
     ],
 )
-def test_the_file_for_a_host_is_the_expected_one_and_formatted(
-    request: pytest.FixtureRequest, name: str, host: str, settings: str, arguments: list[str]
-) -> None:
+def test_the_file_for_a_host_is_the_expected_one_and_formatted(request, name, host, settings, arguments):
     text = scaffold(request.getfixturevalue(host), settings, *arguments)
 
     compare(name, text)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +14,7 @@ from time import monotonic
 
 import pytest
 
+from tests import forks
 from tests.acceptance.once import ONCE
 from tests.patience import PATIENCE
 
@@ -38,7 +37,7 @@ class Server:
     accepted_at: float = 0.0
     clients: list[socket.socket] = field(default_factory=list)
 
-    def serve(self, listening: socket.socket) -> None:
+    def serve(self, listening):
         with suppress(OSError):
             while True:
                 self.clients.append(listening.accept()[0])
@@ -47,19 +46,16 @@ class Server:
                     self.clients[-1].recv(1024)
                     self.clients[-1].sendall(answer)
 
-    def run(self, *arguments: str) -> tuple[int, str]:
+    def run(self, *arguments):
         """Run a command with this database; return its exit status and the text that it printed."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             threading.Thread(target=self.serve, args=[listening], daemon=True).start()
             url = f"{self.kind}://tms:password-of-the-database@127.0.0.1:{listening.getsockname()[1]}/tms"
-            done = subprocess.run(
-                [sys.executable, "manage.py", *arguments],
+            done = forks.run(
+                "manage.py",
+                *arguments,
                 cwd=ROOT,
                 env={**os.environ, "TMS_DATABASE": url, "DJANGO_SETTINGS_MODULE": "tests.settings"},
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE,
-                check=False,
             )
             # From the connection on: a busy machine takes seconds to start a process.
             assert self.accepted_at
@@ -77,7 +73,7 @@ NO_ANSWER = (
 
 
 @pytest.mark.parametrize("kind", ["postgres", MYSQL])
-def test_health_ends_with_the_worst_status_within_ten_seconds(kind: str):
+def test_health_ends_with_the_worst_status_within_ten_seconds(kind):
     status, text = Server(kind).run("webhooks_health")
 
     assert (status, text) == (2, f"STOPPED: {NO_ANSWER}")
@@ -97,5 +93,5 @@ def test_a_supervisor_restarts_no_workers_for_it():
 
 
 @pytest.mark.parametrize("command", [["webhooks_tail"], ["webhooks_drain", "--until-idle"]])
-def test_another_command_ends_with_one_line(command: list[str]):
+def test_another_command_ends_with_one_line(command):
     assert Server("postgres").run(*command) == (2, f"CommandError: {NO_ANSWER}")

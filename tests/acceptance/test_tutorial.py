@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3}  class\.cancelled  evt_[0-9a-f]{32}  v
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory) -> Iterator[Follower]:
+def followed(tmp_path_factory):
     follower = Follower(tmp_path_factory.mktemp("tutorial"))
     follower.promised = follower.follow(TUTORIAL)
     yield follower

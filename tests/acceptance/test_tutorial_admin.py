@@ -66,7 +66,7 @@ def test_the_example_of_the_page_sends_a_verified_request(tmp_path):
         follower.close()
 
 
-def shell(code: str) -> str:
+def shell(code):
     return f".venv/bin/python manage.py shell --verbosity 0 --command {shlex.quote(code)}"
 
 

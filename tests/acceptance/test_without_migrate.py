@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 from urllib.parse import quote
 
+from tests import forks
 from tests.acceptance.once import ONCE
-from tests.patience import PATIENCE
 
 pytestmark = ONCE
 
@@ -44,24 +42,21 @@ except SystemExit as ending:
 """
 
 
-def printed(database: str) -> list[str]:
+def printed(database):
     """Run the commands with this database; return the lines that they print."""
     environment = {**os.environ, "TMS_DATABASE": database, "DJANGO_SETTINGS_MODULE": "tests.settings"}
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT],
+    done = forks.run(
+        "-c",
+        SCRIPT,
         cwd=ROOT,
         env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-        input="version: 1\nwebhooks: [{organization: 1, name: A, url: https://a.example.com}]",
+        given="version: 1\nwebhooks: [{organization: 1, name: A, url: https://a.example.com}]",
     )
     assert "Traceback" not in done.stderr
     return done.stdout.splitlines()
 
 
-def test_each_command_asks_for_migrate_where_it_was_not_run(tmp_path: Path):
+def test_each_command_asks_for_migrate_where_it_was_not_run(tmp_path):
     text = "The database 'default' lacks migrations of tms_webhooks. Run: manage.py migrate --database default"
     assert printed(f"sqlite:///{quote(str(tmp_path / 'empty.sqlite3'))}") == [
         *[f"2 {text}"] * len(COMMANDS),

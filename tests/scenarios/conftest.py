@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from django.db import connection, connections
 
 from tests.integration.delivery.worker import Worker
-from tests.receiver import Receiver
 from tests.scenarios.jumps import webhook_at
 from tests.scenarios.processes import Processes, database_url, settings_for
 from tests.scenarios.queues import QUEUE
 from tests.scenarios.tables import Tables
-from tms_webhooks.models import Webhook
 from tms_webhooks.net.transports.client import Client
 
 
 @pytest.fixture
-def processes(request: pytest.FixtureRequest, receiver: Receiver, tmp_path: Path) -> Iterator[Processes]:
+def processes(request, receiver, tmp_path):
     """Processes on an empty database, and a receiver that does not mind callers that die."""
     receiver._server.handle_error = lambda *_args: None
     if connection.vendor == "sqlite":
@@ -32,7 +28,7 @@ def processes(request: pytest.FixtureRequest, receiver: Receiver, tmp_path: Path
 
 
 @pytest.fixture
-def tables(processes: Processes, tmp_path: Path) -> Iterator[Tables]:
+def tables(processes, tmp_path):
     """The processes' database as the tests see it meanwhile: their own, or the file beside theirs in memory."""
     if connection.vendor != "sqlite":
         yield Tables("default")
@@ -49,17 +45,17 @@ def tables(processes: Processes, tmp_path: Path) -> Iterator[Tables]:
 
 
 @pytest.fixture
-def webhook(receiver) -> Webhook:
+def webhook(receiver):
     """A webhook at the receiver."""
     return webhook_at(receiver)
 
 
 @pytest.fixture
-def worker(clock, receiver) -> Iterator[Callable[[str], Worker]]:
+def worker(clock, receiver):
     """Return the worker of this name, with a real client."""
     client, workers = Client(), dict[str, Worker]()
 
-    def worker(name: str) -> Worker:
+    def worker(name):
         if name not in workers:
             workers[name] = Worker(name, clock=clock, wire=client)
         return workers[name]

@@ -26,7 +26,7 @@ ROUNDS = 20
 def main(url: str) -> None:
     """Prepare the database, play every scene, and deliver what is left."""
     django.setup()
-    outcome: dict[str, Any] = {"secret": forked(lambda: prepare(url))}
+    outcome = {"secret": forked(lambda: prepare(url))}
     for name, scene in SCENES.items():
         keys = forked(make_classes)
         killed = [forked_to_death(lambda key=key, scene=scene: scene(key)) for key in keys]

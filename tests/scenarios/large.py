@@ -56,7 +56,7 @@ def main(task: str, seconds: float, deadly: int = 0) -> None:
     from tms_webhooks import tasks
 
     tasks.TASK_SECONDS = seconds
-    enqueued: list[str] = []
+    enqueued = []
     tasks.enqueue = lambda function, *_args: enqueued.append(function)
     transactions, runs = Transactions(deadly=deadly), 0
     connection.commit = transactions.commits(connection.commit)

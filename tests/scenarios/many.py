@@ -34,7 +34,7 @@ def main(url: str) -> None:
     subscribe(f"{url}/busy", organization=course.organization, max_in_flight=8)
     neighbor = subscribe(f"{url}/neighbor")
 
-    told: dict[str, Any] = {"classes": [one.pk for one in classes]}
+    told = {"classes": [one.pk for one in classes]}
     try:
         with transaction.atomic():
             tell_all(classes)

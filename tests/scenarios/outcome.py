@@ -18,8 +18,7 @@ def fill(processes: Processes, receiver: Receiver, events: int) -> None:
 
 def outcome(processes: Processes) -> dict[str, Any]:
     """Return the rows, as `outbox.show` tells them."""
-    shown: dict[str, Any] = json.loads(processes.run("tests.scenarios.outbox", "show"))
-    return shown
+    return json.loads(processes.run("tests.scenarios.outbox", "show"))
 
 
 def name(request: Received) -> tuple[str, str]:

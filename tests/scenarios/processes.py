@@ -89,7 +89,7 @@ class Processes:
 
     def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a Python module to its end, however that is."""
-        return forks.run("-m", *arguments, env=self.environment, cwd=ROOT, timeout=PATIENCE)
+        return forks.run("-m", *arguments, env=self.environment, cwd=ROOT)
 
     @contextmanager
     def start(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
@@ -130,5 +130,4 @@ def tally_of(process: subprocess.Popen[str], *, seconds: float = PATIENCE) -> di
     """Wait until a drain ends, which it has to do well and in time, and return what it says that it did."""
     printed, _ = process.communicate(timeout=seconds)
     assert process.returncode == 0
-    tally: dict[str, int] = json.loads(printed)
-    return tally
+    return json.loads(printed)

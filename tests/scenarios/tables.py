@@ -40,7 +40,7 @@ class Tables:
 
     def numbers(self) -> dict[str, list[int]]:
         """Return the numbers of each delivery's attempts, in the order of both, without the late ones."""
-        numbers: dict[str, list[int]] = defaultdict(list)
+        numbers = defaultdict(list)
         for delivery, number, _status in self.outcome()["attempts"]:
             if number is not None:
                 numbers[delivery].append(number)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import time
 import tracemalloc
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,10 +17,10 @@ from django.test import override_settings
 
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.net.certificates import Authority
-from tests.integration.net.servers import Handler, Server, Visit, once, reply
+from tests.integration.net.servers import Server, once, reply
 from tests.patience import PATIENCE
 from tests.receiver import Receiver
-from tests.scenarios.bad_receivers import BINARY, DEADLINE, HUGE, KINDS, LIMIT, READ_TIMEOUT, Kind, bomb, redirects
+from tests.scenarios.bad_receivers import BINARY, DEADLINE, HUGE, KINDS, LIMIT, READ_TIMEOUT, bomb, redirects
 from tms_webhooks.models import DeliveryAttempt, Webhook
 from tms_webhooks.net.transports.client import Client
 from tms_webhooks.net.transports.threads import ThreadTransport
@@ -51,29 +50,29 @@ class World:
     seconds: float = 0.0
     memory: int = 0
 
-    def serve(self, name: str, handler: Handler, **options: Any) -> Server:
+    def serve(self, name, handler, **options):
         self.servers[name] = Server(self._timed(handler) if name == "hangs" else handler, **options)
         return self.servers[name]
 
-    def _timed(self, handler: Handler) -> Handler:
-        def handle(visit: Visit) -> None:
+    def _timed(self, handler):
+        def handle(visit):
             self.silent_since.append(time.time())
             handler(visit)
 
         return handle
 
-    def resolve(self, host: str, _port: int) -> list[str]:
+    def resolve(self, host, _port):
         """Answer as a name server that means harm: the first time with an address that is allowed."""
         self.asked.append(host)
         return ["127.0.0.1" if len(self.asked) == 1 else INNER]
 
-    def subscribe(self, name: str, url: str, events: int, **values: Any) -> None:
+    def subscribe(self, name, url, events, **values):
         webhook = subscribed(timeout_seconds=DEADLINE, **values)
         Webhook.objects.filter(pk=webhook.pk).update(url=url)
         write_events(webhook.organization, events)
         self.webhooks[name] = webhook
 
-    def drain(self) -> None:
+    def drain(self):
         # A clock that stands still: nothing is tried a second time, however long it takes.
         now = datetime.now(UTC)
         drain = Drain(
@@ -92,7 +91,7 @@ class World:
         finally:
             tracemalloc.stop()
 
-    def read(self) -> None:
+    def read(self):
         for name, webhook in self.webhooks.items():
             webhook.refresh_from_db()
             webhook.state.refresh_from_db()
@@ -102,18 +101,18 @@ class World:
             self.attempts[name] = list(log.order_by("delivery_id", "pk"))
 
     @property
-    def ports(self) -> list[int]:
+    def ports(self):
         return [self.healthy.port, *(server.port for server in self.servers.values())]
 
 
 @pytest.fixture(scope="module")
-def connected() -> Iterator[list[tuple[str, int]]]:
+def connected():
     """Every address that anything in this process connects to."""
-    addresses: list[tuple[str, int]] = []
+    addresses = []
 
     original = socket.socket.connect
 
-    def connect(sock: socket.socket, address: Any) -> None:
+    def connect(sock, address):
         if sock.family in {socket.AF_INET, socket.AF_INET6}:
             addresses.append(address[:2])
         original(sock, address)
@@ -124,9 +123,7 @@ def connected() -> Iterator[list[tuple[str, int]]]:
 
 
 @pytest.fixture(scope="module")
-def world(
-    connected: list[tuple[str, int]], tmp_path_factory: pytest.TempPathFactory, django_db_setup, django_db_blocker
-) -> Iterator[World]:
+def world(connected, tmp_path_factory, django_db_setup, django_db_blocker):
     """All of it, after one drain."""
     with ExitStack() as stack:
         world = World(Receiver(), connected=connected)
@@ -152,7 +149,7 @@ def world(
         yield world
 
 
-def settings_for(world: World) -> dict[str, Any]:
+def settings_for(world):
     return {
         **settings.TMS_WEBHOOKS,
         "ALLOWED_SCHEMES": ["http", "https"],
@@ -164,7 +161,7 @@ def settings_for(world: World) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_each_kind_comes_to_what_it_deserves_at_the_first_attempt(world, kind: Kind):
+def test_each_kind_comes_to_what_it_deserves_at_the_first_attempt(world, kind):
     assert world.deliveries[kind.name] == [(kind.status, 1, kind.error or "")] * EACH
     log = [
         (attempt.number, attempt.status_code, attempt.error_class, attempt.message)

@@ -58,7 +58,7 @@ def empty_until_nobody_works(tables):
     at_work_at = [time.monotonic()]
     held = DrainSlot.objects.using(tables.using).exclude(owner="")
 
-    def is_quiet() -> bool:
+    def is_quiet():
         empty_queue(tables)
         if held.filter(held_until__gt=timezone.now()).exists():
             at_work_at[0] = time.monotonic()

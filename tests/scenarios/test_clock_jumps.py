@@ -5,20 +5,16 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
-from itertools import cycle
 
 import pytest
 
-from tests import sweeps
 from tests.integration.delivery.rows import write_event, write_events
 from tests.receiver import Answer
 from tests.scenarios.jumps import DAYS, HOURS, brought, either_way, far, late_attempts, once_each, states
 from tests.scenarios.timeline import Timeline
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery import health
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker.drain import Drain
 
 pytestmark = pytest.mark.django_db
 
@@ -48,18 +44,6 @@ def test_a_jump_during_a_drain_loses_nothing_and_sends_nothing_twice(webhook, re
     assert late_attempts() == 0
 
 
-def test_a_clock_that_jumps_all_the_time_loses_nothing_and_sends_nothing_twice(webhook, receiver, clock):
-    write_events(webhook.organization, 60)
-    began_at, jumps = clock.now, cycle([timedelta(), HOURS, -HOURS, DAYS, timedelta(), -DAYS])
-
-    Drain(fan_out=fan_out, clock=lambda: began_at + next(jumps)).run(until_idle=True)
-    clock.now = began_at + DAYS
-    Drain(fan_out=fan_out, clock=clock).run(until_idle=True)
-
-    assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 60}
-    assert brought(receiver) == once_each()
-
-
 # What is due, and what is to be tried again
 
 
@@ -82,61 +66,6 @@ def test_what_was_due_before_a_jump_back_waits_for_the_clock_to_catch_up_and_wha
 
     assert list(brought(receiver)) == [new.public_id, old.public_id]
     assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 2}
-
-
-@far
-def test_a_retry_comes_at_once_after_a_jump_forward(webhook, receiver, clock, drain, jump):
-    write_event(webhook.organization)
-    receiver.answers = [Answer(500)]
-    drain()
-    assert states(webhook) == {(DeliveryStatus.WAITING, 1): 1}
-
-    clock.now += jump
-    # Three days are neither the life of a delivery nor a reason to disable its webhook.
-    sweeps.give_up_old(clock.now)
-    health.warn_all(clock.now)
-    drain()
-
-    assert states(webhook) == {(DeliveryStatus.DELIVERED, 2): 1}
-    webhook.refresh_from_db()
-    assert (webhook.enabled, webhook.state.failures) == (True, 0)
-
-
-@far
-def test_a_retry_comes_when_it_was_to_after_a_jump_back(webhook, receiver, clock, drain, jump):
-    write_event(webhook.organization)
-    receiver.answers = [Answer(500)]
-    drain()
-    due_at = clock.now + timedelta(seconds=5)
-    clock.now -= jump
-
-    drain()
-    assert len(receiver.received) == 1
-    clock.now = due_at
-    drain()
-
-    assert states(webhook) == {(DeliveryStatus.DELIVERED, 2): 1}
-
-
-@either_way
-def test_a_pause_ends_when_it_was_to_by_the_clock(webhook, receiver, clock, drain, jump):
-    write_events(webhook.organization, 6)
-    receiver.respond = lambda request: Answer(500)
-    drain()
-    webhook.refresh_from_db()
-    paused_until = webhook.state.paused_until
-    assert paused_until == clock.now + timedelta(minutes=1)
-    receiver.respond = None
-    tried = len(receiver.received)
-
-    clock.now += jump
-    drain()
-    assert (len(receiver.received) > tried) is (jump > timedelta())
-    clock.now = max(clock.now, paused_until)
-    drain()
-
-    webhook.refresh_from_db()
-    assert (webhook.state.failures, webhook.state.paused_until) == (0, None)
 
 
 @far

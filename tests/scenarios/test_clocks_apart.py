@@ -5,9 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from contextlib import contextmanager
-from subprocess import Popen
 
 import pytest
 from django.db import connection
@@ -15,10 +13,9 @@ from django.db import connection
 from tests.integration.delivery.objects import happen
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.patience import PATIENCE
-from tests.receiver import Answer, Received, Receiver
+from tests.receiver import Answer
 from tests.scenarios.outcome import name, wait_until_all
-from tests.scenarios.processes import LEASE, Processes, stop, tally_of
-from tests.scenarios.tables import Tables
+from tests.scenarios.processes import LEASE, stop, tally_of
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Webhook
 
@@ -39,7 +36,7 @@ def hosts_apart():
         pytest.skip("the database of two hosts is a server")
 
 
-def write_work(receiver: Receiver) -> int:
+def write_work(receiver):
     """Write events for webhooks with a cap, with an order, and with a rate; return the number of their deliveries."""
     capped, ordered, limited = [subscribed(max_in_flight=CAP) for _ in range(6)], subscribed(ordered=True), subscribed()
     Webhook.objects.filter(pk=limited.pk).update(rate_limit_per_second=RATE)
@@ -56,7 +53,7 @@ def write_work(receiver: Receiver) -> int:
     return EVENTS * (len(capped) + 2)
 
 
-def by_path(receiver: Receiver) -> dict[str, list[Received]]:
+def by_path(receiver):
     """Return the requests of each webhook, in the order in which they came."""
     found = defaultdict(list)
     for request in sorted(receiver.received, key=lambda request: request.at):
@@ -64,13 +61,13 @@ def by_path(receiver: Receiver) -> dict[str, list[Received]]:
     return found
 
 
-def most_at_once(moments: list[float], *, seconds: float) -> int:
+def most_at_once(moments, *, seconds):
     """Return how many of these moments at most lie within so many seconds of each other."""
     return max(sum(0 <= other - moment < seconds for other in moments) for moment in moments)
 
 
 @contextmanager
-def two_hosts(processes: Processes, tables: Tables, receiver: Receiver) -> Iterator[tuple[Popen[str], Popen[str]]]:
+def two_hosts(processes, tables, receiver):
     """Start a drain whose clock is right and one whose clock is ahead, and wait until each has sent a request."""
     webhook = subscribed()
     Webhook.objects.filter(pk=webhook.pk).update(url=f"http://127.0.0.1:{receiver.port}/first")

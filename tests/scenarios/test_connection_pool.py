@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from django.db import connection
@@ -28,7 +27,7 @@ POOLED = {
 }
 
 
-def test_a_cluster_with_a_pool_delivers_everything_once(receiver, processes, tables, tmp_path: Path):
+def test_a_cluster_with_a_pool_delivers_everything_once(receiver, processes, tables, tmp_path):
     pytest.importorskip("psycopg_pool")
     clustered = with_queue(processes, tables).but(environment=POOLED)
     fill(clustered, receiver, EVENTS)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import timedelta
 from itertools import accumulate
 
 import pytest
 
 from tests.integration.delivery.rows import subscribed, write_event, write_events
-from tests.receiver import Received, Receiver
 from tests.scenarios.timeline import Intermittent, Timeline
 from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus
 from tms_webhooks.conf import AppSettings
 from tms_webhooks.delivery import replay
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
+from tms_webhooks.models import DeliveryAttempt, Event, Webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -27,7 +25,7 @@ PROBES = [0, 0, 0, 0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1_023, 2_047, 3_487]
 
 
 @pytest.fixture
-def down() -> Iterator[Intermittent]:
+def down():
     """A receiver that refuses connections."""
     receiver = Intermittent()
     yield receiver
@@ -35,32 +33,32 @@ def down() -> Iterator[Intermittent]:
 
 
 @pytest.fixture
-def timeline(clock, receiver, down, settings) -> Timeline:
+def timeline(clock, receiver, down, settings):
     """A time that has just begun; webhooks may reach both receivers."""
     ports = [receiver.port, down.port]
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": ports}
     return Timeline(clock)
 
 
-def webhook_at(url: str, **values: object) -> Webhook:
+def webhook_at(url, **values):
     webhook = subscribed(**values)
     Webhook.objects.filter(pk=webhook.pk).update(url=url)
     return webhook
 
 
 @pytest.fixture
-def webhook(down) -> Webhook:
+def webhook(down):
     """The webhook of the receiver that is down."""
     return webhook_at(down.url, max_in_flight=1)
 
 
 @pytest.fixture
-def watcher(webhook, receiver) -> Webhook:
+def watcher(webhook, receiver):
     """Another one of the same organization, whose receiver is well."""
     return webhook_at(receiver.url, organization=webhook.organization, events=["class.*", "webhook.*"])
 
 
-def operational(receiver: Receiver) -> list[tuple[str, object]]:
+def operational(receiver):
     """What came of news about webhooks: the type, and how far a failing one is on its way."""
     return [
         (event["type"], event["data"].get("percent"))
@@ -69,20 +67,20 @@ def operational(receiver: Receiver) -> list[tuple[str, object]]:
     ]
 
 
-def ids(requests: list[Received]) -> Counter[str]:
+def ids(requests):
     return Counter(request.headers["webhook-id"] for request in requests)
 
 
-def classes() -> Counter[str]:
+def classes():
     """Each event of the outbox that is not about webhooks, once."""
     return Counter(event.public_id for event in Event.objects.filter(type__startswith="class."))
 
 
-def every(timeline: Timeline, hours: int, *, until: int, webhook: Webhook):
+def every(timeline, hours, *, until, webhook):
     return [(timeline.at(hours=hour), lambda: write_event(webhook.organization)) for hour in range(hours, until, hours)]
 
 
-def states(webhook: Webhook) -> Counter[str]:
+def states(webhook):
     return Counter(webhook.deliveries.values_list("status", flat=True))
 
 
@@ -100,32 +98,6 @@ def test_one_event_is_tried_on_the_schedule_and_delivered_by_the_eleventh_attemp
     assert ids(down.received) == classes()
     delivery = webhook.deliveries.get()
     assert (delivery.status, delivery.attempts, delivery.charged) == (DeliveryStatus.DELIVERED, 11, 11)
-
-
-def test_everything_of_sixty_hours_is_delivered_once_it_is_up(timeline, webhook, watcher, receiver, down):
-    write_events(webhook.organization, 20)
-
-    timeline.live_until(timeline.at(hours=60), happenings=every(timeline, 6, until=60, webhook=webhook))
-    assert timeline.minutes_of_attempts(webhook, number=1) == PROBES
-    assert down.received == []
-    retried = webhook.deliveries.order_by("pk").first().attempt_log.order_by("number")
-    delays = [0, *accumulate(AppSettings.RETRY_DELAYS_SECONDS.default)][:10]
-    assert [60 * timeline.minutes_since(one.started_at) for one in retried] == pytest.approx(delays)
-    # What waited for the webhook was not charged for it.
-    assert webhook.deliveries.filter(attempts=0, charged=0).count() == 29 - len(PROBES)
-    down.come_up()
-    # The probe after that finds it well, and the others need not wait for the ends of their own delays.
-    timeline.live_until(timeline.at(minutes=PROBES[-1] + 24 * 60))
-    assert states(webhook) == {DeliveryStatus.DELIVERED: 29}
-
-    assert ids(down.received) == classes()
-    assert len(down.received) == 29
-    # Once for each event, at once: the other one's trouble was none of its.
-    assert Counter(watcher.deliveries.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1): 29 + 2}
-    assert operational(receiver) == [("webhook.failing", 50), ("webhook.recovered", None)]
-    webhook.refresh_from_db()
-    assert (webhook.enabled, webhook.disabled_reason, webhook.state.failures) == (True, "", 0)
-    assert not Delivery.objects.exclude(status=DeliveryStatus.DELIVERED).exists()
 
 
 def test_after_six_days_it_is_disabled_and_gets_all_that_it_missed_by_a_replay(

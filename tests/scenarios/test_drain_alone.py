@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,7 +36,7 @@ REST = 4 * PATIENCE
 
 
 @pytest.fixture
-def other_host() -> Iterator[dict[str, str]]:
+def other_host():
     """The environment of a process that shares no wake-up socket with the drain."""
     with TemporaryDirectory(prefix="tms-") as folder:
         yield {"TMPDIR": str(Path(folder))}

@@ -8,17 +8,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
-from tests.patience import PATIENCE
+from tests import forks
 from tests.receiver import Receiver
 from tests.scenarios.crashing import ROUNDS
 
@@ -29,7 +25,7 @@ POSTGRES = (
 )
 
 
-def reachable_postgres() -> str:
+def reachable_postgres():
     """Return the address of a PostgreSQL server that lets us in; skip where there is none, or fail if there has to be."""
     for url in POSTGRES:
         with contextlib.suppress(psycopg.OperationalError):
@@ -42,7 +38,7 @@ def reachable_postgres() -> str:
 
 
 @contextlib.contextmanager
-def new_database(kind: str, empty_file: Path, folder: Path) -> Iterator[str]:
+def new_database(kind, empty_file, folder):
     """Make a database for these tests alone, and yield its URL."""
     if kind == "sqlite":
         yield f"sqlite:///{shutil.copy(empty_file, folder)}"
@@ -56,7 +52,7 @@ def new_database(kind: str, empty_file: Path, folder: Path) -> Iterator[str]:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def crash(database: str, receiver: Receiver) -> dict[str, Any]:
+def crash(database, receiver):
     """Play all scenes in a process of their own, and return what came of them."""
     environment = {
         **os.environ,
@@ -64,22 +60,13 @@ def crash(database: str, receiver: Receiver) -> dict[str, Any]:
         "TMS_DATABASE": database,
         "TMS_DEMO_PORTS": str(receiver.port),
     }
-    process = subprocess.run(
-        [sys.executable, "-m", "tests.scenarios.crashing", receiver.url],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    process = forks.run("-m", "tests.scenarios.crashing", receiver.url, cwd=ROOT, env=environment)
     assert process.returncode == 0, process.stderr
-    outcome: dict[str, Any] = json.loads(process.stdout)
-    return outcome
+    return json.loads(process.stdout)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def crashed(request, empty_file, tmp_path_factory) -> Iterator[tuple[dict[str, Any], Receiver]]:
+def crashed(request, empty_file, tmp_path_factory):
     """What twenty crashes at each point left behind, and what the receiver got after them."""
     receiver = Receiver()
     try:

@@ -20,7 +20,7 @@ PATIENT = {"RETRY_DELAYS_SECONDS": [0.1], "RETRY_JITTER": 0, "PAUSE_AFTER_FAILUR
 
 
 def failing_once(receiver):
-    seen: Counter[tuple[str, str]] = Counter()
+    seen = Counter()
 
     def respond(request):
         seen[name(request)] += 1

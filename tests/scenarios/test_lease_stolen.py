@@ -13,7 +13,7 @@ import pytest
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.answers import held
-from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
+from tests.scenarios.outcome import fill, name
 from tests.scenarios.processes import stop
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 
@@ -22,7 +22,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 # What the sleeper is answered, and what the other one: one of the two deliveries fails for each of them.
 SLEEPER = {"/first": 500, "/second": 200}
 OTHER = {"/first": 200, "/second": 500}
-BACKLOG = 50
 STOPPED = float(os.environ.get("TMS_SCENARIO_STOPPED", "0"))
 """Seconds for which the sleeper is stopped: 0, or more than the timeout of a request."""
 RETRY_LATER = {"RETRY_DELAYS_SECONDS": [3600], "RETRY_JITTER": 0}
@@ -81,18 +80,3 @@ def test_a_worker_that_wakes_up_late_writes_down_a_late_attempt_and_changes_noth
         (second, None, None if STOPPED else 200, False, None),
     }
     assert Counter(name(request) for request in receiver.received).most_common()[-1][1] == 2
-
-
-def test_two_workers_that_start_at_once_send_each_delivery_once(receiver, processes, tables):
-    fill(processes, receiver, BACKLOG)
-    # One read, one request: the two meet at almost every step.
-    narrow = processes.but(SENDER_SLOTS=1, **{"worker.drain.READ_BATCH": 1})
-
-    with narrow.drain() as one, narrow.drain() as another:
-        wait_until_all(receiver, 2 * BACKLOG)
-        tables.wait_for({"delivered": 2 * BACKLOG})
-        tallies = [stop(one), stop(another)]
-
-    assert sum(tally["sent"] for tally in tallies) == 2 * BACKLOG
-    assert set(Counter(name(request) for request in receiver.received).values()) == {1}
-    assert_all_delivered_once(tables.outcome(), events=BACKLOG)

@@ -6,15 +6,12 @@ import json
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.integration.net.servers import Server, Visit, reply
+from tests.integration.net.servers import Server, reply
 from tests.patience import PATIENCE
-from tests.scenarios.logged import Logged, logged
+from tests.scenarios.logged import logged
 from tests.scenarios.many import CLASSES, EACH, EVENTS
 from tests.scenarios.processes import Processes, lease_of, settings_for, stop
 from tms_webhooks.choices import DeliveryStatus
@@ -28,21 +25,21 @@ THINKING = 0.01
 class Counting:
     """A receiver that notes the path and the body of each request, and when it came."""
 
-    def __init__(self) -> None:
-        self.received: list[tuple[float, str, bytes]] = []
+    def __init__(self):
+        self.received = []
         self._all = threading.Event()
         self._neighbor_came = threading.Event()
         self._awaited = EVENTS + 1
         self.server = Server(self._handle)
 
-    def wait(self, drain: Logged) -> None:
+    def wait(self, drain):
         """Wait until everything has come, as long as there is somebody to bring it."""
         end = time.monotonic() + PATIENCE
         while not self._all.wait(0.5):
             drain.assert_alive()
             assert time.monotonic() < end, f"{len(self.received)} of {self._awaited} requests came"
 
-    def _handle(self, visit: Visit) -> None:
+    def _handle(self, visit):
         visit.sock.settimeout(PATIENCE)
         while (request := visit.read()) is not None:
             path = request.lines[0].split(" ")[1]
@@ -57,15 +54,15 @@ class Counting:
 
 
 @pytest.fixture
-def counting() -> Iterator[Counting]:
+def counting():
     receiver = Counting()
     yield receiver
     receiver.server.close()
 
 
-def sequences(bodies: list[bytes]) -> dict[int, list[int]]:
+def sequences(bodies):
     """Return the numbers of each object's events, in their order."""
-    found: dict[int, list[int]] = defaultdict(list)
+    found = defaultdict(list)
     for body in bodies:
         event = json.loads(body)
         found[event["data"]["id"]].append(event["sequence"])
@@ -73,12 +70,12 @@ def sequences(bodies: list[bytes]) -> dict[int, list[int]]:
 
 
 def test_ten_thousand_events_are_all_or_nothing_delivered_once_and_keep_no_neighbor_waiting(
-    processes: Processes, tables, counting: Counting, tmp_path: Path
+    processes, tables, counting, tmp_path
 ):
     processes = Processes(processes.url, {**settings_for(counting.server.port), **lease_of(30.0)})
     with logged(processes, tmp_path / "drain.log", "django", "webhooks_drain", "--skip-checks", "--json") as drain:
         with logged(processes, tmp_path / "many.log", "tests.scenarios.many", counting.server.url("")) as writer:
-            told: dict[str, Any] = json.loads(writer.finish(seconds=PATIENCE))
+            told = json.loads(writer.finish(seconds=PATIENCE))
         counting.wait(drain)
         tally = stop(drain.process)
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from django.db import connection
 
 from tests.patience import PATIENCE
-from tests.scenarios.logged import Logged, logged
+from tests.scenarios.logged import logged
 from tests.scenarios.outcome import name, wait_until_all
 from tests.scenarios.pgbouncer import pooler
-from tests.scenarios.processes import Processes
 from tms_webhooks.models import Event
 
 pytestmark = [
@@ -47,7 +44,7 @@ for _ in range({SAVES}):
 
 
 @pytest.fixture
-def pooled(processes: Processes) -> Iterator[Processes]:
+def pooled(processes):
     """The scenario's processes, behind the pooler."""
     with pooler(connection.settings_dict) as url:
         direct = processes.but(environment=WITHOUT_SESSIONS)
@@ -55,12 +52,12 @@ def pooled(processes: Processes) -> Iterator[Processes]:
         yield direct
 
 
-def test_producers_and_drains_share_connections(pooled: Processes, receiver, tables, tmp_path: Path):
+def test_producers_and_drains_share_connections(pooled, receiver, tables, tmp_path):
     pooled.run("django", "shell", "--command", PREPARE)
 
     with ExitStack() as stack:
 
-        def start(log: str, *arguments: str) -> Logged:
+        def start(log, *arguments):
             return stack.enter_context(logged(pooled, tmp_path / log, "django", *arguments))
 
         drains = [start(f"drain-{number}", "webhooks_drain", "--skip-checks") for number in range(2)]

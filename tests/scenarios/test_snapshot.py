@@ -10,16 +10,15 @@ import os
 import signal
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from example_project.training.models import ClassEnrollment, TrainingClass
 from tests.patience import PATIENCE
-from tests.receiver import Answer, Received
+from tests.receiver import Answer
 from tests.scenarios.processes import stop
 from tms_webhooks.choices import Priority
-from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,13 +33,13 @@ MOST_GROWTH = 40.0
 class Copy:
     """The receiver's copy of the objects, as ``docs/howto/snapshot.md`` makes it."""
 
-    def __init__(self) -> None:
-        self.known: dict[tuple[str, Any], int] = {}
-        self.objects: dict[tuple[str, Any], dict[str, Any]] = {}
-        self.types: Counter[str] = Counter()
-        self.completed: list[dict[str, Any]] = []
+    def __init__(self):
+        self.known = {}
+        self.objects = {}
+        self.types = Counter()
+        self.completed = []
 
-    def apply(self, request: Received, received: list[Received]) -> Answer:
+    def apply(self, request, received):
         """Apply an event unless a later one of the object is known."""
         # Not kept: there are as many as objects.
         received.clear()
@@ -59,10 +58,10 @@ class Copy:
         return Answer()
 
     @property
-    def snapshots(self) -> int:
+    def snapshots(self):
         return self.types["class.snapshot"] + self.types["enrollment.snapshot"]
 
-    def state(self) -> dict[tuple[str, Any], tuple[Any, ...]]:
+    def state(self):
         """Return each object's status, and of a class its name."""
         return {
             (noun, key): (data["status"]["code"], *([data["name"]] if noun == "class" else []))
@@ -70,7 +69,7 @@ class Copy:
         }
 
 
-def state_of(using: str) -> dict[tuple[str, Any], tuple[Any, ...]]:
+def state_of(using):
     """Return the same of the database."""
     classes = TrainingClass.objects.using(using).values_list("pk", "confirmation_status_id", "name")
     enrollments = ClassEnrollment.objects.using(using).values_list("pk", "enrollment_status_id")
@@ -80,7 +79,7 @@ def state_of(using: str) -> dict[tuple[str, Any], tuple[Any, ...]]:
     }
 
 
-def is_idle(using: str) -> bool:
+def is_idle(using):
     """Return whether nothing is left to send."""
     events, deliveries = Event.objects.using(using).to_fan_out(), Delivery.objects.using(using).open()
     return not (events.exists() or deliveries.exists())
@@ -89,15 +88,15 @@ def is_idle(using: str) -> bool:
 class Sizes:
     """The resident sizes of a process, in megabytes."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid):
         self._statm = Path(f"/proc/{pid}/statm")
-        self.seen: list[float] = []
+        self.seen = []
 
-    def look(self) -> None:
+    def look(self):
         self.seen.append(int(self._statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6)
 
     @property
-    def growth(self) -> float:
+    def growth(self):
         return max(self.seen) - self.seen[0]
 
 
@@ -114,7 +113,7 @@ def test_a_receiver_ends_equal_to_the_database(receiver, processes, tables):
             tables.wait_until(lambda: copy.snapshots > OBJECTS // 20, seconds=SECONDS)
             sizes = Sizes(victim.pid)
 
-            def is_in_the_middle() -> bool:
+            def is_in_the_middle():
                 sizes.look()
                 assert own.open().count() <= BACKLOG + 100
                 return copy.snapshots > OBJECTS // 2
@@ -130,7 +129,7 @@ def test_a_receiver_ends_equal_to_the_database(receiver, processes, tables):
             tables.wait_until(lambda: copy.snapshots > OBJECTS // 2 + OBJECTS // 20, seconds=SECONDS)
             sizes = Sizes(heir.pid)
 
-            def is_over() -> bool:
+            def is_over():
                 sizes.look()
                 return bool(copy.completed)
 
@@ -151,20 +150,3 @@ def test_a_receiver_ends_equal_to_the_database(receiver, processes, tables):
     assert edits["made"] > 20
     assert max(growth) < MOST_GROWTH
     assert copy.state() == state_of(tables.using)
-
-
-def test_beside_a_backlog_of_live_events_a_snapshot_gets_a_quarter_of_the_requests(receiver, processes, tables):
-    receiver.respond = lambda request: Answer(delay=0.02)
-    with processes.start("tests.scenarios.snapshots", "fill", receiver.url, "200") as filler:
-        made = json.loads(filler.communicate(timeout=SECONDS)[0])
-    Webhook.objects.using(tables.using).filter(pk=made["webhook"]).update(max_in_flight=4)
-    tables.add_events(900)
-
-    with processes.drain(seconds=SECONDS) as drain:
-        tables.wait_until(lambda: len(receiver.received) >= 800, seconds=SECONDS)
-        stop(drain)
-
-    is_snapshot = [one.event["type"].endswith(".snapshot") for one in receiver.received]
-    # From its first object on: the job begins a moment after the drain.
-    beside = is_snapshot[is_snapshot.index(True) : is_snapshot.index(True) + 400]
-    assert 80 <= sum(beside) <= 120

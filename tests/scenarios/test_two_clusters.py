@@ -7,26 +7,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from example_project.training.models import Organization
 from tests.patience import PATIENCE
-from tests.receiver import Answer, Receiver
+from tests.receiver import Answer
 from tests.scenarios.clusters import with_queue
 from tests.scenarios.logged import Logged, logged
 from tests.scenarios.outcome import name, wait_until_all
-from tests.scenarios.processes import Processes, lease_of
-from tests.scenarios.queues import NAME, QUEUE
-from tests.scenarios.tables import Tables
+from tests.scenarios.processes import lease_of
+from tests.scenarios.queues import QUEUE
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DrainSlot, Event, Subscription, Webhook
 from tms_webhooks.worker import slots
@@ -36,11 +33,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 WEBHOOKS = 16
 EVENTS = 25
 DELIVERIES = WEBHOOKS * EVENTS
-DRAINS = (4,) if NAME == "django_tasks" else (2, 4)
-"""As few as can be at work in both, and as many as there are workers: two in each cluster.
-
-With Django's tasks, two drains are always in the same cluster: only the other one has idle workers for their successors.
-"""
+DRAINS = 4
+"""As many as there are workers: two in each cluster. With fewer, all of them may come to be in the same one."""
 BUDGET = 2.0
 LEASE = 3.0
 SWEPT = 100.0
@@ -53,11 +47,11 @@ class Cluster:
 
     processes: Logged
 
-    def attempts(self) -> Counter[str]:
+    def attempts(self):
         """Return the deliveries that it says it has tried, and how often."""
         return Counter(re.findall(r"attempt event=\S+ delivery=(\d+) ", self.processes.log.read_text()))
 
-    def has_a_drain_at_work(self, tables: Tables) -> bool:
+    def has_a_drain_at_work(self, tables):
         """Whether one of its drains is in the first half of its time: its successor waits in the database still."""
         self.processes.assert_alive()
         soon = timezone.now() + slots.GRACE + timedelta(seconds=BUDGET / 2)
@@ -65,14 +59,12 @@ class Cluster:
         return any(self.processes.has(int(owner.split(":")[1])) for owner in held.values_list("owner", flat=True))
 
 
-@pytest.fixture(params=DRAINS)
-def clusters(
-    request: pytest.FixtureRequest, processes: Processes, tables: Tables, receiver: Receiver, tmp_path: Path
-) -> Iterator[list[Cluster]]:
+@pytest.fixture
+def clusters(processes, tables, receiver, tmp_path):
     """Two clusters, each with a drain at work, that can hold little at a time; and webhooks for which nothing waits."""
     # With few in hand, neither can take it all for itself.
     settings = {
-        "DRAINS": request.param,
+        "DRAINS": DRAINS,
         "DRAIN_BUDGET_SECONDS": BUDGET,
         "worker.drain.DRAIN_REST": 0.05,
         "worker.drain.READ_BATCH": 4,
@@ -93,7 +85,7 @@ def clusters(
         yield clusters
 
 
-def subscribe(tables: Tables, receiver: Receiver) -> None:
+def subscribe(tables, receiver):
     organization = Organization.objects.using(tables.using).create(name="Alder Freight")
     for number in range(WEBHOOKS):
         url = f"http://127.0.0.1:{receiver.port}/{number}"
@@ -102,7 +94,7 @@ def subscribe(tables: Tables, receiver: Receiver) -> None:
         Subscription.objects.using(tables.using).create(webhook=webhook, event_type="*")
 
 
-def in_flight(tables: Tables) -> set[tuple[str, str]]:
+def in_flight(tables):
     """Return what is in flight, as the receiver would name it."""
     rows = Delivery.objects.using(tables.using).maybe_in_flight(timezone.now())
     return {
@@ -111,7 +103,7 @@ def in_flight(tables: Tables) -> set[tuple[str, str]]:
     }
 
 
-def states(tables: Tables) -> Counter[tuple[Any, ...]]:
+def states(tables):
     return Counter(Delivery.objects.using(tables.using).values_list("status", "attempts"))
 
 
@@ -139,7 +131,7 @@ def test_when_one_of_two_clusters_is_killed_the_other_delivers_everything(cluste
     receiver.respond = lambda request: Answer(delay=0.5)
     events = Event.objects.using(tables.using)
 
-    def both_are_at_work() -> bool:
+    def both_are_at_work():
         # It can take several budgets until the heir has a drain in its first half. There must be work at that moment.
         if tables.statuses()[DeliveryStatus.PENDING] < DELIVERIES / 2 and not events.to_fan_out().exists():
             tables.add_events(EVENTS)

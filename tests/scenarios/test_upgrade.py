@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from django.db import connection
@@ -44,12 +44,12 @@ class Later(Migration):
 
 
 @pytest.fixture
-def upgrade() -> Iterator[Upgrade]:
+def upgrade():
     """Migrate a database to the schema of a later release; at the end it is as before."""
     migration, state = Later("9999_later", APP), MigrationLoader(None).project_state()
-    changed: list[BaseDatabaseWrapper] = []
+    changed = []
 
-    def upgrade(database: BaseDatabaseWrapper) -> None:
+    def upgrade(database):
         changed.append(database)
         with database.schema_editor(atomic=False) as editor:
             migration.apply(state.clone(), editor)
@@ -88,7 +88,7 @@ def test_saves_of_old_code_emit_their_events_on_the_new_schema(upgrade):
     course = CourseFactory(organization=organization)
     classroom = ClassroomFactory(organization=organization)
 
-    def change() -> list[str]:
+    def change():
         before = Event.objects.count()
         training_class = TrainingClassFactory(organization=organization, course=course)
         training_class.classroom = classroom

@@ -25,11 +25,11 @@ class Intermittent:
     """A receiver that is down, then up: a port where nobody listens, then somebody does."""
 
     def __init__(self) -> None:
-        self._kept: socket.socket | None = socket.socket()
+        self._kept = socket.socket()
         self._kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._kept.bind(("127.0.0.1", 0))
-        self.port: int = self._kept.getsockname()[1]
-        self._receiver: Receiver | None = None
+        self.port = self._kept.getsockname()[1]
+        self._receiver = None
 
     @property
     def url(self) -> str:

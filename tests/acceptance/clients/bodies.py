@@ -22,8 +22,7 @@ def read_all(made_of: Callable[[str, str], Any]) -> None:
 
 def all_bodies() -> list[str]:
     """Return the texts of the bodies."""
-    bodies: list[str] = json.loads(Path(os.environ["BODIES"]).read_text(encoding="utf-8"))
-    return bodies
+    return json.loads(Path(os.environ["BODIES"]).read_text(encoding="utf-8"))
 
 
 def holds(made: Any, event: Any) -> bool:

@@ -6,14 +6,12 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.patience import PATIENCE
-from tms_webhooks.models import Webhook
 
 SECRET = "whsec_" + "A" * 43 + "="
 
@@ -37,16 +35,16 @@ def wait_for(port: int, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture
-def port() -> int:
+def port():
     return free_port()
 
 
 @pytest.fixture
-def start(tmp_path, port) -> Iterator[Callable[..., None]]:
+def start(tmp_path, port):
     """Start a receiver in the test's folder, and wait until it listens; it is stopped in the end."""
-    started: list[subprocess.Popen[str]] = []
+    started = []
 
-    def start(*command: str, **environment: str) -> None:
+    def start(*command, **environment):
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("DJANGO_", "COV_"))}
         process = subprocess.Popen(
             command,
@@ -70,7 +68,7 @@ def start(tmp_path, port) -> Iterator[Callable[..., None]]:
 
 
 @pytest.fixture
-def webhook(db, settings, port) -> Webhook:
+def webhook(db, settings, port):
     """A webhook to the receiver, which may be reached."""
     settings.TMS_WEBHOOKS = {
         **settings.TMS_WEBHOOKS,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from example_project.training.access import TrainingPolicy
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from example_project.training.models import ApiKey
+from tests import forks
 from tests.acceptance.receivers import pages
 from tests.acceptance.receivers.test_receivers import ids_in
 from tests.factories import WebhookFactory
-from tests.patience import PATIENCE
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Event
 
@@ -28,17 +26,9 @@ def test_it_reads_on_where_it_stopped(live_server, tmp_path, drain):
     _key, clear = ApiKey.objects.create_key(name="CRM", organization=organization)
     pages.write(tmp_path, "index")
 
-    def catch_up() -> list[str]:
+    def catch_up():
         environment = {**os.environ, "TMS_API": f"{live_server.url}/api", "TMS_AUTHORIZATION": f"Api-Key {clear}"}
-        done = subprocess.run(
-            [sys.executable, "catch_up.py"],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = forks.run("catch_up.py", cwd=tmp_path, env=environment)
         assert done.returncode == 0, done.stderr
         return ids_in(tmp_path / "inbox.sqlite3", "inbox") if (tmp_path / "inbox.sqlite3").exists() else []
 
@@ -63,14 +53,10 @@ def test_it_stops_at_an_event_whose_payload_the_key_may_not_view(live_server, tm
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.WithoutPayloads"}
     pages.write(tmp_path, "index")
 
-    done = subprocess.run(
-        [sys.executable, "catch_up.py"],
+    done = forks.run(
+        "catch_up.py",
         cwd=tmp_path,
         env={**os.environ, "TMS_API": f"{live_server.url}/api", "TMS_AUTHORIZATION": f"Api-Key {clear}"},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
     )
 
     assert (done.returncode, "view_payload" in done.stderr) == (1, True), done.stderr
@@ -85,5 +71,5 @@ class WithoutPayloads(TrainingPolicy):
         return allowed.none() if action == Action.VIEW_PAYLOAD else allowed
 
 
-def ids_of(organization) -> list[str]:
+def ids_of(organization):
     return [event.public_id for event in Event.objects.filter(organization=organization).order_by("pk")]

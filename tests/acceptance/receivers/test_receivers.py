@@ -10,13 +10,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from example_project.training.factories import TrainingClassFactory
+from tests.acceptance.once import ONCE
 from tests.acceptance.receivers import pages
 from tests.acceptance.receivers.conftest import SECRET
 from tests.patience import PATIENCE
@@ -25,6 +24,7 @@ from tms_webhooks.delivery.signing import signature_headers
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.models import Delivery
 
+pytestmark = ONCE
 OTHER = "whsec_" + "B" * 42 + "A="
 DJANGO_PROJECT = """
 import os, sys
@@ -35,19 +35,16 @@ settings.configure(
     WEBHOOK_SECRET=os.environ["WEBHOOK_SECRET"],
 )
 from django.core.management import execute_from_command_line
-from tests.acceptance.once import ONCE
-
-pytestmark = ONCE
 execute_from_command_line(["manage.py", "migrate", "--run-syncdb", "-v", "0"])
 execute_from_command_line(["manage.py", "runserver", "--noreload", "127.0.0.1:" + os.environ["PORT"]])
 """
 
 
 @pytest.fixture
-def told_once(webhook, drain, clock) -> Callable[[Callable[[], list[str]]], None]:
+def told_once(webhook, drain, clock):
     """Send one event three times and a forged one; the receiver may keep one of them."""
 
-    def told_once(kept: Callable[[], list[str]]) -> None:
+    def told_once(kept):
         TrainingClassFactory(organization=webhook.organization).cancel()
         drain()
         delivery = Delivery.objects.get(event__type="class.cancelled")
@@ -69,7 +66,7 @@ def told_once(webhook, drain, clock) -> Callable[[Callable[[], list[str]]], None
     return told_once
 
 
-def post(url: str, body: bytes, headers: dict[str, str]) -> int:
+def post(url, body, headers):
     host = url.split("/")[2]
     connection = http.client.HTTPConnection(host, timeout=PATIENCE)
     connection.request("POST", "/hooks/tms", body, headers)
@@ -78,7 +75,7 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> int:
     return status
 
 
-def ids_in(file: Path, table: str) -> list[str]:
+def ids_in(file, table):
     with closing(sqlite3.connect(file)) as connection:
         rows = connection.execute(f"SELECT id, event FROM {table}").fetchall()
     assert all(json.loads(event)["id"] == key for key, event in rows)
