@@ -311,12 +311,15 @@ class FeedEndsManager(PrimaryManager["FeedEnds"]):
     """Reads the one row."""
 
     def current(self) -> FeedEnds:
-        """Return the ends; zeros before the first event is published."""
-        return self.get_or_create(pk=ONLY_ENDS)[0]
+        """Return the ends; an unsaved row of zeros before the first event is published."""
+        return self.filter(pk=ONLY_ENDS).first() or self.model(pk=ONLY_ENDS)
 
     def locked(self) -> FeedEnds | None:
         """Return the ends, locked until the current transaction ends; None if another transaction has locked them."""
-        return self.select_for_update(skip_locked=True).filter(pk=self.current().pk).first()
+        rows = self.filter(pk=ONLY_ENDS)
+        if not rows.exists():
+            self.bulk_create([self.model(pk=ONLY_ENDS)], ignore_conflicts=True)
+        return rows.select_for_update(skip_locked=True).first()
 
 
 class FeedEnds(models.Model):
