@@ -397,6 +397,8 @@ class ScopedAdmin(admin.ModelAdmin):
         context = getattr(page, "context_data", None) or {}
         if "cl" in context:
             context["selects"] = [select_of(spec) for spec in context["cl"].filter_specs]
+            # The list refreshes itself while one of its deliveries is open.
+            context["is_waiting"] = any(getattr(row, "due_at", None) for row in context["cl"].result_list)
         if "queryset" in context:
             context["queryset"] = [linked_row(row) for row in context["queryset"]]
         return page

@@ -122,14 +122,6 @@ class DeliveryAdmin(LogAdmin):
         for delivery, row in zip(rows, delivery_rows(rows, request, now=timezone.now()), strict=True):
             delivery.row = row
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """Show the list, which refreshes itself while one of its deliveries is open."""
-        page = super().changelist_view(request, extra_context)
-        context = getattr(page, "context_data", None) or {}
-        if "cl" in context:
-            context["is_waiting"] = any(row.due_at is not None for row in context["cl"].result_list)
-        return page
-
     # One delivery
 
     def show(self, request: HttpRequest, row: Delivery) -> HttpResponse:

@@ -162,7 +162,9 @@ PUBLIC_NOUNS = ("course", "class")
 
 def filters(admin: WebhookAdmin, request: HttpRequest, key: str, subscription: str = "") -> HttpResponse:
     """Show and save the filters of a subscription, or of another one of the event ``event_type`` that has one already."""
-    webhook = admin.editable(request, key) or Webhook()
+    webhook = admin.row_of(request, key)
+    if not (admin.has_change_permission(request, webhook) and admin.may_use(request, Action.MANAGE, webhook)):
+        raise PermissionDenied
     others, event_type = list(webhook.subscriptions.order_by("pk")), request.GET.get("event_type", "")
     if subscription:
         row = next((one for one in others if one.public_id == subscription), None)
@@ -172,8 +174,7 @@ def filters(admin: WebhookAdmin, request: HttpRequest, key: str, subscription: s
     if row is None:
         raise Http404
     is_new, is_saved = row.pk is None, request.method == "POST"
-    form = FiltersForm(request.POST if is_saved else None, instance=row)
-    by = admin.by(request)
+    form, by = FiltersForm(request.POST if is_saved else None, instance=row), admin.by(request)
     if is_saved and "delete" in request.POST and not is_new:
         subscriptions.remove(row, **by)
         return admin.redirect("webhook_change", webhook)

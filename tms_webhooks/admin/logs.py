@@ -171,6 +171,11 @@ class BoundedPaginator(Paginator):
             upper, size = upper - size, min(2 * size, MAX_KEY_RANGE)
         return found
 
+    @property
+    def most_rows(self) -> int:
+        """The most rows that it shows."""
+        return MAX_ROWS
+
     @cached_property
     def count(self) -> int:
         """The number of rows, at most 1,000."""
@@ -241,14 +246,3 @@ class LogAdmin(ScopedAdmin):
             if row is not None and self.has_view_permission(request, row):
                 return self.show(request, row)
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), "show_delete": False})
-
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
-        """Show the newest rows. A page that is not the last of many says that older ones may exist."""
-        page = super().changelist_view(request, {**(extra_context or {}), "most_rows": MAX_ROWS})
-        context = getattr(page, "context_data", None) or {}
-        if "cl" in context and context["cl"].paginator.searched_keys is not None:
-            message = _(
-                "Only the newest %(count)d rows were searched. Filter by webhook, or search, to find older ones."
-            )
-            messages.info(request, message % {"count": context["cl"].paginator.searched_keys})
-        return page

@@ -171,7 +171,7 @@ def _chart(title: str, bars: Sequence[AttemptStats], labels: Sequence[str]) -> d
     top = -(-most // unit) * unit
     columns = []
     for index, (bar, label) in enumerate(zip(bars, labels, strict=True)):
-        counts = {"delivered": bar.delivered, "retried": bar.retried, "given_up": bar.given_up}
+        counts = {kind: getattr(bar, kind) for kind in kinds}
         rectangles, bottom = [], 100.0
         for kind, count in counts.items():
             # A small value is visible, too.

@@ -187,5 +187,4 @@ def test_a_search_that_stops_early_reports_how_many_rows_it_searched(operator, m
 
     response = operator.get(url(Delivery, "changelist"), {"error_class__exact": "timeout"})
 
-    (message,) = response.context["messages"]
-    assert str(message).startswith("Only the newest 2 rows were searched.")
+    assert "Only the newest 2 rows were searched." in response.content.decode()

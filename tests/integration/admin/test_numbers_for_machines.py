@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import pytest
-from django.db.models import Model
-from django.urls import reverse
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import url
+from tests.integration.admin.test_confidential import pages
 from tests.integration.delivery.rows import new_event
-from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import (
     AuditEntry,
     Delivery,
     DeliveryAttempt,
     DeliveryTotal,
-    Event,
     Job,
     Subscription,
     Webhook,
@@ -74,29 +70,11 @@ def addresses() -> list[str]:
     delivery = Delivery.objects.create(pk=KEY, attempts=1234, **kept)
     DeliveryAttempt.objects.create(delivery=delivery, number=1234, started_at=now, duration_ms=5678)
     DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, AttemptResult.DELIVERED, 40)] * 3)
-    job = Job.objects.create(
-        pk=KEY, kind="recover", webhook=webhook, total=4321, done=1234, status="running", created_at=now
-    )
-    entry = AuditEntry.objects.create(pk=KEY, webhook=webhook, organization=organization, at=now)
-    return [*_pages(webhook, [delivery, event, job, entry]), url(Organization, "change", organization.pk)]
-
-
-def _pages(webhook: Webhook, others: list[Model]) -> Iterator[str]:
-    for row in (webhook, *others):
-        yield from (url(type(row), "changelist"), url(type(row), "change", row.public_id))
-    for page in ("overview", "secret", "rotate", "explain"):
-        yield reverse(f"admin:tms_webhooks_webhook_{page}", args=[webhook.public_id])
-    yield (
-        reverse("admin:tms_webhooks_webhook_explain", args=[webhook.public_id])
-        + f"?event={Event.objects.get().public_id}"
-    )
-    for act in WEBHOOK_ACTIONS:
-        yield (
-            reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, act.slug]) + "?since=2026-01-31T12:30"
-        )
-    yield reverse("admin:tms_webhooks_delivery_resend", args=[Delivery.objects.get().public_id])
-    yield reverse("admin:tms_webhooks_dashboard")
-    yield url(Delivery, "changelist") + "?since=2026-01-31T12:30&until=2126-01-31T12:30"
+    Job.objects.create(pk=KEY, kind="recover", webhook=webhook, total=4321, done=1234, status="running", created_at=now)
+    AuditEntry.objects.create(pk=KEY, webhook=webhook, organization=organization, at=now)
+    own = [url(Webhook, page, webhook.public_id) for page in ("secret", "rotate")]
+    times = f"{url(Delivery, 'changelist')}?since=2026-01-31T12:30&until=2126-01-31T12:30"
+    return [*pages(), *own, url(Organization, "change", organization.pk), times]
 
 
 def test_they_do_not_depend_on_the_language(operator, addresses, settings):

@@ -172,25 +172,23 @@ def test_an_event_that_no_longer_exists_is_reported_and_stays_until_it_is_unchec
     assert asked() == []
 
 
-def test_ids_are_numbers_where_nothing_is_lost_by_it_and_commas_stand_in_quotation_marks():
-    for text, ids in {
-        "0, 7, 007, A-7, 1234567890123456789012": [0, 7, "007", "A-7", "1234567890123456789012"],
-        '"A,7", 301, B"7", " C ", "D""", "", "E': ["A,7", 301, 'B"7"', " C ", 'D"', '"E'],
-    }.items():
-        assert IdsField().clean(text) == ids
+def test_ids_are_numbers_where_nothing_is_lost_by_it():
+    text = "0, 7, 007,, A-7\n1234567890123456789012"
+
+    assert IdsField().clean(text) == [0, 7, "007", "A-7", "1234567890123456789012"]
 
 
 def test_the_read_only_page_shows_the_selected_events(staff):
     webhook = subscribed(events=["course_assignment.expiring", "enrollment.*", "*"])
     expiring, enrollments, _all = webhook.subscriptions.order_by("pk")
-    expiring.less_than_days, expiring.filters, expiring.condition = 30, {"course": [301, "A,7"]}, {"data.id": 7}
+    expiring.less_than_days, expiring.filters, expiring.condition = 30, {"course": [301, "A-7"]}, {"data.id": 7}
     enrollments.filters = {"status_from": [None, "waitlist"], "actor_kind": ["api"], "first_occurrence": True}
     for one in (expiring, enrollments):
         one.save()
 
     page = text_of(staff("view_webhook").get(url(Webhook, "change", webhook.public_id)))
 
-    assert 'Days before the date: more than 0 and less than 30 Courses: 301, "A,7" Condition: { "data.id": 7 }' in page
+    assert 'Days before the date: more than 0 and less than 30 Courses: 301, A-7 Condition: { "data.id": 7 }' in page
     assert "Status before: None: it did not change, Waitlist Caused by: API Only the first time for each object" in page
     assert "Days before the date: more than 0 and less than 30, the default" in page
     assert "Save" not in page

@@ -24,27 +24,21 @@ from tms_webhooks.sources.objects import impossible_ids
 EMPTY: tuple[Any, ...] = (None, "", [], False)
 DAYS = ("more_than_days", "less_than_days")
 QUIET = ("quiet_seconds", "quiet_longest_seconds")
-_PART = re.compile(r"""\s*(?:("(?:[^"]|"")*")(?=\s*(?:[,\n]|$))|([^,\n]+))""")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
-_SPECIAL = re.compile(r'[,"\n]')
 
 
 class IdsField(forms.CharField):
-    """Ids separated by commas. Integers are stored as numbers, other ids as text.
-
-    Ids that contain a comma, or begin or end with a space, are quoted.
-    """
+    """Ids separated by commas. Integers are stored as numbers, other ids as text."""
 
     def to_python(self, value: Any) -> Any:
-        found = _PART.findall(super().to_python(value) or "")
-        parts = [quoted[1:-1].replace('""', '"') if quoted else plain.strip() for quoted, plain in found]
+        parts = [part.strip() for part in (super().to_python(value) or "").replace("\n", ",").split(",")]
         return [_id(part) for part in parts if part]
 
     def prepare_value(self, value: Any) -> Any:
-        return ", ".join(_quoted(str(one)) for one in value) if isinstance(value, list | tuple) else value
+        return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        return [str(one) for one in self.to_python(data)] != [str(one) for one in initial or []]
+        return bool(self.to_python(self.prepare_value(initial)) != self.to_python(data))
 
 
 NONE = "none"
@@ -59,10 +53,6 @@ STATUSES = {
     "status_to": _("Status after"),
     "completion_status": _("Completion status"),
 }
-
-
-NAMES = (*CRITERIA, FIRST_OCCURRENCE)
-"""The names of all filters."""
 
 
 def fields_for(event_types: Sequence[EventType]) -> dict[str, forms.Field]:
@@ -134,11 +124,6 @@ def _is_implied(name: str, event_types: Sequence[EventType]) -> bool:
     return changes if name == "status_to" else not changes
 
 
-def _quoted(text: str) -> str:
-    is_plain = text == text.strip() and not _SPECIAL.search(text)
-    return text if is_plain else '"{}"'.format(text.replace('"', '""'))
-
-
 def _id(text: str) -> int | str:
     """Return an integer id as a number. An id with leading zeros stays text: 007 may differ from 7 elsewhere."""
     return int(text) if _NUMBER.fullmatch(text) else text
@@ -190,9 +175,10 @@ class FiltersForm(forms.ModelForm):
         for name in IDS:
             self._refuse_lost_text(name, cleaned.get(name) or [])
         before = self.instance.filters if isinstance(self.instance.filters, dict) else {}
-        # A stored filter that has no field stays.
-        kept = {name: value for name, value in before.items() if name not in self.filter_fields}
-        self.instance.filters = kept | {name: cleaned[name] for name in self.filter_fields if cleaned.get(name)}
+        # Others stay as they are stored, with or without a field.
+        changed = [name for name in self.filter_fields if name in self.changed_data]
+        kept = {name: value for name, value in before.items() if name not in changed}
+        self.instance.filters = kept | {name: cleaned[name] for name in changed if cleaned.get(name)}
         if not self.instance.condition and cleaned.get("condition") in (None, ""):
             self.instance.condition = None
         return cleaned

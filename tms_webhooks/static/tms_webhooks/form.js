@@ -57,8 +57,7 @@
 
   for (const input of document.querySelectorAll("input[data-tms-objects]")) {
     addPicker(input, () => input.dataset.tmsObjects, (id) => {
-      const quoted = /[,"]|^\s|\s$/.test(id) ? `"${id.replaceAll('"', '""')}"` : id;
-      if (!`, ${input.value}, `.includes(`, ${quoted}, `)) input.value = [input.value.trim(), quoted].filter(Boolean).join(", ");
+      if (!`, ${input.value}, `.includes(`, ${id}, `)) input.value = [input.value.trim(), id].filter(Boolean).join(", ");
     });
   }
 
