@@ -79,7 +79,7 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     # It is mended, and what it missed is sent again.
     receiver.respond = None
     desk.follow("text=Resend")
-    desk.follow("text=Yes, resend")
+    desk.follow("text=Yes, send")
     page.wait_for_selector(".messagelist .success")
     deliver()
     again = receiver.wait_for(3)[2]

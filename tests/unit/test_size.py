@@ -19,7 +19,7 @@ CEILINGS = {
     "__init__": 9,
     "access": 534,
     "actors": 807,
-    "admin": 31_814,
+    "admin": 31_605,
     "api": 25_627,
     "apps": 314,
     "batches": 229,
@@ -61,9 +61,9 @@ CEILINGS = {
     "worker": 18_782,
 }
 
-FUNCTIONS = 2_846
+FUNCTIONS = 2_844
 FILES = 309
-SMALL_HELPERS = 24
+SMALL_HELPERS = 23
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
 
