@@ -18,12 +18,12 @@ from django.core.management.base import BaseCommand
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db.models import Choices
 
+from tests import source_reference
 from tests.catalogue import only_canonical
 from tms_webhooks import choices, conf, signals
 from tms_webhooks.api.serializers.webhooks import WebhookSerializer
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.types import BUILT_IN
-from tms_webhooks.documents import sources
 from tms_webhooks.documents.events import to_markdown
 from tms_webhooks.models import Webhook, WebhookState
 
@@ -324,7 +324,7 @@ def pages() -> Mapping[str, str]:
     """Return the text of each page by its path in ``docs/reference``."""
     # The fields of the example project are not the package's.
     with only_canonical():
-        folders = {"events": event_pages(BUILT_IN), "sources": sources.pages()}
+        folders = {"events": event_pages(BUILT_IN), "sources": source_reference.pages()}
     # argparse wraps lines at the width of the terminal. A blank line at the end is a defect for the linters.
     with mock.patch.dict(os.environ, COLUMNS="120"):
         texts = {f"{name}.md": "\n".join(page()).rstrip() + "\n" for name, page in PAGES.items()}

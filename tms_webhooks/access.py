@@ -32,8 +32,7 @@ Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
 class AccessPolicy:
     """Decides in which organizations the caller of a request may do an action.
 
-    Override `organizations`, which the other methods use, and `caller` if requests come from other callers than users,
-    such as API keys. Each check creates a new instance: keep no state in it.
+    Override `organizations`, and `caller` if requests come from other callers than users, such as API keys. Each check creates a new instance: keep no state in it.
     """
 
     def organizations(self, request: Any, action: Action) -> models.QuerySet[Any]:
@@ -43,15 +42,6 @@ class AccessPolicy:
     def caller(self, request: Any) -> Actor:
         """Return the caller, for the audit log and to distinguish callers by their ids. By default the user."""
         return actor_of(request)
-
-    def allows(self, request: Any, action: Action, organization: Any) -> bool:
-        """Return whether the caller may do ``action`` in this organization, given as an object or its key."""
-        key = organization.pk if isinstance(organization, models.Model) else organization
-        return self.organizations(request, action).filter(pk=key).exists()
-
-    def scope(self, rows: Rows, request: Any, action: Action, *, path: str = "organization") -> Rows:
-        """Return the rows whose organization, found by ``path``, is one in which the caller may do ``action``."""
-        return within(rows, self.organizations(request, action), path=path)
 
 
 class SuperusersOnly(AccessPolicy):

@@ -57,14 +57,12 @@ def _run_checks(group: str, **options: Any) -> list[CheckMessage]:
 
 
 # Made once: Django runs each object that is registered, and an app may become ready again, with other apps installed.
-_CHECKS = {group: partial(_run_checks, group) for group in ("work", "pages", "deploy", "rows")}
+_CHECKS = {group: partial(_run_checks, group) for group in ("work", "deploy", "rows")}
 
 
 def register_checks() -> None:
     """Register the groups of `tms_webhooks.checks`, each as one check. Idempotent."""
     register(_CHECKS["work"], CHECKS_TAG, COMMAND_CHECKS)
-    # Of pages and documents: commands leave them out, because they load the project's URLs and what these import.
-    register(_CHECKS["pages"], CHECKS_TAG)
     register(_CHECKS["deploy"], CHECKS_TAG, Tags.security, deploy=True)
     # Without the app's tag: Django 6.1 passes all databases to the checks of a tag that is asked for.
     register(_CHECKS["rows"], Tags.database)

@@ -74,11 +74,19 @@ def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
     seen: set[str] = set()
     problems: list[ValidationError] = []
     for number, line in _lines(text):
+        name, equals, value = (part.strip(" \t") for part in line.partition("="))
         try:
-            name, value = _parse_line(number, line)
-            _refuse_name(number, name, seen=seen, custom_body=custom_body)
-        except ValidationError as problem:
-            problems.append(problem)
+            if not equals:
+                raise _problem(
+                    _("The “=” is missing. Write name=value, or remove the line."), code="header_without_equals"
+                )
+            check_header(name, value, custom_body=custom_body)
+            if header_key(name) in seen:
+                message = _("Duplicate header %(name)s. Remove one of the two lines.")
+                raise _problem(message, code="header_duplicate", name=name)
+        except ValidationError as error:
+            params = {"line": number, "problem": error.messages[0]}
+            problems.append(ValidationError(_("Line %(line)d: %(problem)s"), code=error.code, params=params))
             if len(problems) == MOST_PROBLEMS:
                 break
         else:
@@ -89,19 +97,23 @@ def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
     return headers
 
 
+def check_header(name: str, value: str, *, custom_body: bool = False) -> None:
+    """Raise `ValidationError` unless a webhook may have this header. The error never holds the value."""
+    if header_key(name) != "content-type":
+        # An empty name stands for no header there, and is none here.
+        validate_header_name(name or " ")
+    elif not custom_body:
+        raise _problem(
+            _("%(name)s can be set only with a custom body. Remove it, or use a custom body."),
+            code="header_content_type",
+            name=name,
+        )
+    validate_header_value(value)
+
+
 def validate_headers(text: str, *, custom_body: bool = False) -> None:
     """Raise `ValidationError` unless `parse_headers` accepts ``text``, with at most HEADERS_LIMIT headers."""
-    refuse_headers(sum(1 for _line in _lines(text)))
-    parse_headers(text, custom_body=custom_body)
-
-
-def validate_header_lines(text: str) -> None:
-    """Raise `ValidationError` unless `validate_headers` accepts ``text`` for at least one body format."""
-    validate_headers(text, custom_body=True)
-
-
-def refuse_headers(count: int) -> None:
-    """Raise `ValidationError` if a webhook may not have this many headers."""
+    count = sum(1 for _line in _lines(text))
     if count > HEADERS_LIMIT:
         raise _problem(
             _("%(count)d headers are too many; the limit is %(limit)d. Remove some."),
@@ -109,6 +121,12 @@ def refuse_headers(count: int) -> None:
             count=count,
             limit=HEADERS_LIMIT,
         )
+    parse_headers(text, custom_body=custom_body)
+
+
+def validate_header_lines(text: str) -> None:
+    """Raise `ValidationError` unless `validate_headers` accepts ``text`` for at least one body format."""
+    validate_headers(text, custom_body=True)
 
 
 def validate_name(value: str) -> None:
@@ -126,16 +144,22 @@ def validate_header_name(name: str) -> None:
     """Raise `ValidationError` unless ``name`` is the name of a header that the app does not set itself; "" is accepted."""
     if name and not _TOKEN.fullmatch(name):
         # Not quoted: a header that was pasted whole holds its value.
-        raise _problem(_("This is not a header name. Use letters, digits and hyphens only."), code="header_name")
-    if _is_set_by_system(name) or header_key(name) == "content-type":
         raise _problem(
-            _("The system sets the header %(name)s. Choose another name."), code="header_forbidden", name=name
+            _("Not a header name: use letters, digits and hyphens only. In a line, “=” follows the name, not “:”."),
+            code="header_name",
+        )
+    key = header_key(name)
+    if key in {*HOP_BY_HOP_HEADERS, *OWN_HEADERS, "content-type"} or key.startswith(OWN_PREFIXES):
+        raise _problem(
+            _("The system sets the header %(name)s. Choose another name."),
+            code="header_forbidden",
+            name=name,
         )
 
 
 def refuse_control_characters(value: str) -> None:
     """Raise `ValidationError`, which never holds the value, if it contains a control character."""
-    if has_control_character(value):
+    if _CONTROL.search(value):
         raise _problem(
             _("The value contains a control character, such as a line break. Type the value again."),
             code="header_control_character",
@@ -145,7 +169,7 @@ def refuse_control_characters(value: str) -> None:
 def validate_header_value(value: str) -> None:
     """Raise `ValidationError` unless HTTP can carry ``value``. The error never holds the value."""
     refuse_control_characters(value)
-    if not _is_latin1(value):
+    if not all(ord(character) < 256 for character in value):
         raise _problem(
             _("The value contains a character outside Latin-1, which HTTP can't carry. Encode the value."),
             code="header_not_latin1",
@@ -197,94 +221,9 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _parse_line(number: int, line: str) -> tuple[str, str]:
-    name, equals, value = (part.strip(" \t") for part in line.partition("="))
-    if not equals:
-        raise _problem(
-            _("Line %(line)d has no “=”. Write it as name=value, or remove it."),
-            code="header_without_equals",
-            line=number,
-        )
-    if not name:
-        raise _problem(
-            _("Line %(line)d has no name before “=”. Write it as name=value."), code="header_without_name", line=number
-        )
-    if not _TOKEN.fullmatch(name):
-        # Not quoted: "Authorization: Bearer abc=" puts most of a password before the first "=".
-        raise _problem(
-            _(
-                "Line %(line)d: the text before the first “=” is not a header name. Use letters, digits and "
-                "hyphens only, as in Authorization=Basic …, with “=” instead of “:”."
-            ),
-            code="header_name",
-            line=number,
-        )
-    _refuse_value(number, name, value)
-    return name, value
-
-
 def header_key(name: str) -> str:
     """Return the name that decides: CGI and WSGI read ``webhook_id`` and ``webhook-id`` as one header."""
     return name.lower().replace("_", "-")
-
-
-def has_control_character(value: str) -> bool:
-    """Return whether a value has a control character other than a tab."""
-    return _CONTROL.search(value) is not None
-
-
-def _is_latin1(value: str) -> bool:
-    return all(ord(character) < 256 for character in value)
-
-
-def _is_set_by_system(name: str) -> bool:
-    key = header_key(name)
-    return key in HOP_BY_HOP_HEADERS or key in OWN_HEADERS or key.startswith(OWN_PREFIXES)
-
-
-def _refuse_value(number: int, name: str, value: str) -> None:
-    if has_control_character(value):
-        raise _problem(
-            _("Line %(line)d, header %(name)s: the value contains a control character. Type the value again."),
-            code="header_control_character",
-            line=number,
-            name=name,
-        )
-    if not _is_latin1(value):
-        raise _problem(
-            _(
-                "Line %(line)d, header %(name)s: the value contains a character that HTTP can't carry. Use Latin-1 only, "
-                "or encode the value (as Base64, for instance)."
-            ),
-            code="header_not_latin1",
-            line=number,
-            name=name,
-        )
-
-
-def _refuse_name(number: int, name: str, *, seen: set[str], custom_body: bool) -> None:
-    key = header_key(name)
-    if _is_set_by_system(name):
-        raise _problem(
-            _("Line %(line)d: the header %(name)s is set by the system and can't be replaced. Remove this line."),
-            code="header_forbidden",
-            line=number,
-            name=name,
-        )
-    if key == "content-type" and not custom_body:
-        raise _problem(
-            _("Line %(line)d: %(name)s can be set only with a custom body. Remove this line, or use a custom body."),
-            code="header_content_type",
-            line=number,
-            name=name,
-        )
-    if key in seen:
-        raise _problem(
-            _("Line %(line)d: duplicate header %(name)s. Remove one of the two lines."),
-            code="header_duplicate",
-            line=number,
-            name=name,
-        )
 
 
 def _problem(message: Any, *, code: str, **params: object) -> ValidationError:
@@ -303,8 +242,9 @@ def validate_rate(value: float) -> None:
         )
 
 
-def refuse_contacts(count: int) -> None:
-    """Raise `ValidationError` if a webhook may not have this many contacts."""
+def validate_contacts(text: str) -> None:
+    """Raise `ValidationError` for the first line that is not an e-mail address, and for more than CONTACTS_LIMIT of them."""
+    count = sum(bool(line.strip()) for line in text.splitlines())
     if count > CONTACTS_LIMIT:
         raise _problem(
             _("%(count)d contacts are too many; the limit is %(limit)d. Use a mailing list."),
@@ -312,11 +252,6 @@ def refuse_contacts(count: int) -> None:
             count=count,
             limit=CONTACTS_LIMIT,
         )
-
-
-def validate_contacts(text: str) -> None:
-    """Raise `ValidationError` for the first line that is not an e-mail address, and for more than CONTACTS_LIMIT of them."""
-    refuse_contacts(sum(bool(line.strip()) for line in text.splitlines()))
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             try:

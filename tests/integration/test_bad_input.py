@@ -118,7 +118,7 @@ def test_a_pattern_with_an_expiring_event_may_have_a_window(event_type: str) -> 
 
 def test_a_header_line_without_an_equals_sign_is_refused_without_its_text() -> None:
     problems = refusals(webhook(headers="X-Team=HR\nAuthorization: Bearer abc"))
-    assert problems == {"headers": ["Line 2 has no “=”. Write it as name=value, or remove it."]}
+    assert problems == {"headers": ["Line 2: The “=” is missing. Write name=value, or remove the line."]}
 
 
 def test_a_url_that_is_not_allowed_is_refused() -> None:

@@ -153,7 +153,7 @@ STRANGERS = [f"stranger{number}@example.com" for number in range(11)]
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("subscriptions", [{"event_type": "class.*"}, {"event_type": "user.*"}], "give at most 1, or use a pattern"),
+        ("subscriptions", [{"event_type": "class.*"}, {"event_type": "user.*"}], "no more than 1 elements"),
         ("headers", HEADERS, "the limit is 50."),
         ("contacts", STRANGERS, "the limit is 10."),
     ],
@@ -284,7 +284,7 @@ def test_an_organization_has_a_limited_number_of_unfinished_jobs(client, acme, l
 # Conditions, and pages
 
 
-@pytest.mark.parametrize("page", ["events/", "deliveries/", "webhooks/", "jobs/", "audit/", "webhooks/{}/events/"])
+@pytest.mark.parametrize("page", ["events/", "deliveries/", "webhooks/", "jobs/", "webhooks/{}/events/"])
 def test_no_page_is_larger_than_the_limit(client, acme, limit, problem, page):
     limit(API_PAGE_LIMIT=7)
     address = f"/api/{page.format(WebhookFactory(organization=acme).public_id)}"

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from tms_webhooks import validators
 
+NAME = "Line 1: Not a header name: use letters, digits and hyphens only. In a line, “=” follows the name, not “:”."
+
 
 def problems(text, *, custom_body=False):
     with pytest.raises(ValidationError) as caught:
@@ -63,45 +65,43 @@ def test_the_order_of_the_lines_is_kept():
         (
             "hunter2",
             "header_without_equals",
-            "Line 1 has no “=”. Write it as name=value, or remove it.",
+            "Line 1: The “=” is missing. Write name=value, or remove the line.",
         ),
         (
             "=hunter2",
-            "header_without_name",
-            "Line 1 has no name before “=”. Write it as name=value.",
+            "header_name",
+            NAME,
         ),
         (
             "X-A=1\r\n\r\nx-a=hunter2",
             "header_duplicate",
-            "Line 3: duplicate header x-a. Remove one of the two lines.",
+            "Line 3: Duplicate header x-a. Remove one of the two lines.",
         ),
         (
             "X-A=hunter2\x00",
             "header_control_character",
-            "Line 1, header X-A: the value contains a control character. Type the value again.",
+            "Line 1: The value contains a control character, such as a line break. Type the value again.",
         ),
         (
             "X-A=hunter2€",
             "header_not_latin1",
-            "Line 1, header X-A: the value contains a character that HTTP can't carry. "
-            "Use Latin-1 only, or encode the value (as Base64, for instance).",
+            "Line 1: The value contains a character outside Latin-1, which HTTP can't carry. Encode the value.",
         ),
         (
             "Host=hunter2",
             "header_forbidden",
-            "Line 1: the header Host is set by the system and can't be replaced. Remove this line.",
+            "Line 1: The system sets the header Host. Choose another name.",
         ),
         (
             "Content-Type=hunter2",
             "header_content_type",
-            "Line 1: Content-Type can be set only with a custom body. Remove this line, or use a custom body.",
+            "Line 1: Content-Type can be set only with a custom body. Remove it, or use a custom body.",
         ),
         # The usual mistake. The text before the first "=" is most of the password.
         (
             "Authorization: Bearer hunter2==",
             "header_name",
-            "Line 1: the text before the first “=” is not a header name. Use letters, digits and hyphens only, "
-            "as in Authorization=Basic …, with “=” instead of “:”.",
+            NAME,
         ),
     ],
 )
@@ -170,7 +170,7 @@ def test_a_custom_body_may_name_its_type():
 
 def test_every_wrong_line_is_reported_at_once():
     text = "X-A=1\nhunter2\nHost=hunter2\n\nx-a=2\nX-B=3\nX-B=4"
-    assert [(code, message.split(":")[0].split(" has")[0]) for code, message in problems(text)] == [
+    assert [(code, message.split(":")[0]) for code, message in problems(text)] == [
         ("header_without_equals", "Line 2"),
         ("header_forbidden", "Line 3"),
         ("header_duplicate", "Line 5"),

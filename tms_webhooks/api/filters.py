@@ -1,4 +1,4 @@
-"""The filters and orderings of lists. Unknown parameters and invalid values are rejected instead of ignored."""
+"""The filters of lists. Unknown parameters and invalid values are rejected instead of ignored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from tms_webhooks.api.problems import (
     MAX_SHOWN,
     ErrorItem,
     Problem,
-    did_you_mean,
     unknown_name_message,
     unknown_reference,
 )
@@ -33,20 +32,17 @@ WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}")
 
 
 def check_parameters(request: Any, view: Any) -> None:
-    """Raise a `Problem` for query parameters that the view does not read, are blank, or are repeated though they are no lists.
+    """Raise a `Problem` for query parameters that the view does not read, or that are blank.
 
     None of them may mean "all": a script with an empty variable would read the rows of all organizations.
     """
     known = {one.name for one in view.parameters.get(view.action, ()) if one.location == "query"}
-    lists = {one.name for one in view.parameters.get(view.action, ()) if getattr(one, "explode", None)}
     # The paginator checks its own: a loop over the feed begins with an empty `after`.
     paging = set()
     if view.action == "list" or view.action in view.paged:
         paging = {parameter["name"] for parameter in view.paginator.get_schema_operation_parameters(view)}
     if view.action == "list" and view.filterset_class is not None:
         known |= set(view.filterset_class.base_filters)
-        declared = view.filterset_class.base_filters.items()
-        lists |= {name for name, one in declared if isinstance(one, filters.MultipleChoiceFilter)}
     errors = []
     for name, values in request.query_params.lists():
         if name in paging:
@@ -55,8 +51,6 @@ def check_parameters(request: Any, view: Any) -> None:
             code, detail = "unknown", unknown_name_message(name, known | paging, kind="parameter")
         elif not all(map(str.strip, values)):
             code, detail = "blank", "Empty; set a value or omit the parameter."
-        elif len(values) > 1 and name not in lists:
-            code, detail = "repeated", f"Given {len(values)} times; give it once."
         elif any("\0" in value for value in values):
             code, detail = "null_character", "Contains a NUL character; remove it."
         else:
@@ -105,7 +99,7 @@ def validate_organization(value: str) -> None:
 def validate_event_pattern(value: str) -> None:
     """Raise ``ValidationError`` for a name or pattern that matches no event type."""
     if not event_names.is_pattern_known(value):
-        similar = did_you_mean(event_names.nearest_patterns(value))
+        similar = event_names.did_you_mean(event_names.nearest_patterns(value))
         raise ValidationError(f"Unknown event type or pattern.{similar}", code="unknown")
 
 
@@ -115,11 +109,6 @@ def validate_subject(value: str) -> None:
         Subject.parse(value)
     except ValueError as error:
         raise ValidationError(str(error), code="invalid") from error
-
-
-def by_creation(field: str = "created_at") -> filters.OrderingFilter:
-    """Return the ordering of a list by creation, whose name is that of the time in the rows."""
-    return filters.OrderingFilter(fields=(("id", field),))
 
 
 class UTCDateTimeFormField(forms.CharField):
@@ -161,7 +150,6 @@ class WebhookFilterSet(OrganizationFilterSet):
     )
     name = filters.CharFilter(lookup_expr="icontains")
     format = filters.ChoiceFilter(choices=choices.PayloadFormat.choices)
-    ordering = by_creation()
 
 
 class WebhookRelatedFilterSet(filters.FilterSet):
@@ -194,7 +182,6 @@ class DeliveryFilterSet(OrganizationFilterSet, WebhookRelatedFilterSet):
     external_id = filters.CharFilter(method="by_external_id")
     created_after = UTCDateTimeFilter("created_at", "gte")
     created_before = UTCDateTimeFilter("created_at", "lt")
-    ordering = by_creation()
 
     def by_event_type(self, queryset: Any, name: str, value: str) -> Any:
         """Return the deliveries of events whose type matches a name or pattern."""
@@ -218,18 +205,6 @@ class JobFilterSet(WebhookRelatedFilterSet):
 
     status = filters.MultipleChoiceFilter(choices=choices.JobStatus.choices, distinct=False)
     kind = filters.ChoiceFilter(choices=choices.JobKind.choices)
-    ordering = by_creation()
-
-
-class AuditFilterSet(OrganizationFilterSet, WebhookRelatedFilterSet):
-    """Filters of the audit log."""
-
-    action = filters.MultipleChoiceFilter(choices=choices.AuditAction.choices, distinct=False)
-    actor_kind = filters.ChoiceFilter(choices=choices.ActorKind.choices)
-    actor_id = filters.CharFilter(max_length=64)
-    after = UTCDateTimeFilter("at", "gte")
-    before = UTCDateTimeFilter("at", "lt")
-    ordering = by_creation("at")
 
 
 def _found(row: Any, name: str) -> Any:

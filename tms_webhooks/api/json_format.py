@@ -6,7 +6,6 @@ The host's settings of Django REST framework do not change it.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -17,11 +16,12 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.utils.mediatypes import media_type_matches
 
-from tms_webhooks.api.problems import CONTENT_TYPE, ErrorItem, Problem, escape_pointer
+from tms_webhooks.api.problems import CONTENT_TYPE, Problem
 
 MEDIA_TYPE = "application/json"
 BODY_LIMIT = 262_144
 """The largest body of a request, in bytes."""
+LARGEST_NUMBER = 1e300
 MAX_DEPTH = 32
 """The maximum nesting of objects and lists in a body."""
 # NUL and lone surrogates: PostgreSQL stores neither.
@@ -51,7 +51,7 @@ class StrictJSONParser(BaseParser):
             return {}
         if not isinstance(data, dict):
             raise _malformed("is not a JSON object; send an object, such as {}")
-        _reject_unstorable(data, "", depth=0)
+        _reject_unstorable(data)
         return data
 
 
@@ -94,30 +94,20 @@ def _reject_constant(name: str) -> NoReturn:
     raise _malformed(f"is not valid JSON: {name} is not a JSON number")
 
 
-def _reject_unstorable(value: Any, pointer: str, *, depth: int) -> None:
+def _reject_unstorable(value: Any, depth: int = 0) -> None:
     if depth > MAX_DEPTH:
         raise _malformed(f"is nested deeper than {MAX_DEPTH} levels")
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _reject_unstorable(key, pointer, depth=depth)
-            _reject_unstorable(inner, f"{pointer}/{escape_pointer(key)}", depth=depth + 1)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _reject_unstorable(inner, f"{pointer}/{index}", depth=depth + 1)
-    elif isinstance(value, float) and math.isinf(value):
-        raise _unstorable(pointer, "a number that is too large")
+    if isinstance(value, dict | list):
+        for inner in (*value, *value.values()) if isinstance(value, dict) else value:
+            _reject_unstorable(inner, depth + 1)
+    elif isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER:
+        raise _malformed("contains a number that is too large")
     elif isinstance(value, str) and _UNSTORABLE.search(value):
-        raise _unstorable(pointer, "a character that can't be stored: NUL, or half of a surrogate pair")
+        raise _malformed("contains a character that can't be stored: NUL, or half of a surrogate pair")
 
 
-def _unstorable(pointer: str, content: str) -> Problem:
-    return _malformed(
-        f"contains {content}", ErrorItem("pointer", f"#{pointer}", "unstorable", f"Contains {content}; remove it.")
-    )
-
-
-def _malformed(what: str, *errors: ErrorItem) -> Problem:
-    return Problem("malformed-body", f"The body {what}.", errors=errors)
+def _malformed(what: str) -> Problem:
+    return Problem("malformed-body", f"The body {what}.")
 
 
 def _reason(error: Exception) -> str:

@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
+from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import CursorError, LimitReached, PullOnlyWebhook, ReplayError, SecretInUse
 
 CONTENT_TYPE = "application/problem+json"
@@ -27,6 +28,8 @@ MAX_SHOWN = 80
 """The number of characters of an unknown name or id that an error repeats. The app's own ids have at most 68."""
 _DATABASE_RETRY_SECONDS = 5
 """``Retry-After`` if the database is overloaded or unreachable."""
+
+REMEDIES = {406: " Accept application/json.", 415: " Send JSON, with Content-Type: application/json."}
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ PROBLEM_TYPES = {
             "method-not-allowed",
             405,
             "Method not allowed",
-            "The resource does not support this method; `allow` lists the methods that it supports.",
+            "The resource does not support this method; the header `Allow` lists those that it supports.",
         ),
         ProblemType("not-acceptable", 406, "Not acceptable", "`Accept` excludes JSON, which is the only format."),
         ProblemType(
@@ -164,7 +167,7 @@ def unknown_reference(location: str, name: str, detail: str) -> Problem:
     return Problem("not-found", errors=[ErrorItem(location, name, "unknown", detail)])
 
 
-def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
+def exception_handler(error: Exception, _context: Mapping[str, Any]) -> Response | None:
     """Return the problem response for an exception of a view, or None for an unexpected exception."""
     exception = _as_api_exception(error)
     if exception is None:
@@ -176,9 +179,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     wait = getattr(exception, "wait", None)
     if wait is not None or isinstance(exception, exceptions.Throttled):
         headers["Retry-After"] = str(max(1, math.ceil(wait or 1)))
-    # Those that do something at the URL.
-    methods = [name for name in context["view"].allowed_methods if name not in {"HEAD", "OPTIONS"}]
-    data = _details_of(exception, methods)
+    data = _details_of(exception)
     return Response(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
 
 
@@ -195,19 +196,8 @@ def unknown_name_message(name: str, known: Iterable[str], *, kind: str) -> str:
     return f"Unknown {kind} {shown!r}.{did_you_mean(difflib.get_close_matches(shown, names)) or known_names}"
 
 
-def did_you_mean(candidates: Iterable[str]) -> str:
-    """Return the question for these similar names with a space before it, or "" without names."""
-    quoted = " or ".join(repr(candidate) for candidate in candidates)
-    return f" Did you mean {quoted}?" if quoted else ""
-
-
-def escape_pointer(key: object) -> str:
-    """Return a key as a segment of a JSON pointer."""
-    return str(key).replace("~", "~0").replace("/", "~1")
-
-
-def _details_of(exception: exceptions.APIException, methods: Sequence[str]) -> dict[str, Any]:
-    """Return the body of the response to an exception; ``methods`` are those that the URL supports."""
+def _details_of(exception: exceptions.APIException) -> dict[str, Any]:
+    """Return the body of the response to an exception."""
     errors: Sequence[ErrorItem] = getattr(exception, "errors", ())
     detail = str(exception.detail)
     if isinstance(exception, exceptions.ValidationError):
@@ -216,14 +206,17 @@ def _details_of(exception: exceptions.APIException, methods: Sequence[str]) -> d
         more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
         detail = f"{errors[0].name}: {errors[0].detail}{more}"
     problem_type = _type_of(exception)
+    # Where Django REST framework says only what is wrong.
+    remedy = REMEDIES.get(exception.status_code, "")
+    scheme = str(getattr(exception, "auth_header", None) or "").partition(" ")[0]
+    if isinstance(exception, exceptions.NotAuthenticated) and scheme:
+        remedy = f" Send the header Authorization with the scheme {scheme}."
     data: dict[str, Any] = {
         "type": "about:blank" if problem_type is None else problem_type.uri,
         "title": exception.default_detail if problem_type is None else problem_type.title,
         "status": exception.status_code,
-        "detail": detail + _remedy(exception, methods),
+        "detail": detail + remedy,
     }
-    if isinstance(exception, exceptions.MethodNotAllowed):
-        data["allow"] = list(methods)
     if errors:
         data["errors"] = [item.as_json() for item in errors[:MAX_ERRORS]]
     if job := getattr(exception, "job", ""):
@@ -271,21 +264,11 @@ def body_errors(detail: Any, pointer: str) -> Iterator[ErrorItem]:
     if isinstance(detail, Mapping):
         for key, inner in detail.items():
             is_whole = key == api_settings.NON_FIELD_ERRORS_KEY
-            yield from body_errors(inner, pointer if is_whole else f"{pointer}/{escape_pointer(key)}")
+            segment = str(key).replace("~", "~0").replace("/", "~1")
+            yield from body_errors(inner, pointer if is_whole else f"{pointer}/{segment}")
     elif isinstance(detail, list | tuple):
         for index, inner in enumerate(detail):
             is_nested = isinstance(inner, Mapping | list | tuple)
             yield from body_errors(inner, f"{pointer}/{index}" if is_nested else pointer)
     else:
         yield ErrorItem("pointer", f"#{pointer}", str(getattr(detail, "code", "invalid")), str(detail))
-
-
-def _remedy(exception: exceptions.APIException, methods: Sequence[str]) -> str:
-    """Return how to correct the request, where Django REST framework says only what is wrong."""
-    scheme = str(getattr(exception, "auth_header", None) or "").partition(" ")[0]
-    if isinstance(exception, exceptions.NotAuthenticated) and scheme:
-        return f" Send the header Authorization with the scheme {scheme}."
-    if isinstance(exception, exceptions.MethodNotAllowed):
-        return f" Use {', '.join(methods)}."
-    media_types = {406: " Accept application/json.", 415: " Send JSON, with Content-Type: application/json."}
-    return media_types.get(exception.status_code, "")

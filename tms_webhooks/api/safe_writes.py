@@ -14,8 +14,8 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from django.core.serializers.json import DjangoJSONEncoder
-from django.db import IntegrityError, models, transaction
+from django.core.serializers import serialize
+from django.db import IntegrityError, transaction
 from rest_framework.response import Response
 
 from tms_webhooks.actors import Actor
@@ -23,7 +23,7 @@ from tms_webhooks.api.json_format import CompactJSONRenderer
 from tms_webhooks.api.problems import ErrorItem, Problem
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
-from tms_webhooks.models.encryption import Sealed, reveal
+from tms_webhooks.models.encryption import reveal
 from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
 
 HEADER = "Idempotency-Key"
@@ -115,14 +115,9 @@ _TAGS = re.compile(rf"\s*(?:\*|{_ANY_TAG}(?:\s*,\s*{_ANY_TAG})*)\s*")
 
 def etag_of(webhook: Webhook) -> str:
     """Return the entity tag of a webhook with its subscriptions and secrets. It changes with each editable field."""
-    rows: list[models.Model] = [webhook, *sorted(webhook.subscriptions.all(), key=attrgetter("pk"))]
-    values = [
-        [getattr(row, field.attname) for field in row._meta.concrete_fields if field.primary_key or field.editable]
-        for row in rows
-    ]
-    secrets = list(webhook.secrets.order_by("pk").values_list("pk", "expires_at"))
-    text = json.dumps([values, secrets], default=_comparable)
-    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+    rows = [webhook, *sorted(webhook.subscriptions.all(), key=attrgetter("pk")), *webhook.secrets.order_by("pk")]
+    # Encrypted values are masked in the text; a change of one changes `updated_at`, too.
+    return f'"{hashlib.sha256(serialize("json", rows).encode()).hexdigest()[:32]}"'
 
 
 def require_match(request: Any, webhook: Webhook) -> None:
@@ -142,7 +137,3 @@ def require_match(request: Any, webhook: Webhook) -> None:
 
 def _invalid_header(name: str, detail: str, *, code: str = "invalid") -> Problem:
     return Problem("invalid-request", errors=[ErrorItem("header", name, code, detail)])
-
-
-def _comparable(value: Any) -> Any:
-    return value.token if isinstance(value, Sealed) else DjangoJSONEncoder().default(value)

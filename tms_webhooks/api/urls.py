@@ -18,7 +18,7 @@ from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES
 from tms_webhooks.api.views.deliveries import DeliveryViewSet
 from tms_webhooks.api.views.events import EventViewSet, WebhookEventViewSet
 from tms_webhooks.api.views.jobs import JobViewSet
-from tms_webhooks.api.views.read_only import AuditViewSet, EventTypeViewSet, MeViewSet
+from tms_webhooks.api.views.read_only import EventTypeViewSet, MeViewSet
 from tms_webhooks.api.views.secrets import SecretViewSet
 from tms_webhooks.api.views.subscriptions import SubscriptionViewSet
 from tms_webhooks.api.views.webhooks import WebhookViewSet
@@ -52,7 +52,6 @@ router.register(f"{WEBHOOK}/events", WebhookEventViewSet, basename="webhook-even
 router.register("event-types", EventTypeViewSet, basename="event-type")
 router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("jobs", JobViewSet, basename="job")
-router.register("audit", AuditViewSet, basename="audit")
 router.register("events", EventViewSet, basename="event")
 router.register("me", MeViewSet, basename="me")
 

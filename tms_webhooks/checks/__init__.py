@@ -25,11 +25,10 @@ GROUPS: Mapping[str, Sequence[Callable[..., Iterable[CheckMessage]]]] = {
         sources.check_sources,
         managers.check_managers,
     ),
-    "pages": (sources.check_samples,),
     "deploy": (
         environment.check_keys,
         environment.check_targets,
-        environment.check_workers,
+        environment.check_transport,
         environment.check_notifications,
     ),
     "rows": (statuses.check_rows,),

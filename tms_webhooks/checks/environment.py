@@ -6,7 +6,6 @@ The last ones run with ``check --deploy``.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,6 @@ from django.db import DatabaseError, connections, router
 from tms_webhooks.checks.messages import message, message_of
 from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.conf import SETTING_NAME, declared
-from tms_webhooks.db import clock
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.reencryption import key_use
@@ -40,8 +38,6 @@ SQLITE_OPTIONS = (
     '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"}'
 )
 
-MOST_SECONDS_APART = 30.0
-"""A tenth of the difference that receivers' libraries allow."""
 MOST_VALUES = 10_000
 """Encrypted values of each column that are examined."""
 
@@ -180,20 +176,8 @@ def check_targets(**_kwargs: Any) -> Iterator[CheckMessage]:
                 )
 
 
-def check_workers(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """Warn of a wrong clock and a slow transport."""
-    connection: Any = connections[router.db_for_write(Event)]
-    with suppress(DatabaseError):
-        # SQLite has the clock of this machine.
-        measured = None if connection.vendor == "sqlite" else clock.measure(connection)
-        seconds = time.time() - (measured.seconds + clock.ticks() - measured.at) if measured else 0.0
-        if abs(seconds) > MOST_SECONDS_APART:
-            yield message(
-                "W075",
-                f"This machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the database's. "
-                "Workers use the database's clock, and receivers refuse requests whose timestamp is minutes off.",
-                hint="Run a time service, such as chrony or systemd-timesyncd, on both.",
-            )
+def check_transport(**_kwargs: Any) -> Iterator[CheckMessage]:
+    """Recommend the faster transport."""
     if not (usable("TRANSPORT") or transports.has_curl()):
         yield message(
             "I076",

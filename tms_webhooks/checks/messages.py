@@ -12,27 +12,27 @@ from django.core import checks
 from django.core.checks import CheckMessage
 
 from tms_webhooks import validators
-from tms_webhooks.documents.sources import documented_class, page_of
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.mapping import OWN_PACKAGE
 
 PREFIX = "tms_webhooks"
 
 LEVELS = {"E": checks.ERROR, "W": checks.WARNING, "I": checks.INFO}
 
-REFERENCE = "\n\tSee {} in docs/reference/sources/{}.md, or in manage.py webhooks_catalogue --format sources."
-"""The end of each hint about a source."""
+REFERENCE = "\n\tSee {} in docs/reference/sources."
+"""The end of each hint about a source, with the nearest class of the package."""
 
 
 def message(number: str, text: str, *, hint: str, obj: object = None) -> CheckMessage:
     """Return the message with the id ``number``, such as "E031". ``hint`` is the remedy; ``obj`` is the subject.
 
-    The hint of a message about a source ends with the section of the reference about its class.
+    The hint of a message about a source ends with the class whose reference describes it.
     """
     if isinstance(obj, Source):
-        documented = documented_class(obj)
-        hint += REFERENCE.format(documented.__name__, page_of(documented))
+        own = next(base for base in type(obj).__mro__ if base.__module__.startswith(OWN_PACKAGE))
+        hint += REFERENCE.format(own.__name__)
     return CheckMessage(LEVELS[number[0]], text, hint=hint, obj=obj, id=f"{PREFIX}.{number}")
 
 

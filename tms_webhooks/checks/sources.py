@@ -1,7 +1,6 @@
 """The check of the sources that a host declares in ``webhooks.py``: it collects the mistakes in each.
 
-This module checks the form of a source's attributes and its models. Others check paths, values and statuses. Samples of
-the host's own fields and event types are checked with the pages that show them.
+This module checks the form of a source's attributes and its models. Others check paths, values and statuses.
 """
 
 from __future__ import annotations
@@ -16,15 +15,13 @@ from typing import Any
 from django.core.checks import CheckMessage
 from django.db import models
 
-from tms_webhooks import catalogue
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.schema import Noun
-from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.checks import paths, statuses, values
 from tms_webhooks.checks.messages import message, message_of, shorten
 from tms_webhooks.computed import Expression, First
 from tms_webhooks.event_names import did_you_mean
-from tms_webhooks.exceptions import DeclarationError, PayloadError
+from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
@@ -207,21 +204,3 @@ def _is_counted(source: Source) -> bool:
     """Return True if the ids of a source are automatic numbers of the database."""
     key, mapped = source.model._meta.pk, source.own.get("id")
     return isinstance(key, models.AutoField) and mapped is not None and mapped.lookup == key.attname
-
-
-def check_samples(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """Report samples of the host's own event types and fields that break their schemas, once for each noun."""
-    reported = set()
-    for event_type in catalogue.all_types():
-        noun = event_type.noun.name
-        if event_type.is_snapshot or noun in reported or (event_type in BUILT_IN and not custom.of_noun(noun)):
-            continue
-        try:
-            event_type.validate(event_type.example())
-        except PayloadError as error:
-            reported.add(noun)
-            yield message(
-                "W084",
-                f"The sample of the event type {event_type.name!r} breaks its schema: {str(error).partition(': ')[2]}",
-                hint="Correct `sample` and `sample_previous`, or leave them out to get values made from the fields.",
-            )

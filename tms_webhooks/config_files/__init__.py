@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tms_webhooks.config_files.document import DocumentError, to_yaml
+from tms_webhooks.config_files.document import to_yaml
+from tms_webhooks.config_files.serializers import DocumentError
 from tms_webhooks.config_files.synchronize import synchronize
 
 __all__ = ["DocumentError", "synchronize", "to_yaml"]

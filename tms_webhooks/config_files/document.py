@@ -5,79 +5,24 @@ A document has what the API's serializer reads and writes, but complete, and wit
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterable, Mapping
-from functools import cached_property
 from typing import Any
 
 import yaml
 
-from tms_webhooks.api.serializers.webhooks import WebhookSerializer
-from tms_webhooks.conf import app_settings
-from tms_webhooks.exceptions import WebhooksError
-from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.config_files.serializers import VERSION, DocumentError, FileSerializer, organization_key
+from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import known_headers
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.sources.mapping import organization_value
-from tms_webhooks.sources.paths import column_at
 
-VERSION = 1
-"""The version of the document's format that this release reads and writes."""
 LONGEST_DOCUMENT = 1_000_000
 """Characters of a document."""
-PK = "pk"
-"""The lookup of organizations that have no external id."""
 INTRODUCTION = """\
 # Webhooks of a training management system. Import them with: python manage.py webhooks_import FILE
 # Omitted keys have their defaults. {env: NAME} stands for a secret value in the environment variable NAME.
 """
-
-
-class DocumentError(WebhooksError, ValueError):
-    """A document that can't be imported or written. ``problems`` are sentences that begin with their place in it."""
-
-    def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
-
-
-class FileSerializer(WebhookSerializer):
-    """The values of a webhook that a user sets, with its subscriptions.
-
-    One serializer serves all webhooks of a document, because its fields take long to build.
-    """
-
-    read_only_remedies = {"id": "remove it, because ids differ between environments"}
-
-    @cached_property
-    def standard(self) -> dict[str, Any]:
-        """The values of a new webhook with one new subscription."""
-        return self.represent(Webhook(), [Subscription()])
-
-    def represent(self, webhook: Webhook, subscriptions: Iterable[Subscription] = ()) -> dict[str, Any]:
-        """Return the values of a webhook, with a mask for each secret one."""
-        values: dict[str, Any] = {}
-        for field in self._writable_fields:
-            if field.field_name != "subscriptions":
-                value = field.get_attribute(webhook)
-                values[str(field.field_name)] = None if value is None else field.to_representation(value)
-        rows = self.fields["subscriptions"].to_representation(subscriptions)
-        return {**values, "subscriptions": [{name: row[name] for name in Subscription.CONFIGURED} for row in rows]}
-
-    def get_fields(self) -> dict[str, Any]:
-        """Return the fields of a request that creates a webhook; all of them can be changed later, too."""
-        fields = super().get_fields()
-        for name in ("organization", "preset"):
-            del fields[name]
-        for name in ("enabled", "subscriptions"):
-            fields[name].read_only = False
-        return fields
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Validate the webhook as it would be. A document may keep headers and credentials although the URL changes."""
-        self.validate_row(copy.copy(self.instance or Webhook()), attrs, self.patterns_of(attrs))
-        return attrs
 
 
 class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  # type: ignore[misc]
@@ -86,9 +31,7 @@ class _Loader(yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader):  
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 (its signature)
         mapping = super().construct_mapping(node, deep=deep)
         if len(mapping) < len(node.value):
-            keys = [self.construct_object(key, deep=True) for key, _value in node.value]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise yaml.constructor.ConstructorError(None, None, f"duplicate key {twice!r}", node.start_mark)
+            raise yaml.constructor.ConstructorError(None, None, "a key is given twice in one mapping", node.start_mark)
         return mapping
 
 
@@ -132,38 +75,30 @@ def to_yaml(webhooks: Iterable[Webhook]) -> str:
     return INTRODUCTION + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
-def organization_key() -> str:
-    """Return the lookup that identifies an organization in documents: its external id, or ``pk`` if it has none."""
-    model: Any = Webhook._meta.get_field("organization").related_model
-    path = app_settings.ORGANIZATION_FIELDS.get("external_id", "external_id")
-    is_column = isinstance(path, str) and path and column_at(model, path) is not None
-    return path.replace(".", "__") if is_column else PK
-
-
 def _row(webhook: Webhook, serializer: FileSerializer) -> dict[str, Any]:
-    owner, subject = webhook.organization, f"Webhook {webhook.pk} ({webhook.name})"
-    organization = owner.pk if organization_key() == PK else organization_value(owner, "external_id")
+    owner = webhook.organization
+    organization = owner.pk if organization_key() == "pk" else organization_value(owner, "external_id")
     if organization in (None, ""):
         raise DocumentError(
             f"Organization {owner.pk} ({owner}) has no external id, which identifies it in other environments."
         )
-    organization = organization if isinstance(organization, int | str) else str(organization)
     known = webhook.known_credentials()
-    for name, value in (("headers", known_headers(webhook.headers)), ("credentials", known)):
-        if value is None:
-            raise DocumentError(f"{subject}: its {name} can't be decrypted; enter them again.")
+    if known is None or known_headers(webhook.headers) is None:
+        secrets = "headers" if known is not None else "credentials"
+        raise DocumentError(
+            f"Webhook {webhook.pk} ({webhook.name}): its {secrets} can't be decrypted; enter them again."
+        )
 
     def variable(*parts: str) -> dict[str, str]:
         words = re.sub(r"[^A-Za-z0-9]+", " ", " ".join((str(organization), webhook.name, *parts))).upper()
         return {"env": "_".join(["WEBHOOK", *words.split()])}
 
-    standard = serializer.standard
     values = serializer.represent(webhook, webhook.subscriptions.order_by("event_type", "pk"))
     row = {
-        "organization": organization,
+        "organization": organization if isinstance(organization, int) else str(organization),
         "name": webhook.name,
         "enabled": webhook.enabled,
-        **_changed(values, standard, but={"name", "enabled", "subscriptions"}),
+        **_changed(values, serializer.standard, but={"name", "enabled", "subscriptions"}),
         "secret": variable("secret"),
     }
     for group, part in (("headers", "header"), ("authentication", "authentication")):
@@ -171,11 +106,11 @@ def _row(webhook: Webhook, serializer: FileSerializer) -> dict[str, Any]:
             row[group] = {
                 name: variable(part, name) if value == MASK else str(value)
                 for name, value in row.pop(group).items()
-                if value == MASK or name in {"kind", *(known or ())}
+                if value == MASK or name in {"kind", *known}
             }
-    (first,) = standard["subscriptions"]
+    (first,) = serializer.standard["subscriptions"]
     row["subscriptions"] = [
-        {"event": one["event_type"], **_changed(one, first, but={"event_type"})} for one in values["subscriptions"]
+        {"event_type": one["event_type"], **_changed(one, first, but={"event_type"})} for one in values["subscriptions"]
     ]
     return row
 

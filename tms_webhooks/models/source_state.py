@@ -9,10 +9,9 @@ transaction of the event.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
@@ -158,19 +157,17 @@ def _merged(known: ObjectState, before: str | None, line: ObjectState, *, relate
     """Return the state to record for ``line`` after a change of it since ``before``, where ``known`` is recorded."""
     if before is None:
         return line
-    state = _changes(json.loads(known.state), json.loads(before), json.loads(line.state))
+    recorded, old = json.loads(known.state), json.loads(before)
+    # What the change left as it was stays as it is recorded.
+    state = {
+        name: value if name not in recorded or old.get(name) != value else recorded[name]
+        for name, value in json.loads(line.state).items()
+    }
     return ObjectState(
         line.key,
         json.dumps(state, separators=(",", ":"), ensure_ascii=False),
         line.related if related else known.related,
     )
-
-
-def _changes(known: Mapping[str, Any], before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``known`` with what differs between ``before`` and ``after``, in the order and with the names of ``after``."""
-    return {
-        name: value if name not in known or before.get(name) != value else known[name] for name, value in after.items()
-    }
 
 
 class ReconcilePhase(models.TextChoices):

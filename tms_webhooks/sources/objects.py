@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import reduce
 from operator import or_
@@ -38,28 +38,14 @@ class FoundObject(NamedTuple):
     label: str
 
 
-def unknown_ids(filters: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str, list[str]]]:
-    """Yield the index and the name of each filter with ids that don't exist in the host's tables, with these ids.
-
-    ``filters`` are those of all subscriptions of a webhook: their ids are looked up together.
-    """
-    for name in FILTERED_BY_ID:
-        lists = {number: ids for number, one in enumerate(filters) if isinstance(ids := one.get(name), list)}
-        field = _filtered_field(name)
-        if field is None or not lists:
-            continue
-        present = _present(
-            field.model._base_manager.all(), field.name, field, {key for ids in lists.values() for key in ids}
-        )
-        for number, ids in lists.items():
-            if unknown := [str(key) for key in ids if key not in present]:
-                yield number, name, unknown
-
-
 def impossible_ids(name: str, ids: Collection[Any]) -> list[str]:
     """Return those ids of a filter that no object can have, because its key does not accept them: a name, for example."""
-    field = _filtered_field(name)
-    return [] if field is None else [str(one) for one in ids if not _by_key(field, [one])]
+    for source in all_sources():
+        lookup = _lookup(source, "id" if source.noun.name == name else f"{name}.id")
+        if lookup is not None:
+            field = stored_at(source.model, lookup)
+            return [str(one) for one in ids if not _by_key(field, [one])]
+    return []
 
 
 def ids_of_others(name: str, ids: Collection[Any], *, organizations: Collection[Any]) -> list[str]:
@@ -123,15 +109,6 @@ def _search_in(source: Source, prefix: str, text: str, organizations: Collection
 def _lookup(source: Source, name: str) -> str | None:
     mapped = source.mapped.get(name)
     return mapped.lookup if mapped is not None and isinstance(mapped.lookup, str) else None
-
-
-def _filtered_field(name: str) -> models.Field[Any, Any] | None:
-    """Return the host's column with the ids that filters call ``name``; None if no source maps it."""
-    for source in all_sources():
-        lookup = _lookup(source, "id" if source.noun.name == name else f"{name}.id")
-        if lookup is not None:
-            return stored_at(source.model, lookup)
-    return None
 
 
 def _present(rows: Any, lookup: str, field: models.Field[Any, Any], ids: Collection[Any]) -> set[Any]:

@@ -15,7 +15,7 @@ from tms_webhooks.models import Webhook
         (
             "headers",
             "X-Key=1\nAuthorization: Basic hunter2",
-            "Line 2 has no “=”. Write it as name=value, or remove it.",
+            "Line 2: The “=” is missing. Write name=value, or remove the line.",
         ),
         (
             "url",

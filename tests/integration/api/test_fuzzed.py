@@ -65,7 +65,6 @@ def keys_of(world):
         "secrets": world.old_secret.public_id,
         "deliveries": world.delivery.public_id,
         "jobs": world.job.public_id,
-        "audit": world.entry.public_id,
         "events": world.delivery.event.public_id,
     }
 

@@ -64,42 +64,14 @@ def test_what_comes_and_goes_in_between_moves_nothing_else(client, acme):
     assert [pk for page in rest for pk in page] == old[3::-1]
 
 
-@pytest.fixture
-def following(client, names) -> str:
-    """The address of a second page."""
-    return client.get("/api/webhooks/?page_size=2&enabled=true").json()["next"]
+def test_the_second_page_of_a_colleague_is_the_same(client, acme, names):
+    following = client.get("/api/webhooks/?page_size=2&enabled=true").json()["next"]
+
+    assert walk(client_of(member_of(acme)), following) == walk(client, following)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda address: address.replace("enabled=true", "enabled=false"),
-        lambda address: address.replace("enabled=true&", ""),
-        lambda address: address.replace("/webhooks/", "/audit/").replace("enabled=true&", ""),
-        lambda address: address.replace("cursor=", "cursor=x"),
-        lambda address: address.replace("&enabled", "x&enabled"),
-    ],
-)
-def test_a_cursor_of_another_list_or_one_that_was_changed_is_refused(client, following, problem, change):
-    address = change(following)
-    if "audit" in address:
-        address = address.replace("&enabled=true", "").replace("enabled=true", "")
-
-    problem(client.get(address), "invalid-cursor")
-
-
-def test_a_cursor_of_a_colleague_is_refused(acme, following, problem):
-    problem(client_of(member_of(acme)).get(following), "invalid-cursor")
-
-
-@pytest.mark.parametrize(
-    "cursor",
-    [
-        "x",
-        "1",
-    ],
-)
-def test_an_invalid_cursor_is_rejected(client, problem, cursor):
-    data = problem(client.get(f"/api/webhooks/?cursor={cursor}"), "invalid-cursor")
+@pytest.mark.parametrize("change", [lambda url: url.replace("cursor=", "cursor=x"), lambda _url: "/api/jobs/?cursor=1"])
+def test_an_invalid_cursor_is_rejected(client, names, problem, change):
+    data = problem(client.get(change(client.get("/api/webhooks/?page_size=2").json()["next"])), "invalid-cursor")
 
     assert data["errors"][0]["detail"] == "Use the complete URL in `next` or `previous`, or start without a cursor."

@@ -9,9 +9,8 @@ from django.utils import timezone
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
-from tms_webhooks.actors import SYSTEM
-from tms_webhooks.choices import AuditAction, JobKind
-from tms_webhooks.models import AuditEntry, Job
+from tms_webhooks.choices import JobKind
+from tms_webhooks.models import Job
 
 
 def fill(organization, count: int) -> None:
@@ -21,10 +20,9 @@ def fill(organization, count: int) -> None:
         delivery = write_delivery(webhook, now=now)
         delivery.attempt_log.create(number=1, started_at=now, duration_ms=5)
         Job.objects.create(kind=JobKind.CANCEL_PENDING, webhook=webhook, created_at=now)
-        AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, webhook, actor=SYSTEM, now=now)
 
 
-@pytest.mark.parametrize("address", ["webhooks", "deliveries", "jobs", "audit", "event-types"])
+@pytest.mark.parametrize("address", ["webhooks", "deliveries", "jobs", "event-types"])
 def test_the_number_of_queries_does_not_grow_with_the_page(client, acme, address):
     def ask() -> tuple[int, int]:
         with CaptureQueriesContext(connection) as queries:

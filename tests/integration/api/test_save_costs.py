@@ -6,8 +6,6 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tms_webhooks.api.serializers import webhook_fields
-from tms_webhooks.api.serializers.base import MAX_UNKNOWN_FIELDS
 from tms_webhooks.models import Subscription
 
 URL = "https://receiver.example.com/hook"
@@ -25,23 +23,6 @@ def post(client, acme):
     return post
 
 
-@pytest.fixture
-def counted(monkeypatch):
-    """Count the calls of a function."""
-
-    def counted(owner, name):
-        calls, original = [], getattr(owner, name)
-
-        def count(*args, **kwargs):
-            calls.append(args)
-            return original(*args, **kwargs)
-
-        monkeypatch.setattr(owner, name, count)
-        return calls
-
-    return counted
-
-
 def test_many_subscriptions_with_many_ids_take_few_queries(post):
     post({})
     with CaptureQueriesContext(connection) as queries:
@@ -56,19 +37,9 @@ def test_many_subscriptions_with_many_ids_take_few_queries(post):
     ]
 
 
-@pytest.mark.parametrize("name", ["X-{}", "X {}"])
-def test_too_many_headers_are_refused_before_one_is_read(post, counted, name):
-    parsed = counted(webhook_fields, "parse_headers")
-
-    response = post(headers={name.format(number): "v" for number in range(5_000)})
+def test_too_many_headers_are_refused(post):
+    response = post(headers={f"X-{number}": "v" for number in range(5_000)})
 
     assert [one["detail"] for one in response.json()["errors"]] == [
         "5000 headers are too many; the limit is 50. Remove some."
     ]
-    assert parsed == []
-
-
-def test_of_many_wrong_headers_the_first_are_reported(post):
-    response = post(headers={f"X-{number}": webhook_fields.MASK for number in range(50)})
-
-    assert len(response.json()["errors"]) == MAX_UNKNOWN_FIELDS

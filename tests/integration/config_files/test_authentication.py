@@ -112,9 +112,9 @@ def test_a_document_without_authentication_removes_it(exported, imported, webhoo
 @pytest.mark.parametrize(
     ("authentication", "message"),
     [
-        ("basic", "authentication: write a mapping, with {env: VARIABLE} for secret values."),
+        ("basic", "authentication: Expected an object with kind and the values of that kind, got a string."),
         ({"kind": "basic", "username": "a:b"}, "authentication.username: A user name can't contain a colon"),
-        ({"kind": "basic", "username": "a", "password": "hunter2"}, "authentication.password: write {env: VARIABLE}"),
+        ({"kind": "basic", "username": "a", "password": "hunter2"}, "authentication.password: Write {env: VARIABLE}"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named_with_its_place(exported, imported, webhook, authentication, message):

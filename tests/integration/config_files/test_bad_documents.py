@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
@@ -46,7 +44,7 @@ def second(lines: str) -> str:
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ("  urll: https://x\n", "webhooks[1].urll: Unknown field 'urll'. Did you mean 'url'?"),
+        ("  urll: https://x\n", "webhooks[1].urll: Unknown field 'urll'. Did you mean \"url\"?"),
         (
             "  id: 7\n",
             "webhooks[1].id: This field is read-only here; remove it, because ids differ between environments.",
@@ -55,52 +53,60 @@ def second(lines: str) -> str:
             "  verb: FETCH\n",
             "webhooks[1].verb: 'FETCH' is not a valid choice; choose one of POST, PUT, PATCH, GET, DELETE.",
         ),
-        ("  timeout_seconds: 90\n", "webhooks[1].timeout_seconds: Too large; use at most 30."),
-        ("  secret: whsec_hunter2\n", "webhooks[1].secret: write {env: VARIABLE}; a document must not contain secrets"),
+        ("  timeout_seconds: 90\n", "webhooks[1].timeout_seconds: Ensure this value is less than or equal to 30."),
+        ("  secret: whsec_hunter2\n", "webhooks[1].secret: Write {env: VARIABLE}; a document must not contain secrets"),
         (
             "  secret: {env: HUNTER}\n",
-            "webhooks[1].secret: HUNTER does not hold a secret. A signing secret starts with",
+            "webhooks[1].secret: This is no signing secret. A signing secret starts with",
         ),
-        ("  secret: {env: NOT_SET}\n", "webhooks[1].secret: the environment variable NOT_SET is not set"),
-        ("  headers: {X-Key: hunter2}\n", "webhooks[1].headers.X-Key: write {env: VARIABLE}"),
+        ("  secret: {env: NOT_SET}\n", "The environment variable NOT_SET is not set; set it, or use --keep-secrets."),
+        ("  headers: {X-Key: hunter2}\n", "webhooks[1].headers.X-Key: Write {env: VARIABLE}"),
         (
             "  headers: {webhook-id: {env: HUNTER}}\n",
-            "webhooks[1].headers.webhook-id: The system sets this header; remove it here.",
+            "webhooks[1].headers.webhook-id: The system sets the header webhook-id. Choose",
         ),
-        ("  headers: [a]\n", "webhooks[1].headers: write a mapping"),
+        ("  headers: [a]\n", "webhooks[1].headers: Expected an object of header names and values, got a list."),
         ("  subscriptions: class.*\n", "webhooks[1].subscriptions: Expected a list"),
-        ("  subscriptions: [class.*]\n", "webhooks[1].subscriptions[0]: Expected an object, got a string."),
-        ("  subscriptions: [{event: clas.done}]\n", "webhooks[1].subscriptions[0].event: Unknown event: clas.done"),
-        ("  subscriptions: [{event: '*', days: 3}]\n", "webhooks[1].subscriptions[0].days: Unknown field 'days'."),
         (
-            "  subscriptions: [{event: class.*, filters: {course: [987654], class: [9, 10]}}]\n",
-            "webhooks[1].subscriptions[0]: filters.course: unknown id 987654. Is this document from another",
+            "  subscriptions: [class.*]\n",
+            "webhooks[1].subscriptions[0]: Invalid data. Expected a dictionary, but got str.",
         ),
-        ("  name: Good\n", "The document is not YAML in line 6: duplicate key 'name'."),
+        (
+            "  subscriptions: [{event_type: clas.done}]\n",
+            "webhooks[1].subscriptions[0].event_type: Unknown event: clas.done",
+        ),
+        ("  subscriptions: [{event_type: '*', days: 3}]\n", "webhooks[1].subscriptions[0].days: Unknown field 'days'."),
+        ("  name: Good\n", "The document is not YAML in line 6: a key is given twice in one mapping."),
     ],
 )
 def test_one_mistake_is_named_by_its_place(refused, lines, expected):
     problem, *others = refused(second(lines))
 
     assert problem.startswith(expected)
-    assert len(others) == lines.count("class: [9, 10]")
+    assert others == []
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("", "The document is not a mapping"),
+        ("", "The document: This field may not be null."),
         (b"\xff\xfe", "is not UTF-8."),
-        ("version: 2\nwebhooks: []\n", "version: 2 is not supported; write version: 1."),
-        ("webhooks: []\n", "version: None is not supported"),
-        ("version: 1\n", "webhooks: write a list"),
-        ("version: 1\nwebhook: []\nwebhooks: []\n", "webhook: unknown key; a document has version and webhooks."),
-        ("version: 1\nwebhooks: [7]\n", "webhooks[0]: write a mapping"),
+        ("version: 2\nwebhooks: []\n", "version: A number is not a valid choice; choose one of 1."),
+        ("webhooks: []\n", "version: This field is required."),
+        ("version: 1\n", "webhooks: This field is required."),
+        ("version: 1\nwebhook: []\nwebhooks: []\n", "webhook: Unknown field 'webhook'. Did you mean \"webhooks\"?"),
+        ("version: 1\nwebhooks: [7]\n", "webhooks[0]: Invalid data. Expected a dictionary, but got int."),
         ("version: [\n", "The document is not YAML in line 2"),
-        (GOOD.replace("ACME-EU", "ACME-US"), "webhooks[0].organization: no organization has the external id"),
-        (GOOD.replace("ACME-EU", "[ACME-EU]"), "webhooks[0].organization: name the organization by its external id."),
-        (GOOD.replace("name: Good", "name: ''"), "webhooks[0].name: give the webhook a name"),
-        (GOOD + GOOD.partition("webhooks:\n")[2], "webhooks[1]: ACME-EU / Good is a duplicate of webhooks[0]."),
+        (
+            GOOD.replace("ACME-EU", "ACME-US"),
+            "webhooks[0].organization: Not exactly one organization has the external id 'ACME-US'.",
+        ),
+        (
+            GOOD.replace("ACME-EU", "[ACME-EU]"),
+            "webhooks[0].organization: Not exactly one organization has the external id",
+        ),
+        (GOOD.replace("name: Good", "name: ''"), "webhooks[0].name: This field may not be blank."),
+        (GOOD + GOOD.partition("webhooks:\n")[2], "webhooks[1].name: The document has another webhook with this name"),
         (GOOD.replace("https://good", "http://10.0.0.1/good"), "webhooks[0].url: "),
     ],
 )
@@ -115,7 +121,7 @@ def test_all_mistakes_are_reported_together(refused):
         second("  verb: FETCH\n") + "- organization: UNKNOWN\n  name: C\n  url: https://c.example.com/\n  color: red\n"
     )
 
-    assert len(refused(text)) == 1  # the form of the document first
+    assert len(refused(text)) == 3
     assert len(refused(second("  verb: FETCH\n  timeout_seconds: 90\n"))) == 2
 
 
@@ -125,7 +131,7 @@ def test_two_webhooks_of_one_name_are_not_guessed_between(refused):
 
     (problem,) = refused(second("").replace("organization: ACME-EU\n  name: Bad", "organization: B\n  name: Bad"))
 
-    assert problem == "webhooks[1]: several webhooks are named B / Bad; rename all but one."
+    assert problem == "webhooks[1].name: Several webhooks of the organization have this name; rename all but one."
 
 
 def test_a_file_that_is_not_there_is_named():
@@ -150,20 +156,3 @@ def test_what_breaks_in_the_middle_leaves_nothing_behind(tmp_path, monkeypatch):
         call_command("webhooks_import", str(file))
 
     assert not Webhook.objects.exists()
-
-
-# Large documents
-
-
-def test_the_ids_of_all_filters_of_a_webhook_are_looked_up_together(refused):
-    lists = [list(range(1_000 * number, 1_000 * number + 5)) for number in range(50)]
-    rows = "".join(f"  - {{event: class.*, filters: {{course: {ids}}}}}\n" for ids in lists)
-
-    with CaptureQueriesContext(connection) as queries:
-        found = refused(second(f"  subscriptions:\n{rows}"))
-
-    assert len(found) == 50
-    assert found[0] == (
-        "webhooks[1].subscriptions[0]: filters.course: unknown id 0, 1, 2, 3, 4. Is this document from another environment?"
-    )
-    assert len(queries) <= 10

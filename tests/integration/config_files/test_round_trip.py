@@ -83,8 +83,8 @@ def test_a_document_holds_what_is_not_the_default_and_no_secret(crm, exported):
                     "X-Key": {"env": "WEBHOOK_ACME_EU_CRM_HEADER_X_KEY"},
                 },
                 "subscriptions": [
-                    {"event": "class.*"},
-                    {"event": "course_assignment.expiring", "more_than_days": 3.0, "less_than_days": 9.0},
+                    {"event_type": "class.*"},
+                    {"event_type": "course_assignment.expiring", "more_than_days": 3.0, "less_than_days": 9.0},
                 ],
             }
         ],
@@ -127,11 +127,15 @@ def document(**values) -> dict:
 
 
 def test_a_change_is_reported_and_an_equal_subscription_stays_the_same_row(organization, imported):
-    imported(document(subscriptions=[{"event": "class.*"}, {"event": "user.updated"}]))
+    imported(document(subscriptions=[{"event_type": "class.*"}, {"event_type": "user.updated"}]))
     kept = Subscription.objects.get(event_type="class.*")
 
     printed = imported(
-        document(timeout_seconds=5, subscriptions=[{"event": "class.*"}, {"event": "voucher.redeemed"}], enabled=False)
+        document(
+            timeout_seconds=5,
+            subscriptions=[{"event_type": "class.*"}, {"event_type": "voucher.redeemed"}],
+            enabled=False,
+        )
     )
 
     assert printed.splitlines() == [
@@ -149,13 +153,18 @@ def test_a_change_is_reported_and_an_equal_subscription_stays_the_same_row(organ
 
 def test_another_window_or_filter_is_a_change_of_the_same_row(organization, imported):
     """The row is the history of its events: a new one would get events of the same dates again."""
-    imported(document(subscriptions=[{"event": "*", "less_than_days": 30}, {"event": "*", "less_than_days": 7}]))
+    imported(
+        document(subscriptions=[{"event_type": "*", "less_than_days": 30}, {"event_type": "*", "less_than_days": 7}])
+    )
     first, second = Subscription.objects.order_by("pk")
     AuditEntry.objects.all().delete()
 
     printed = imported(
         document(
-            subscriptions=[{"event": "*", "less_than_days": 7}, {"event": "*", "filters": {"actor_kind": ["api"]}}]
+            subscriptions=[
+                {"event_type": "*", "less_than_days": 7},
+                {"event_type": "*", "filters": {"actor_kind": ["api"]}},
+            ]
         )
     )
 
@@ -193,7 +202,7 @@ def test_secrets_can_be_left_as_they_are(crm, exported, imported, monkeypatch):
 def test_ids_in_filters_are_those_of_what_is_here(organization, imported):
     training_class = TrainingClassFactory(organization=organization)
     filters = {"course": [training_class.course_id], "class": [training_class.pk], "organization": [organization.pk]}
-    wanted = document(subscriptions=[{"event": "class.*", "filters": filters}])
+    wanted = document(subscriptions=[{"event_type": "class.*", "filters": filters}])
 
     imported(wanted)
 

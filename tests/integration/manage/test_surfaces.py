@@ -174,7 +174,7 @@ def api_creates(callers: Callers, webhook: Webhook) -> None:
     callers.api.post("/api/webhooks/", body)
 
 
-NEW = {"organization": "ACME", "name": "New", "url": URL, "subscriptions": [{"event": "class.*"}]}
+NEW = {"organization": "ACME", "name": "New", "url": URL, "subscriptions": [{"event_type": "class.*"}]}
 
 
 @pytest.fixture
@@ -343,7 +343,7 @@ VERBS = {
         [
             by_form(events=lambda rows: [*rows, "class.*"]),
             by_api("post", "subscriptions/", event_type="class.*"),
-            by_yaml(lambda row, _rows: row["subscriptions"].append({"event": "class.*"})),
+            by_yaml(lambda row, _rows: row["subscriptions"].append({"event_type": "class.*"})),
         ],
     ),
     ("subscription.updated", "subscription"): (

@@ -14,9 +14,9 @@ from django.db import models
 from example_project.training.models import ClassEnrollment, CourseAssignment, LearningPath, TrainingClass, User
 from tests.catalogue import only_canonical
 from tests.testapp.models import Lesson
+from tms_webhooks import sources
 from tms_webhooks.checks import sources as source_checks
 from tms_webhooks.checks.messages import PREFIX, REFERENCE
-from tms_webhooks.documents.sources import documented_class, page_of
 from tms_webhooks.sources import (
     ClassSource,
     Constant,
@@ -100,8 +100,9 @@ def report(*declared: Declared) -> list[CheckMessage]:
         one.register()
     messages = list(source_checks.check_sources())
     for message in messages:
-        documented = documented_class(message.obj)
-        reference = REFERENCE.format(documented.__name__, page_of(documented))
+        reference = REFERENCE.format(
+            next(one for one in type(message.obj).__mro__ if one in vars(sources).values()).__name__
+        )
         assert str(message.hint).endswith(reference), message.hint
         message.hint = str(message.hint).removesuffix(reference)
     return messages

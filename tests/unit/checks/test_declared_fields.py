@@ -17,7 +17,6 @@ from tests.unit.checks.conftest import (
     assignments,
     classes,
     enrollments,
-    expect,
     expect_of,
     ids,
     lesson_enrollments,
@@ -29,7 +28,7 @@ from tests.unit.checks.conftest import (
 )
 from tms_webhooks.catalogue import EventType, FieldKind, FieldPrivacy, Noun, references
 from tms_webhooks.catalogue.types.user import USER
-from tms_webhooks.checks.sources import check_samples, check_sources
+from tms_webhooks.checks.sources import check_sources
 from tms_webhooks.scaffold.names import is_secret
 from tms_webhooks.sources import (
     ActivityProgressSource,
@@ -340,14 +339,6 @@ def test_names_of_secrets(name, is_one):
 BADGE = Noun("badge", "Badge", (*references.identity("the badge"), *references.organization("the organization")))
 
 
-def test_a_sample_of_another_kind_is_reported_once():
-    users(custom={"department": Custom("department.name", sample=7)}).register()
-    expect(
-        check_samples(),
-        "W084: The sample of the event type 'user.created' breaks its schema: $.data.custom.department breaks type...",
-    )
-
-
 def test_two_sources_of_a_noun_may_add_different_fields():
     event_type = EventType("badge.issued", BADGE, "A badge was issued.")
     badges = Declared(
@@ -370,15 +361,4 @@ def test_two_sources_of_a_noun_may_add_different_fields():
         expect_of(
             badges(User, custom={"mail": Custom("email", privacy="basic")}),
             "E083: custom['mail'] is string, basic here, but string, personal in another source of 'badge'.",
-        )
-
-
-def test_a_sample_that_breaks_its_schema_is_reported():
-    assert list(check_samples()) == []
-    event_type = EventType("badge.issued", BADGE, "A badge was issued.", sample={"id": 3, "organization": {"name": 4}})
-    with temporary_type(event_type):
-        expect(
-            check_samples(),
-            "W084: The sample of the event type 'badge.issued' breaks its schema: $.data.organization.name breaks type "
-            '["string", "null"].',
         )

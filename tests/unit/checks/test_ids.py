@@ -69,9 +69,9 @@ def test_the_checks_can_be_run_alone_by_their_tag():
 @pytest.mark.parametrize(
     ("tag", "deploy", "groups"),
     [
-        (CHECKS_TAG, False, {"work", "pages"}),
+        (CHECKS_TAG, False, {"work"}),
         (COMMAND_CHECKS, False, {"work"}),
-        (CHECKS_TAG, True, {"work", "pages", "deploy"}),
+        (CHECKS_TAG, True, {"work", "deploy"}),
         (Tags.database, False, {"rows"}),
     ],
 )

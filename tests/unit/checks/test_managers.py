@@ -1,4 +1,4 @@
-"""Warnings of querysets of registered models whose bulk operations may not be captured."""
+"""Warnings of changes of registered models that may not be captured."""
 
 from __future__ import annotations
 
@@ -16,22 +16,6 @@ from tms_webhooks.checks.managers import check_managers
 from tms_webhooks.sources import ClassSource, Source
 
 Declare = Callable[..., Source]
-
-
-class OwnRows(models.QuerySet):
-    """A queryset with operations of its own: one calls Django's, one saves, two write rows by themselves."""
-
-    def update(self, **values):
-        return super().update(**values)
-
-    def delete(self):
-        return [one.save() for one in self]
-
-    def bulk_create(self, objs):
-        return [self.model._base_manager.raw("INSERT", [one]) for one in objs]
-
-    def bulk_update(self, objs, fields):
-        return len(fields)
 
 
 class OwnManager(models.Manager):
@@ -61,36 +45,6 @@ def _fresh_caches():
 @pytest.mark.parametrize("manager", [models.Manager(), UserManager(), OwnManager()])
 def test_a_manager_of_any_kind_will_do(declare, monkeypatch, manager):
     add(monkeypatch, TrainingClass, manager, "other")
-    declare(ClassSource, TrainingClass)
-    assert list(check_managers()) == []
-
-
-def test_operations_that_write_rows_by_themselves_are_reported_with_the_remedy(declare, monkeypatch):
-    add(monkeypatch, TrainingClass, OwnRows.as_manager(), "other")
-    declare(ClassSource, TrainingClass)
-
-    problem = only(check_managers(), "W054")
-
-    assert problem.obj is TrainingClass
-    assert problem.msg.startswith("bulk_update(), bulk_create() of training.TrainingClass.other may emit no events")
-    assert "super()" in str(problem.hint)
-
-
-def test_a_manager_that_models_inherit_is_reported_once(declare, monkeypatch):
-    add(monkeypatch, Workshop, OwnRows.as_manager(), "other")
-    declare(ClassSource, Workshop)
-    assert only(check_managers(), "W054").obj is Workshop
-
-
-def test_a_manager_of_a_parent_by_which_a_source_is_captured_is_reported(declare, monkeypatch):
-    add(monkeypatch, Workshop, OwnRows.as_manager(), "parted")
-    declare(ClassSource, OnsiteWorkshop, owner="organization", through_parents=True)
-
-    assert only(check_managers(), "W054").obj is Workshop
-
-
-def test_a_model_that_is_no_source_may_have_any_manager(declare, monkeypatch):
-    add(monkeypatch, Workshop, OwnRows.as_manager(), "other")
     declare(ClassSource, TrainingClass)
     assert list(check_managers()) == []
 

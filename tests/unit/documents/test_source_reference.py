@@ -10,10 +10,10 @@ from django.db.models import Q
 
 from example_project.training import models
 from tests.catalogue import only_canonical
+from tests.source_reference import page_of, pages, source_classes, to_markdown
 from tms_webhooks import sources
 from tms_webhooks.checks import sources as source_checks
 from tms_webhooks.choices import ClassStatus
-from tms_webhooks.documents.sources import documented_class, page_of, pages, source_classes, to_markdown
 from tms_webhooks.sources import Source, registry
 from tms_webhooks.sources.deadlines import ClosedWhen
 
@@ -71,9 +71,3 @@ def test_the_checks_find_no_error_in_an_example(run, code):
     (source,) = run(code)
     messages = [message.msg for message in source_checks.check_sources() if message.obj is source]
     assert messages == []
-
-
-def test_the_section_of_a_source_is_that_of_its_nearest_class(run):
-    code = "@sources.register(CourseAssignment)\nclass Paths(sources.ComputedLearningPathSource):\n    path_model = ''"
-    (source,) = run(code)
-    assert documented_class(source) is sources.ComputedLearningPathSource

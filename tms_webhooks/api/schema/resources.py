@@ -16,7 +16,7 @@ from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES, URN
 from tms_webhooks.api.schema.shim import AutoSchema, ResolvedComponent, parameter, utils
 from tms_webhooks.api.serializers.base import IDField, Schema, StrictMixin, WordField, one_of
 from tms_webhooks.conf import DELAYS_LIMIT, LONGEST_DELAY
-from tms_webhooks.validators import MOST_DAYS, NAMED_SCHEDULES, SLOWEST_RATE
+from tms_webhooks.validators import NAMED_SCHEDULES
 
 STRING: Schema = {"type": "string"}
 
@@ -80,13 +80,6 @@ SCHEDULE: Schema = {
     ]
 }
 
-FIELD_LIMITS: dict[str, Schema] = {
-    "more_than_days": {"minimum": 0, "maximum": MOST_DAYS},
-    "less_than_days": {"exclusiveMinimum": 0, "maximum": MOST_DAYS},
-    "rate_limit_per_second": {"minimum": SLOWEST_RATE},
-}
-"""The limits of numbers that a model checks together with other fields, by the name of the field."""
-
 ERROR_ITEM: Schema = {
     "type": "object",
     "description": "One error in the request, and its place.",
@@ -115,11 +108,6 @@ PROBLEM: Schema = {
         "detail": STRING,
         "errors": {"type": "array", "items": {"$ref": "#/components/schemas/ErrorItem"}},
         "job": {**IDField.json_schema, "description": "For a conflict with an unfinished job: the id of this job."},
-        "allow": {
-            "type": "array",
-            "items": STRING,
-            "description": "For status 405: the methods that the URL supports.",
-        },
     },
     "required": ["type", "title", "status", "detail"],
 }
@@ -152,12 +140,11 @@ class ResourceSchema(AutoSchema):
         return [self.view.heading]
 
     def get_summary(self) -> str:
-        """Return the first sentence of the action's docstring."""
-        return self._sentences()[0]
+        """Return the first sentence of the action's docstring; the others are its description."""
+        return f"{self._sentences()[0].rstrip('.')}."
 
     def get_description(self) -> str:
-        """Return the other sentences of the action's docstring."""
-        return self._sentences()[1]
+        return self._sentences()[2]
 
     def get_override_parameters(self) -> list[Any]:
         """Return the header for idempotency, the view's own parameters, and those of a page that is no list of rows."""
@@ -177,15 +164,13 @@ class ResourceSchema(AutoSchema):
             self._correct(component.schema, serializer, direction)
         return component
 
-    def _sentences(self) -> tuple[str, str]:
-        text = inspect.getdoc(getattr(self.view, self.view.action))
-        if not text:
-            # Django REST framework provides the action.
-            is_one = self.view.action == "retrieve"
-            model = self.view.queryset.model._meta if is_one else None
-            text = str(inspect.getdoc(type(self.view))) if model is None else f"Return one {model.verbose_name}."
-        first, _dot, rest = " ".join(text.split()).partition(". ")
-        return f"{first.rstrip('.')}.", rest
+    def _sentences(self) -> tuple[str, str, str]:
+        # Django REST framework provides the actions without a docstring.
+        text = (
+            f"Return one {self.view.row_kind}." if self.view.action == "retrieve" else inspect.getdoc(type(self.view))
+        )
+        text = inspect.getdoc(getattr(self.view, self.view.action)) or text
+        return " ".join(str(text).split()).partition(". ")
 
     def _problems(self, *, has_body: bool) -> Iterator[str]:
         yield from PROBLEMS_OF_ALL_REQUESTS
@@ -235,7 +220,6 @@ class ResourceSchema(AutoSchema):
                 kept = {key: value[key] for key in ("description", "readOnly") if key in value}
                 value.clear()
                 value |= kept | own
-            value |= FIELD_LIMITS.get(name, {})
             if value.get("maximum") in DATABASE_LIMITS:
                 value.pop("maximum")
                 value.pop("format", None)

@@ -11,7 +11,6 @@ from tms_webhooks.api.serializers.base import (
     StrictCharField,
     StrictChoiceField,
     StrictIntegerField,
-    StrictListField,
     StrictSerializer,
     UTCDateTimeField,
 )
@@ -70,13 +69,13 @@ class RecoverSerializer(DateRangeSerializer):
 class SnapshotSerializer(DryRunSerializer):
     """The nouns whose objects are sent. With ``dry_run``, they are only counted."""
 
-    nouns = StrictListField(child=StrictCharField(max_length=50), min_length=1, max_length=MAX_NOUNS)
+    nouns = serializers.ListField(child=StrictCharField(max_length=50), min_length=1, max_length=MAX_NOUNS)
 
 
 class BulkReplaySerializer(DateRangeSerializer):
     """The webhooks and the range of event times to replay. With ``dry_run``, deliveries are only counted."""
 
-    webhooks = StrictListField(child=StrictCharField(max_length=36), min_length=1, max_length=MAX_WEBHOOKS)
+    webhooks = serializers.ListField(child=StrictCharField(max_length=36), min_length=1, max_length=MAX_WEBHOOKS)
     kind = StrictChoiceField(choices=[kind.value for kind in (JobKind.RECOVER, JobKind.REPLAY_MISSED)])
 
 

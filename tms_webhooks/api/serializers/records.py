@@ -1,9 +1,10 @@
-"""Read-only serializers of the app's records: events, deliveries with their attempts, jobs, secrets and audit entries."""
+"""Read-only serializers of the app's records: events, deliveries with their attempts, jobs and secrets."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from types import SimpleNamespace
 from typing import Any
 
 from django.utils import timezone
@@ -20,35 +21,40 @@ from tms_webhooks.api.serializers.base import (
     WordField,
     format_utc,
 )
-from tms_webhooks.api.serializers.results import AuditActorSerializer, TimingSerializer
+from tms_webhooks.api.serializers.results import TimingSerializer
 from tms_webhooks.choices import Priority
 from tms_webhooks.delivery import next_attempt, rendering
 from tms_webhooks.delivery.replay import progress
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, WebhookSecret
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Job, WebhookSecret
 from tms_webhooks.payloads.formats import JSON
 
 
-class EventSubjectSerializer(StrictSerializer):
+class EventSubjectSerializer(serializers.Serializer):
     """The object that an event is about."""
 
-    type = serializers.CharField(source="subject_type", read_only=True)
-    id = serializers.CharField(source="subject_id", read_only=True)
+    type = serializers.CharField(source="subject_type")
+    id = serializers.CharField(source="subject_id")
 
 
-class EventSerializer(StrictSerializer):
+class DeliveryEventSerializer(serializers.Serializer):
+    """The event of a delivery, without its payload. ``id`` is the ``webhook-id`` of the requests."""
+
+    id = serializers.CharField(source="public_id")
+    type = serializers.CharField()
+    version = serializers.IntegerField()
+    occurred_at = UTCDateTimeField()
+
+
+class EventSerializer(DeliveryEventSerializer):
     """One event. ``id`` is the ``webhook-id`` of its requests. ``payload`` is the event in the format ``standard``.
 
     ``payload_state`` says why ``payload`` is null. ``pruned``: it was deleted after its retention time. ``hidden``: the
     caller may not see payloads. ``failed``: it could not be built. Otherwise it is ``kept``.
     """
 
-    id = serializers.CharField(source="public_id", read_only=True)
-    type = serializers.CharField(read_only=True)
-    version = serializers.IntegerField(read_only=True)
-    occurred_at = UTCDateTimeField(read_only=True)
     organization = OrganizationIDField(source="organization_id")
-    subject = EventSubjectSerializer(source="*", read_only=True)
-    sequence = serializers.IntegerField(read_only=True, allow_null=True)
+    subject = EventSubjectSerializer(source="*")
+    sequence = serializers.IntegerField(allow_null=True)
     payload_state = serializers.SerializerMethodField()
     payload = serializers.SerializerMethodField()
 
@@ -64,53 +70,33 @@ class EventSerializer(StrictSerializer):
 
     def get_payload(self, event: Event) -> dict[str, Any] | None:
         """Return the stored event, or null unless ``payload_state`` is ``kept``."""
-        if self.get_payload_state(event) != "kept":
-            return None
-        return json.loads(event.body)
+        return json.loads(event.body) if self.get_payload_state(event) == "kept" else None
 
 
-class WebhookEventSerializer(StrictSerializer):
+class WebhookEventSerializer(DeliveryEventSerializer):
     """One event in the format of a webhook. ``body`` is the body that is sent to it, and ``id`` the ``webhook-id``.
 
     ``body`` is null if it is no longer kept (``body_state`` is ``pruned``), or can't be written in the format (``failed``).
     """
 
-    id = serializers.CharField(source="public_id", read_only=True)
-    type = serializers.CharField(read_only=True)
-    occurred_at = UTCDateTimeField(read_only=True)
-    body_state = serializers.SerializerMethodField()
-    content_type = serializers.SerializerMethodField()
-    body = serializers.SerializerMethodField()
+    body_state = WordField(("kept", "pruned", "failed"))
+    content_type = serializers.CharField(allow_null=True)
+    body = serializers.CharField(allow_null=True)
 
     def to_representation(self, instance: Event) -> dict[str, Any]:
         """Return the event with its body, which is rendered once."""
         content = rendering.content_for(self.context["webhook"], instance.body) if instance.body else None
-        self._content = None if content is None or content.problem is not None else content
-        return super().to_representation(instance)
-
-    @extend_schema_field(WordField(("kept", "pruned", "failed")))
-    def get_body_state(self, event: Event) -> str:
-        """Return ``kept``, ``pruned`` or ``failed``."""
-        if self._content is not None:
-            return "kept"
-        return "failed" if event.body or event.error else "pruned"
-
-    def get_content_type(self, event: Event) -> str | None:
-        """Return the media type of the body, or null without a body."""
-        return None if self._content is None else self._content.content_type
-
-    def get_body(self, event: Event) -> str | None:
-        """Return the text of the body, or null without one."""
-        return None if self._content is None else self._content.body.decode()
-
-
-class DeliveryEventSerializer(StrictSerializer):
-    """The event of a delivery, without its payload. ``id`` is the ``webhook-id`` of the requests."""
-
-    id = serializers.CharField(source="public_id", read_only=True)
-    type = serializers.CharField(read_only=True)
-    version = serializers.IntegerField(read_only=True)
-    occurred_at = UTCDateTimeField(read_only=True)
+        sent = None if content is None or content.problem is not None else content
+        event = SimpleNamespace(
+            public_id=instance.public_id,
+            type=instance.type,
+            version=instance.version,
+            occurred_at=instance.occurred_at,
+            body_state="kept" if sent else "failed" if instance.body or instance.error else "pruned",
+            content_type=sent and sent.content_type,
+            body=sent and sent.body.decode(),
+        )
+        return super().to_representation(event)
 
 
 class DeliverySerializer(StrictModelSerializer):
@@ -315,27 +301,3 @@ class SecretSerializer(StrictModelSerializer):
         model = WebhookSecret
         fields = ("id", "created_at", "expires_at")
         read_only_fields = fields
-
-
-class AuditEntrySerializer(StrictModelSerializer):
-    """One entry of the audit log. ``changes`` has the old and new values of fields, with secrets masked."""
-
-    id = IDField(source="public_id")
-    actor = serializers.SerializerMethodField()
-    organization = OrganizationIDField(source="organization_id")
-    webhook = serializers.CharField(
-        source="webhook.public_id",
-        read_only=True,
-        allow_null=True,
-        help_text="The webhook's id, or null once its row is deleted.",
-    )
-
-    class Meta:
-        model = AuditEntry
-        fields = ("id", "at", "actor", "action", "organization", "webhook", "target", "changes")
-        read_only_fields = fields
-
-    @extend_schema_field(AuditActorSerializer)
-    def get_actor(self, entry: AuditEntry) -> dict[str, str]:
-        """Return the user, API client or process that acted."""
-        return {"kind": entry.actor_kind, "id": entry.actor_id, "label": entry.actor_label}

@@ -1,4 +1,4 @@
-"""The answers of actions: test, preview, explain, dry run, statistics, secrets, event types, and the caller with its limits.
+"""The answers of actions: test, preview, explain, dry run, statistics, secrets, event types, and the caller with its rights.
 
 Each is made of the object or mapping that the action returns; the OpenAPI document describes them from here.
 """
@@ -250,17 +250,6 @@ class RequestPreviewSerializer(Serializer):
     problem = CharField(help_text="Why the request can't be built; empty otherwise.")
 
 
-class RouteField(URLField):
-    """The URL of a route of an event type, which is the value."""
-
-    def __init__(self, route: str, **kwargs: Any) -> None:
-        super().__init__(**{"source": "*", **kwargs})
-        self.route = route
-
-    def to_representation(self, value: Any) -> str:
-        return self.context["view"].url_of(self.route, name=value.name)
-
-
 class EventTypeSerializer(Serializer):
     """An event type of the catalogue."""
 
@@ -274,8 +263,6 @@ class EventTypeSerializer(Serializer):
     offered = BooleanField(
         help_text="Whether a webhook can subscribe to it. False for events that are made for one webhook."
     )
-    schema = RouteField("event-type-schema")
-    example = RouteField("event-type-example")
 
     def get_versions(self, event_type: EventType) -> list[int]:
         """Return the versions that a webhook can choose, oldest first."""
@@ -287,27 +274,12 @@ def versions_of(event_type: EventType) -> list[int]:
     return [number for number in range(1, event_type.version + 1) if missing_step(event_type, number) is None]
 
 
-class AuditActorSerializer(Serializer):
+class CallerSerializer(Serializer):
     """A user, API client or process."""
 
     kind = WordField(ActorKind)
     id = CharField()
     label = CharField()  # type: ignore[assignment]
-
-
-class LimitsSerializer(Serializer):
-    """The limits that the settings set for callers."""
-
-    webhooks = IntegerField(help_text="Per organization.")
-    unfinished_jobs = IntegerField(help_text="Per organization.")
-    test_sends_per_minute = IntegerField(help_text="Per organization.")
-    subscriptions_of_webhook = IntegerField()
-    headers_of_webhook = IntegerField()
-    contacts_of_webhook = IntegerField()
-    in_flight_of_webhook = IntegerField()
-    recover_days = IntegerField(help_text="The longest time range of a recovery.")
-    page_size = IntegerField(help_text="The largest `page_size` of a list.")
-    body_bytes = IntegerField(help_text="The largest body of a request to the API.")
 
 
 class OrganizationRightsSerializer(Serializer):
@@ -319,16 +291,13 @@ class OrganizationRightsSerializer(Serializer):
         child=WordField(Action, component="PolicyAction"),
         help_text="The actions that the caller may do in the organization.",
     )
-    webhooks = IntegerField(help_text="The number of the organization's webhooks.")
-    unfinished_jobs = IntegerField()
 
 
 @no_list
 class MeSerializer(Serializer):
     """The caller, and a page of its organizations."""
 
-    caller = AuditActorSerializer()
-    limits = LimitsSerializer()
+    caller = CallerSerializer()
     next = URLField(allow_null=True)
     previous = URLField(allow_null=True)
     results = OrganizationRightsSerializer(many=True)

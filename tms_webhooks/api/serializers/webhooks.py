@@ -13,7 +13,6 @@ from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.base import (
     IDField,
     StrictChoiceField,
-    StrictListField,
     StrictModelSerializer,
     UTCDateTimeField,
     WordField,
@@ -86,10 +85,6 @@ def subscription_list() -> Any:
     return serializers.ListSerializer(
         child=SubscriptionSerializer(),
         required=False,
-        error_messages={
-            **StrictListField.default_error_messages,
-            "max_length": "Too many subscriptions; give at most {max_length}, or use a pattern such as class.*.",
-        },
     )
 
 
@@ -97,7 +92,7 @@ class WebhookSerializer(StrictModelSerializer):
     """A webhook. Its secret is not a field: only three actions return it."""
 
     id = IDField(source="public_id")
-    organization = OrganizationField(queryset=Webhook.objects.none())
+    organization = OrganizationField(source="organization_id")
     headers = HeadersField(required=False)
     authentication = AuthenticationField(required=False)
     contacts = ContactsField(required=False)
@@ -240,7 +235,10 @@ class WebhookSerializer(StrictModelSerializer):
         if preset := attrs.pop("preset", None):
             attrs |= _preset_values(preset, row, attrs, patterns)
         if attrs.get("format", row.format) != PayloadFormat.CUSTOM:
-            _reject_content_of_custom(row, attrs)
+            # Stored content may be sent back.
+            new = [name for name in ("content", "contents") if attrs.get(name) and attrs[name] != getattr(row, name)]
+            if new:
+                raise invalid(*([name] for name in new), error=CONTENT_OF_OTHER_FORMAT, code="format")
         self.validate_row(row, attrs, patterns)
         return attrs
 
@@ -257,13 +255,6 @@ class WebhookSerializer(StrictModelSerializer):
         """Set these values on an unsaved webhook; raise ``ValidationError`` if it is then invalid for its events."""
         values = {name: value for name, value in values.items() if name != "subscriptions"}
         apply_and_validate(row, values, lambda: rendering.problems_for(row, patterns))
-
-    def validate_payload_version(self, value: int | None) -> int | None:
-        """Reject a version that no event has, together with the errors of the other fields."""
-        problems = rendering.problems_of(Webhook(payload_version=value), ())
-        if problems is not None and "payload_version" in problems.error_dict:
-            raise serializers.ValidationError(to_drf_detail(problems)["payload_version"])
-        return value
 
     def _refuse_kept_secrets(self, webhook: Webhook, attrs: Mapping[str, Any]) -> None:
         """Raise ``ValidationError`` if stored values that the caller may not know would be sent to another receiver."""
@@ -300,20 +291,6 @@ def _preset_values(preset: str, stored: Webhook, attrs: Mapping[str, Any], patte
     except SecretError as error:
         message = "The stored headers can't be decrypted; give them again."
         raise invalid(["headers"], error=message, code="headers") from error
-
-
-def _reject_content_of_custom(stored: Webhook, values: Mapping[str, Any]) -> None:
-    """Raise ``ValidationError`` for what only the format custom has: a content type, and new content.
-
-    The model checks the header, too, but its message is about lines of text. Stored content may be sent back.
-    """
-    headers = known_headers(values.get("headers", stored.headers)) or ()
-    if found := [name for name in headers if name.lower() == "content-type"]:
-        message = "Only the format custom allows a content type; leave the header out, or choose that format."
-        raise invalid(*(["headers", name] for name in found), error=message, code="header_content_type")
-    new = [name for name in ("content", "contents") if values.get(name) and values[name] != getattr(stored, name)]
-    if new:
-        raise invalid(*([name] for name in new), error=CONTENT_OF_OTHER_FORMAT, code="format")
 
 
 class WebhookUpdateSerializer(WebhookSerializer):

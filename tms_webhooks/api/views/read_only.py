@@ -1,32 +1,23 @@
-"""What callers can only read: the catalogue of event types, their own rights and limits, and the audit log."""
+"""What callers can only read: the catalogue of event types, and their own rights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db.models import Count
-from rest_framework import mixins
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from tms_webhooks import validators
-from tms_webhooks.api import json_format
-from tms_webhooks.api.filters import AuditFilterSet
 from tms_webhooks.api.pagination import SinglePagination
 from tms_webhooks.api.problems import Problem, invalid_parameter
 from tms_webhooks.api.schema.resources import FREE_OBJECT, extend_schema
 from tms_webhooks.api.schema.shim import parameter
-from tms_webhooks.api.serializers.records import AuditEntrySerializer
 from tms_webhooks.api.serializers.results import EventTypeSerializer, MeSerializer, versions_of
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.versions import example_at, schema_at
 from tms_webhooks.choices import Action
-from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import UnknownEventType
-from tms_webhooks.models import AuditEntry, Job, Webhook
-from tms_webhooks.models.webhook import heavy_columns
 
 EVENT_TYPE = parameter(
     "name",
@@ -104,13 +95,12 @@ class MeViewSet(ResourceViewSet):
 
     @extend_schema(responses=MeSerializer, filters=False)
     def list(self, request: Any) -> Response:
-        """Return the caller, its rights in each organization, and the limits. The organizations are paged, as in other lists."""
+        """Return the caller, and its rights in each organization. The organizations are paged, as in other lists."""
         page: Any = self.paginate_queryset(self.organizations(Action.VIEW).order_by())
         paginator: Any = self.paginator
         caller = self.policy.caller(request)
         data = {
             "caller": {"kind": caller.kind, "id": caller.id or "", "label": caller.label},
-            "limits": limits(),
             "next": paginator.get_next_link(),
             "previous": paginator.get_previous_link(),
             "results": self._rights_in(page),
@@ -118,51 +108,17 @@ class MeViewSet(ResourceViewSet):
         return Response(MeSerializer(data).data)
 
     def _rights_in(self, page: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
-        """Return the rights and the numbers of each of these organizations, with one query for each right and number."""
+        """Return the rights in each of these organizations, with one query for each right."""
         keys = [organization.pk for organization in page]
         allowed = {
             action: set(self.organizations(action).filter(pk__in=keys).order_by().values_list("pk", flat=True))
             for action in Action
         }
-        webhooks = _counts(Webhook.objects.existing().filter(organization__in=keys), "organization")
-        jobs = _counts(Job.objects.unfinished().filter(webhook__organization__in=keys), "webhook__organization")
         return [
             {
                 "id": one.pk,
                 "name": str(one),
                 "actions": [action.value for action in Action if one.pk in allowed[action]],
-                "webhooks": webhooks.get(one.pk, 0),
-                "unfinished_jobs": jobs.get(one.pk, 0),
             }
             for one in page
         ]
-
-
-def limits() -> dict[str, int]:
-    """Return the limits of callers, by their names in the response."""
-    return {
-        "webhooks": app_settings.WEBHOOKS_LIMIT,
-        "unfinished_jobs": app_settings.JOBS_LIMIT,
-        "test_sends_per_minute": app_settings.TEST_SENDS_LIMIT,
-        "subscriptions_of_webhook": app_settings.SUBSCRIPTIONS_LIMIT,
-        "headers_of_webhook": validators.HEADERS_LIMIT,
-        "contacts_of_webhook": validators.CONTACTS_LIMIT,
-        "in_flight_of_webhook": app_settings.MAX_IN_FLIGHT,
-        "recover_days": app_settings.RECOVER_DAYS,
-        "page_size": app_settings.API_PAGE_LIMIT,
-        "body_bytes": json_format.BODY_LIMIT,
-    }
-
-
-def _counts(rows: Any, organization: str) -> dict[Any, int]:
-    return dict(rows.order_by().values_list(organization).annotate(count=Count("pk")))
-
-
-class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
-    """Return the audit entries of the caller's organizations, newest first."""
-
-    heading = "Audit log"
-    row_kind = "audit entry"
-    queryset = AuditEntry.objects.select_related("webhook").defer(*heavy_columns())
-    serializer_class = AuditEntrySerializer
-    filterset_class = AuditFilterSet

@@ -22,7 +22,7 @@ from tms_webhooks.actors import Actor
 from tms_webhooks.api import problems, safe_writes
 from tms_webhooks.api.filters import StrictFilterBackend, check_parameters
 from tms_webhooks.api.json_format import CompactJSONRenderer, JSONNegotiation, StrictJSONParser
-from tms_webhooks.api.pagination import BoundCursorPagination
+from tms_webhooks.api.pagination import SealedCursorPagination
 from tms_webhooks.api.safe_writes import require_match
 from tms_webhooks.api.schema.resources import ResourceSchema
 from tms_webhooks.choices import Action
@@ -61,7 +61,7 @@ class ResourceViewSet(GenericViewSet):
     parser_classes = (StrictJSONParser,)
     content_negotiation_class = JSONNegotiation
     permission_classes = (HasWebhookAccess,)
-    pagination_class: Any = BoundCursorPagination
+    pagination_class: Any = SealedCursorPagination
     filter_backends = (StrictFilterBackend,)
     filterset_class: ClassVar[Any] = None
     metadata_class = None

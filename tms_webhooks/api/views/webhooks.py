@@ -91,11 +91,10 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     def create(self, request: Any) -> Response:
         """Create a webhook with its subscriptions. The response contains its secret, which no later GET returns."""
         serializer = self.get_serializer(data=request.data)
-        if serializer.is_valid():
-            self.require(Action.MANAGE, serializer.validated_data["organization"].pk)
+        serializer.is_valid(raise_exception=True)
         # Names are looked up only for callers who may set one.
-        may_look_up = self.organizations(Action.MANAGE).exists()
-        _require_valid(serializer, _unreachable(request.data) if may_look_up else {})
+        self.require(Action.MANAGE, serializer.validated_data["organization_id"])
+        _refuse_unreachable(request.data)
 
         def create() -> Response:
             now, values = timezone.now(), dict(serializer.validated_data)
@@ -119,12 +118,12 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     @extend_schema(request=WebhookUpdateSerializer, parameters=[IF_MATCH, ETAG])
     def partial_update(self, request: Any, pk: str) -> Response:
         """Change the fields in the body. Other fields stay as they are."""
-        unreachable = _unreachable(request.data, stored=self.get_object())
+        _refuse_unreachable(request.data, stored=self.get_object())
 
         def update() -> Response:
             webhook = self._locked_webhook()
             serializer = self.get_serializer(webhook, data=request.data, partial=True)
-            _require_valid(serializer, unreachable)
+            serializer.is_valid(raise_exception=True)
             for name, value in serializer.validated_data.items():
                 setattr(webhook, name, value)
             if webhooks.update(webhook, serializer.validated_data, actor=self.actor, now=timezone.now()):
@@ -221,36 +220,20 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         return Response(data, status=code, headers={"ETag": etag_of(webhook)})
 
 
-def _require_valid(serializer: Any, unreachable: Mapping[str, Any]) -> None:
-    """Raise ``ValidationError`` with the errors of a serializer and those of `_unreachable` together."""
-    errors = {} if serializer.is_valid() else dict(serializer.errors)
-    for name, detail in unreachable.items():
-        present = errors.setdefault(name, detail)
-        if isinstance(present, Mapping) and isinstance(detail, Mapping):
-            errors[name] = {**detail, **present}
-    if errors:
-        raise ValidationError(errors)
+def _refuse_unreachable(data: Mapping[str, Any], *, stored: Webhook | None = None) -> None:
+    """Raise ``ValidationError`` for new URLs of a body whose host has no address, or one that webhooks may not call.
 
-
-def _unreachable(data: Mapping[str, Any], *, stored: Webhook | None = None) -> dict[str, Any]:
-    """Return an error for each new URL of a body whose host has no address, or one that webhooks may not call.
-
-    It does DNS lookups, so call it outside of any transaction. The serializer reports a malformed URL.
+    It does DNS lookups, so call it outside of any transaction.
     """
     authentication = data.get("authentication")
     token_url = authentication.get("token_url") if isinstance(authentication, Mapping) else None
-    known = () if stored is None else (stored.url, (stored.known_credentials() or {}).get("token_url"))
+    known = ("",) if stored is None else ("", stored.url, (stored.known_credentials() or {}).get("token_url"))
     errors = []
-    places: list[tuple[Any, list[str]]] = [(data.get("url"), ["url"]), (token_url, ["authentication", "token_url"])]
-    for url, place in places:
-        if url in known:
-            continue
-        try:
-            urls.check_url(url)
-        except (UnsafeURL, TypeError):
-            continue
-        try:
-            urls.check_url(url, resolve=system_resolver)
-        except UnsafeURL as error:
-            errors.append((place, str(error), "unsafe_url"))
-    return nested(errors)
+    for url, path in ((data.get("url"), ["url"]), (token_url, ["authentication", "token_url"])):
+        if isinstance(url, str) and url not in known:
+            try:
+                urls.check_url(url, resolve=system_resolver)
+            except UnsafeURL as error:
+                errors.append((path, str(error), "unsafe_url"))
+    if errors:
+        raise ValidationError(nested(errors))

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_catalogue``: write the event types, or the reference of sources."""
+"""``manage.py webhooks_catalogue``: write the event types as documents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tms_webhooks.catalogue import EventType
 from tms_webhooks.documents import asyncapi_document, with_webhooks
 from tms_webhooks.documents.events import to_markdown
 from tms_webhooks.documents.schemas import event_schema
-from tms_webhooks.documents.sources import to_markdown as source_page
 from tms_webhooks.management.base import DocumentCommand, add_options, bad_input
 
 
@@ -22,7 +21,7 @@ class Command(DocumentCommand):
 
     help = (
         "Write the event types of this installation, including your own: as Markdown to read, or as JSON "
-        "Schema (draft 2020-12), OpenAPI 3.1 or AsyncAPI 3. The format sources is the reference of the source classes. "
+        "Schema (draft 2020-12), OpenAPI 3.1 or AsyncAPI 3. "
         "Exit status 0: written. 2: it could not be written."
     )
 
@@ -64,7 +63,6 @@ FORMATS: Mapping[str, Callable[[Sequence[EventType]], str]] = {
     "markdown": to_markdown,
     # Of the requests to a receiver. The API serves its own document.
     "openapi": lambda _types: as_text(with_webhooks({"openapi": "3.1.0", "info": INFO})),
-    "sources": lambda _types: source_page(),
 }
 FILTERED = ("json-schema", "markdown")
 """Formats that --event applies to."""

@@ -14,7 +14,7 @@ from tms_webhooks.sources.base import LEARNER_ORGANIZATION, ORGANIZATION_FIELDS,
 from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.rules import Rule
 
-GENERAL = Path(__file__).with_name("sources_general.txt")
+GENERAL = Path(__file__).with_suffix(".txt")
 """The part about all sources."""
 METHODS = ("events_for", "paths_with")
 """Methods that a class may override, and whose docstrings say the difference."""
@@ -27,12 +27,6 @@ def source_classes() -> list[type[Source]]:
     """Return the source classes of the package, in the order of their names."""
     exported = (getattr(sources, name) for name in sources.__all__)
     return [one for one in exported if isinstance(one, type) and issubclass(one, Source) and one is not Source]
-
-
-def documented_class(source: Source) -> type[Source]:
-    """Return the class whose section is about a host's source: the nearest of the package's."""
-    known = {*source_classes(), Source}
-    return next(one for one in type(source).__mro__ if one in known)
 
 
 def pages() -> Mapping[str, str]:
