@@ -28,7 +28,7 @@ from django.utils.translation import ngettext
 
 from tms_webhooks.choices import ErrorClass, NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import notices
+from tms_webhooks.delivery.contacts import host_addresses
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery, Notification, Webhook
 from tms_webhooks.models.notification import LONGEST_ERROR
@@ -129,7 +129,7 @@ def _mail(rows: Sequence[Notification]) -> None:
 
 def _post(rows: Sequence[Notification]) -> None:
     """Post a message to the chat of the organization, at the address that it has now. It describes a few webhooks, and counts the others."""
-    url = notices.host_addresses(rows[0].webhook.organization).get(rows[0].channel)
+    url = host_addresses(rows[0].webhook.organization).get(rows[0].channel)
     if not url:
         raise _not_sent("The address was removed.")
     described = rows if len(rows) <= MOST_FACTS else rows[: MOST_FACTS - 1]

@@ -19,21 +19,19 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from threading import Lock, Thread
 from typing import Any, NamedTuple
 
 from django.db import connections, router, transaction
 from django.db.models import Case, F, Q, QuerySet, Value, When
-from django.utils.module_loading import import_string
 
 from tms_webhooks import validators
 from tms_webhooks.choices import DISABLED_BY_USER, NoticeChannel, NoticeKind, NoticeStatus
-from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.delivery.contacts import Recipients, recipients_of
 from tms_webhooks.models import DrainSlot, Notification, Webhook, WebhookState
 from tms_webhooks.models.notification import as_lines, lines_of
 from tms_webhooks.models.webhook import NOTICEABLE
@@ -59,13 +57,6 @@ class Notice(NamedTuple):
 
     webhook: Webhook
     kind: NoticeKind
-
-
-class Recipients(NamedTuple):
-    """Who is notified of the webhooks of one organization: people by the webhook's key, and the channels of its chats."""
-
-    people: Mapping[int, Sequence[str]]
-    chats: Collection[NoticeChannel] = ()
 
 
 def in_background(work: Callable[[], None]) -> None:
@@ -173,45 +164,6 @@ def add_recipients(
     if added:
         messages = _rows([notice], Recipients({webhook.pk: added}), database_clock.now())
         Notification.objects.bulk_create(messages)
-
-
-def recipients_of(webhooks: Sequence[Webhook]) -> Recipients:
-    """Return who is notified of these webhooks of one organization.
-
-    People are the webhook's own contacts, or else those that the host's CONTACTS returns. If that function fails, which is
-    logged, they are the own contacts alone.
-    """
-    organization = webhooks[0].organization
-    try:
-        shared = host_addresses(organization)
-    except Exception:
-        logger.exception("CONTACTS failed for organization=%s.", organization.pk)
-        shared = {}
-    found = [str(one) for one in shared.get(NoticeChannel.EMAIL, ())]
-    people = {webhook.pk: (lines_of(webhook.contacts) or found)[: validators.CONTACTS_LIMIT] for webhook in webhooks}
-    return Recipients(people, [one for one in (NoticeChannel.SLACK, NoticeChannel.TEAMS) if shared.get(one)])
-
-
-def host_addresses(organization: Any) -> Mapping[str, Any]:
-    """Return what the host's CONTACTS returns for an organization, by channel: e-mail addresses, and a URL for each chat."""
-    function = contacts_function()
-    found = function(organization) if function else {}
-    return found if isinstance(found, Mapping) else {NoticeChannel.EMAIL: found}
-
-
-def contacts_function() -> Callable[[Any], Any] | None:
-    """Return the function that the setting ``CONTACTS`` names, or None. Raise `ConfigurationError` if it is no function."""
-    path, function = app_settings.CONTACTS, None
-    with suppress(ImportError):
-        function = import_string(path)
-    if path and not callable(function):
-        raise ConfigurationError(
-            f"{SETTING_NAME}['CONTACTS'] is {path!r}, which is not a function that can be imported.",
-            number="E093",
-            hint="Write the dotted path of a function that takes an organization and returns a list of e-mail addresses, "
-            "or remove the setting.",
-        )
-    return function
 
 
 def _record_in(recipients: Recipients, now: datetime) -> None:
