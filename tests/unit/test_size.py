@@ -31,7 +31,7 @@ CEILINGS = {
     "conf": 1_520,
     "config_files": 3_543,
     "db": 6_497,
-    "delivery": 14_994,
+    "delivery": 15_029,
     "documents": 2_476,
     "event_names": 771,
     "exception_reports": 251,
@@ -62,7 +62,7 @@ CEILINGS = {
 }
 
 FUNCTIONS = 2_789
-FILES = 309
+FILES = 310
 SMALL_HELPERS = 23
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
