@@ -17,7 +17,7 @@ import logging
 import random as random_module
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +33,7 @@ from tms_webhooks.choices import ErrorClass
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.db.writer import is_conflict, log_refusal, others_write
 from tms_webhooks.delivery import health, lifecycle
-from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest
+from tms_webhooks.delivery.outgoing import ClaimedDelivery
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.monitoring.words import OUTAGE_REMEDY
@@ -50,7 +50,7 @@ from tms_webhooks.worker.leases import (
     next_due_at,
 )
 from tms_webhooks.worker.results import PendingResults
-from tms_webhooks.worker.send import Attempt, KnownEndpoints, Sender, make_requests, with_contents
+from tms_webhooks.worker.send import KnownEndpoints, Sender, make_requests, with_contents
 
 # Deliveries that are read together.
 READ_BATCH = 512
@@ -404,11 +404,14 @@ class Drain:
         for _group in range(STARTED_PER_TURN // STARTED_TOGETHER):
             requests = list(islice(iter(self._queues.next, None), STARTED_TOGETHER))
             unrendered = [request for request in requests if request.unrendered is not None]
-            self._send(request for request in requests if request.unrendered is None)
+            for request in requests:
+                if request.unrendered is None:
+                    self._sender.start(request)
             if unrendered:
                 self._collect()
                 rendered = self._try(with_contents, unrendered, spent) or []
-                self._send(rendered)
+                for request in rendered:
+                    self._sender.start(request)
                 started = {request.delivery_id for request in rendered}
                 for request in reversed(unrendered):
                     if request.delivery_id not in started:
@@ -420,10 +423,6 @@ class Drain:
             self._collect()
             if self._pending.urgent:
                 return
-
-    def _send(self, requests: Iterable[OutgoingRequest]) -> None:
-        for request in requests:
-            self._sender.start(Attempt.begin(request, self._clock()))
 
     def _serve_ordered(self) -> None:
         """Start the next requests of ordered webhooks whose last one is answered, before a step that takes long."""
@@ -480,18 +479,15 @@ class Drain:
         """Write the pending results, unless more come that can be written with them."""
         others_wait = self._queues.ordered or self._try(others_write)
         limit = RESULTS_WHILE_OTHERS_WAIT if others_wait else RESULTS_PER_WRITE
-        while self._pending and (len(self._pending) >= limit or self._must_write()):
+        while self._pending:
+            now, is_full = monotonic(), len(self._pending) >= limit
+            expects_none = not self._queues.in_flight or now - self._answered_at >= RESULTS_PAUSE
+            is_pausing = expects_none and not (self._queues.may_start or self._queues.wants_more)
+            if not (is_full or self._pending.urgent or now >= self._write_at or is_pausing):
+                return
             if self._try(self._write_some, limit) is None:
                 return
             self._serve_ordered()
-
-    def _must_write(self) -> bool:
-        now = monotonic()
-        if self._pending.urgent or now >= self._write_at:
-            return True
-        if self._queues.may_start or self._queues.wants_more:
-            return False
-        return not self._queues.in_flight or now - self._answered_at >= RESULTS_PAUSE
 
     def _write_some(self, limit: int) -> int:
         """Write at most this many of the pending results; return how many."""
@@ -505,16 +501,16 @@ class Drain:
     def _report_outage(self) -> None:
         """Write to the slot and to the log that this worker reaches no receiver, or reaches receivers again."""
         slot = self._slot()
+        rows = DrainSlot.objects.filter(number=slot or 0)
         if slot is not None and not self._knows_slot:
-            reported = DrainSlot.objects.filter(number=slot).values_list("unreachable_since", flat=True).first()
-            if reported is not None:
-                self._outage.resume(reported)
-            self._knows_slot, self._unreachable_since = True, reported
+            self._unreachable_since = rows.values_list("unreachable_since", flat=True).first()
+            self._knows_slot = True
+            if self._unreachable_since is not None:
+                self._outage.resume(self._unreachable_since)
         since = self._outage.reported_since(self._clock())
         if since == self._unreachable_since:
             return
-        if slot is not None:
-            DrainSlot.objects.filter(number=slot).update(unreachable_since=since)
+        rows.update(unreachable_since=since)
         if since is None:
             logger.warning("This worker reaches receivers again.")
         else:

@@ -361,18 +361,18 @@ class Sender:
         # Answers that are still to be collected.
         self._ended: list[Answer] = []
 
-    def start(self, attempt: Attempt) -> None:
-        """Send an attempt, or let it wait for its token. Never raises: `collect` returns all errors."""
-        client = attempt.request.endpoint.client_credentials
+    def start(self, request: OutgoingRequest) -> None:
+        """Send a request, or let it wait for its token. Never raises: `collect` returns all errors."""
+        attempt, client = Attempt.begin(request, self._clock()), request.endpoint.client_credentials
         try:
-            request = attempt.signed()
+            signed = attempt.signed()
         except Exception as error:
             self._ended.append(Answer(attempt, as_delivery_error(error), 0.0))
             return
         if client is None:
-            self._transport.start(request, attempt)
+            self._transport.start(signed, attempt)
         else:
-            self._send_or_wait(TokenAttempt(attempt, client, monotonic() + request.deadline))
+            self._send_or_wait(TokenAttempt(attempt, client, monotonic() + signed.deadline))
 
     def collect(self) -> Sequence[Answer]:
         """Return the answers of the attempts that have ended; the key of each is its `Attempt`."""
@@ -447,13 +447,10 @@ class Sender:
 
 def send(request: OutgoingRequest, *, client: Client, clock: Callable[[], datetime]) -> SendResult:
     """Sign and send a request now, and wait for its answer. Never raises: the result's outcome says what went wrong."""
-    attempt, begun_at = Attempt.begin(request, clock()), monotonic()
     sender = Sender(BlockingTransport(client.send), clock=clock)
-    try:
-        sender.start(attempt)
-        while not (answers := sender.collect()):
-            pass
-        answer = answers[0].result
-    except Exception as error:
-        answer = as_delivery_error(error)
-    return attempt.end(answer, monotonic() - begun_at, clock())
+    sender.start(request)
+    while not (answers := sender.collect()):
+        pass
+    ((attempt, answer, seconds),) = answers
+    result: SendResult = attempt.end(answer, seconds, clock())
+    return result
