@@ -166,15 +166,12 @@ class Leases:
             among = None
         if among is not None and not among:
             return []
-        is_mysql = database().vendor == "mysql"
         found = read(
             statements.FREE_WITH_WORK,
             params,
             # The parts have names of tables themselves.
             among="" if among is None else f"AND st.webhook_id IN ({numbers(among)})",
             left=numbers(left_to_others(now)),
-            by_due=statements.FORCE_DUE_INDEX if is_mysql else "",
-            by_retry=statements.FORCE_RETRY_INDEX if is_mysql else "",
         )
         if among is None:
             self._all_at = monotonic() + (monotonic() - begun_at) / ALL_SHARE
@@ -329,20 +326,14 @@ def next_due_at(*, token: str, now: datetime) -> tuple[datetime | None, bool]:
 
 
 def _within(quota: Quota, after: str) -> str:
-    is_mysql = database().vendor == "mysql"
-    known = {
-        "webhook_id": quota.webhook_id,
-        "limit": quota.limit,
-        "held": numbers(quota.held),
-        "in_order": f"AND {statements.IS_FIRST_OF_OBJECT}" if quota.in_order else "",
-    }
-    if quota.priority is None:
-        return statements.RETRIES_WITHIN_QUOTA.format(**known, index=statements.FORCE_RETRY_INDEX if is_mysql else "")
-    return statements.WITHIN_QUOTA.format(
-        **known,
+    statement = statements.RETRIES_WITHIN_QUOTA if quota.priority is None else statements.WITHIN_QUOTA
+    return statement.format(
+        webhook_id=quota.webhook_id,
         priority=quota.priority,
+        limit=quota.limit,
+        held=numbers(quota.held),
+        in_order=f"AND {statements.IS_FIRST_OF_OBJECT}" if quota.in_order else "",
         after=f"AND d.due_at >= %({after})s" if quota.after else "",
-        index=statements.FORCE_DUE_INDEX if is_mysql else "",
     )
 
 

@@ -26,9 +26,9 @@ IS_FIRST_OF_OBJECT = f"""{IS_FIRST_OPEN}
     AND NOT EXISTS (SELECT 1 FROM {{event}} e WHERE e.fanned_out_at IS NULL AND e.subject_key = d.order_key
         AND e.id < d.event_id)"""  # noqa: S608 (names of ours)
 
-# For MariaDB, which reads the whole table otherwise.
-FORCE_DUE_INDEX = "FORCE INDEX (tms_delivery_claim)"
-FORCE_RETRY_INDEX = "FORCE INDEX (tms_delivery_retries)"
+# For MariaDB, which reads the whole table otherwise. Other databases see a comment.
+FORCE_DUE_INDEX = "/*! FORCE INDEX (tms_delivery_claim) */"
+FORCE_RETRY_INDEX = "/*! FORCE INDEX (tms_delivery_retries) */"
 
 # --- The leases of webhooks ---
 
@@ -47,16 +47,16 @@ FREE_WITH_WORK = f"""
 SELECT st.webhook_id FROM {{webhookstate}} st JOIN {{webhook}} w ON w.id = st.webhook_id
 WHERE {IS_FREE} {{among}} AND w.id NOT IN ({{left}}) AND w.deleted_at IS NULL AND NOT w.pull_only AND (
   w.enabled AND (st.held_until IS NULL OR st.held_until <= %(now)s) AND CASE WHEN st.paused_until > %(now)s THEN
-    EXISTS (SELECT 1 FROM {{delivery}} d {{by_retry}} WHERE d.status = 'waiting' AND d.webhook_id = w.id
+    EXISTS (SELECT 1 FROM {{delivery}} d {FORCE_RETRY_INDEX} WHERE d.status = 'waiting' AND d.webhook_id = w.id
       AND d.priority <> 0 AND {IS_DUE} AND (NOT w.ordered OR {IS_FIRST_OPEN}))
   WHEN w.ordered THEN
-    EXISTS (SELECT 1 FROM {{delivery}} d {{by_due}} WHERE d.webhook_id = w.id AND d.priority IN (1, 2) AND {IS_DUE}
+    EXISTS (SELECT 1 FROM {{delivery}} d {FORCE_DUE_INDEX} WHERE d.webhook_id = w.id AND d.priority IN (1, 2) AND {IS_DUE}
       AND {IS_FIRST_OPEN})
   ELSE
-    EXISTS (SELECT 1 FROM {{delivery}} d {{by_due}} WHERE d.webhook_id = w.id AND d.priority = 1 AND {IS_DUE})
-    OR EXISTS (SELECT 1 FROM {{delivery}} d {{by_due}} WHERE d.webhook_id = w.id AND d.priority = 2 AND {IS_DUE})
+    EXISTS (SELECT 1 FROM {{delivery}} d {FORCE_DUE_INDEX} WHERE d.webhook_id = w.id AND d.priority = 1 AND {IS_DUE})
+    OR EXISTS (SELECT 1 FROM {{delivery}} d {FORCE_DUE_INDEX} WHERE d.webhook_id = w.id AND d.priority = 2 AND {IS_DUE})
   END
-  OR EXISTS (SELECT 1 FROM {{delivery}} d {{by_due}} WHERE d.webhook_id = w.id AND d.priority = 0 AND {IS_DUE}))
+  OR EXISTS (SELECT 1 FROM {{delivery}} d {FORCE_DUE_INDEX} WHERE d.webhook_id = w.id AND d.priority = 0 AND {IS_DUE}))
 ORDER BY ROW_NUMBER() OVER (PARTITION BY w.organization_id ORDER BY st.served_at IS NOT NULL, st.served_at, w.id),
     st.served_at IS NOT NULL, st.served_at, w.id
 LIMIT %(limit)s"""  # noqa: S608 (names of ours)
@@ -132,14 +132,14 @@ ORDER BY d.priority, d.due_at, d.id"""  # noqa: S608 (names of ours)
 # reading at the index. ``after`` is the owner's lower bound: the entries below it are of finished deliveries. Index:
 # tms_delivery_claim.
 WITHIN_QUOTA = f"""SELECT id FROM (
-    SELECT d.id FROM {{{{delivery}}}} d {{index}}
+    SELECT d.id FROM {{{{delivery}}}} d {FORCE_DUE_INDEX}
     WHERE d.webhook_id = {{webhook_id}} AND d.priority = {{priority}} AND {IS_DUE} AND d.id NOT IN ({{held}}) {{after}}
     {{in_order}} ORDER BY d.due_at, d.id LIMIT {{limit}}) q"""  # noqa: S608 (names of ours)
 
 # The retries of a paused webhook that came due first. Index: tms_delivery_retries, so that new deliveries, however many
 # wait, are not read.
 RETRIES_WITHIN_QUOTA = f"""SELECT id FROM (
-    SELECT d.id FROM {{{{delivery}}}} d {{index}}
+    SELECT d.id FROM {{{{delivery}}}} d {FORCE_RETRY_INDEX}
     WHERE d.status = 'waiting' AND d.webhook_id = {{webhook_id}} AND d.priority <> 0 AND {IS_DUE}
     AND d.id NOT IN ({{held}}) {{in_order}} ORDER BY d.status, d.webhook_id, d.due_at LIMIT {{limit}}) q"""  # noqa: S608 (names of ours)
 
