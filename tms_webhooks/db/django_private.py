@@ -182,31 +182,21 @@ def insert_ignoring_conflicts(connection: Any) -> tuple[str, str]:
 # Compiled queries and their columns
 
 
-def compile_select(rows: Rows) -> tuple[str, tuple[Any, ...], list[Any]]:
-    """Return the SQL of a queryset, its parameters, and the expressions that it selects.
+def compile_select(rows: Rows) -> tuple[str, tuple[Any, ...], list[Any], list[slice]]:
+    """Return the SQL of a queryset, its parameters, its columns, and the slices of a row that hold composite keys.
 
-    Uses ``query.get_compiler()``, ``compiler.as_sql()`` and ``compiler.select``.
+    A composite key has several columns. Each slice is as of when those before it became one value. Uses
+    ``query.get_compiler()``, ``compiler.as_sql()`` and ``compiler.select``, which has a ``ColPairs`` for a composite key.
     """
     compiler: Any = rows.query.get_compiler(using=rows.db)
     statement, params = compiler.as_sql()
-    return statement, tuple(params), [expression for expression, _sql, _alias in compiler.select]
-
-
-def selected_columns(selected: Sequence[Any]) -> list[Any]:
-    """Return the columns of selected expressions: several for a composite key, which is a ``ColPairs``."""
     columns: list[Any] = []
-    for expression in selected:
+    keys = []
+    for index, (expression, _sql, _alias) in enumerate(compiler.select):
+        if isinstance(expression, ColPairs):
+            keys.append(slice(index, index + len(expression)))
         columns += expression.get_source_expressions() if isinstance(expression, ColPairs) else [expression]
-    return columns
-
-
-def composite_keys(selected: Sequence[Any]) -> list[slice]:
-    """Return the slices of a row that hold composite keys, each as of when those before it became one value."""
-    return [
-        slice(index, index + len(expression))
-        for index, expression in enumerate(selected)
-        if isinstance(expression, ColPairs)
-    ]
+    return statement, tuple(params), columns, keys
 
 
 def column_type(column: Any, connection: Any) -> str | None:

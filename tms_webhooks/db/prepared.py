@@ -21,9 +21,7 @@ from django.db.models.expressions import Expression
 from tms_webhooks.db.django_private import (
     column_type,
     compile_select,
-    composite_keys,
     converters_of,
-    selected_columns,
     server_side_binding,
 )
 
@@ -147,15 +145,13 @@ class CompiledQuery:
         """Compile a query; ``lock`` is its ``FOR UPDATE`` clause."""
         self._using = rows.db
         connection = connections[rows.db]
-        sql, parameters, selected = compile_select(rows)
+        sql, parameters, self._columns, self._composite_keys = compile_select(rows)
         sql = f"{sql} {lock}" if lock else sql
         self._parameters = {f"p{number}": parameter for number, parameter in enumerate(parameters)}
         # Named parameters, because for positional ones Django scans the statement on SQLite at each run.
         self._sql = sql.replace("%%", "%%%%") % tuple(f"%({name})s" for name in self._parameters)
-        self._columns = selected_columns(selected)
         if connection.vendor == "postgresql":
             self._sql = _with_fixed_types(self._sql, self._columns, connection)
-        self._composite_keys = composite_keys(selected)
         self._local = threading.local()
 
     def run(self, *values: Any) -> list[tuple[Any, ...]]:

@@ -30,7 +30,7 @@ from django.utils.dateparse import parse_datetime
 
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.conf import COMMAND_CHECKS
-from tms_webhooks.models import Delivery, DrainSlot, Webhook
+from tms_webhooks.models import DrainSlot, Webhook
 from tms_webhooks.monitoring.words import stop_of
 
 BAD_INPUT = 2
@@ -130,14 +130,10 @@ def add_scope(parser: ArgumentParser) -> None:
 # Rows that arguments name.
 
 
-def by_id(model: type[Webhook | Delivery], text: str) -> Q:
-    """Return the filter for the row with this id, given as the public id or as the number in the logs."""
-    return Q(pk=int(text)) if text.isdecimal() else model.by_public_id(text)
-
-
 def webhook_of(key: str) -> Webhook:
     """Return a webhook; raise `CommandError` if it does not exist."""
-    webhook = Webhook.objects.existing().filter(by_id(Webhook, key)).first()
+    by_id = Q(pk=int(key)) if key.isdecimal() else Webhook.by_public_id(key)
+    webhook = Webhook.objects.existing().filter(by_id).first()
     if webhook is None:
         raise bad_input(f"Webhook {key} does not exist. webhooks_health lists the webhooks with their ids.")
     return webhook

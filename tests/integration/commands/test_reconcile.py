@@ -34,6 +34,14 @@ def renamed(reconciled):
     return training_class
 
 
+FAILED = f"Failures are in the log, and the next run tries again: {NAME}.\n"
+
+
+def line(**counts: int) -> str:
+    names = ("seen", "created", "changed", "deleted", "noted", "events", "failed_objects", "unbuilt")
+    return f"{NAME}: {', '.join(f'{counts.get(name, 0)} {name}' for name in names)}.\n"
+
+
 def run(*arguments: str) -> str:
     out = io.StringIO()
     call_command("webhooks_drain", "--once", "reconcile", *arguments, stdout=out)
@@ -41,7 +49,7 @@ def run(*arguments: str) -> str:
 
 
 def test_it_prints_the_changes_and_events(renamed):
-    assert run() == f"{NAME}: 1 compared, 0 new, 1 changed, 0 deleted; 1 event.\n"
+    assert run() == line(seen=1, changed=1, events=1)
     assert Event.objects.get().actor_kind == "reconcile"
 
 
@@ -71,7 +79,7 @@ def test_the_first_pass_says_that_it_takes_down(monkeypatch):
     TrainingClassFactory()
     monkeypatch.setattr(TrainingClasses, "reconcile", True)
 
-    assert run() == f"{NAME}: 1 compared, 0 new, 0 changed, 0 deleted, 1 recorded for the first time; 0 events.\n"
+    assert run() == line(seen=1, noted=1)
     assert SourceState.objects.count() == 1
 
 
@@ -87,7 +95,7 @@ def test_a_source_that_fails_ends_it_with_1(renamed, monkeypatch):
         call_command("webhooks_drain", "--once", "reconcile", stdout=out)
 
     assert ended.value.code == 1
-    assert out.getvalue() == f"{NAME}: failed; see the log. The next run continues from there.\n"
+    assert out.getvalue() == line() + FAILED
 
 
 def test_objects_that_fail_are_counted_and_end_it_with_1(renamed, caplog):
@@ -98,10 +106,7 @@ def test_objects_that_fail_are_counted_and_end_it_with_1(renamed, caplog):
         call_command("webhooks_drain", "--once", "reconcile", stdout=out)
 
     assert ended.value.code == 1
-    assert out.getvalue() == (
-        f"{NAME}: 1 compared, 0 new, 0 changed, 0 deleted; 0 events. "
-        "1 object failed; see the log. The next pass tries again.\n"
-    )
+    assert out.getvalue() == line(seen=1, failed_objects=1) + FAILED
     assert f"training.TrainingClass {renamed.pk} could not be reconciled." in caplog.text
 
 
@@ -117,10 +122,7 @@ def test_events_that_can_not_be_built_are_counted_and_end_it_with_1(renamed, set
         call_command("webhooks_drain", "--once", "reconcile", stdout=out)
 
     assert ended.value.code == 1
-    assert out.getvalue() == (
-        f"{NAME}: 2 compared, 0 new, 2 changed, 0 deleted; 0 events. "
-        "2 events can't be built and will not be sent; see the log.\n"
-    )
+    assert out.getvalue() == line(seen=2, changed=2, unbuilt=2) + FAILED
     assert "was recorded without a payload: status: the value 99 is not" in caplog.text
     assert list(Event.objects.values_list("body", flat=True)) == [""] * 2
-    assert run() == f"{NAME}: 2 compared, 0 new, 0 changed, 0 deleted; 0 events.\n"
+    assert run() == line(seen=2)

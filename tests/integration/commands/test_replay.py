@@ -10,8 +10,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tms_webhooks.choices import AuditAction
-from tms_webhooks.models import AuditEntry, Delivery, Event, Job
+from tms_webhooks.models import Delivery, Event, Job
 
 
 @pytest.fixture
@@ -67,23 +66,10 @@ def test_the_facts_of_a_job_are_printed_as_json(replay, arguments):
     assert facts == {"job": Job.objects.get().pk, "deliveries": 1, "status": "pending"}
 
 
-def test_one_delivery_is_sent_again(replay):
-    delivery = failed(subscribed())
-
-    assert replay("--delivery", delivery.pk, "--dry-run") == (
-        f"Delivery {delivery.pk} can be sent again; nothing was changed.\n"
-    )
-    assert Delivery.objects.get().status == "exhausted"
-    assert replay("--delivery", delivery.pk) == f"Delivery {delivery.pk} is queued; the next worker sends it again.\n"
-    assert Delivery.objects.get().status == "pending"
-    assert AuditEntry.objects.get().action == AuditAction.DELIVERY_RESENT
-
-
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "Give failed, missed or now"),
-        (["failed"], "failed needs --webhook"),
+        ([], "arguments are required: kind, --webhook"),
         (["failed", "--webhook", "987654", "--since", "1d"], "Webhook 987654 does not exist"),
         (["failed", "--webhook", "{webhook}"], "^since is missing; a recovery"),
         (
@@ -94,7 +80,6 @@ def test_one_delivery_is_sent_again(replay):
         (["failed", "--webhook", "{webhook}", "--since", "1h", "--until", "2h"], "not before until"),
         (["failed", "--webhook", "{webhook}", "--since", "2026-11-24T15:00"], "has no time zone"),
         (["failed", "--webhook", "{webhook}", "--since", "yesterday"], "nor an age such as 12h or 3d"),
-        (["--delivery", "987654"], "Delivery 987654 does not exist"),
         (["everything", "--webhook", "{webhook}"], "invalid choice: 'everything'"),
     ],
 )

@@ -198,10 +198,10 @@ def test_postgresql_prepares_statements_inside_the_block_only():
 def test_a_compiled_query_selects_what_the_queryset_does(caterers):
     rows = Caterer.objects.filter(menu__in=("soup", "stew")).order_by("pk").values_list("menu", F("caterer_id") + 1)
 
-    sql, params, selected = private.compile_select(rows)
+    sql, params, columns, _keys = private.compile_select(rows)
 
     assert params[-2:] == ("soup", "stew")
-    assert len(private.selected_columns(selected)) == 2
+    assert len(columns) == 2
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         assert [tuple(row) for row in cursor.fetchall()] == list(rows)
@@ -210,18 +210,17 @@ def test_a_compiled_query_selects_what_the_queryset_does(caterers):
 def test_a_composite_key_is_several_columns_and_one_value():
     rows = Seat.objects.values_list("title", "pk", "title", "pk")
 
-    _sql, _params, selected = private.compile_select(rows)
+    _sql, _params, columns, keys = private.compile_select(rows)
 
-    columns = private.selected_columns(selected)
     assert [column.target.name for column in columns] == ["title", "row", "number", "title", "row", "number"]
-    assert private.composite_keys(selected) == [slice(1, 3), slice(3, 5)]
+    assert keys == [slice(1, 3), slice(3, 5)]
 
 
 def test_a_column_of_a_table_has_a_type_and_a_computed_one_has_none():
     rows = FeedEnds.objects.values_list("published", Value(1, output_field=models.IntegerField()))
-    _sql, _params, selected = private.compile_select(rows)
+    _sql, _params, columns, _keys = private.compile_select(rows)
 
-    types = [private.column_type(column, connection) for column in private.selected_columns(selected)]
+    types = [private.column_type(column, connection) for column in columns]
 
     assert types == [FeedEnds._meta.get_field("published").db_type(connection), None]
     assert types[0] == "bigint"

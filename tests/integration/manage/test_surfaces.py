@@ -384,7 +384,6 @@ VERBS = {
         [
             by_page("delivery_resend", of=Callers.finished),
             by_api("post", "/api/deliveries/{}/resend/", of=Callers.finished),
-            by_command("webhooks_replay", "--delivery={}", of=Callers.finished),
         ],
     ),
     ("delivery.sent_now", "delivery"): (

@@ -26,7 +26,6 @@ from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.reconcile import passes
-from tms_webhooks.reconcile.record import ReconcileResult
 from tms_webhooks.worker import drain as worker_drain
 from tms_webhooks.worker.drain import Drain, Tally
 
@@ -40,6 +39,8 @@ RENEWED_EVERY = 5.0
 """Seconds."""
 CONNECTIONS_CHECKED_EVERY = 60.0
 """Seconds."""
+PROBLEMS = ("failed", "failed_objects", "unbuilt")
+"""Of a pass of reconciliation."""
 FOLLOW = "Delivering (stop with Ctrl-C). To see the attempts: webhooks_tail --follow"
 NO_WEBHOOK = (
     "No enabled webhook matches these events, by subscription, filters and audience. The page of an event in the admin gives "
@@ -146,28 +147,18 @@ def reconcile() -> tuple[Mapping[str, Any], Sequence[str], bool]:
     """Emit events for out-of-band changes; return facts, a line for each source, and whether one failed."""
     with stop_on_signal() as stop:
         found = passes.reconcile_all(passes.reconciled_sources(), now=timezone.now(), stop=stop.is_set)
-    return (
-        {"sources": {source.name: asdict(result) for source, result in found.items()}},
-        [f"{source.name}: {' '.join(reconciled(result))}" for source, result in found.items()]
-        or ["No source has reconcile = True: nothing was compared. Set it in the class of a source."],
-        any(result.failed or result.failed_objects or result.unbuilt for result in found.values()),
-    )
-
-
-def reconciled(result: ReconcileResult) -> Iterator[str]:
-    """Yield the sentences about one source."""
-    if result.failed:
-        yield "failed; see the log. The next run continues from there."
-        return
-    counts = f"{result.seen} compared, {result.created} new, {result.changed} changed, {result.deleted} deleted"
-    noted = f", {result.noted} recorded for the first time" if result.noted else ""
-    yield f"{counts}{noted}; {counted(result.events, 'event')}."
-    if result.failed_objects:
-        yield f"{counted(result.failed_objects, 'object')} failed; see the log. The next pass tries again."
-    if result.unbuilt:
-        yield f"{counted(result.unbuilt, 'event')} can't be built and will not be sent; see the log."
-    if not result.finished:
-        yield "Stopped; the next run continues."
+    facts = {source.name: asdict(result) for source, result in found.items()}
+    failed = [name for name, result in facts.items() if any(result[problem] for problem in PROBLEMS)]
+    lines = [
+        f"{name}: {', '.join(f'{value} {field}' for field, value in result.items() if type(value) is int)}."
+        for name, result in facts.items()
+    ]
+    if failed:
+        lines.append(f"Failures are in the log, and the next run tries again: {', '.join(failed)}.")
+    elif not all(result["finished"] for result in facts.values()):
+        lines.append("Stopped; the next run continues.")
+    none = "No source has reconcile = True: nothing was compared. Set it in the class of a source."
+    return {"sources": facts}, lines or [none], bool(failed)
 
 
 def drain_with_jobs(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> Tally:
