@@ -97,7 +97,7 @@ def _claim(now):
         Delivery.objects.filter(pk__in=read).update(status="delivered", due_at=None, finished_at=now)
         for queue in queues._queues.values():
             queue.clear()
-        queues.expect_more()
+        queues.expect_more(queues.keys)
     drain._close()
     return median(times)
 

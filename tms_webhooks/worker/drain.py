@@ -170,6 +170,8 @@ class Drain:
         self._misses_wake_ups = False
         # When to look for free webhooks next, and when at the earliest.
         self._look_at = self._look_earliest = 0.0
+        # When to read for all webhooks that are held, whatever is known of them.
+        self._read_all_at = 0.0
         # When answers were collected last, and when one came last.
         self._collected_at, self._answered_at = monotonic(), 0.0
         # When the pending results are written at the latest.
@@ -265,15 +267,20 @@ class Drain:
             return 0
         database_clock.keep_up()
         # A process of another user, or in another container, has no socket in common with this one.
-        is_unannounced = not self._expects_events and monotonic() - self._events_polled_at > DRAIN_REST
-        events = self._fan_out(self._clock())
-        self._misses_wake_ups = self._misses_wake_ups or (is_unannounced and events > 0)
+        is_announced, pause, now = self._expects_events, monotonic() - self._events_polled_at, self._clock()
+        events = self._fan_out(now)
+        self._misses_wake_ups = self._misses_wake_ups or (not is_announced and pause > DRAIN_REST and events > 0)
         self._events_polled_at = monotonic()
         self._expects_events = events > FEW_EVENTS
         self.tally.events += events
         if events:
-            self._look_at = self._look_earliest
             self._wake_others()
+        if events or is_announced:
+            # What came due for a webhook that is held does not wait for the next look.
+            due = self._leases.due_since(now)
+            self._queues.expect_more(due)
+            if due - self._leases.held:
+                self._look_at = self._look_earliest
         return events
 
     @property
@@ -319,7 +326,18 @@ class Drain:
             is_time = not self._queues.wants_more
         else:
             is_time = monotonic() >= self._look_at
-        return (self._look() if is_time else 0) + self._read()
+        found = self._read()
+        if is_time:
+            # The webhooks that are held don't wait for a look.
+            self._start()
+            found += self._look()
+            begun_at = monotonic()
+            if self._until_idle or begun_at >= self._read_all_at:
+                self._queues.expect_more(self._queues.keys)
+                found += self._read()
+                self._read_all_at = monotonic() + (monotonic() - begun_at) / LOOK_SHARE
+            found += self._read()
+        return found
 
     def _look(self) -> int:
         """Lease free webhooks with due work, and note that more may be due for all; return how many were leased."""
@@ -327,7 +345,7 @@ class Drain:
         self._queues.drop_unused()
         leased = self._leases.acquire(now, shares=not self._until_idle)
         self._queues.lease(leased)
-        self._queues.expect_more()
+        self._queues.expect_more(self._leases.due_since(now))
         seconds = LOOK_EVERY
         if not leased:
             due_at, are_others_leased = next_due_at(token=self._leases.token, now=now)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain, zip_longest
 from time import monotonic
 
@@ -16,7 +16,7 @@ from tms_webhooks.choices import Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult, may_stop_webhook
 from tms_webhooks.models import Webhook
-from tms_webhooks.worker.leases import Quota
+from tms_webhooks.worker.leases import OVERLAP, Quota
 
 # Besides the requests in flight, a queue holds those that a receiver takes in this many seconds. All queues together hold
 # about the second number, and one queue at most the third of replays.
@@ -30,9 +30,7 @@ QUIET_SECONDS = 1.0
 FRESH_SECONDS = 1.0
 # A webhook without work is given back after this number of seconds.
 IDLE_SECONDS = 2.0
-# What came due so long before a read is read by the next one, too: its transaction may have been open. What came due
-# earlier still is looked for after the second number of seconds.
-OVERLAP = timedelta(seconds=1)
+# Seconds between two reads of what came due long before the last read (see OVERLAP).
 UNBOUNDED_EVERY = 10.0
 
 # Seconds that the clocks of two machines may differ. A time further ahead was written before a clock was set back.
@@ -392,11 +390,11 @@ class EndpointQueues:
 
     # --- Reading ---
 
-    def expect_more(self) -> None:
-        """Note that more may be due for any webhook."""
-        for queue in self._queues.values():
-            queue.has_more = queue.has_more_replays = True
-        self._short.update(dict.fromkeys(self._queues))
+    def expect_more(self, keys: Set[int]) -> None:
+        """Note that more may be due for these webhooks, if they have a queue."""
+        for key in keys & self._queues.keys():
+            self._queues[key].has_more = self._queues[key].has_more_replays = True
+            self._short[key] = None
 
     @property
     def prefetch(self) -> int:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 # Seconds of a lease; between two renewals; and before its end from when on nothing is started.
 LEASE, RENEWED_EVERY, MARGIN = 15.0, 4.0, 1.0
+# What came due so long before a read is read by the next one, too: its transaction may have been open.
+OVERLAP = timedelta(seconds=1)
 # Webhooks that are leased in one step.
 LEASED_TOGETHER = 256
 # The share of all time that the reads of all free webhooks may take, where much is due.
@@ -78,6 +80,8 @@ class Leases:
         self._drains = 1
         self._left_since: dict[int, float] = {}
         self._all_at = 0.0
+        # Until when what came due was read, by the database's clock.
+        self._due_until = clock()
         self._ended: set[str] = set()
         self._sessions_at = 0.0
 
@@ -141,6 +145,14 @@ class Leases:
                 write(statements.LEASE, params, ids=numbers(taken))
         self.held.update(taken)
         return taken
+
+    def due_since(self, since: datetime) -> set[int]:
+        """Return the webhooks, whoever holds them, of what came due since the last call, at least since that time."""
+        now = self._clock()
+        # What another drain has just fanned out may be older than that, if its transaction was open.
+        since, self._due_until = min(since, self._due_until - (timedelta() if self.is_alone else OVERLAP)), now
+        rows = read(statements.DUE_SINCE, {"since": moment(since), "now": moment(now)})
+        return {pk for (pk,) in rows}
 
     def give_back(self, rates: Mapping[int, RateLimit | None]) -> None:
         """Free these webhooks for other drains, each with the rest of its rate limit."""

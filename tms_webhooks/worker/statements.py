@@ -39,6 +39,10 @@ IS_FREE = "(st.lease = '' OR st.leased_until <= %(now)s)"
 RECENTLY_DUE = f"""
 SELECT webhook_id FROM {{delivery}} d WHERE {IS_DUE} ORDER BY due_at DESC LIMIT {RECENT_LIMIT}"""  # noqa: S608 (names of ours)
 
+# The webhooks of the deliveries that came due lately. Index: tms_delivery_due.
+DUE_SINCE = f"""
+SELECT DISTINCT webhook_id FROM {{delivery}} d WHERE due_at >= %(since)s AND {IS_DUE}"""  # noqa: S608 (names of ours)
+
 # The free webhooks with a due delivery that may be sent. The least recently served one of each organization is first,
 # then the second of each. A manual delivery (priority 0) goes out in any case. Of the others, an ordered webhook needs one
 # that is the first of its object, and a paused webhook needs a retry. Indexes: tms_delivery_claim and

@@ -55,7 +55,7 @@ class Worker:
         self.queues.lease(leased)
         for key in self.queues.keys:
             self.queues._limits[key].limit = MANY
-        self.queues.expect_more()
+        self.queues.expect_more(self.queues.keys)
         while self.drain._read():
             pass
         requests = []
