@@ -236,9 +236,10 @@ def _read_settings(module: str) -> None:
 
 
 def _set_constants() -> None:
-    """Set what a scenario changes: its app was ready before the process was forked."""
+    """Do again what depends on settings: the apps were ready before the process was forked."""
     from django.apps import apps
 
+    apps.get_app_config("tms_webhooks").ready()
     if apps.is_installed("tests.scenarios"):
         apps.get_app_config("scenarios").ready()
 

@@ -16,12 +16,12 @@ from tests.integration.delivery.worker import LEASE
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.jumps import DAYS, HOURS, brought, far, late_attempts, once_each, states
+from tms_webhooks import tasks
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import DrainSlot, Webhook, WebhookState
 from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues import SilentQueue
-from tms_webhooks.worker import slots
 from tms_webhooks.worker.drain import Drain
 
 pytestmark = pytest.mark.django_db
@@ -128,8 +128,12 @@ def test_a_jump_during_a_link_leaves_its_slot_to_the_next_one(webhook, receiver,
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET_SECONDS": 0.5}
 
     def link(look):
-        return slots.run_in_slot(
-            lambda: Drain(fan_out=look, clock=clock), slot=1, successor=False, task="tasks.drain", clock=clock
+        return tasks.run_in_slot(
+            lambda: Drain(fan_out=look, clock=clock),
+            slot=1,
+            successor=False,
+            clock=clock,
+            run_finish=lambda finish: finish(),
         )
 
     def look(now):
