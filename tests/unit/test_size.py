@@ -23,7 +23,7 @@ CEILINGS = {
     "api": 23_491,
     "apps": 302,
     "batches": 229,
-    "capture": 7_602,
+    "capture": 7_595,
     "catalogue": 10_720,
     "checks": 8_687,
     "choices": 2_378,
@@ -36,7 +36,7 @@ CEILINGS = {
     "event_names": 771,
     "exception_reports": 251,
     "exceptions": 429,
-    "expiry": 3_122,
+    "expiry": 3_123,
     "filters": 6_177,
     "listener": 1_033,
     "manage": 5_216,
@@ -44,7 +44,7 @@ CEILINGS = {
     "models": 22_332,
     "monitoring": 5_464,
     "net": 12_727,
-    "outbox": 24_257,
+    "outbox": 24_238,
     "payloads": 10_311,
     "pytest_plugin": 240,
     "queues": 3_742,
@@ -61,9 +61,9 @@ CEILINGS = {
     "worker": 18_968,
 }
 
-FUNCTIONS = 2_783
+FUNCTIONS = 2_780
 FILES = 310
-SMALL_HELPERS = 23
+SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
 

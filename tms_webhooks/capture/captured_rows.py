@@ -16,6 +16,7 @@ from tms_webhooks.capture.saves import (
     record_open_saves,
     record_states,
 )
+from tms_webhooks.models import Event
 from tms_webhooks.outbox.record import source_errors_logged
 from tms_webhooks.outbox.subscribed import types_with_subscribers
 from tms_webhooks.sources.base import Source
@@ -138,3 +139,9 @@ def record_deletion(sender: type[models.Model], instance: models.Model, *, using
         # A change that another transaction is making is recorded before the deletion.
         list(locked(at_keys(source.model, [keys[source]], using=using)).values_list("pk"))
         CapturedRows(source, using=using).record_deletions([keys[source]])
+
+
+def is_organization(model: type[models.Model]) -> bool:
+    """Return whether rows of a model are organizations, with which their webhooks are deleted."""
+    owner: Any = Event._meta.get_field("organization").related_model
+    return isinstance(owner, type) and issubclass(model, owner)

@@ -19,7 +19,7 @@ from tms_webhooks.capture.captured_rows import CapturedRows, sources_to_record
 from tms_webhooks.capture.saves import Scope, atomic, is_being_deleted, is_open, scope_of
 from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.stored_rows import as_key, key_of
+from tms_webhooks.sources.stored_rows import as_key
 
 Model: TypeAlias = type[models.Model]
 # Returns the keys of a source's objects that are affected by a change of the given list.
@@ -102,7 +102,8 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
 
 def record_after_change(through: Model, cause: Any, *, using: str) -> None:
     """Record the events of the change, except for objects that are being deleted."""
-    for captured in _thread.pop(through, cause, using):
+    captured_rows = _thread.pop(through, cause, using)
+    for captured in [] if transaction.get_rollback(using) else captured_rows:
         captured.record_after([one for one in captured.keys if not is_being_deleted(captured.source, one, using=using)])
 
 
@@ -118,18 +119,10 @@ def captured_change(through: Model, cause: Any, keys: KeyFinder, using: str) -> 
         try:
             yield
         finally:
-            if transaction.get_rollback(using):
-                _thread.pop(through, cause, using)
-            else:
-                record_after_change(through, cause, using=using)
+            record_after_change(through, cause, using=using)
 
 
 # The objects whose fields a change affects, by the arguments of Django's signals
-
-
-def keys_of_instance(instance: models.Model) -> KeyFinder:
-    """Find ``instance`` itself. (For a symmetrical relation, Django's signal does not name the other side in time.)"""
-    return lambda source, _relation: (key_of(source, instance),)
 
 
 def keys_of_others(others: Collection[Any] | None, related: models.Model, *, using: str) -> KeyFinder:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from django.db import connections, models, router, transaction
 
 from tms_webhooks.capture import many_to_many, saves
-from tms_webhooks.capture.captured_rows import CapturedRows, chunks, sources_to_record
+from tms_webhooks.capture.captured_rows import CapturedRows, chunks, is_organization, sources_to_record
 from tms_webhooks.capture.many_to_many import captured_change, sources_by_rows
 from tms_webhooks.capture.saves import atomic
 from tms_webhooks.db.django_private import (
@@ -27,7 +27,6 @@ from tms_webhooks.db.django_private import (
     wrap_queryset_methods,
     wrap_save_base,
 )
-from tms_webhooks.models import Event
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import CHUNK, Rows, at_keys, conflicting, exactly, key_name, locked_keys
 
@@ -200,9 +199,7 @@ def _delete(delete: Method, rows: Rows) -> tuple[int, dict[str, int]]:
     # Django sends signals for the rows that an extending model has in its parents' tables.
     sources = [one for one in sources_of(model) if one.model._meta.concrete_model is model._meta.concrete_model]
     wanted = sources_to_record(sources, using=using, deletions=True)
-    owner: Any = Event._meta.get_field("organization").related_model
-    # With organizations, their webhooks are deleted.
-    if not wanted or (isinstance(owner, type) and issubclass(model, owner)):
+    if not wanted or is_organization(model):
         return delete(rows)  # type: ignore[no-any-return]
     # The savepoint removes the events of a deletion that is refused, which the host may catch.
     with atomic(using), transaction.atomic(using=using):

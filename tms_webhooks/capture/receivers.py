@@ -13,12 +13,13 @@ from django.db import models, transaction
 from django.db.models.signals import ModelSignal, m2m_changed, post_delete, pre_delete
 
 from tms_webhooks.capture import many_to_many, querysets, saves
-from tms_webhooks.capture.captured_rows import record_deletion
+from tms_webhooks.capture.captured_rows import is_organization, record_deletion
 from tms_webhooks.capture.many_to_many import sources_by_rows
 from tms_webhooks.db.django_private import is_loading_fixture
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.stored_rows import key_of
 
 Model = type[models.Model]
 
@@ -40,7 +41,9 @@ def connect(source: Source) -> None:
         _receive(m2m_changed, through, relation_changed, _uid(through))
         querysets.capture(through)
         _receive_deletions(through, relation)
-    if (owner := _organization_model()) is not None:
+    owner: Any = Event._meta.get_field("organization").related_model
+    # A check reports a setting that names no model.
+    if isinstance(owner, type):
         _receive(pre_delete, owner, before_organization_delete, f"{_uid(owner)}:owner")
     _receive(pre_delete, Webhook, before_webhook_delete, _uid(Webhook))
 
@@ -86,12 +89,10 @@ def _receive_deletions(through: Model, relation: ListRelation) -> None:
 
 def before_delete(sender: Model, instance: models.Model, *, using: str, **kwargs: Any) -> None:
     """Record a deletion. Django has begun a transaction."""
-    origin, owner = kwargs.get("origin"), _organization_model()
-    deleted = origin.model if isinstance(origin, models.QuerySet) else type(origin)
-    # With an organization, its webhooks are deleted.
-    silent = owner is not None and issubclass(deleted, owner)
+    origin = kwargs.get("origin")
+    deleted: Any = origin.model if isinstance(origin, models.QuerySet) else type(origin)
     try:
-        record_deletion(sender, instance, using=using, silent=silent)
+        record_deletion(sender, instance, using=using, silent=is_organization(deleted))
     except Exception:
         # The host must not commit the deletion without its events.
         transaction.set_rollback(True, using=using)
@@ -139,15 +140,11 @@ def relation_changed(
         for source in sources_by_rows[sender]
         if issubclass(owner, source.model) or (source.through_parents and issubclass(source.model, owner))
     ]
-    of_others = many_to_many.keys_of_others(pk_set, instance, using=using)
-    keys = of_others if reverse else many_to_many.keys_of_instance(instance)
+    # For a symmetrical relation, the signal does not name the other side in time.
+    keys: many_to_many.KeyFinder = lambda source, _relation: (key_of(source, instance),)  # noqa: E731
+    if reverse:
+        keys = many_to_many.keys_of_others(pk_set, instance, using=using)
     many_to_many.read_before_change(sender, instance, sources, keys, using=using)
-
-
-def _organization_model() -> Model | None:
-    """Return the host's organization model; None where the setting names no model, which a check reports."""
-    model: Any = Event._meta.get_field("organization").related_model
-    return model if isinstance(model, type) else None
 
 
 def _uid(model: Model) -> str:

@@ -21,7 +21,7 @@ from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff, with_values_behind_keys
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
-from tms_webhooks.sources.snapshots import compared_names, read_whole
+from tms_webhooks.sources.snapshots import compared_names, followed_organizations, read_whole
 from tms_webhooks.sources.stored_rows import RowSnapshot, StoredRow, key_of, read_before, watched_fields
 
 logger = logging.getLogger(__name__)
@@ -159,18 +159,21 @@ def save(instance: models.Model, write: Callable[[], None], *, using: str, names
         write()
         return
     in_transaction = connections[using].in_atomic_block
-    captured_saves, watched, is_hosts = list[CapturedSave](), None, False
+    captured_saves, is_hosts = list[CapturedSave](), False
     with atomic(using):
         _thread.open_saves.append(captured_saves)
         try:
             watched = _read_before(plan, captured_saves, instance, using=using)
             is_hosts = True
-            write()
+            try:
+                write()
+            finally:
+                if watched is not None:
+                    watched.end_watch()
             is_hosts = False
-            if watched is not None:
-                watched.end_watch()
             for captured in captured_saves:
-                _record(captured)
+                # The capture may be that of an outer save of the same row.
+                _record(captured, goes_on=len(_thread.open_saves) > 1)
         except Exception:
             if not is_hosts:
                 # The host must not commit the row without its events.
@@ -180,8 +183,6 @@ def save(instance: models.Model, write: Callable[[], None], *, using: str, names
             raise
         finally:
             _thread.open_saves.pop()
-            if watched is not None:
-                watched.end_watch()
 
 
 def _read_before(
@@ -220,21 +221,24 @@ def _read_before(
     return row
 
 
-def _record(captured: CapturedSave) -> None:
-    """Record the events of the row's changes since the last recorded ones."""
+def _record(captured: CapturedSave, *, goes_on: bool = True) -> None:
+    """Record the events of the row's changes since the last recorded ones, and remember them where the save goes on."""
     source, before, using = captured.source, captured.before, captured.using
     try:
         moved = before.changes_organization(captured.instance)
         if not (before.event_types or moved or source.reconcile) or before.is_unchanged():
             return
         wanted = None if moved or not before.exact else before.event_types
-        before.read_organizations(using=using)
+        if followed_organizations(source):
+            before.read_organizations(using=using)
         key, after = key_of(source, captured.instance), before.after(using=using)
         if after is None and key is not None:
             after = read_whole(source, key, using=using)
         if after is not None:
-            recorded = record_states(source, {key: (captured.last_recorded(), after)}, using=using, wanted=wanted)
-            captured.remember(recorded.get(key, ()), after)
+            last = captured.last_recorded() if captured.recorded else before.raw
+            recorded = record_states(source, {key: (last, after)}, using=using, wanted=wanted)
+            if goes_on:
+                captured.remember(recorded.get(key, ()), after)
     except Exception as error:
         log_source_error(source, error)
 
@@ -321,7 +325,8 @@ def record_states(
     related rows changed, not of the objects' own rows.
     """
     now, changes = timezone.now(), dict[Any, Change]()
-    if source.keys_behind:
+    # For one object, `diff` reads them.
+    if source.keys_behind and len(before_and_after) > 1:
         before_and_after = with_values_behind_keys(source, before_and_after, using=using)
     for key, (before, after) in before_and_after.items():
         try:

@@ -21,7 +21,7 @@ from tms_webhooks.models import Occurrence, Subscription
 from tms_webhooks.models.audience import RELATIONS, SubscriberScope, ancestors
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
-from tms_webhooks.outbox.subscribed import organizations_of
+from tms_webhooks.outbox.event_row import organizations_of
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, TIME_ZONE, Source
 from tms_webhooks.sources.deadlines import (
     DAY,

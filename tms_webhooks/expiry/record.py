@@ -10,8 +10,9 @@ from typing import NamedTuple
 from django.db import InterfaceError, OperationalError, transaction
 
 from tms_webhooks.expiry.due import DueEvent
+from tms_webhooks.outbox.event_row import organizations_of
 from tms_webhooks.outbox.record import record_planned
-from tms_webhooks.outbox.subscribed import matching_types, organizations_of
+from tms_webhooks.outbox.subscribed import matching_types
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import Deadline
 from tms_webhooks.sources.row_sets import database_of, rows_of

@@ -15,7 +15,7 @@ from tms_webhooks.delivery.replay import refusal_of
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import AuditEntry, Delivery, Webhook
 from tms_webhooks.models.delivery import OPEN, DeliveryQuerySet
-from tms_webhooks.outbox.wake import wake_on_commit
+from tms_webhooks.outbox.record import wake_on_commit
 
 
 def resend(delivery: Delivery, *, now: datetime, actor: Actor = SYSTEM) -> None:

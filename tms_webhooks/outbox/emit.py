@@ -16,9 +16,9 @@ from tms_webhooks.catalogue.values import instant
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.outbox.event_row import event_row
+from tms_webhooks.outbox.event_row import event_row, organizations_of
 from tms_webhooks.outbox.record import insert_rows
-from tms_webhooks.outbox.subscribed import matching_types, organizations_of
+from tms_webhooks.outbox.subscribed import matching_types
 from tms_webhooks.payloads.envelope import build_content
 from tms_webhooks.payloads.fields import dotted_names
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER

@@ -22,14 +22,14 @@ from tms_webhooks.db.django_private import new_instance
 from tms_webhooks.db.prepared import run_often
 from tms_webhooks.db.sql import as_json, most_parameters, recordset
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Event
+from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import (
     LONGEST_EXTERNAL_ID,
     LONGEST_SUBJECT_NAME,
     subject_number,
     time_ordered_uuid,
 )
-from tms_webhooks.outbox.subscribed import learner_organization_of
 from tms_webhooks.payloads.envelope import (
     FIRST_SEQUENCE,
     build_content,
@@ -38,6 +38,7 @@ from tms_webhooks.payloads.envelope import (
     to_text,
     with_sequence,
 )
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER
 
 if TYPE_CHECKING:
     from tms_webhooks.catalogue.event_type import EventType
@@ -61,6 +62,28 @@ PLAIN = (
 INSERT = "INSERT INTO {event} ({columns}) {rows} {returning}"
 
 logger = logging.getLogger(__name__)
+
+
+def organizations_of(values: Mapping[str, Any]) -> EventOrganizations | None:
+    """Return the organizations that an object with these canonical values belongs to; None without an owner."""
+    owner = values.get("organization.id")
+    if isinstance(owner, PayloadError):
+        logger.error("A change was not recorded, because the organization that owns the object is unknown: %s", owner)
+        return None
+    # A host may keep the key in a column of another type.
+    as_key = Webhook._meta.get_field("organization").target_field.to_python
+    return None if owner is None else EventOrganizations(as_key(owner), as_key(learner_organization_of(values)))
+
+
+def learner_organization_of(values: Mapping[str, Any]) -> Any:
+    """Return the key of the learner's organization that gets the event; None where it is unknown: the payload reports the error.
+
+    Of an object with several owners, the learner's organization gets one of their events.
+    """
+    if values.get(OF_ANOTHER_OWNER):
+        return None
+    learner = values.get(LEARNER_ORGANIZATION.name)
+    return None if isinstance(learner, PayloadError) else learner
 
 
 def event_row(
@@ -169,14 +192,12 @@ def subject_name_of(content: Mapping[str, Any]) -> str:
     data = content["data"]
     references = (data.get(name) for name in NAMED_REFERENCES)
     named = [data, *(one for one in references if isinstance(one, Mapping))]
-    people = [_person_name(one) for one in (data, data.get("user")) if isinstance(one, Mapping)]
+    people = []
+    for person in (one for one in (data, data.get("user")) if isinstance(one, Mapping)):
+        names = filter(None, (_text(person, "first_name"), _text(person, "last_name")))
+        people.append(" ".join(names) or _text(person, "user_name"))
     text = " · ".join(filter(None, [*people, next(filter(None, (_text(one, "name") for one in named)), "")]))
     return text if len(text) <= LONGEST_SUBJECT_NAME else f"{text[: LONGEST_SUBJECT_NAME - 1]}…"
-
-
-def _person_name(person: Mapping[str, Any]) -> str:
-    names = filter(None, (_text(person, "first_name"), _text(person, "last_name")))
-    return " ".join(names) or _text(person, "user_name")
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:
@@ -200,11 +221,20 @@ def insert(events: Sequence[Event], *, using: str) -> None:
 
     Django's signals of a save are not sent: `event_recorded` announces an event.
     """
-    if len(events) == 1:
-        connection = connections[using]
-        _insert_one(events[0], _values(events[0], connection), connection)
-    else:
+    if len(events) != 1:
         insertion_of(events, using=using)()
+        return
+    (event,), connection = events, connections[using]
+    values = _values(event, connection)
+    sql = _statement(f"VALUES ({', '.join(f'%({name})s' for name in values)})", using, returns_key=True)
+    if connection.features.can_return_columns_from_insert:
+        ((event.pk,),) = run_often(connection, sql, values)
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            event.pk = connection.ops.last_insert_id(cursor, Event._meta.db_table, str(Event._meta.pk.column))
+    event._state.adding = False
+    event._state.db = using
 
 
 def insertion_of(events: Sequence[Event], *, using: str) -> Callable[[], None]:
@@ -242,18 +272,6 @@ def _values(event: Event, connection: BaseDatabaseWrapper) -> dict[str, Any]:
         if values[name] is not None:
             values[name] = field.get_db_prep_save(values[name], connection)
     return values
-
-
-def _insert_one(event: Event, values: Mapping[str, Any], connection: BaseDatabaseWrapper) -> None:
-    sql = _statement(f"VALUES ({', '.join(f'%({name})s' for name in values)})", connection.alias, returns_key=True)
-    if connection.features.can_return_columns_from_insert:
-        ((event.pk,),) = run_often(connection, sql, values)
-    else:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            event.pk = connection.ops.last_insert_id(cursor, Event._meta.db_table, str(Event._meta.pk.column))
-    event._state.adding = False
-    event._state.db = connection.alias
 
 
 @cache

@@ -26,8 +26,7 @@ from tms_webhooks.models import Event, EventSequence, Webhook
 from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import Subject, subject_key
 from tms_webhooks.outbox import owners
-from tms_webhooks.outbox.event_row import event_row
-from tms_webhooks.outbox.subscribed import organizations_of
+from tms_webhooks.outbox.event_row import event_row, organizations_of
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text, organization_of, to_text
 from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.changes import compared

@@ -25,8 +25,8 @@ from tms_webhooks.models import Event, OwnerlessObject, Webhook
 from tms_webhooks.models.audience import EventOrganizations, SubscriberScope
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.source_state import LONGEST_KEY
-from tms_webhooks.outbox.event_row import event_row
-from tms_webhooks.outbox.subscribed import matching_types_by_organizations, organizations_of
+from tms_webhooks.outbox.event_row import event_row, organizations_of
+from tms_webhooks.outbox.subscribed import matching_types_by_organizations
 from tms_webhooks.payloads.fields import nested_json
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER, OWNER

@@ -24,7 +24,7 @@ from django.db import Error, connections, transaction
 from tms_webhooks import catalogue, signals
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.conf import strict_payloads
-from tms_webhooks.db.django_private import is_on_commit, transaction_block
+from tms_webhooks.db.django_private import is_on_commit, last_on_commit, transaction_block
 from tms_webhooks.event_names import is_update
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Occurrence
@@ -35,17 +35,15 @@ from tms_webhooks.outbox.event_row import (
     event_row,
     external_id_of,
     insert,
+    learner_organization_of,
     nested,
+    organizations_of,
     planned_content,
     subject_name_of,
 )
 from tms_webhooks.outbox.owners import Part
-from tms_webhooks.outbox.subscribed import (
-    learner_organization_of,
-    matching_types_by_organizations,
-    organizations_of,
-)
-from tms_webhooks.outbox.wake import wake_on_commit
+from tms_webhooks.outbox.subscribed import matching_types_by_organizations
+from tms_webhooks.outbox.wake import waker
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, from_text, to_text
 
 if TYPE_CHECKING:
@@ -178,7 +176,7 @@ def record_changes(
         # After the departures of an object that was kept: the organization that it leaves may know it.
         parts = owners.with_first_owners(source, parts, using=using)
     planned = _planned(source, parts, subscribed, using=using, found_later=found_later)
-    folded = _fold(source, planned, using=using)
+    folded = _fold(source, planned, using=using) if any(one.earlier for one in planned) else {}
     kept = [one for position, one in enumerate(planned) if one.is_wanted and position not in folded]
     new += _new_rows(source, kept, using=using)
     insert_rows([event for _index, event in new], using=using)
@@ -221,6 +219,7 @@ def _planned(
 ) -> list[Planned]:
     """Return the events of changes in their order; of those that no subscription matches, only those that can be folded."""
     planned: list[Planned] = []
+    may_fold = _update_types(source) if _open_events(using) is not None else ()
     # Sources may lock rows to plan their events: one order, so that two transactions don't deadlock.
     in_order = sorted(parts, key=lambda part: str(part.change.after.get(source._lock_order))) if parts[1:] else parts
     for part in in_order if subscribed else ():
@@ -236,7 +235,8 @@ def _planned(
         for event in events:
             if found_later:
                 event.repeated = False
-            earlier = _recorded_of(source, event, part.change.values, using=using)
+            can_fold = event.event_type in may_fold
+            earlier = _recorded_of(source, event, part.change.values, using=using) if can_fold else None
             if event.event_type in types or earlier is not None:
                 planned.append(Planned(part, event, event.event_type in types, earlier))
     return sorted(planned, key=attrgetter("part.position"))
@@ -315,8 +315,6 @@ def _fold(source: Source, planned_events: Sequence[Planned], *, using: str) -> d
     Those that are missing in the result have no such event: they are not updates, or a savepoint has removed it.
     """
     found = {position: one.earlier for position, one in enumerate(planned_events) if one.earlier is not None}
-    if not found:
-        return {}
     rows = Event.objects.using(using)
     events = rows.exclude(body="").in_bulk([one.uid for one in found.values()], field_name="uid")
     folded = {
@@ -356,12 +354,10 @@ def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Plann
 
 def _recorded_of(source: Source, planned: PlannedEvent, values: Mapping[str, Any], *, using: str) -> _Recorded | None:
     """Return the event into which a planned update can be folded, if it is of the same organizations."""
-    if planned.event_type not in _update_types(source) or (events := _open_events(using)) is None:
-        return None
     subject_id = subject_key(planned.subject_id or values["id"])
     if source.owners is not None:
         subject_id = owned_key(subject_id, values["organization.id"])
-    recorded = events.by_subject.get((source.noun.name, subject_id))
+    recorded = _thread.open[using].by_subject.get((source.noun.name, subject_id))
     organizations = values.get("organization.id"), learner_organization_of(values)
     return recorded if recorded is not None and recorded.organizations == organizations else None
 
@@ -376,3 +372,24 @@ def _open_events(using: str) -> _TransactionEvents | None:
         return events
     del _thread.open[using]
     return None
+
+
+# Waking
+
+
+class _PromisedWakeUp:
+    """A wake-up that runs when the transaction commits."""
+
+    done = False
+
+    def __call__(self) -> None:
+        self.done = True
+        waker.wake()
+
+
+def wake_on_commit(using: str) -> None:
+    """Wake a drain when the transaction commits: once, however many events it records in a row."""
+    last = last_on_commit(connections[using])
+    if isinstance(last, _PromisedWakeUp) and not last.done:
+        return
+    transaction.on_commit(_PromisedWakeUp(), using=using, robust=True)

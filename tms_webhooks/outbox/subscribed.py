@@ -3,45 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from functools import cache
-from typing import Any
 
 from django.db.models import Q
 
 from tms_webhooks.db.prepared import CompiledQuery, Parameter
-from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, patterns_by_organizations
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER
 from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_types
 
 # The columns read from a subscription: its pattern, then the fields of `SubscriberScope` in their order.
 SCOPE_COLUMNS = ("event_type", "webhook__organization_id", "webhook__audience", "webhook__include_children")
 
 logger = logging.getLogger(__name__)
-
-
-def organizations_of(values: Mapping[str, Any]) -> EventOrganizations | None:
-    """Return the organizations that an object with these canonical values belongs to; None without an owner."""
-    owner = values.get("organization.id")
-    if isinstance(owner, PayloadError):
-        logger.error("A change was not recorded, because the organization that owns the object is unknown: %s", owner)
-        return None
-    # A host may keep the key in a column of another type.
-    as_key = Webhook._meta.get_field("organization").target_field.to_python
-    return None if owner is None else EventOrganizations(as_key(owner), as_key(learner_organization_of(values)))
-
-
-def learner_organization_of(values: Mapping[str, Any]) -> Any:
-    """Return the key of the learner's organization that gets the event; None where it is unknown: the payload reports the error.
-
-    Of an object with several owners, the learner's organization gets one of their events.
-    """
-    if values.get(OF_ANOTHER_OWNER):
-        return None
-    learner = values.get(LEARNER_ORGANIZATION.name)
-    return None if isinstance(learner, PayloadError) else learner
 
 
 def matching_types(event_types: Iterable[str], organizations: EventOrganizations | None, *, using: str) -> set[str]:

@@ -6,11 +6,10 @@ import logging
 import threading
 from time import monotonic
 
-from django.db import connections, router, transaction
+from django.db import router
 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
-from tms_webhooks.db.django_private import last_on_commit
 from tms_webhooks.models import DrainSlot, Event
 from tms_webhooks.queues import enqueue
 from tms_webhooks.queues.wakeup import notify, wake_local
@@ -67,21 +66,3 @@ class Waker:
 
 
 waker = Waker()
-
-
-class _PromisedWakeUp:
-    """A wake-up that runs when the transaction commits."""
-
-    done = False
-
-    def __call__(self) -> None:
-        self.done = True
-        waker.wake()
-
-
-def wake_on_commit(using: str) -> None:
-    """Wake a drain when the transaction commits: once, however many events it records in a row."""
-    last = last_on_commit(connections[using])
-    if isinstance(last, _PromisedWakeUp) and not last.done:
-        return
-    transaction.on_commit(_PromisedWakeUp(), using=using, robust=True)

@@ -24,7 +24,7 @@ from tms_webhooks.models import Delivery, Event, EventSequence, Job, PeriodicRun
 from tms_webhooks.models.delivery import UNSUCCESSFUL, DeliveryQuerySet
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, set_sequence
-from tms_webhooks.outbox.wake import wake_on_commit
+from tms_webhooks.outbox.record import wake_on_commit
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE
 from tms_webhooks.snapshot.read import ObjectPage, SourceReader
 from tms_webhooks.sources.base import Source

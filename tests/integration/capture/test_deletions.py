@@ -51,7 +51,7 @@ def test_the_end_of_an_organization_is_recorded_to_nobody_and_leaves_nothing(lis
 def test_an_organization_that_goes_with_something_else_takes_its_newest_events_along(listen, organization, monkeypatch):
     # As if the deletion had begun with a model above the organization.
     listen(WorkshopSource, Workshop)
-    monkeypatch.setattr(receivers, "_organization_model", lambda: None)
+    monkeypatch.setattr(receivers, "is_organization", lambda _model: False)
     Workshop.objects.create(organization=organization, title="Pair programming")
 
     organization.delete()
