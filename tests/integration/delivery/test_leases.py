@@ -158,13 +158,16 @@ def test_a_result_after_the_webhook_was_lost_is_logged_as_late_and_changes_nothi
         (200, 500, DeliveryStatus.WAITING, 5),
     ],
 )
+@pytest.mark.parametrize("is_leased_again", [False, True])
 def test_a_late_result_undoes_nothing_of_a_timely_one(
-    alice, bob, webhook, delivery, clock, late, timely, status, seconds
+    alice, bob, webhook, delivery, clock, late, timely, status, seconds, is_leased_again
 ):
     alice.wire.answers = [answer(late), answer(timely)]
     result = alice.send(alice.claim()[0])
     clock.advance(seconds=15)
     bob.work()
+    if is_leased_again:
+        WebhookState.objects.update(lease=alice.token, leased_until=clock.now + LEASE)
 
     alice.write(result)
 
