@@ -22,10 +22,10 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "2000"))
+OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "1000"))
 SECONDS = PATIENCE + OBJECTS / 50
 """Seconds that all of it may take: many times what it does take."""
-BACKLOG = 500
+BACKLOG = 250
 MOST_GROWTH = 40.0
 """Megabytes by which a worker may grow after it has sent a twentieth."""
 

@@ -7,8 +7,6 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from example_project.training.models import Organization
 from tests import sweeps
@@ -481,26 +479,3 @@ def test_the_sweep_notifies(failing, clock, monkeypatch):
     tasks.sweep()
 
     assert len(mail.outbox) == 1
-
-
-def test_candidates_are_found_by_their_index(clock):
-    if connection.vendor != "postgresql":
-        pytest.skip("other databases read the webhooks, of which there are few")
-    template = subscribed()
-    copies = (
-        Webhook(name=f"{number}", url=template.url, organization=template.organization) for number in range(2_000)
-    )
-    WebhookState.objects.bulk_create(WebhookState(webhook=webhook) for webhook in Webhook.objects.bulk_create(copies))
-    sent = {"webhook": template, "since": clock.now, "created_at": clock.now, "status": NoticeStatus.SENT}
-    Notification.objects.bulk_create(Notification(**sent) for _ in range(2_000))
-    with connection.cursor() as cursor:
-        cursor.execute("ANALYZE")
-    with CaptureQueriesContext(connection) as queries, connection.cursor() as cursor:
-        notices.notify(clock)
-        plan = ""
-        for query in list(queries):
-            cursor.execute(f"EXPLAIN {query['sql']}")
-            plan += "\n".join(row[0] for row in cursor.fetchall())
-
-    assert "tms_webhook_noticeable" in plan
-    assert "tms_notification_due" in plan
