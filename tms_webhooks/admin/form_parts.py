@@ -6,7 +6,7 @@ Its script loads objects by name, and the preview.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.helpers import AdminForm
@@ -36,9 +36,6 @@ from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.check import format_problem, names_in
 from tms_webhooks.sources import objects
 from tms_webhooks.worker.request_preview import RequestPreview, preview_of_event
-
-if TYPE_CHECKING:
-    from tms_webhooks.admin.webhooks import WebhookAdmin
 
 EVENTS = "tms-events"
 """The class of the fieldset with the events, which has a template of its own."""
@@ -160,7 +157,7 @@ PUBLIC_NOUNS = ("course", "class")
 """The nouns of the pickers of filters, whose names are not about people."""
 
 
-def filters(admin: WebhookAdmin, request: HttpRequest, key: str, subscription: str = "") -> HttpResponse:
+def filters(admin: Any, request: HttpRequest, key: str, subscription: str = "") -> HttpResponse:
     """Show and save the filters of a subscription, or of another one of the event ``event_type`` that has one already."""
     webhook = admin.row_of(request, key)
     if not (admin.has_change_permission(request, webhook) and admin.may_use(request, Action.MANAGE, webhook)):
@@ -200,7 +197,7 @@ def filters(admin: WebhookAdmin, request: HttpRequest, key: str, subscription: s
     return admin.webhook_page(request, "filters", webhook, **context)
 
 
-def found_objects(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
+def found_objects(admin: Any, request: HttpRequest) -> HttpResponse:
     """Return the objects of the noun ``noun`` in the organization ``organization`` that match the text ``q``, as JSON.
 
     Names of people are payload: their objects need the permission to view payloads.
@@ -218,7 +215,7 @@ def found_objects(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
     return JsonResponse({"objects": [row._asdict() for row in found]})
 
 
-def preview(admin: WebhookAdmin, request: HttpRequest, key: str | None = None) -> HttpResponse:
+def preview(admin: Any, request: HttpRequest, key: str | None = None) -> HttpResponse:
     """Show the request that the posted form would lead to, without saving it.
 
     Returns a whole page for the button, and the preview alone for the form's script. It shows no header values. The
@@ -243,7 +240,7 @@ def preview(admin: WebhookAdmin, request: HttpRequest, key: str | None = None) -
     return admin.page(request, f"webhook/{'preview_part' if is_part else 'preview'}", webhook, **context)
 
 
-def _previewed(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, event_type: EventType) -> RequestPreview:
+def _previewed(admin: Any, request: HttpRequest, webhook: Webhook, event_type: EventType) -> RequestPreview:
     """Return the request for the sample of an event type, or for an event about the object with the posted id."""
     key, own, action = request.POST.get("preview_subject", "").strip(), webhook.organization_id, Action.VIEW_PAYLOAD
     if not key:
