@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -154,7 +155,12 @@ def test_its_own_administrator_gets_each_page_and_is_no_staff(theirs, receiver, 
     closed = pattern.name in CLOSED or (of_a_log and pattern.name.endswith(("_add", "_delete")))
     only_post = pattern.name.endswith(("_preview", "_preview_of"))
     for address in addresses_of(pattern, theirs):
-        status = client.get(address).status_code
+        response = client.get(address)
+        status = response.status_code
+        links = re.findall(
+            r'(?:href|action|data-tms-\w+)="(/[^"]*)"', response.content.decode() if status == 200 else ""
+        )
+        assert {link for link in links if not link.startswith(("/customers/", "/static/"))} <= {"/logout/"}, address
         if closed:
             assert status in (403, 404)
         elif only_post:

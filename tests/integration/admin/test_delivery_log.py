@@ -13,32 +13,13 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import deliveries as page
 from tms_webhooks.admin import logs
 from tms_webhooks.choices import Priority
-from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
+from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.wake import waker
 
 
-def finished(webhook, *, status: str = "exhausted", error: str = "timeout", attempts: int = 1) -> Delivery:
-    """Write a delivery that is done, with its attempts."""
+def finished(webhook: Webhook) -> Delivery:
     now = timezone.now()
-    delivery = write_delivery(
-        webhook, now=now, status=status, due_at=None, finished_at=now, error_class=error, attempts=attempts
-    )
-    DeliveryAttempt.objects.bulk_create(
-        [
-            DeliveryAttempt(
-                delivery=delivery,
-                number=number,
-                started_at=now,
-                duration_ms=number,
-                status_code=503,
-                error_class=error,
-                message=f"answer {number}.",
-                response_body="inner network",
-            )
-            for number in range(1, attempts + 1)
-        ]
-    )
-    return delivery
+    return write_delivery(webhook, now=now, status="exhausted", due_at=None, finished_at=now, attempts=1)
 
 
 def listed(client, **query: object) -> list[Delivery]:

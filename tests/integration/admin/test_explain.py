@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from example_project.training.models import Organization
+from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
-from tms_webhooks.access import AccessPolicy
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Delivery, Event, Webhook
 
@@ -82,22 +80,10 @@ def test_an_event_links_to_the_explanation_for_each_webhook_without_a_delivery(a
     assert "theirs" not in response.content.decode()
 
 
-@pytest.fixture
-def payloads_of_ours(settings) -> None:
-    """A policy that shows alice no payloads of other organizations than her own."""
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.PayloadsOfOurs"}
-
-
-class PayloadsOfOurs(AccessPolicy):
-    """Allows all actions everywhere, but shows payloads of the organization "ours" alone."""
-
-    def organizations(self, request, action):
-        rows = Organization.objects.all()
-        return rows.filter(name="ours") if action == Action.VIEW_PAYLOAD else rows
-
-
-def test_the_page_is_linked_where_the_user_may_view_payloads(alice, payloads_of_ours):
-    ours, theirs = subscribed(organization=alice.organization), subscribed()
+def test_the_page_is_linked_where_the_user_may_view_payloads(alice, deny):
+    ours = subscribed(organization=alice.organization)
+    theirs = subscribed(organization=OrganizationFactory(parent=alice.organization))
+    deny(Action.VIEW_PAYLOAD, below=True)
     event, other = write_event(ours.organization), write_event(theirs.organization)
 
     def page(model, name, row) -> str:
