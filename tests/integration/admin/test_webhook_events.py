@@ -111,8 +111,8 @@ EXPIRING = "course_assignment.expiring"
         (EXPIRING, {"more_than_days": "14", "less_than_days": "14"}, "more_than_days", "More than days is 14, and less than"),
         (EXPIRING, {"more_than_days": "3"}, "less_than_days", "Less than days is empty; give the upper end of the window"),
         (EXPIRING, {"less_than_days": "nan"}, "less_than_days", "Enter a number."),
-        ("*", {"more_than_days": "-1", "less_than_days": "7"}, "more_than_days", "More than days is -1; give 0 or more."),
-        (EXPIRING, {"less_than_days": "99999"}, "less_than_days", "Less than days is 99999; give a number up to 36,500."),
+        ("*", {"more_than_days": "-1", "less_than_days": "7"}, "more_than_days", "-1 is not a number of days from 0 to 36,500."),
+        (EXPIRING, {"less_than_days": "99999"}, "less_than_days", "99999 is not a number of days from 0 to 36,500."),
     ],
 )  # fmt: skip
 def test_an_invalid_value_is_reported_at_its_field_and_nothing_is_saved(set_filters, event, values, field, message):
