@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tms_webhooks import event_names
-from tms_webhooks.catalogue import EventType, custom, registry, versions
-from tms_webhooks.catalogue.versions import OlderVersion
+from tms_webhooks.catalogue import EventType, custom, registry
 
 
 @contextmanager
@@ -24,17 +23,6 @@ def temporary_type(event_type: EventType) -> Iterator[EventType]:
         # In their order: a type that was added has moved the one of its noun's snapshot.
         for one in before.values():
             registry._add(one)
-
-
-@contextmanager
-def temporary_older_version(older: OlderVersion) -> Iterator[OlderVersion]:
-    """Register an older version for the length of a ``with`` block."""
-    versions.register_older(older)
-    try:
-        yield older
-    finally:
-        del versions._older[older.event_type, older.version]
-        custom.forget_results()
 
 
 @contextmanager

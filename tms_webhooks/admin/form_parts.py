@@ -71,7 +71,7 @@ FIELDSETS: Any = (
     (
         pgettext_lazy("part of a form", "Content"),
         {
-            "fields": ("preset", "format", "payload", "content", "contents", "payload_version"),
+            "fields": ("preset", "format", "payload", "content", "contents"),
             "classes": (FOLD, "content"),
         },
     ),
@@ -114,7 +114,7 @@ def parts_of(adminform: Any) -> Iterator[dict[str, Any]]:
 SUMMARIES = {
     "retries": ("schedule", "error_action", "delay_seconds", "timeout_seconds", "contacts", "enabled"),
     "request": ("verb", "authentication"),
-    "content": ("format", "payload", "payload_version"),
+    "content": ("format", "payload"),
     "delivery": (
         "audience",
         "include_children",

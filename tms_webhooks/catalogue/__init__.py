@@ -14,7 +14,6 @@ from tms_webhooks.catalogue.registry import (
 )
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun, status_name, status_value
 from tms_webhooks.catalogue.types import references
-from tms_webhooks.catalogue.versions import OlderVersion, register_older
 from tms_webhooks.choices import FieldPrivacy
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "FieldKind",
     "FieldPrivacy",
     "Noun",
-    "OlderVersion",
     "all_types",
     "expand",
     "get",
@@ -31,7 +29,6 @@ __all__ = [
     "noun",
     "references",
     "register",
-    "register_older",
     "status_name",
     "status_value",
     "types",

@@ -54,7 +54,7 @@ _clear_caches: list[Callable[[], None]] = []
 def cached(function: Callable[P, R]) -> Callable[P, R]:
     """Cache the results of a function of the catalogue, by its arguments, until the catalogue changes.
 
-    It changes when a source adds or removes fields, and when event types or older versions are registered.
+    It changes when a source adds or removes fields, and when event types are registered.
     """
     remembered = cache(function)
     _clear_caches.append(remembered.cache_clear)

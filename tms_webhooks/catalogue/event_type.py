@@ -235,14 +235,13 @@ def _fields(event_type: EventType) -> tuple[Field, ...]:
     return (*of_noun, *event_type.extra, *custom.fields_of(event_type.noun.name))
 
 
-def envelope_schema(
-    event_type: EventType, fields: tuple[Field, ...], *, version: int, whole: bool = False
-) -> JSONSchema:
-    """Return the JSON Schema of an event in a version: the envelope that all events share, with these fields as ``data``.
+@custom.cached
+def _schema(event_type: EventType, *, whole: bool = False) -> JSONSchema:
+    """Return the JSON Schema of an event: the envelope that all events share, with the type's fields as ``data``.
 
     It accepts each payload of the event, from ``full`` to ``thin``. With ``whole``, it accepts only the stored event.
     """
-    name, title = event_type.name, event_type.noun.title
+    name, title, version = event_type.name, event_type.noun.title, event_type.version
     number = (
         "The number of the event among the events of the same object, from 1. A webhook receives only some of them."
     )
@@ -259,12 +258,15 @@ def envelope_schema(
         "actor": _ENVELOPE["actor"],
         "correlation_id": _ENVELOPE["correlation_id"],
         "data": {
-            **data_schema(fields, whole=whole),
+            **data_schema(event_type.fields, whole=whole),
             "title": title,
             "description": f"The {title.lower()} after the event.",
         },
         "changed": _ENVELOPE["changed"],
-        "previous": {**data_schema(fields, partial=True), "description": "The old values of the changed fields."},
+        "previous": {
+            **data_schema(event_type.fields, partial=True),
+            "description": "The old values of the changed fields.",
+        },
         **{key: _ENVELOPE[key] for key in ("left", "truncated", "links")},
     }
     return {
@@ -276,11 +278,6 @@ def envelope_schema(
         "properties": properties,
         "required": [key for key in properties if key not in OPTIONAL_KEYS],
     }
-
-
-@custom.cached
-def _schema(event_type: EventType, *, whole: bool = False) -> JSONSchema:
-    return envelope_schema(event_type, event_type.fields, version=event_type.version, whole=whole)
 
 
 @custom.cached

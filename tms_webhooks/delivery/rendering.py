@@ -1,4 +1,4 @@
-"""Render the bodies and URLs of deliveries whose webhook has a format, a version or URL tokens of its own.
+"""Render the bodies and URLs of deliveries whose webhook has a format or URL tokens of its own.
 
 A body is rendered before the first attempt and stored in `DeliveryBody`; later attempts send the stored one.
 """
@@ -52,7 +52,6 @@ def shape_of(webhook: Webhook, headers: Mapping[str, str]) -> RequestFormat:
     return RequestFormat(
         format=webhook.format,
         detail=webhook.payload,
-        version=webhook.payload_version,
         url=webhook.url,
         content=webhook.content if is_custom else "",
         contents=webhook.contents if is_custom else {},
@@ -67,7 +66,7 @@ def preset_values(preset: str, webhook: Webhook, patterns: Iterable[str]) -> dic
     Its headers keep their values; a content type among them is removed, because a preset sends JSON. Raises `SecretError` if
     they can't be decrypted.
     """
-    made = presets.content_for(preset, patterns, detail=webhook.payload, version=webhook.payload_version)
+    made = presets.content_for(preset, patterns, detail=webhook.payload)
     before = reveal(webhook.headers).splitlines()
     lines = [line for line in before if not line.lower().startswith("content-type=")]
     values = {

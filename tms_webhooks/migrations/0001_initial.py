@@ -279,16 +279,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
-                    "payload_version",
-                    models.PositiveSmallIntegerField(
-                        blank=True,
-                        help_text="The newest version of an event's schema that the receiver supports. Empty: the newest version.",
-                        null=True,
-                        validators=[django.core.validators.MinValueValidator(1)],
-                        verbose_name="payload version",
-                    ),
-                ),
-                (
                     "authentication",
                     models.CharField(
                         choices=[

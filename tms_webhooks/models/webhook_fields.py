@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxLengthValidator, MinValueValidator
+from django.core.validators import MaxLengthValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -135,13 +135,6 @@ class RequestFormatFields(models.Model):
             'For custom content: another body for some events, such as {"class.cancelled": "{data.name} is off"}. Others '
             "get the content above."
         ),
-    )
-    payload_version = models.PositiveSmallIntegerField(
-        _("payload version"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1)],
-        help_text=_("The newest version of an event's schema that the receiver supports. Empty: the newest version."),
     )
 
     class Meta:

@@ -1,11 +1,9 @@
-"""A noun of the host's own with its events, and an older version of one of them."""
+"""A noun of the host's own with its events."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from tms_webhooks import catalogue
-from tms_webhooks.catalogue import EventType, Field, FieldKind, FieldPrivacy, Noun, OlderVersion, references
+from tms_webhooks.catalogue import EventType, Field, FieldKind, FieldPrivacy, Noun, references
 
 CERTIFICATE = Noun(
     "certificate",
@@ -34,14 +32,4 @@ catalogue.register(
         version=2,
         extra=(Field("verified_by", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Who checked it."),),
     )
-)
-
-
-def as_version_1(event: dict[str, Any]) -> dict[str, Any]:
-    """Return an event of version 2 as version 1, which did not name the employer."""
-    return {**event, "data": {name: value for name, value in event["data"].items() if name != "verified_by"}}
-
-
-catalogue.register_older(
-    OlderVersion("certificate.verified", version=1, fields=CERTIFICATE.fields, convert=as_version_1)
 )

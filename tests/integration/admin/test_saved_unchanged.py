@@ -55,7 +55,6 @@ FILLED_IN: dict[str, Any] = {
     "payload": "thin",
     "content": '\n{\n  "type": "{type}"\n}\n',
     "contents": {"class.*": '{"id": {data.id}}', "class.cancelled": "\n{}"},
-    "payload_version": 1,
     "max_retries": 7,
     "schedule": [0.5, 1000, 86_400],
     "error_action": "notify",

@@ -28,7 +28,6 @@ from tms_webhooks.models import Webhook
         ("timeout_seconds", "31", "Ensure this value is less than or equal to 30."),
         ("contacts", "ann@example.com\nbob", "Line 2: 'bob' is not an e-mail address. Write one address per line."),
         ("organization", "", "This field is required."),
-        ("payload_version", "99", "No event has the version 99; choose 1 to "),
         ("verb", "BREW", "Select a valid choice. BREW is not one of the available choices."),
     ],
 )

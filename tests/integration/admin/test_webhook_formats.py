@@ -31,14 +31,13 @@ def test_a_webhook_is_saved_with_its_format(post):
         format="custom",
         payload="no_personal",
         content=CONTENT,
-        payload_version="1",
         url="https://crm.example.com/{data.id}",
         headers="Content-Type=application/json",
         events=["enrollment.completed"],
     )
 
     webhook = Webhook.objects.get()
-    assert (webhook.format, webhook.payload, webhook.payload_version) == ("custom", "no_personal", 1)
+    assert (webhook.format, webhook.payload) == ("custom", "no_personal")
     assert (webhook.content, webhook.url) == (CONTENT, "https://crm.example.com/{data.id}")
 
 

@@ -67,7 +67,6 @@ def test_a_webhook_is_shown_with_all_that_is_set_and_how_it_fares(client, acme):
         "payload": "full",
         "content": "",
         "contents": {},
-        "payload_version": None,
         "audience": "owner",
         "include_children": False,
         "skip_own": False,

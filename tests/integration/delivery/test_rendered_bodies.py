@@ -55,7 +55,7 @@ def test_a_retry_sends_the_same_bytes_whatever_the_webhook_says_by_then(run, wir
     assert sent == [(b"a class.cancelled", "text/csv")] * 2
 
 
-@pytest.mark.parametrize("changed", [{"format": PayloadFormat.SKILLABLE}, {"payload": "thin"}, {"payload_version": 1}])
+@pytest.mark.parametrize("changed", [{"format": PayloadFormat.SKILLABLE}, {"payload": "thin"}])
 def test_what_was_tried_with_the_events_own_body_stays_so(run, wire, clock, changed):
     webhook = subscribed()
     write_event(webhook.organization)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import pytest
 
 from example_project.training.models import ActivityResult, CourseAssignment, User
-from tests.catalogue import only_canonical, temporary_older_version, temporary_type
+from tests.catalogue import only_canonical, temporary_type
 from tests.registration import temporarily
 from tms_webhooks import catalogue
-from tms_webhooks.catalogue import EventType, Field, FieldKind, FieldPrivacy, Noun, OlderVersion, custom, references
+from tms_webhooks.catalogue import EventType, Field, FieldKind, FieldPrivacy, Noun, custom, references
 from tms_webhooks.catalogue.schema import data_schema
-from tms_webhooks.catalogue.types.user import USER
-from tms_webhooks.catalogue.versions import fields_at
 from tms_webhooks.documents.events import to_markdown
 from tms_webhooks.documents.schemas import event_schemas
 from tms_webhooks.exceptions import ConfigurationError
@@ -75,13 +73,6 @@ def test_a_subclass_adds_and_removes_entries_of_its_base():
 
     with temporarily(Fewer, User):
         assert [field.name for field in custom.fields_of("user")] == ["custom.department", "custom.town"]
-
-
-def test_older_versions_have_them_too(users, make_event_type):
-    event_type = EventType("user.graded", USER, "A user was graded.", version=2)
-    older = OlderVersion("user.graded", version=1, fields=USER.fields[:1], convert=lambda event: event)
-    with temporary_type(event_type), temporary_older_version(older):
-        assert [field.name for field in fields_at(event_type, 1)] == ["id", "custom.department", "custom.cost_center"]
 
 
 @pytest.mark.parametrize(

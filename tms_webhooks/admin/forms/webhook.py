@@ -139,9 +139,9 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
     def _values_of_preset(self) -> Mapping[str, Any]:
         """Return the values that the selected preset fills in."""
         preset = self.cleaned_data.get("preset")
-        if not preset or {"payload", "payload_version", "headers"} & self.errors.keys():
+        if not preset or {"payload", "headers"} & self.errors.keys():
             return {}
-        webhook = Webhook(**{name: self.cleaned_data.get(name) for name in ("payload", "payload_version", "headers")})
+        webhook = Webhook(**{name: self.cleaned_data.get(name) for name in ("payload", "headers")})
         return rendering.preset_values(preset, webhook, self.cleaned_data.get("events", ()))
 
     # The events

@@ -30,8 +30,6 @@ from tms_webhooks.api.serializers.base import (
     UTCDateTimeField,
     WordField,
 )
-from tms_webhooks.catalogue import EventType
-from tms_webhooks.catalogue.versions import missing_step
 from tms_webhooks.choices import Action, ActorKind, CheckResult, DeliveryStatus, ErrorClass, Health
 from tms_webhooks.routing.dry_run import DryRunReport
 from tms_webhooks.routing.explain import Clause
@@ -258,20 +256,10 @@ class EventTypeSerializer(Serializer):
     title = CharField(source="noun.title")
     summary = CharField()
     version = IntegerField()
-    versions = SerializerMethodField()
     deprecated = BooleanField()
     offered = BooleanField(
         help_text="Whether a webhook can subscribe to it. False for events that are made for one webhook."
     )
-
-    def get_versions(self, event_type: EventType) -> list[int]:
-        """Return the versions that a webhook can choose, oldest first."""
-        return versions_of(event_type)
-
-
-def versions_of(event_type: EventType) -> list[int]:
-    """Return the versions that a webhook can choose, oldest first."""
-    return [number for number in range(1, event_type.version + 1) if missing_step(event_type, number) is None]
 
 
 class CallerSerializer(Serializer):

@@ -150,7 +150,6 @@ class WebhookSerializer(StrictModelSerializer):
             "content",
             "contents",
             "preset",
-            "payload_version",
             "audience",
             "include_children",
             "skip_own",
@@ -280,7 +279,7 @@ class WebhookSerializer(StrictModelSerializer):
 def _preset_values(preset: str, stored: Webhook, attrs: Mapping[str, Any], patterns: Iterable[str]) -> dict[str, Any]:
     """Return the fields that a preset fills in; raise ``ValidationError`` if the request sets one of them, too."""
     webhook = copy.copy(stored)
-    for name in ("payload", "payload_version", "headers"):
+    for name in ("payload", "headers"):
         setattr(webhook, name, attrs.get(name, getattr(stored, name)))
     both = sorted({"format", "verb", "content", "contents"}.intersection(attrs))
     if both:

@@ -9,13 +9,12 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from tms_webhooks.api.pagination import SinglePagination
-from tms_webhooks.api.problems import Problem, invalid_parameter
+from tms_webhooks.api.problems import Problem
 from tms_webhooks.api.schema.resources import FREE_OBJECT, extend_schema
 from tms_webhooks.api.schema.shim import parameter
-from tms_webhooks.api.serializers.results import EventTypeSerializer, MeSerializer, versions_of
+from tms_webhooks.api.serializers.results import EventTypeSerializer, MeSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.catalogue import EventType, registry
-from tms_webhooks.catalogue.versions import example_at, schema_at
 from tms_webhooks.choices import Action
 from tms_webhooks.exceptions import UnknownEventType
 
@@ -24,9 +23,6 @@ EVENT_TYPE = parameter(
     {"type": "string", "pattern": "^[A-Za-z0-9_.]{1,100}$", "examples": ["class.cancelled"]},
     "An event type.",
     location="path",
-)
-VERSION = parameter(
-    "version", {"type": "integer", "minimum": 1}, "The version of the event type; by default the newest."
 )
 
 
@@ -39,8 +35,8 @@ class EventTypeViewSet(ResourceViewSet):
     lookup_url_kwarg = "name"
     parameters = {
         "retrieve": (EVENT_TYPE,),
-        "json_schema": (EVENT_TYPE, VERSION),
-        "example": (EVENT_TYPE, VERSION),
+        "json_schema": (EVENT_TYPE,),
+        "example": (EVENT_TYPE,),
     }
 
     @extend_schema(responses=EventTypeSerializer(many=True), filters=False)
@@ -57,26 +53,14 @@ class EventTypeViewSet(ResourceViewSet):
     # Not named `schema`: Django REST framework uses that attribute.
     @action(detail=True, url_path="schema", url_name="schema")
     def json_schema(self, request: Any, name: str) -> Response:
-        """Return the JSON Schema of an event type, by default of its newest version."""
-        event_type = _event_type(name)
-        return Response(schema_at(event_type, self._version(event_type)))
+        """Return the JSON Schema of an event type."""
+        return Response(_event_type(name).schema())
 
     @extend_schema(responses={200: {**FREE_OBJECT, "description": "A complete event that is valid by the schema."}})
     @action(detail=True)
     def example(self, request: Any, name: str) -> Response:
-        """Return an example event that is valid by the schema, by default of the newest version."""
-        event_type = _event_type(name)
-        return Response(example_at(event_type, self._version(event_type)))
-
-    def _version(self, event_type: EventType) -> int:
-        requested = self.request.query_params.get("version")
-        versions = versions_of(event_type)
-        if requested is None:
-            return event_type.version
-        if requested not in {str(version) for version in versions}:
-            detail = f"Unknown version; choose one of {', '.join(map(str, versions))}."
-            raise invalid_parameter("version", "unknown", detail)
-        return int(requested)
+        """Return an example event that is valid by the schema."""
+        return Response(_event_type(name).example())
 
 
 def _event_type(name: str) -> EventType:

@@ -1,4 +1,4 @@
-"""Render a stored event for one webhook: in its version, with its detail, in its format. No database access."""
+"""Render a stored event for one webhook: with its detail, in its format. No database access."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue.schema import schema_id
-from tms_webhooks.catalogue.versions import convert_down
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats import custom, skillable
@@ -25,10 +24,9 @@ CLOUDEVENTS = "application/cloudevents+json"
 
 
 def tailored(shape: RequestFormat, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the standard event in the webhook's version and detail. All formats are rendered from this."""
-    event = dict(event) if shape.version is None else convert_down(dict(event), shape.version)
+    """Return the standard event in the webhook's detail. All formats are rendered from this."""
     if shape.detail == PayloadDetail.FULL:
-        return event
+        return dict(event)
     kept = reduced(event, shape.detail)
     return linked(kept, shape.api_url) if shape.detail == PayloadDetail.THIN else kept
 

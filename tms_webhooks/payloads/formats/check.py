@@ -1,4 +1,4 @@
-"""Check a webhook's version, URL, content type and content when it is saved, so that rendering can't fail later."""
+"""Check a webhook's URL, content type and content when it is saved, so that rendering can't fail later."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from tms_webhooks.catalogue import registry
 from tms_webhooks.catalogue.custom import cached
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind
-from tms_webhooks.catalogue.versions import example_at, fields_at, missing_step
 from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.formats import custom, tailored, template
@@ -45,7 +44,6 @@ def check(shape: RequestFormat, event_types: Sequence[EventType]) -> None:
     It has the first `MOST_PROBLEMS` problems of all fields together.
     """
     problems = {
-        "payload_version": _of_version(shape, event_types),
         "url": _of_url(shape, event_types),
         "headers": _of_content_type(shape),
         "content": _of_content(shape, event_types),
@@ -63,16 +61,16 @@ def names_in(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapping[
     """Return all tokens of these event types, and whether the webhook's detail includes their values."""
     names = dict.fromkeys(COMMON_TOKENS, True)
     for event_type in event_types:
-        for name, included in _names_at(event_type, shape.version, shape.detail).items():
+        for name, included in _names_at(event_type, shape.detail).items():
             names[name] = names.get(name, False) or included
     return names
 
 
 @cached
-def _names_at(event_type: EventType, version: int | None, detail: str) -> Mapping[str, bool]:
+def _names_at(event_type: EventType, detail: str) -> Mapping[str, bool]:
     """Return the tokens of the fields of an event type, and whether the detail includes their values."""
     names: dict[str, bool] = {}
-    for field in fields_at(event_type, version):
+    for field in event_type.fields:
         for name in _names_of(field, event_type.noun.name):
             names[name] = names.get(name, False) or is_included(field, detail)
     return names
@@ -83,28 +81,6 @@ def _names_of(field: Field, noun: str) -> Iterator[str]:
     inner = [f"{field.name}.code", f"{field.name}.name"] if field.kind is FieldKind.STATUS else []
     paths = [*accumulate(field.name.split("."), "{}.{}".format), *inner]
     yield from (f"{part}.{path}" for part in ("data", "previous") for path in paths)
-
-
-def _of_version(shape: RequestFormat, event_types: Iterable[EventType]) -> Iterator[ValidationError]:
-    newest = max((event_type.version for event_type in registry.all_types()), default=1)
-    if shape.version is not None and shape.version > newest:
-        yield _problem(
-            _("No event has the version %(version)d; choose 1 to %(newest)d, or leave it empty for the newest."),
-            code="payload_version",
-            version=shape.version,
-            newest=newest,
-        )
-        return
-    for event_type in event_types:
-        step = None if shape.version is None else missing_step(event_type, shape.version)
-        if step is not None:
-            yield _problem(
-                _("%(name)s can't be sent in version %(version)d; choose %(oldest)d or a newer one."),
-                code="payload_version",
-                name=event_type.name,
-                version=shape.version,
-                oldest=step + 1,
-            )
 
 
 def _of_url(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
@@ -225,7 +201,7 @@ def empty_tokens(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapp
     found: dict[str, list[str]] = {}
     for event_type in event_types:
         tokens = custom.names_without_default(shape, event_type.name)
-        names = {} if not tokens else _names_at(event_type, shape.version, shape.detail)
+        names = {} if not tokens else _names_at(event_type, shape.detail)
         for name in tokens:
             if name not in COMMON_TOKENS and not names.get(name, False):
                 found.setdefault(name, []).append(event_type.name)
@@ -235,8 +211,7 @@ def empty_tokens(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapp
 def _samples(shape: RequestFormat, event_types: Iterable[EventType]) -> Iterator[Any]:
     """Yield functions from a token to its value: one for each sample event, and one that returns null for all tokens."""
     for event_type in event_types:
-        if shape.version is None or missing_step(event_type, shape.version) is None:
-            yield custom.values_of(tailored(shape, example_at(event_type, shape.version)))
+        yield custom.values_of(tailored(shape, event_type.example()))
     yield lambda _name: None
 
 

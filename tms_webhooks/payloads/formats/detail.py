@@ -7,7 +7,6 @@ from typing import Any
 
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue.schema import Field
-from tms_webhooks.catalogue.versions import fields_at
 from tms_webhooks.choices import FieldPrivacy, PayloadDetail
 
 # The privacy levels that each detail includes.
@@ -16,11 +15,6 @@ _KEPT: Mapping[str, frozenset[FieldPrivacy]] = {
     PayloadDetail.NO_PERSONAL: frozenset({FieldPrivacy.ID, FieldPrivacy.BASIC}),
     PayloadDetail.THIN: frozenset({FieldPrivacy.ID}),
 }
-
-
-def fields_of(event: Mapping[str, Any]) -> tuple[Field, ...]:
-    """Return the fields of an event's type in the event's version."""
-    return fields_at(catalogue.get(event["type"]), event["version"])
 
 
 def is_included(field: Field, detail: str) -> bool:
@@ -35,7 +29,7 @@ def reduced(event: Mapping[str, Any], detail: str) -> dict[str, Any]:
 
     Values that no field of the type describes are left out, because they may be personal.
     """
-    fields = [field for field in fields_of(event) if is_included(field, detail)]
+    fields = [field for field in catalogue.get(event["type"]).fields if is_included(field, detail)]
     names, tree = {field.name for field in fields}, _tree(fields, detail)
     return {
         **event,

@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.schema import Field, FieldKind
-from tms_webhooks.catalogue.versions import fields_at
 from tms_webhooks.choices import Preset
 from tms_webhooks.event_names import EVERYTHING
 from tms_webhooks.payloads.formats import token_formats
@@ -86,7 +85,7 @@ class PresetContent:
     contents: Mapping[str, str]
 
 
-def content_for(preset: str, patterns: Iterable[str], *, detail: str, version: int | None) -> PresetContent:
+def content_for(preset: str, patterns: Iterable[str], *, detail: str) -> PresetContent:
     """Return the content of a preset for the events of these patterns, with the fields that the payload detail includes.
 
     An event type gets a content of its own; so does each noun of a pattern. ``content`` fits every event.
@@ -94,7 +93,7 @@ def content_for(preset: str, patterns: Iterable[str], *, detail: str, version: i
     build = _BUILDERS[preset]
     nouns = [f"{one.name.partition('.')[0]}.*" for one in registry.expand(EVERYTHING)]
     contents = {
-        name: build(_title(name), _facts(members, detail=detail, version=version, formats=_FORMATS.get(preset, "")))
+        name: build(_title(name), _facts(members, detail=detail, formats=_FORMATS.get(preset, "")))
         for pattern in patterns
         for name in (nouns if pattern == EVERYTHING else [pattern])
         if (members := registry.expand(name))
@@ -110,11 +109,10 @@ def _title(name: str) -> str:
     return f"{noun.replace('_', ' ').capitalize()}: {{type}}" if verb.endswith("*") else title[:LONGEST_TITLE]
 
 
-def _facts(members: Sequence[EventType], *, detail: str, version: int | None, formats: str) -> list[Fact]:
+def _facts(members: Sequence[EventType], *, detail: str, formats: str) -> list[Fact]:
     """Return the facts of these event types, which are of one noun: those of the first. Others may lack one of them."""
     first = members[0]
-    fields = fields_at(first, version)
-    shared = {field.name: field for field in fields if is_included(field, detail)}
+    shared = {field.name: field for field in first.fields if is_included(field, detail)}
     facts = []
     for label, names in FACTS:
         present = [shared[name] for name in names.split() if name in shared]

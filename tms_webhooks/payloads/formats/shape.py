@@ -27,7 +27,6 @@ class RequestFormat:
     """The settings of a webhook that shape its requests.
 
     - ``format`` and ``detail``: a `PayloadFormat` and a `PayloadDetail`
-    - ``version``: the newest payload version that the receiver knows, or None for the current one
     - ``url`` and ``content``: templates, which may contain tokens
     - ``contents``: other contents for some events, by their event type or pattern
     - ``content_type``: the Content-Type among the webhook's headers, or ``""``
@@ -36,7 +35,6 @@ class RequestFormat:
 
     format: str = PayloadFormat.STANDARD
     detail: str = PayloadDetail.FULL
-    version: int | None = None
     url: str = ""
     content: str = ""
     contents: Mapping[str, str] = field(default_factory=dict)
@@ -46,7 +44,7 @@ class RequestFormat:
     @property
     def is_plain(self) -> bool:
         """Whether the stored body of an event is sent unchanged."""
-        return self.format == PayloadFormat.STANDARD and self.detail == PayloadDetail.FULL and self.version is None
+        return self.format == PayloadFormat.STANDARD and self.detail == PayloadDetail.FULL
 
     def content_of(self, event_type: str) -> str:
         """Return the content for events of this type: that of the narrowest pattern, else the content for all."""

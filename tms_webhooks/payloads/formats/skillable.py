@@ -18,7 +18,6 @@ from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.values import in_utc, value_at
 from tms_webhooks.payloads.envelope import to_text
-from tms_webhooks.payloads.formats.detail import fields_of
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
 from tms_webhooks.payloads.formats.token_formats import written
 
@@ -67,8 +66,9 @@ def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
 
 def flat(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event as a flat object: its id, type and time, its fields by the API's names, and what changed."""
-    noun, fields = catalogue.get(event["type"]).noun.name, fields_of(event)
-    names = {field.name: name_of(field, noun) for field in fields}
+    event_type = catalogue.get(event["type"])
+    fields = event_type.fields
+    names = {field.name: name_of(field, event_type.noun.name) for field in fields}
     values = {
         "EventId": event["id"],
         "EventType": event["type"],

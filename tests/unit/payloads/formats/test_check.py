@@ -7,8 +7,6 @@ import difflib
 import pytest
 from django.core.exceptions import ValidationError
 
-from tests.catalogue import temporary_type
-from tests.unit.payloads.formats.test_versions import NEW
 from tms_webhooks import catalogue
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.formats import RequestFormat
@@ -84,15 +82,6 @@ def test_a_token_without_its_closing_brace_is_refused(content):
 @pytest.mark.parametrize("content", ["body {color: red} {type}", "if (x) {return}", '{"a": {"b": 1}}', "{{data.id}}"])
 def test_braces_that_are_text_pass(content):
     assert "not complete" not in str(problems(content=content))
-
-
-def test_a_version_that_no_event_has_yet_is_refused():
-    newest = max(event_type.version for event_type in catalogue.all_types())
-
-    assert problems(version=newest) == {}
-    assert problems(version=newest + 1)["payload_version"] == [
-        f"No event has the version {newest + 1}; choose 1 to {newest}, or leave it empty for the newest."
-    ]
 
 
 def test_a_token_of_one_of_the_events_is_enough():
@@ -175,14 +164,6 @@ def test_everything_is_sent_in_utf_8():
     assert list(problems(content="x", content_type="text/plain; charset=latin-1")) == ["headers"]
     assert problems(content="x", content_type='text/plain; charset="UTF-8"') == {}
     assert list(problems(content="x", content_type="text/plain; v=" + "1" * 300)) == ["headers"]
-
-
-def test_a_version_that_no_event_can_be_sent_in_any_more_is_refused():
-    assert problems(version=1, content="x") == {}
-    with temporary_type(NEW):
-        assert problems(["badge.issued"], version=1, content="x") == {
-            "payload_version": ["badge.issued can't be sent in version 1; choose 2 or a newer one."]
-        }
 
 
 @pytest.mark.parametrize("detail", list(PayloadDetail))

@@ -23,7 +23,7 @@ TEAMS_MESSAGE = 28 * 1024
 
 
 def shape_of(preset, patterns, detail=PayloadDetail.FULL):
-    made = content_for(preset, patterns, detail=detail, version=None)
+    made = content_for(preset, patterns, detail=detail)
     return RequestFormat(
         format="custom",
         detail=detail,
