@@ -1,12 +1,13 @@
-"""The filters of a subscription: each has a name and a list of accepted values, such as ``{"course": [301]}``."""
+"""The filters of a subscription: each has a name and a list of accepted values, such as ``{"course": [301]}``.
+
+Each but two is a comparison of a condition in other words: ``{"course": [301]}`` means ``{"data.course.id": [301]}``. The
+organization depends on how the webhook receives the event, and first occurrences need the database: see ``routing``.
+"""
 
 from __future__ import annotations
 
 import difflib
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -16,150 +17,58 @@ from django.utils.translation import gettext as _
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, FieldKind, status_name
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.filters.condition import EventValues, hashable
+from tms_webhooks.filters.condition import OneOf, comparable, hashable
 from tms_webhooks.filters.paths import MOST_PROBLEMS, PartError, event_paths, patterns_of, quoted, shortened, suggested
 
 # The values of a filter, and the characters of a value.
 VALUES_LIMIT = 200
 LONGEST_TEXT = 255
-# The name of the filter that is true or false, not a list. It needs the database: see `routing.filtered`.
 FIRST_OCCURRENCE = "first_occurrence"
-
-
-@dataclass(frozen=True, slots=True)
-class FilterInput:
-    """An event as input of filters.
-
-    - ``body``: the values in the whole event
-    - ``noun``: the noun of its subject
-    - ``organizations``: keys of the organizations, as text, by which the webhook receives the event
-    """
-
-    body: EventValues
-    noun: str
-    organizations: frozenset[str]
-
-
-class Criterion(ABC):
-    """One filter: a key of ``Subscription.filters``."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def accepted(self, values: Iterable[Any]) -> AbstractSet[Any]:
-        """Return the values of a subscription as the set that `is_met` takes: by default ids, as text."""
-        return frozenset(map(str, values))
-
-    @abstractmethod
-    def is_met(self, accepted: AbstractSet[Any], event: FilterInput) -> bool:
-        """Return whether an event has one of the ``accepted`` values."""
-
-    def has(self, event_type: EventType) -> bool:
-        """Return whether events of this type have the field that the filter reads."""
-        return True
-
-    def problems(self, values: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[tuple[int, str]]:
-        """Yield the index and an error message for each invalid value."""
-        for index, value in enumerate(values):
-            if isinstance(value, bool) or not isinstance(value, int | str) or len(str(value)) > LONGEST_TEXT:
-                yield (
-                    index,
-                    _("%(value)s is not an id; list values of data.id, such as 301.") % {"value": quoted(value)},
-                )
-
-
-class ById(Criterion):
-    """The id of an object that the event refers to, or of its subject if that is such an object."""
-
-    def is_met(self, accepted: AbstractSet[Any], event: FilterInput) -> bool:
-        found = event.body.at(self._path(event.noun))
-        return found is not None and str(found) in accepted
-
-    def has(self, event_type: EventType) -> bool:
-        return self._path(event_type.noun.name) in event_paths(event_type)
-
-    def _path(self, noun: str) -> str:
-        return "data.id" if noun == self.name else f"data.{self.name}.id"
-
-
-class ByOrganization(Criterion):
-    """The organization by which the webhook receives the event: the owner, the learner's, or either."""
-
-    def is_met(self, accepted: AbstractSet[Any], event: FilterInput) -> bool:
-        return not event.organizations.isdisjoint(accepted)
-
-
-class ByActor(Criterion):
-    """The kind of actor that caused the event."""
-
-    def accepted(self, values: Iterable[Any]) -> AbstractSet[Any]:
-        """Return the kinds as a set."""
-        return hashable(values)
-
-    def is_met(self, accepted: AbstractSet[Any], event: FilterInput) -> bool:
-        found = event.body.at("actor.kind")
-        return isinstance(found, str) and found in accepted
-
-    def problems(self, values: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[tuple[int, str]]:
-        known = [kind.value for kind in ActorKind]
-        for index, value in enumerate(values):
-            if value not in known:
-                yield index, _no_such(value, known)
-
-
-class ByStatus(Criterion):
-    """A status, by its number or name: the current one, or with the root "previous" the one before its change."""
-
-    def __init__(self, name: str, field: str, *, root: str = "data") -> None:
-        super().__init__(name)
-        self.field = field
-        self.root = root
-
-    def accepted(self, values: Iterable[Any]) -> AbstractSet[Any]:
-        """Return the numbers and the names, in lower case, as a set."""
-        return hashable(map(_lower, values))
-
-    def is_met(self, accepted: AbstractSet[Any], event: FilterInput) -> bool:
-        if self.root == "previous" and self.field not in (event.body.at("changed") or ()):
-            return None in accepted
-        found = event.body.at(f"{self.root}.{self.field}")
-        if not isinstance(found, Mapping):
-            return None in accepted
-        return not accepted.isdisjoint(hashable([found.get("code"), str(found.get("name")).lower()]))
-
-    def has(self, event_type: EventType) -> bool:
-        path = event_paths(event_type).get(f"data.{self.field}")
-        return path is not None and path.kind is FieldKind.STATUS
-
-    def problems(self, values: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[tuple[int, str]]:
-        members = {
-            member: status_name(member)
-            for event_type in event_types
-            for field in event_type.fields
-            if field.name == self.field and field.choices is not None
-            for member in field.choices
-        }
-        codes, names = [int(member) for member in members], [name.lower() for name in members.values()]
-        shown = [f"{int(member)} {name}" for member, name in members.items()]
-        for index, value in enumerate(values):
-            is_known = value in codes if isinstance(value, int) else _lower(value) in names
-            if isinstance(value, bool) or not (is_known or (value is None and self.root == "previous")):
-                yield index, _no_such(value, shown)
-
-
-# Every filter that is a list, by its name, in the order of display.
-CRITERIA: Mapping[str, Criterion] = {
-    criterion.name: criterion
-    for criterion in (
-        ById("course"),
-        ById("class"),
-        ByOrganization("organization"),
-        ByStatus("status_from", "status", root="previous"),
-        ByStatus("status_to", "status"),
-        ByStatus("completion_status", "completion_status"),
-        ByActor("actor_kind"),
-    )
+"""The name of the filter that is true or false, not a list."""
+ORGANIZATION = "organization"
+STATUS_FROM = "status_from"
+PATHS: Mapping[str, str] = {
+    "course": "data.course.id",
+    "class": "data.class.id",
+    ORGANIZATION: "",
+    STATUS_FROM: "previous.status.code",
+    "status_to": "data.status.code",
+    "completion_status": "data.completion_status.code",
+    "actor_kind": "actor.kind",
 }
+"""The path in an event that each filter compares, by the names of all filters that are lists, in the order of display."""
+
+
+def path_in(event_type: EventType, name: str) -> str:
+    """Return the path that a filter compares in events of a type; empty for that of organizations."""
+    return "data.id" if name == event_type.noun.name and name != ORGANIZATION else PATHS[name]
+
+
+def has_field(event_type: EventType, name: str) -> bool:
+    """Return whether events of this type have the field that a filter compares."""
+    return name == ORGANIZATION or path_in(event_type, name) in event_paths(event_type)
+
+
+def statuses_of(name: str, event_types: Sequence[EventType]) -> list[Any]:
+    """Return the statuses that a filter can have for these event types; none for a filter of something else."""
+    wanted = PATHS[name].partition(".")[2].removesuffix(".code")
+    fields = [field for event_type in event_types for field in event_type.fields if field.name == wanted]
+    return list(dict.fromkeys(member for field in fields for member in field.choices or ()))
+
+
+def values_by_name(name: str, event_types: Sequence[EventType]) -> dict[str, Any]:
+    """Return the values that a filter can have by their names in lower case: numbers of statuses; empty for ids."""
+    if name == "actor_kind":
+        return {kind.value: kind.value for kind in ActorKind}
+    return {status_name(member).lower(): int(member) for member in statuses_of(name, event_types)}
+
+
+def comparison(name: str, values: Sequence[Any], event_type: EventType) -> OneOf:
+    """Return what a filter, other than that of organizations, means for events of a type."""
+    path, known = path_in(event_type, name), values_by_name(name, [event_type])
+    kind = None if known else FieldKind.ID
+    found = (known.get(value.lower(), value) if isinstance(value, str) else value for value in values)
+    return OneOf(path, kind, tuple(hashable(comparable(kind, value) for value in found)))
 
 
 def check(filters: Any, event_types: Sequence[EventType]) -> None:
@@ -176,31 +85,37 @@ def _problems(name: str, values: Any, event_types: Sequence[EventType]) -> Itera
         if not isinstance(values, bool):
             yield PartError(_("%(name)s takes true or false.") % {"name": name}, [name])
         return
-    if name not in CRITERIA:
-        known = [*CRITERIA, FIRST_OCCURRENCE]
+    if name not in PATHS:
+        known = [*PATHS, FIRST_OCCURRENCE]
         suggestion = suggested(difflib.get_close_matches(str(name), known)) or f" {_('Use')} {', '.join(known)}."
         yield PartError(_("Unknown filter: %(name)s.") % {"name": shortened(name)} + suggestion, [name], code="unknown")
         return
-    criterion = CRITERIA[name]
     if not isinstance(values, list) or not 0 < len(values) <= VALUES_LIMIT:
         message = _("%(name)s: write a list of 1 to %(most)d values, or leave the filter out.")
         yield PartError(message % {"name": name, "most": VALUES_LIMIT}, [name])
         return
-    lacking = [event_type for event_type in event_types if not criterion.has(event_type)]
+    lacking = [event_type for event_type in event_types if not has_field(event_type, name)]
     if lacking:
-        having = patterns_of(event_type for event_type in catalogue.all_types() if criterion.has(event_type))
+        having = patterns_of(event_type for event_type in catalogue.all_types() if has_field(event_type, name))
         words = {"name": name, "lacking": ", ".join(patterns_of(lacking)[:8]), "having": ", ".join(having)}
         yield PartError(
             _("%(name)s: not available for %(lacking)s. Events with this filter: %(having)s.") % words, [name]
         )
         return
-    for index, problem in criterion.problems(values, event_types):
+    by_name = values_by_name(name, event_types)
+    choices = [f"{int(one)} {status_name(one)}" for one in statuses_of(name, event_types)] or list(by_name)
+    for index, value in enumerate(values):
+        is_text = isinstance(value, str)
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if not by_name and not ((is_text or is_number) and len(str(value)) <= LONGEST_TEXT):
+            problem = _("%(value)s is not an id; list values of data.id, such as 301.") % {"value": quoted(value)}
+        elif by_name and not (
+            (is_number and value in by_name.values())
+            or (is_text and value.lower() in by_name)
+            or (value is None and name == STATUS_FROM)
+        ):
+            words = {"value": quoted(value), "known": ", ".join(choices)}
+            problem = _("unknown value %(value)s; choose from %(known)s.") % words
+        else:
+            continue
         yield PartError(f"{name}: {problem}", [name, index])
-
-
-def _no_such(value: Any, known: Sequence[str]) -> str:
-    return _("unknown value %(value)s; choose from %(known)s.") % {"value": quoted(value), "known": ", ".join(known)}
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value

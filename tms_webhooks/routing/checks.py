@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -14,7 +14,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.filters.condition import AllOf, EventValues, Node, in_words, part_about
-from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE, FilterInput
+from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, ORGANIZATION, PATHS, STATUS_FROM, comparison
 from tms_webhooks.filters.parsing import parse
 from tms_webhooks.filters.paths import EventPath, event_paths
 from tms_webhooks.models import Event, Subscription
@@ -25,7 +25,15 @@ logger = logging.getLogger(__name__)
 
 
 # The filters that are about a change, not about the current state of an object.
-OF_CHANGES = frozenset({"status_from", "status_to", "actor_kind", FIRST_OCCURRENCE})
+OF_CHANGES = frozenset({STATUS_FROM, "status_to", "actor_kind", FIRST_OCCURRENCE})
+
+
+@dataclass(frozen=True, slots=True)
+class FilterInput:
+    """An event as input of checks: the values in it, and the keys, as text, of the organizations by which a webhook gets it."""
+
+    body: EventValues
+    organizations: frozenset[str]
 
 
 class EventCheck(NamedTuple):
@@ -45,7 +53,7 @@ class SubscriptionRules:
     def __init__(self, subscription_id: int | None, filters: Any, condition: Any) -> None:
         self._subscription_id = subscription_id
         self._condition = condition
-        self._of_filters = tuple(_of_filters(filters))
+        self._filters = filters
         self._checks: dict[str, tuple[EventCheck, ...]] = {}
         self._parsed: list[tuple[dict[str, EventPath | None], tuple[EventCheck, ...]]] = []
         self.is_first_only = isinstance(filters, dict) and filters.get(FIRST_OCCURRENCE) is True
@@ -58,7 +66,11 @@ class SubscriptionRules:
     def checks(self, event_type: str) -> tuple[EventCheck, ...]:
         """Return the checks for events of this type. An event matches if all of them hold."""
         if event_type not in self._checks:
-            self._checks[event_type] = (*self._of_filters, *self._of_condition(event_type))
+            try:
+                kind = catalogue.get(event_type)
+                self._checks[event_type] = (*_of_filters(self._filters, kind), *self._of_condition(kind))
+            except UnknownEventType as error:
+                self._checks[event_type] = (_invalid(event_type, str(error)),)
         return self._checks[event_type]
 
     def are_met(self, event: Event, given: FilterInput) -> bool:
@@ -74,20 +86,19 @@ class SubscriptionRules:
             logger.exception(message, self._subscription_id, event.pk, check.name)
             return False
 
-    def _of_condition(self, event_type: str) -> tuple[EventCheck, ...]:
+    def _of_condition(self, event_type: EventType) -> tuple[EventCheck, ...]:
         """Return the checks of the condition: a reason, if it is invalid for events of this type."""
         if self._condition in (None, {}):
             return ()
+        known = event_paths(event_type)
+        for paths, checks in self._parsed:
+            # Large lists of values are kept once, not once for each type with the same field.
+            if all(known.get(name) == path for name, path in paths.items()):
+                return checks
         try:
-            known = event_paths(catalogue.get(event_type))
-            for paths, checks in self._parsed:
-                # Large lists of values are kept once, not once for each type with the same field.
-                if all(known.get(name) == path for name, path in paths.items()):
-                    return checks
-            tree = parse(self._condition, [catalogue.get(event_type)])
-        except (ValidationError, UnknownEventType) as error:
-            reason = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
-            return (_invalid(event_type, reason),)
+            tree = parse(self._condition, [event_type])
+        except ValidationError as error:
+            return (_invalid(event_type.name, " ".join(error.messages)),)
         checks = tuple(_of_part(part) for part in (tree.parts if isinstance(tree, AllOf) else (tree,)))
         self._parsed.append(({name: known.get(name) for name in tree.paths()}, checks))
         return checks
@@ -104,7 +115,7 @@ class PresentRules:
         filters = subscription.filters
         if isinstance(filters, dict):
             filters = {name: values for name, values in filters.items() if name not in OF_CHANGES}
-        self._checks = tuple(_of_filters(filters))
+        self._checks = tuple(_of_filters(filters, snapshot))
         if subscription.condition in (None, {}):
             return
         try:
@@ -144,23 +155,29 @@ def filter_input_of(event: Event, audience: str, values: EventValues | None = No
     keys = (getattr(event, relation.column) for relation in RELATIONS if audience != relation.closed_to)
     return FilterInput(
         values or event_values(event),
-        event.subject_type,
         frozenset(str(key) for key in keys if key is not None),
     )
 
 
-def _of_filters(filters: Any) -> Iterator[EventCheck]:
+def _of_filters(filters: Any, event_type: EventType) -> Iterator[EventCheck]:
     """Yield a check for each filter. A filter that is not valid in the database matches no event."""
     if not isinstance(filters, dict):
         yield _never("filters", _("The filters are invalid. Correct and save the subscription."))
         return
     for name, values in filters.items():
-        if name in CRITERIA and isinstance(values, list):
-            criterion, words = CRITERIA[name], _words_of(name, values)
-            yield EventCheck(f"filters.{name}", partial(criterion.is_met, criterion.accepted(values)), words)
+        if name in PATHS and isinstance(values, list):
+            yield EventCheck(f"filters.{name}", _of_filter(name, values, event_type), _words_of(name, values))
         elif name != FIRST_OCCURRENCE:
             message = _("The filter %(name)s is invalid. Correct and save the subscription.")
             yield _never(f"filters.{name}", message % {"name": name})
+
+
+def _of_filter(name: str, values: list[Any], event_type: EventType) -> Callable[[FilterInput], bool]:
+    if name == ORGANIZATION:
+        accepted = frozenset(map(str, values))
+        return lambda given: not accepted.isdisjoint(given.organizations)
+    node = comparison(name, values, event_type)
+    return lambda given: node.holds(given.body)
 
 
 def _words_of(name: str, values: list[Any]) -> Callable[[], str]:

@@ -12,7 +12,7 @@ from tests.factories import WebhookFactory
 from tms_webhooks.choices import ActorKind, Audience
 from tms_webhooks.filters import criteria, parsing
 from tms_webhooks.filters.condition import COMPARISONS
-from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE
+from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, PATHS
 from tms_webhooks.models import Subscription
 
 PAGE = (Path(__file__).parents[3] / "docs" / "howto" / "filters.md").read_text(encoding="utf-8")
@@ -35,7 +35,7 @@ def test_each_comparison_that_is_shown_means_something(condition):
 
 def test_every_filter_is_documented():
     assert (len(BLOCKS), len(CONDITIONS)) == (3, 5)
-    for name in (*CRITERIA, FIRST_OCCURRENCE, *COMPARISONS, *ActorKind.values, *Audience.values):
+    for name in (*PATHS, FIRST_OCCURRENCE, *COMPARISONS, *ActorKind.values, *Audience.values):
         assert f"`{name}`" in PAGE, name
     text = " ".join(PAGE.split())
     assert f"A filter has at most {criteria.VALUES_LIMIT} values" in text

@@ -14,9 +14,9 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks import event_names
 from tms_webhooks.admin.formatting import format_number
 from tms_webhooks.admin.forms.fields import ConditionField
-from tms_webhooks.catalogue import EventType, registry, status_name
+from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE
+from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, PATHS, has_field, statuses_of, values_by_name
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
 from tms_webhooks.sources.objects import impossible_ids
@@ -65,14 +65,14 @@ def fields_for(event_types: Sequence[EventType]) -> dict[str, forms.Field]:
         # The script adds a search.
         fields[name].widget.attrs["data-tms-objects"] = name
     for name, label in STATUSES.items():
-        choices = [(int(member), member.label) for member in _members(CRITERIA[name], event_types)]
+        choices = [(int(member), member.label) for member in statuses_of(name, event_types)]
         none = [(NONE, _("None: it did not change"))] if name == "status_from" else []
         fields[name] = _checkboxes(label, [*choices, *none], coerce=_code)
     fields["actor_kind"] = _checkboxes(_("Caused by"), ActorKind.choices, coerce=str)
     fields = {
         name: field
         for name, field in fields.items()
-        if all(CRITERIA[name].has(event_type) for event_type in event_types) and not _is_implied(name, event_types)
+        if all(has_field(event_type, name) for event_type in event_types) and not _is_implied(name, event_types)
     }
     return {
         **fields,
@@ -92,7 +92,7 @@ def initial_value(name: str, stored: Any, event_types: Sequence[EventType]) -> A
     if name not in STATUSES:
         # A repeated value is one check box.
         return stored if name in IDS else list(dict.fromkeys(stored))
-    numbers = {status_name(member).lower(): int(member) for member in _members(CRITERIA[name], event_types)}
+    numbers = values_by_name(name, event_types)
     found = [numbers.get(value.lower(), value) if isinstance(value, str) else value for value in stored]
     return list(dict.fromkeys(NONE if value is None else value for value in found))
 
@@ -108,12 +108,6 @@ def value_text(field: forms.BoundField) -> str:
         labels: dict[Any, Any] = dict(field.field.choices)  # type: ignore[arg-type]
         return ", ".join(str(labels.get(key, key)) for key in value)
     return str(value)
-
-
-def _members(criterion: Any, event_types: Sequence[EventType]) -> list[Any]:
-    wanted = getattr(criterion, "field", "")
-    fields = [field for event_type in event_types for field in event_type.fields if field.name == wanted]
-    return list(dict.fromkeys(member for field in fields for member in field.choices or ()))
 
 
 def _is_implied(name: str, event_types: Sequence[EventType]) -> bool:
