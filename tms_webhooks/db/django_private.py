@@ -26,7 +26,7 @@ from django.db import connections, models, transaction
 from django.db.models import sql
 from django.db.models.base import ModelState
 from django.db.models.constants import OnConflict
-from django.db.models.expressions import Col, ColPairs
+from django.db.models.expressions import Col
 
 Instance = TypeVar("Instance", bound=models.Model)
 Q = TypeVar("Q", bound=models.QuerySet[Any])
@@ -182,21 +182,14 @@ def insert_ignoring_conflicts(connection: Any) -> tuple[str, str]:
 # Compiled queries and their columns
 
 
-def compile_select(rows: Rows) -> tuple[str, tuple[Any, ...], list[Any], list[slice]]:
-    """Return the SQL of a queryset, its parameters, its columns, and the slices of a row that hold composite keys.
+def compile_select(rows: Rows) -> tuple[str, tuple[Any, ...], list[Any]]:
+    """Return the SQL of a queryset, its parameters and its columns.
 
-    A composite key has several columns. Each slice is as of when those before it became one value. Uses
-    ``query.get_compiler()``, ``compiler.as_sql()`` and ``compiler.select``, which has a ``ColPairs`` for a composite key.
+    Uses ``query.get_compiler()``, ``compiler.as_sql()`` and ``compiler.select``.
     """
     compiler: Any = rows.query.get_compiler(using=rows.db)
     statement, params = compiler.as_sql()
-    columns: list[Any] = []
-    keys = []
-    for index, (expression, _sql, _alias) in enumerate(compiler.select):
-        if isinstance(expression, ColPairs):
-            keys.append(slice(index, index + len(expression)))
-        columns += expression.get_source_expressions() if isinstance(expression, ColPairs) else [expression]
-    return statement, tuple(params), columns, keys
+    return statement, tuple(params), [expression for expression, _sql, _alias in compiler.select]
 
 
 def column_type(column: Any, connection: Any) -> str | None:
@@ -337,19 +330,19 @@ def insert_around(
     if options.get("on_conflict") is not None:
         is_update = options["on_conflict"] is OnConflict.UPDATE
         conflict = InsertConflict(updates=is_update, unique=options.get("unique_fields") or ())
-    parts = rows.model._meta.pk_fields
     returned: list[Any] = []
 
     def write() -> list[Any]:
         if conflict is not None and not conflict.updates:
             returned.extend(_insert_returning_keys(rows.model, objs, fields, **options))
         else:
-            returned.extend(insert(rows, objs, fields, returning_fields=[*(returning_fields or ()), *parts], **options))
-        keys = [tuple(row[-len(parts) :]) for row in returned]
-        return keys if len(parts) > 1 else [key for (key,) in keys]
+            returned.extend(
+                insert(rows, objs, fields, returning_fields=[*(returning_fields or ()), rows.model._meta.pk], **options)
+            )
+        return [row[-1] for row in returned]
 
     around(rows, objs, write, conflict)
-    return [row[: -len(parts)] for row in returned] if returning_fields else []
+    return [row[:-1] for row in returned] if returning_fields else []
 
 
 def _insert_returning_keys(
@@ -362,7 +355,7 @@ def _insert_returning_keys(
     query = sql.InsertQuery(model, **options)
     query.insert_values(fields, list(objs), raw=False)
     compiler: Any = query.get_compiler(using=using)
-    compiler.returning_fields = model._meta.pk_fields
+    compiler.returning_fields = [model._meta.pk]
     with compiler.connection.cursor() as cursor:
         for statement, params in compiler.as_sql():
             cursor.execute(statement, params)

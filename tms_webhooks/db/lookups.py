@@ -60,8 +60,8 @@ def equals(column: str, text: str) -> Q:
     return Q(**{column: text, f"{column}__startswith": text, f"{column}__endswith": text})
 
 
-def keys_in(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Lookup[Any] | Q:
-    """Return a filter for the rows of any model with these keys, of any type."""
-    if keys and connections[using].vendor == "postgresql" and not model._meta.is_composite_pk:
+def keys_in(keys: Sequence[Any], *, using: str) -> Lookup[Any] | Q:
+    """Return a filter for the rows with these keys, of any type."""
+    if keys and connections[using].vendor == "postgresql":
         return EqualsAny(F("pk"), keys)
     return Q(pk__in=keys)

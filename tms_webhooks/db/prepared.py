@@ -145,7 +145,7 @@ class CompiledQuery:
         """Compile a query; ``lock`` is its ``FOR UPDATE`` clause."""
         self._using = rows.db
         connection = connections[rows.db]
-        sql, parameters, self._columns, self._composite_keys = compile_select(rows)
+        sql, parameters, self._columns = compile_select(rows)
         sql = f"{sql} {lock}" if lock else sql
         self._parameters = {f"p{number}": parameter for number, parameter in enumerate(parameters)}
         # Named parameters, because for positional ones Django scans the statement on SQLite at each run.
@@ -180,8 +180,6 @@ class CompiledQuery:
         for index, converters in self._local.converters.items():
             for convert in converters:
                 values[index] = convert(values[index], self._columns[index], self._local.connection)
-        for key in self._composite_keys:
-            values[key] = [tuple(values[key])]
         return tuple(values)
 
     def value_at(self, index: int, value: Any) -> Any:

@@ -35,8 +35,7 @@ class PathStep(NamedTuple):
     def column(self) -> models.Field[Any, Any] | None:
         """The column of the model's own table, or its key."""
         is_field = isinstance(self.field, models.Field) and self.field.concrete and not self.field.many_to_many
-        # A key of several columns is not concrete.
-        return self.field if is_field or self.name == "pk" else None
+        return self.field if is_field else None
 
     @property
     def target(self) -> Model | None:

@@ -48,6 +48,10 @@ def _add(source_class: type[Source], model: type[models.Model]) -> None:
         raise ConfigurationError(f"@register of {source_class.__name__} names {model!r}; name a model class.")
     if model._meta.abstract:
         raise ConfigurationError(f"{model.__name__} is abstract; register {source_class.__name__} for its subclasses.")
+    if len(model._meta.pk_fields) > 1:
+        raise ConfigurationError(
+            f"{model.__name__} has a composite primary key; register {source_class.__name__} for a model with a key of one column."
+        )
     if not hasattr(source_class, "noun"):
         raise ConfigurationError(f"{source_class.__name__} has no noun; give it one, or use a class for a known noun.")
     if any(type(source) is source_class and source.model is model for source in _sources.get(model, ())):

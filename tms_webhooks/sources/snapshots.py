@@ -33,7 +33,7 @@ def read_whole(source: Source, key: Any, *, using: str) -> dict[str, Any] | None
     This takes one query; paths that only Python can follow take a second one, which loads the saved object.
     """
     names, query = _query_whole(source, using)
-    rows = query.run(*(key if isinstance(key, tuple) else (key,)))
+    rows = query.run(key)
     if not rows:
         return None
     raw = dict(zip(names, rows[0], strict=True))
@@ -180,8 +180,8 @@ def at_key(source: Source, using: str) -> models.QuerySet[Any]:
     """Return a query of one row, whose key is a parameter."""
     # No manager is used: it may hide the row that is being saved.
     rows: models.QuerySet[Any] = models.QuerySet(source.model, using=using)
-    parts = source.model._meta.pk_fields
-    return rows.filter(**{part.attname: Parameter(part, position) for position, part in enumerate(parts)}).order_by()
+    key = source.model._meta.pk
+    return rows.filter(**{key.attname: Parameter(key)}).order_by()
 
 
 def locked(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:

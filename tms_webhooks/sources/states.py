@@ -109,11 +109,7 @@ def key_text(key: Any) -> str:
 
 def key_value(source: Source, text: str) -> Any:
     """Return the key that `key_text` wrote."""
-    parts = source.model._meta.pk_fields
-    written = json.loads(text)
-    if len(parts) == 1:
-        return parts[0].to_python(written)
-    return tuple(part.to_python(value) for part, value in zip(parts, written, strict=True))
+    return source.model._meta.pk.to_python(json.loads(text))
 
 
 def _written(raw: Mapping[str, Any], value_names: Iterable[str]) -> str:

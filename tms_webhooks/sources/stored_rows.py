@@ -68,7 +68,6 @@ class RowQuery:
         self.query = CompiledQuery(rows, lock=lock)
         self.whole = whole
         self.positions = {name: position for position, name in enumerate((*lookups, *extra))}
-        self.has_composite_key = len(meta.pk_fields) > 1
         columns = {field.attname: quote(str(field.column)) for field in meta.local_concrete_fields}
         own = {position: columns[name] for name, position in self.positions.items() if name in columns}
         self.own = tuple(own)
@@ -81,7 +80,7 @@ class RowQuery:
 def key_columns(model: type[models.Model], lookups: Iterable[str]) -> list[str]:
     """Return the names of the columns of a row's own key, and of its foreign keys that ``lookups`` follow."""
     references = {lookup.partition("__")[0] for lookup in lookups if "__" in lookup}
-    fields: list[Any] = [*model._meta.pk_fields, *map(model._meta.get_field, sorted(references))]
+    fields: list[Any] = [model._meta.pk, *map(model._meta.get_field, sorted(references))]
     return [field.attname for field in fields if field.concrete]
 
 
@@ -98,8 +97,8 @@ class StoredRow:
 
     def __init__(self, query: RowQuery, before: Sequence[Any]) -> None:
         self.query = query
-        self._before = query.query.as_python(before) if query.has_composite_key else before
-        self._values: Sequence[Any] | None = self._before if query.has_composite_key else None
+        self._before = before
+        self._values: Sequence[Any] | None = None
         self._wrappers: list[Any] | None = None
         self._was_run = False
         self._returned: list[Sequence[Any]] | None = None
@@ -258,12 +257,11 @@ def read_before(
     # A new row is inserted, so that no UPDATE returns it.
     whole = not new and can_return_rows(model, using)
     query = _query_before(tuple(sources.items()), using, parent, whole=whole)
-    parts = key if isinstance(key, tuple) else (key,)
-    rows = query.query.run_raw(*parts)
+    rows = query.query.run_raw(key)
     if not rows and whole and connections[using].vendor == "postgresql":
         # Its row may be there: see `as_first_seen`.
         query = _query_before(tuple(sources.items()), using, parent, whole=False)
-        rows = query.query.run_raw(*parts)
+        rows = query.query.run_raw(key)
     if not rows:
         return of_new or _before_creation(sources, using=using)
     row = StoredRow(query, rows[0])
@@ -347,17 +345,13 @@ def key_of(source: Source, instance: models.Model) -> Any:
         # A child row for an existing parent row has only the link to the parent.
         link = instance._meta.get_ancestor_link(source.model)
         key = getattr(instance, link.attname) if link is not None else None
-    unset = key is None or (isinstance(key, tuple) and None in key) or hasattr(key, "resolve_expression")
-    return None if unset else as_key(source.model, key)
+    return None if key is None or hasattr(key, "resolve_expression") else as_key(source.model, key)
 
 
 def as_key(model: type[models.Model], key: Any) -> Any:
     """Return a key of ``model`` as its Python type, also if it is given as text, such as from a request."""
-    parts = model._meta.pk_fields
     try:
-        if isinstance(key, tuple):
-            return tuple(part.to_python(value) for part, value in zip(parts, key, strict=True))
-        return parts[0].to_python(key)
+        return model._meta.pk.to_python(key)
     except (ValidationError, ValueError):
         # An invalid key: leave the error message to Django.
         return key
@@ -369,7 +363,7 @@ def can_return_rows(model: type[models.Model], using: str) -> bool:
     connection, meta = connections[using], model._meta
     if connection.vendor not in IS_PLAIN_TABLE or not connection.features.can_return_columns_from_insert:
         return False
-    if meta.parents or len(meta.pk_fields) > 1:
+    if meta.parents:
         return False
     table = connection.ops.quote_name(meta.db_table) if connection.vendor == "postgresql" else meta.db_table
     text = "'" + table.replace("'", "''") + "'"

@@ -10,7 +10,7 @@ from django.db.models import Value
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
-from tests.testapp.models import Seat, Ticket, Workshop
+from tests.testapp.models import Ticket, Workshop
 from tests.threads import at_once, several
 from tms_webhooks.db.prepared import CompiledQuery, Parameter
 
@@ -37,14 +37,6 @@ def test_values_come_back_as_the_models_own(organization):
     assert tickets.run(uuid.uuid4()) == []
     assert workshops.run("Pair programming") == [(workshop.updated_at, 10)]
     assert timezone.is_aware(workshops.run("Pair programming")[0][0])
-
-
-def test_a_pair_comes_back_as_a_pair(organization):
-    Seat.objects.create(row=1, number=2, organization=organization, title="By the window")
-
-    seats = Seat.objects.filter(**by("row", Seat))
-
-    assert CompiledQuery(seats.values_list("title", "pk", "number")).run(1) == [("By the window", (1, 2), 2)]
 
 
 def test_a_percent_sign_is_one_in_the_text_and_in_values(organization):

@@ -7,7 +7,7 @@ from django.db import models
 
 from tests.integration.capture.workshops import WorkshopSource
 from tests.registration import temporarily
-from tests.testapp.models import PastWorkshop, Ticket, Workshop
+from tests.testapp.models import PastWorkshop, Seat, Ticket, Workshop
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.sources import Source, register
 from tms_webhooks.sources.registry import all_sources, sources_of
@@ -39,6 +39,11 @@ class Nameless(Source):
         ),
         ((), WorkshopSource, "names no model"),
         ((Shaped,), WorkshopSource, "Shaped is abstract; register WorkshopSource for its subclasses"),
+        (
+            (Seat,),
+            WorkshopSource,
+            "Seat has a composite primary key; register WorkshopSource for a model with a key of one",
+        ),
         ((Workshop,), Nameless, "Nameless has no noun"),
         *(
             ((Workshop,), one, "put it on a subclass of Source")

@@ -198,29 +198,20 @@ def test_postgresql_prepares_statements_inside_the_block_only():
 def test_a_compiled_query_selects_what_the_queryset_does(caterers):
     rows = Caterer.objects.filter(menu__in=("soup", "stew")).order_by("pk").values_list("menu", F("caterer_id") + 1)
 
-    sql, params, columns, _keys = private.compile_select(rows)
+    sql, params, selected = private.compile_select(rows)
 
     assert params[-2:] == ("soup", "stew")
-    assert len(columns) == 2
+    assert len(selected) == 2
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         assert [tuple(row) for row in cursor.fetchall()] == list(rows)
 
 
-def test_a_composite_key_is_several_columns_and_one_value():
-    rows = Seat.objects.values_list("title", "pk", "title", "pk")
-
-    _sql, _params, columns, keys = private.compile_select(rows)
-
-    assert [column.target.name for column in columns] == ["title", "row", "number", "title", "row", "number"]
-    assert keys == [slice(1, 3), slice(3, 5)]
-
-
 def test_a_column_of_a_table_has_a_type_and_a_computed_one_has_none():
     rows = FeedEnds.objects.values_list("published", Value(1, output_field=models.IntegerField()))
-    _sql, _params, columns, _keys = private.compile_select(rows)
+    _sql, _params, selected = private.compile_select(rows)
 
-    types = [private.column_type(column, connection) for column in columns]
+    types = [private.column_type(column, connection) for column in selected]
 
     assert types == [FeedEnds._meta.get_field("published").db_type(connection), None]
     assert types[0] == "bigint"
@@ -354,16 +345,6 @@ def test_rows_that_are_updated_report_their_keys(caterers):
     ((number, found, conflict),) = around.batches
     assert (number, sorted(found), conflict.updates) == (2, keys("again", "pie"), True)
     assert [field.name for field in conflict.unique] == unique
-
-
-@needs_keys
-def test_a_composite_key_of_a_new_row_is_a_tuple():
-    organization, around = OrganizationFactory(), Inserts()
-    seats = [Seat(row=1, number=number, organization=organization, title="Seat") for number in (1, 2)]
-
-    inserting(Seat, around).bulk_create(seats)
-
-    assert around.batches == [(2, [(1, 1), (1, 2)], None)]
 
 
 def test_a_method_of_all_querysets_is_replaced_and_given_back(caterers):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from example_project.training.models import Organization, TrainingClass, User
-from tests.testapp.models import Seat, Site
+from tests.testapp.models import Site
 from tms_webhooks.sources.paths import broken_path, column_at, follow, lookup_of, may_be_null, references_of
 
 CLASS = "training.TrainingClass"
@@ -23,8 +23,6 @@ CLASS = "training.TrainingClass"
         # Either side of a one-to-one field
         (Site, "lease.pk", "lease__id", ""),
         (Site, "lease.nothing", None, "testapp.Lease has no attribute 'nothing'"),
-        # A key of several columns
-        (Seat, "pk", "pk", ""),
         # A property may return anything.
         (TrainingClass, "num_enroll.x", None, ""),
         (TrainingClass, "pk.x", None, f"{CLASS} has only a plain column 'pk'"),

@@ -9,14 +9,13 @@ import pytest
 
 from example_project.training.factories import CourseFactory, OrganizationFactory, UserFactory
 from tests.integration.capture.reconcile.conftest import Workshops, unseen, unseen_insert
-from tests.testapp.models import Banquet, DatedAssignment, OnsiteWorkshop, Plaque, Seat, Ticket
+from tests.testapp.models import Banquet, DatedAssignment, OnsiteWorkshop, Plaque, Ticket
 from tms_webhooks import sources
 from tms_webhooks.reconcile.record import ReconcileResult
 
 MADE = {
     Ticket: lambda organization, n: Ticket(uuid.UUID(int=n + 1), organization.pk, f"T{n}"),
     Plaque: lambda organization, n: Plaque(code=f"Ä-{n}%", organization=organization, title=f"T{n}"),
-    Seat: lambda organization, n: Seat(row=n // 2, number=n % 2, organization=organization, title=f"T{n}"),
 }
 
 
