@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, models
+from django.db import connections
 from django.db.models import F, Q
 from django.db.models.lookups import Lookup
 

@@ -15,8 +15,7 @@ from django.db.models import F, Value
 from django.db.models.signals import post_save
 from django.test.utils import CaptureQueriesContext
 
-from example_project.training.factories import OrganizationFactory
-from tests.testapp.models import Caterer, Seat
+from tests.testapp.models import Caterer
 from tms_webhooks.db import django_private as private
 from tms_webhooks.models import DrainSlot, FeedEnds, IdempotentRequest, Occurrence
 
