@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,7 +32,6 @@ from tms_webhooks.sources import states
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER, OWNER
 from tms_webhooks.sources.mapping import OWNERS, organization_value
 from tms_webhooks.sources.paths import may_be_null
-from tms_webhooks.sources.snapshots import owner_values, unread_of_owners
 
 if TYPE_CHECKING:
     from tms_webhooks.sources.base import Source
@@ -80,7 +79,6 @@ class ObjectScope:
     def __init__(self, scope: SubscriberScope) -> None:
         self.organizations: Collection[Any] = scope.organizations(using=Webhook.objects.db)
         self._scope = scope
-        self._owner_values: dict[Any, dict[str, Any]] = {}
 
     def canonical(self, source: Source, raw: Values) -> Values | None:
         """Return the canonical values of an object with these raw values; None if it is outside the scope.
@@ -88,7 +86,6 @@ class ObjectScope:
         Of an object with several owners, these are the values for the first owner in the scope.
         """
         values = source.canonical(raw)
-        _add_owner_values(source, [values], using=Webhook.objects.db, known=self._owner_values)
         for one in [values] if source.owners is None else values_by_owner(values):
             organizations = organizations_of(one)
             if organizations is not None and self._scope.includes(organizations, self.organizations):
@@ -96,11 +93,8 @@ class ObjectScope:
         return None
 
 
-def split_by_owner(source: Source, parts: Sequence[Part], *, using: str) -> tuple[list[Part], Departures]:
+def split_by_owner(parts: Sequence[Part]) -> tuple[list[Part], Departures]:
     """Return the changes for the current owners, and those for the owners that objects leave."""
-    _add_owner_values(
-        source, (values for part in parts for values in (part.change.before, part.change.after)), using=using
-    )
     found: list[Part] = []
     departures: Departures = []
     for index, change in parts:
@@ -116,19 +110,6 @@ def values_by_owner(values: Values) -> Iterator[dict[str, Any]]:
     owners = _owners(values)
     for owner in owners.values():
         yield _values_for(values, owner, owners)
-
-
-def _add_owner_values(
-    source: Source, values_of_objects: Iterable[Values], *, using: str, known: dict[Any, dict[str, Any]] | None = None
-) -> None:
-    """Add the values that SQL can't read to the owners in canonical values. ``known`` keeps them by the owners' keys."""
-    if not unread_of_owners(source):
-        return
-    known = {} if known is None else known
-    owners = [owner for values in values_of_objects for owner in _owners(values).values()]
-    known.update(owner_values(source, {owner["id"] for owner in owners} - known.keys(), using=using))
-    for owner in owners:
-        owner.update(known.get(owner["id"], {}))
 
 
 def _for_owners(change: Change, before: Mapping[Any, Values], after: Mapping[Any, Values]) -> Iterator[Change]:

@@ -159,7 +159,7 @@ def record_changes(
         wanted = None
         if may_lack_owner:
             parts = owners.with_first_owners(source, parts, using=using)
-        parts, departures = owners.split_by_owner(source, parts, using=using)
+        parts, departures = owners.split_by_owner(parts)
     else:
         departures = []
     if any(not owners.ORGANIZATIONS.isdisjoint(part.change.changed) for part in parts):

@@ -263,6 +263,9 @@ class Source:
             paths += [path for path, name in zip(one.paths, names, strict=True) if name != path]
         found = [map_input(self.model, path) for path in paths]
         found += [map_input(self.model, path, one_to_one=True) for path in self.only]
+        if self.owners is not None and self.owners.lookup is None:
+            # The list is captured, whatever reads its organizations.
+            found += [map_input(self.model, path) for path in self._owner_paths if isinstance(path, str)]
         inputs = {mapped.field.name: mapped for mapped in found if mapped is not None}
         return inputs if self.owners is None else {**inputs, OWNERS: self.owners}
 
@@ -333,8 +336,13 @@ class Source:
         field = Field(OWNERS, FieldKind.OBJECTS, FieldPrivacy.ID, items=listed)
         if len(paths) == 1 and isinstance(paths[0], str):
             found = map_list(self.model, field, paths[0], items=items)
-            if found is not None and isinstance(found.lookup, RelatedList) and "id" in found.lookup.columns:
+            if (
+                found is not None
+                and isinstance(found.lookup, RelatedList)
+                and items.keys() == found.lookup.columns.keys()
+            ):
                 return found
+        # SQL can't read the list, or a value of its organizations.
         text = ", ".join(map(str, paths))
         return MappedField(field, text, None, own=False, items=items, computed=Function(partial(follow_all, paths)))
 

@@ -10,15 +10,13 @@ from typing import Any
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import connections, models
 
-from tms_webhooks.computed import Computed, Expression
+from tms_webhooks.computed import Computed
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import SavepointAtStatement
 from tms_webhooks.db.prepared import CompiledQuery, Parameter
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Event
-from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
-from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name, organization_path
+from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name
 from tms_webhooks.sources.paths import references_of
 
 logger = logging.getLogger(__name__)
@@ -112,29 +110,6 @@ def _follow_all(
         added = [follow_paths(followed, instances[key], using=using) for key, _raw in values]
     for (_key, raw), more in zip(values, added, strict=True):
         raw.update(more)
-
-
-@cache
-def unread_of_owners(source: Source) -> dict[str, MappedField]:
-    """Return the values of a source's owners that SQL can't read with the list of these, by their names."""
-    owners = source.owners
-    if owners is None or not isinstance(owners.lookup, RelatedList):
-        return {}
-    return {
-        item.name: MappedField(
-            item, str(path), None, own=False, computed=path if isinstance(path, Expression) else None
-        )
-        for item in owners.field.items
-        if item.name not in owners.lookup.columns and (path := organization_path(item.name)) is not None
-    }
-
-
-def owner_values(source: Source, owners: Collection[Any], *, using: str) -> dict[Any, dict[str, Any]]:
-    """Return the values of `unread_of_owners` of the organizations with these keys, by their keys."""
-    unread = unread_of_owners(source)
-    model: Any = Event._meta.get_field("organization").related_model
-    found = model._base_manager.using(using).in_bulk(list(owners)) if unread and owners else {}
-    return {key: follow_paths(unread, organization, using=using) for key, organization in found.items()}
 
 
 def follow_paths(followed: dict[str, MappedField], instance: models.Model, *, using: str) -> dict[str, Any]:
