@@ -1,4 +1,4 @@
-"""Values that a source makes of several paths, or without one: `Computed`, `First`, `Row`, `Not`, `Constant`.
+"""Values that a source makes of several paths, or without one: `Computed`, `First`, `Not`, `Constant`.
 
 A settings module may import them, for ``ORGANIZATION_FIELDS``.
 """
@@ -12,11 +12,6 @@ from typing import Any, TypeAlias
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import models
-
-from tms_webhooks.exceptions import ConfigurationError
-
-AND = "+"
-"""What stands between the columns at the end of a path through a list that is read to compute a value."""
 
 
 class Expression(ABC):
@@ -54,53 +49,6 @@ class First(Expression):
 
     def under(self, base: str) -> First:
         return First(*(f"{base}.{path}" for path in self.paths))
-
-
-@dataclass(frozen=True, init=False)
-class Row(Expression):
-    """The value in one row of a list: ``Row("translations.title", language="en")``.
-
-    The row is the one that has this value in one of its columns. Of several values, as in ``language=["nl", "en"]``, it
-    is the first that leads to a row with a value.
-    """
-
-    path: str
-    column: str
-    accepted: tuple[Any, ...]
-
-    def __init__(self, path: str, **where: Any) -> None:
-        if len(where) != 1:
-            raise ConfigurationError(f'Row({path!r}) names {len(where)} columns; write Row({path!r}, language="en").')
-        ((column, accepted),) = where.items()
-        values = tuple(accepted) if isinstance(accepted, list | tuple) else (accepted,)
-        for name, value in (("path", path), ("column", column), ("accepted", values)):
-            object.__setattr__(self, name, value)
-
-    def __str__(self) -> str:
-        return f"Row({self.path!r}, {self.column}={list(self.accepted)!r})"
-
-    @property
-    def paths(self) -> tuple[str, ...]:  # type: ignore[override]
-        return (f"{self.path}{AND}{self.column}",)
-
-    def value(self, values: Sequence[Any]) -> Any:
-        (rows,) = values
-        found = [tuple(one.values()) for one in rows or ()]
-        matching = (value for one in self.accepted for value, key in found if key == one)
-        return next((value for value in matching if value is not None), None)
-
-    def read(self, instance: models.Model) -> Any:
-        """Return the value for ``instance``, by following the path to the list, and from each of its rows, in Python."""
-        listed: Any = instance
-        steps = self.path.split(".")
-        while steps and listed is not None and not isinstance(listed, models.Manager):
-            listed = _step(listed, steps.pop(0))
-        columns = (".".join(steps) or "pk", self.column)
-        rows = listed.all() if isinstance(listed, models.Manager) else ()
-        return self.value([[{name: follow_value(row, name) for name in columns} for row in rows]])
-
-    def under(self, base: str) -> Row:
-        return Row(f"{base}.{self.path}", **{self.column: self.accepted})
 
 
 @dataclass(frozen=True)
@@ -270,7 +218,13 @@ def follow_value(instance: Any, path: str) -> Any:
     """Return the value at a path of attributes; None if one on the way is None. A method is called."""
     value = instance
     for part in path.split("."):
-        value = _step(value, part)
+        try:
+            value = getattr(value, part)
+        except ObjectDoesNotExist as error:
+            # The reverse side of a one-to-one field without an object: Django's exception is an AttributeError, too.
+            if isinstance(error, AttributeError):
+                return None
+            raise
         if callable(value) and not isinstance(value, models.Manager):
             value = value()
         if value is None:
@@ -294,13 +248,3 @@ def follow_value_or_none(instance: Any, path: Path) -> Any:
         return follow_value(instance, path) if isinstance(path, str) else path.read(instance)
     except (AttributeError, ObjectDoesNotExist):
         return None
-
-
-def _step(value: Any, part: str) -> Any:
-    try:
-        return getattr(value, part)
-    except ObjectDoesNotExist as error:
-        # The reverse side of a one-to-one field without an object: Django's exception is an AttributeError, too.
-        if isinstance(error, AttributeError):
-            return None
-        raise

@@ -141,7 +141,7 @@ class AppSettings:
     ORGANIZATION_FIELDS: Setting[Mapping[str, Any]] = Setting(
         {},
         "Attribute paths of an organization's 'name', 'external_id' and 'time_zone' on the organization model, for all "
-        "sources, such as {'name': 'label'}. Instead of a path, it may be `First`, `Row` or `Not` of `tms_webhooks.computed`, "
+        "sources, such as {'name': 'label'}. Instead of a path, it may be `First` or `Not` of `tms_webhooks.computed`, "
         "or a function that takes the organization. A missing one is called as in payloads, and None leaves it out; without "
         "'time_zone', the dates of organizations are in the project's time zone.",
         valid=_are_organization_fields,

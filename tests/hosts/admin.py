@@ -6,14 +6,11 @@ from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 
-from tests.hosts.translated import models
+from tests.hosts.translated.models import Lecture, LectureTranslation
 
-INLINES = {
-    model: type("TitleInline", (admin.TabularInline,), {"model": titles, "extra": 1})
-    for model, titles in ((models.Lecture, models.LectureTranslation), (models.Reading, models.ReadingTranslation))
-}
+TITLES = type("TitleInline", (admin.TabularInline,), {"model": LectureTranslation, "extra": 1})
 
 for shape in ["hosts", *settings.SHAPES]:
     for model in apps.get_app_config(shape).get_models():
-        inlines = [INLINES[model]] if model in INLINES else []
+        inlines = [TITLES] if model is Lecture else []
         admin.site.register(model, type("RowAdmin", (admin.ModelAdmin,), {"inlines": inlines}))

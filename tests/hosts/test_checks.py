@@ -76,7 +76,7 @@ MISTAKES = [
         Lecture,
         CLASS | {"fields": {**CLASS["fields"], "name": "translations.title"}},
         "E033",
-        "Row('translations.title', column=value)",
+        "reads={\"all\": 'translations.title'}",
     ),
     (
         "a status that nothing makes",

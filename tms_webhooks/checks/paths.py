@@ -12,7 +12,7 @@ from django.db import models
 from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.checks.messages import nearest
 from tms_webhooks.checks.settings import organization_model
-from tms_webhooks.computed import AND, Computed, Expression
+from tms_webhooks.computed import Computed, Expression
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.scaffold.names import is_secret
 from tms_webhooks.scaffold.walk import is_organization, paths_to
@@ -123,12 +123,10 @@ def mistake_of(entry: Entry, found: BrokenPath | None, problem: str) -> Declarat
         hint += f" These lead to an organization: {lines}." if lines else ""
     elif found is not None and found.problem is PathProblem.MANY:
         number = "E033"
-        row = (
-            f"write Row({entry.path!r}, column=value), "
-            if "." in entry.path and list_at(entry.model, entry.path)
-            else ""
+        hint = (
+            f'Name a property of {found.model.__name__} that returns one of them, such as Computed("main", '
+            f'reads={{"all": {entry.path!r}}}), or write None.'
         )
-        hint = f"Name a property of {found.model.__name__} that returns one of them, {row}or write None."
     return DeclarationError(number, text, hint)
 
 
@@ -170,12 +168,9 @@ def _wrong_names(source: Source) -> Iterator[DeclarationError]:
 
 
 def broken_input(model: Model, path: str) -> BrokenPath | None:
-    """Return what `broken_path` does for a path that may lead through a list, and end with several of its columns."""
+    """Return what `broken_path` does for a path that may lead through a list."""
     found = list_at(model, path)
-    if found is None:
-        return broken_path(model, path)
-    columns = (found[2] or "pk").split(AND)
-    return next(filter(None, (broken_path(found[1].listed, column) for column in columns)), None)
+    return broken_path(model, path) if found is None else broken_path(found[1].listed, found[2] or "pk")
 
 
 def suggestion(found: BrokenPath | None, *, of_lists: bool) -> str:

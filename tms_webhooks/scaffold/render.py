@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tms_webhooks.catalogue.schema import status_name
-from tms_webhooks.computed import Expression, Row
+from tms_webhooks.computed import Expression
 from tms_webhooks.scaffold.declaration import SOURCES, Declaration, Guesses
 from tms_webhooks.scaffold.names import is_secret
 from tms_webhooks.scaffold.walk import is_parent_link
@@ -52,8 +52,6 @@ def literal(value: Any) -> str:
     """Return a value as Python source with double quotes, unless it contains them."""
     if callable(value):
         return str(value.__name__)
-    if isinstance(value, Row):
-        return f"sources.{value}"
     if isinstance(value, Expression):
         inner = ", ".join(map(literal, value.paths or [getattr(value, "constant", None)]))
         return f"sources.{type(value).__name__}({inner})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tms_webhooks.computed import Computed, Constant, First, Not, Row
+from tms_webhooks.computed import Computed, Constant, First, Not
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
@@ -64,7 +64,6 @@ __all__ = [
     "Not",
     "PlannedEvent",
     "Reopened",
-    "Row",
     "Rule",
     "Source",
     "SubscriptionSource",

@@ -12,7 +12,7 @@ from django.db import models
 
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.computed import AND, Expression, Path, as_path, follow_value, follow_value_or_none
+from tms_webhooks.computed import Expression, Path, as_path, follow_value, follow_value_or_none
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import DeclarationError, PayloadError
 from tms_webhooks.sources.aggregates import RelatedList, list_at, list_relation
@@ -99,8 +99,7 @@ def input_name(path: str) -> str:
 def map_input(model: type[models.Model], path: str, *, one_to_one: bool = False) -> MappedField | None:
     """Return the mapping of a value that is read to compute others; None if SQL can't read it.
 
-    The path may lead through a list; then the value is a sorted list of values, or of keys. If the path ends with several
-    columns (``translations.title+language``), it is a list of dictionaries. With ``one_to_one``, the other side of a
+    The path may lead through a list; then the value is a sorted list of values, or of keys. With ``one_to_one``, the other side of a
     one-to-one field is a list, whose rows are captured.
     """
     if list_at(model, path, one_to_one=one_to_one) is not None:
@@ -128,15 +127,13 @@ def map_list(
     if found is None:
         return None
     base, relation, rest = found
-    if items is None:
-        paths = {name: name for name in (rest or "pk").split(AND)}
-    else:
-        paths = {name: f"{rest}.{item}" if rest else item for name, item in items.items() if isinstance(item, str)}
+    named = {"": rest or "pk"} if items is None else items
+    paths = {name: f"{rest}.{one}" if rest and name else one for name, one in named.items() if isinstance(one, str)}
     lookups = {name: lookup for name, one in paths.items() if (lookup := lookup_of(relation.listed, one)) is not None}
     key = lookup_of(model, f"{base}.pk") if base else ""
-    if key is None or not lookups or (items is None and len(lookups) < len(paths)):
+    if key is None or not lookups:
         return None
-    columns = lookups if items is not None or len(lookups) > 1 else next(iter(lookups.values()))
+    columns = lookups.get("", lookups)
     return MappedField(
         field, path, RelatedList(relation, columns, base=key), own=False, items={} if items is None else paths
     )

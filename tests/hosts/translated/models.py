@@ -47,7 +47,7 @@ class Translation(models.Model):
 
 
 class Lecture(TranslatedClass):
-    """A class whose source names the row of a language."""
+    """A class whose source names the property."""
 
 
 class LectureTranslation(Translation):
@@ -57,19 +57,6 @@ class LectureTranslation(Translation):
 
     class Meta:
         unique_together = (("lecture", "language"),)
-
-
-class Reading(TranslatedClass):
-    """A class whose source names the property, as a host does that uses django-parler."""
-
-
-class ReadingTranslation(Translation):
-    """The title of a reading in one language."""
-
-    reading = models.ForeignKey(Reading, on_delete=models.CASCADE, related_name="translations")
-
-    class Meta:
-        unique_together = (("reading", "language"),)
 
 
 class Attendance(models.Model):

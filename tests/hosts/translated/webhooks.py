@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from tests.hosts.translated.models import Attendance, Lecture, Reading
+from tests.hosts.translated.models import Attendance, Lecture
 from tms_webhooks import sources
 
 
 @sources.register(Lecture)
 class Lectures(sources.ClassSource):
     owner = "tenant"
-    fields = {"name": sources.Row("translations.title", language=["nl", "en"]), "status": "state", "course": "topic"}
-
-
-@sources.register(Reading)
-class Readings(sources.ClassSource):
-    owner = "tenant"
-    # The property reads the titles of all languages.
+    # The property reads the titles of all languages, as one of django-parler does.
     fields = {
         "name": sources.Computed("title", reads={"titles": "translations.title"}),
         "status": "state",

@@ -43,7 +43,6 @@ NAMES: dict[str, tuple[Any, Callable[[Organization], str]]] = {
     "column": ("name", lambda organization: organization.name),
     "property": ("label", lambda organization: organization.label),
     "First": (sources.First("parent.name", "name"), lambda organization: organization.name),
-    "Row": (sources.Row("companies.name", description="nl"), lambda organization: f"{organization.name} in Dutch"),
     "function": (lambda organization: organization.name.upper(), lambda organization: organization.name.upper()),
 }
 
@@ -60,7 +59,6 @@ def name(request, settings, monkeypatch):
 @pytest.fixture
 def organization(organization):
     CompanyFactory(organization=organization, name="Not this one", description="en")
-    CompanyFactory(organization=organization, name=f"{organization.name} in Dutch", description="nl")
     return organization
 
 
@@ -109,7 +107,6 @@ def test_an_event_of_a_hosts_own_has_the_name_of_the_organization_that_it_is_for
 
 def test_of_two_owners_each_gets_its_own(listen, lesson, organization, recorded, name):
     other = OrganizationFactory(name="Second Inc")
-    CompanyFactory(organization=other, name="Second Inc in Dutch", description="nl")
     WebhookFactory(organization=other, events=["*"])
     lesson.owners.add(other)
     listen(OwnedLessons, Lesson)

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.checks.conftest import enrollments, expect, ids, users
 from tms_webhooks.checks import values
 from tms_webhooks.checks.values import check_organizations
-from tms_webhooks.sources import First, Row, registry
+from tms_webhooks.sources import First, registry
 from tms_webhooks.sources.mapping import organization_path
 
 pytestmark = pytest.mark.usefixtures("no_sources")
@@ -40,13 +40,8 @@ def check(settings):
             {"name": First("parent.label", "name")},
             "E090: {}['name'] is 'parent.label', but training.Organization has no attribute 'label'.",
         ),
-        (
-            {"name": Row("companies.nam", email="x")},
-            "E090: {}['name'] is 'companies.nam+email', but training.Company has no attribute 'nam'.",
-        ),
         # Values that an organization has, or that are left out
         ({"name": None, "external_id": None}, ""),
-        ({"name": Row("companies.name", email="x")}, ""),
         ({"name": lambda organization: organization.name}, ""),
     ],
 )
