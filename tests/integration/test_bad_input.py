@@ -149,7 +149,7 @@ def test_filters_and_conditions_that_no_event_can_meet_are_refused_each_with_its
             "course: not available for user.*. Events with this filter: class.*, class_feedback.*, course_feedback.*, "
             "course_assignment.*, enrollment.*, voucher.*."
         ],
-        "condition": ["data.grade is not a field of these events. Events with this field: enrollment.*."],
+        "condition": ["data.grade: not a field of user.*. Subscribe to events with this field: enrollment.*."],
     }
 
 

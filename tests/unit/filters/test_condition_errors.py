@@ -76,7 +76,7 @@ def test_a_field_of_only_some_of_the_events_is_refused_with_the_events_that_have
 def test_a_field_of_other_events_is_refused_with_the_events_that_have_it():
     (problem,) = problems({"data.points": 5}, "class.*")
 
-    assert "data.points is not a field of these events. Events with this field: achievement.*" in problem
+    assert "data.points: not a field of class.*. Subscribe to events with this field: achievement.*" in problem
 
 
 def test_a_field_of_all_events_is_allowed_for_the_pattern_of_all():
