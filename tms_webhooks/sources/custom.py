@@ -111,11 +111,9 @@ def _custom_field(model: type[models.Model], name: Any, declared: Custom) -> Cus
         if value not in accepted:
             text = f"custom[{name!r}] has the unknown {attribute} {shorten(repr(value))}."
             raise DeclarationError("E080", text, f"Write one of {', '.join(filter(None, accepted))}.")
-    for attribute in ("path", "doc", "title"):
-        value = getattr(declared, attribute)
-        if not isinstance(value, str | Computed):
-            text = f"custom[{name!r}] has the {attribute} {shorten(repr(value))}, which is not text."
-            raise DeclarationError("E080", text, 'Write text, such as "relation.attribute" for a path.')
+    if not isinstance(declared.path, str | Computed):
+        text = f"custom[{name!r}] has the path {shorten(repr(declared.path))}, which is not text."
+        raise DeclarationError("E080", text, 'Write text, such as "relation.attribute".')
     path = declared.path if isinstance(declared.path, str) else ""
     kind = FieldKind(declared.kind) if declared.kind is not None else kind_at(model, path)
     # A path that leads nowhere has no kind either, and is reported itself.

@@ -188,7 +188,7 @@ MISTAKES = [
             (
                 {"department": Custom(3)},
                 "custom['department'] has the path 3, which is not text.",
-                'Write text, such as "relation.attribute" for a path.',
+                'Write text, such as "relation.attribute".',
             ),
             *(
                 (
