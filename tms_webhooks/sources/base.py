@@ -258,10 +258,9 @@ class Source:
     @cached_property
     def inputs(self) -> dict[str, MappedField]:
         """The values that are read only to compute others, or to find the owners. They are complete before a change."""
-        paths = [path for one, _names in self.computed.values() for path in one.paths]
-        for one, names in self._made.values():
-            paths += [path for path, name in zip(one.paths, names, strict=True) if name != path]
-        found = [map_input(self.model, path) for path in paths]
+        derived = (*self.computed.values(), *self._made.values())
+        reads = (read for one, names in derived for read in zip(one.paths, names, strict=True))
+        found = [map_input(self.model, path) for path, name in reads if name != path]
         found += [map_input(self.model, path, one_to_one=True) for path in self.only]
         if self.owners is not None and self.owners.lookup is None:
             # The list is captured, whatever reads its organizations.
