@@ -67,8 +67,8 @@ def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
 def flat(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event as a flat object: its id, type and time, its fields by the API's names, and what changed."""
     event_type = catalogue.get(event["type"])
-    fields = event_type.fields
-    names = {field.name: name_of(field, event_type.noun.name) for field in fields}
+    noun, fields = event_type.noun.name, event_type.fields
+    names = {field.name: name_of(field, noun) for field in fields}
     values = {
         "EventId": event["id"],
         "EventType": event["type"],
