@@ -9,16 +9,12 @@ from typing import Any
 from tms_webhooks.catalogue.schema import status_name
 from tms_webhooks.computed import Expression
 from tms_webhooks.scaffold.declaration import SOURCES, Declaration, Guesses
-from tms_webhooks.scaffold.names import is_secret
-from tms_webhooks.scaffold.walk import is_parent_link
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.paths import column_at
 
 WIDTH = 88
 """The line length of `ruff format` and of Black by default; comments are broken there."""
 INDENT = "    "
-IN_NO_PAYLOAD = ("last_login", "is_superuser", "is_staff")
-"""Columns of Django's own for signing in."""
 
 HEADING = '''\
 """Sources of webhook events: which models emit events, and where their fields are.
@@ -111,11 +107,6 @@ def _remarks(one: Declaration, source: Source) -> Iterator[str]:
     null = dict.fromkeys(name if f"{first}.id" in have else first for name, first in references.items())
     if null:
         yield f"Null, because no name fits: {', '.join(null)}."
-    used = {*IN_NO_PAYLOAD, *(mapped.path.partition(".")[0] for mapped in source.mapped.values())}
-    columns = [column for column in source.model._meta.concrete_fields if not {column.name, column.attname} & used]
-    unused = [column.name for column in columns if not (column.primary_key or is_parent_link(column))]
-    if unused := [name for name in unused if not is_secret(name)]:
-        yield f"In no payload: {', '.join(unused)}. Add those that receivers need to custom = {{…}}."
 
 
 def _comment(text: str, *, indent: str = INDENT) -> list[str]:

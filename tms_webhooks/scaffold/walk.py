@@ -20,13 +20,10 @@ def foreign_keys(model: type[models.Model]) -> list[Any]:
     The link between a model and one that extends it is none, seen from either side.
     """
     found = [field for field in model._meta.get_fields() if isinstance(field.related_model, type)]
-    keys = [field for field in found if (field.many_to_one or field.one_to_one) and not is_parent_link(field)]
+    to_one = [field for field in found if field.many_to_one or field.one_to_one]
+    links = (field.remote_field if field.concrete else field for field in to_one)
+    keys = [field for field, link in zip(to_one, links, strict=True) if not getattr(link, "parent_link", False)]
     return sorted(keys, key=lambda field: (not field.concrete, field.name.endswith("_by"), field.null))
-
-
-def is_parent_link(field: Any) -> bool:
-    """Return whether a field is a side of the link between a model and one that extends it by a table of its own."""
-    return bool(getattr(field.remote_field if field.concrete else field, "parent_link", False))
 
 
 def paths_to(
