@@ -102,12 +102,6 @@ class RelatedList(Subquery):
             return [_from_json(fields[""], value) for value in values]
         return [{name: _from_json(fields[name], one[name]) for name in fields if name in one} for one in values]
 
-    def keys_for(self, key: Any, *, using: str) -> models.QuerySet[Any]:
-        """Return a query of the values "id" in the list of the object with this key."""
-        rows: models.QuerySet[Any] = models.QuerySet(self.relation.rows, using=using)
-        lookup = self.columns if isinstance(self.columns, str) else self.columns["id"]
-        return rows.filter(**{self.relation.owner: key}).order_by().values(self._in_rows(lookup))
-
     def moved(self, base: str) -> RelatedList:
         """Return the same list for a query of another model, where ``base`` is the lookup of the object that has it."""
         return RelatedList(self.relation, self.columns, base=base)

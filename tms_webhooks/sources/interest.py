@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
@@ -37,13 +37,13 @@ class OrganizationPath:
     - ``column``: a column of the row itself
     - ``onward``: the lookup from there to the organization's key; empty if the column holds the key
     - ``closed_to``: the audience whose webhooks get no events by this path, or None
-    - ``owners``: the list that the path leads to, where the row has several owners
+    - ``owners``: the lookup of several organizations from the row, where it has a list of owners
     """
 
     column: str
     onward: str
     closed_to: Audience | None
-    owners: RelatedList | None = field(default=None, compare=False)
+    owners: str = ""
 
 
 @cache
@@ -64,25 +64,23 @@ def _known_learner_path(source: Source) -> tuple[OrganizationPath, ...]:
 
 def _paths(source: Source, name: str, *, closed_to: Audience | None) -> tuple[OrganizationPath, ...]:
     """Return the paths to the organization with this canonical name; none if SQL can't follow one of them."""
-    owners = source.owners.lookup if source.owners is not None and name == OWNER_ID else None
     lookups: list[Any] = [source.mapped[name].lookup if name in source.mapped else None]
-    if isinstance(owners, RelatedList):
-        lookups = [owners.base or source.model._meta.pk.attname]
+    owners, listed = source.owners.lookup if source.owners is not None and name == OWNER_ID else None, ""
+    if source.owners is not None and isinstance(owners, RelatedList):
+        lookups, listed = [owners.base or source.model._meta.pk.attname], source.owners.path.replace(".", "__")
     elif name in source.computed:
         lookups = [source.inputs[one].lookup for one in source.computed[name][1]]
     key = Webhook._meta.get_field("organization").target_field
     found = []
     for lookup in lookups:
-        if not isinstance(lookup, str) or (owners is None and stored_at(source.model, lookup) is not key):
+        if not isinstance(lookup, str) or (not listed and stored_at(source.model, lookup) is not key):
             return ()
         first, _, onward = lookup.partition("__")
         own = field_at(source.model, first)
         if not own.concrete:
             # The reverse side of a one-to-one field: no column of the row leads there.
             return ()
-        found.append(
-            OrganizationPath(own.attname, onward, closed_to, owners if isinstance(owners, RelatedList) else None)
-        )
+        found.append(OrganizationPath(own.attname, onward, closed_to, listed))
     return tuple(found)
 
 
@@ -90,15 +88,15 @@ def patterns_at_path(source: Source, path: OrganizationPath, *, using: str) -> S
     """Return an expression for a query of the source's rows: the patterns to which the organization at ``path`` subscribes."""
     subscriptions = Subscription.objects.using(using).of_existing_webhooks()
     organization: Any = OuterRef(path.column)
-    if path.owners is not None:
-        organization = path.owners.keys_for(OuterRef(OuterRef(path.owners.base or "pk")), using=using)
+    if path.owners:
+        row: models.QuerySet[Any] = models.QuerySet(source.model, using=using)
+        organization = Subquery(row.filter(pk=OuterRef(OuterRef("pk"))).values(path.owners))
     elif path.onward:
         reference: Any = source.model._meta.get_field(path.column)
         rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
         rows = rows.filter(**{reference.target_field.attname: OuterRef(OuterRef(path.column))})
         organization = Subquery(rows.values(path.onward)[:1])
-    lookup = "webhook__organization_id" if path.owners is None else "webhook__organization_id__in"
-    subscriptions = subscriptions.filter(**{lookup: organization})
+    subscriptions = subscriptions.filter(**{f"webhook__organization_id{'__in' if path.owners else ''}": organization})
     if path.closed_to is not None:
         subscriptions = subscriptions.exclude(webhook__audience=path.closed_to)
     return _patterns(subscriptions)
@@ -122,8 +120,7 @@ class Interest:
             self.columns[self._of_any] = Exists(Subscription.objects.using(using).matching(event_types))
             return
         for path in paths:
-            owners = path.owners.column if path.owners is not None else ""
-            name = f"tms_webhooks_of_{path.column}_{path.onward}{owners}_but_{path.closed_to or 'none'}"
+            name = f"tms_webhooks_of_{path.column}_{path.onward}{path.owners}_but_{path.closed_to or 'none'}"
             self.columns[name] = patterns_at_path(source, path, using=using)
             # SQL can't know which one of several paths leads to the owner.
             (self._possible if OWNER_ID in source.computed else self._certain).append(name)
