@@ -17,7 +17,6 @@ from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import F, Func, OuterRef, Subquery
-from django.db.models.functions import JSONArray
 
 from tms_webhooks.catalogue.values import in_utc
 from tms_webhooks.sources.paths import steps_of, stored_at
@@ -40,6 +39,17 @@ class JSONArrayAgg(Func):
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
         """Use SQLite's function."""
         return self.as_sql(compiler, connection, function="JSON_GROUP_ARRAY", **context)
+
+
+class JSONArray(Func):
+    """Some columns of one row as a JSON array. Django's own asks SQLite whether it has JSON when it is first used."""
+
+    function = "JSON_ARRAY"
+    output_field = models.TextField()
+
+    def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> tuple[str, Any]:
+        """Use PostgreSQL's function."""
+        return self.as_sql(compiler, connection, function="JSON_BUILD_ARRAY", **context)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -124,8 +125,15 @@ def follow_paths(followed: dict[str, MappedField], instance: models.Model, *, us
                     del left[0]
         except Exception as reason:
             # The event is sent without this value, but not without those that follow.
-            name = left.pop(0)
-            raw[name] = _unreadable(name, followed[name], instance, reason)
+            name, mapped = left[0], followed[left[0]]
+            if name == OWNERS and len(mapped.items) > 1 and not strict_payloads():
+                # Nor without its organizations: their ids are enough.
+                logger.warning(
+                    "A value of the organizations of %s can't be read.", instance._meta.label, exc_info=reason
+                )
+                followed = {**followed, name: replace(mapped, items={"id": mapped.items["id"]})}
+                continue
+            raw[left.pop(0)] = _unreadable(name, mapped, instance, reason)
     return raw
 
 

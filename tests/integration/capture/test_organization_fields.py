@@ -142,4 +142,4 @@ def test_in_production_a_name_that_can_not_be_read_is_null(listen, lesson, recor
     lesson.save()
 
     assert recorded()[0]["data"]["organization"]["name"] is None
-    assert "name of training.Organization can't be read and is sent as null" in caplog.text
+    assert "A value of the organizations of testapp.Lesson can't be read." in caplog.text

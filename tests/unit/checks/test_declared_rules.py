@@ -47,6 +47,7 @@ from tms_webhooks.sources import (
     Constant,
     Created,
     Custom,
+    Deleted,
     EnrollmentSource,
     Entered,
     Filled,
