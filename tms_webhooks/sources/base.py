@@ -335,11 +335,7 @@ class Source:
         field = Field(OWNERS, FieldKind.OBJECTS, FieldPrivacy.ID, items=listed)
         if len(paths) == 1 and isinstance(paths[0], str):
             found = map_list(self.model, field, paths[0], items=items)
-            if (
-                found is not None
-                and isinstance(found.lookup, RelatedList)
-                and items.keys() == found.lookup.columns.keys()
-            ):
+            if found is not None and isinstance(found.lookup, RelatedList) and len(items) == len(found.lookup.columns):
                 return found
         # SQL can't read the list, or a value of its organizations.
         text = ", ".join(map(str, paths))
@@ -400,7 +396,7 @@ class Source:
         if reference in ("organization", "learner_organization"):
             of_organization = organization_path(rest)
             return joined(base, of_organization) if of_organization else None
-        target = follow(self.model, next(iter(base.paths), "") if isinstance(base, Expression) else base)
+        target: Any = follow(self.model, next(iter(base.paths), "") if isinstance(base, Expression) else base)
         noun = NOUN_OF_REFERENCE.get(reference, reference)
         for source in self._related.get(target, ()) if target else ():
             if source.noun.name == noun and (source is not self or noun != reference):

@@ -111,10 +111,11 @@ def _custom_field(model: type[models.Model], name: Any, declared: Custom) -> Cus
         if value not in accepted:
             text = f"custom[{name!r}] has the unknown {attribute} {shorten(repr(value))}."
             raise DeclarationError("E080", text, f"Write one of {', '.join(filter(None, accepted))}.")
-    if not isinstance(declared.path, str | Computed):
-        text = f"custom[{name!r}] has the path {shorten(repr(declared.path))}, which is not text."
+    path: Any = declared.path
+    if not isinstance(path, str | Computed):
+        text = f"custom[{name!r}] has the path {shorten(repr(path))}, which is not text."
         raise DeclarationError("E080", text, 'Write text, such as "relation.attribute".')
-    path = declared.path if isinstance(declared.path, str) else ""
+    path = path if isinstance(path, str) else ""
     kind = FieldKind(declared.kind) if declared.kind is not None else kind_at(model, path)
     # A path that leads nowhere has no kind either, and is reported itself.
     if kind is None and not (path and broken_path(model, path)):
