@@ -47,7 +47,6 @@ from tms_webhooks.sources import (
     Constant,
     Created,
     Custom,
-    Deleted,
     EnrollmentSource,
     Entered,
     Filled,
