@@ -16,7 +16,7 @@ from tms_webhooks.admin.formatting import format_number
 from tms_webhooks.admin.forms.fields import ConditionField
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, PATHS, has_field, statuses_of, values_by_name
+from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, has_field, statuses_of, values_by_name
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
 from tms_webhooks.sources.objects import impossible_ids
