@@ -7,7 +7,8 @@ organization depends on how the webhook receives the event, and first occurrence
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -17,7 +18,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, FieldKind, status_name
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.filters.condition import OneOf, comparable, hashable
+from tms_webhooks.filters.condition import EventValues, OneOf, comparable, hashable
 from tms_webhooks.filters.paths import MOST_PROBLEMS, PartError, event_paths, patterns_of, quoted, shortened, suggested
 
 # The values of a filter, and the characters of a value.
@@ -37,6 +38,14 @@ PATHS: Mapping[str, str] = {
     "actor_kind": "actor.kind",
 }
 """The path in an event that each filter compares, by the names of all filters that are lists, in the order of display."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterInput:
+    """An event as input of filters: the values in it, and the keys, as text, of the organizations by which a webhook gets it."""
+
+    body: EventValues
+    organizations: frozenset[str]
 
 
 def path_in(event_type: EventType, name: str) -> str:
@@ -63,12 +72,16 @@ def values_by_name(name: str, event_types: Sequence[EventType]) -> dict[str, Any
     return {status_name(member).lower(): int(member) for member in statuses_of(name, event_types)}
 
 
-def comparison(name: str, values: Sequence[Any], event_type: EventType) -> OneOf:
-    """Return what a filter, other than that of organizations, means for events of a type."""
+def matches(name: str, values: Sequence[Any], event_type: EventType) -> Callable[[FilterInput], bool]:
+    """Return whether an event of a type has one of the values that a filter accepts, as a function."""
+    if name == ORGANIZATION:
+        accepted = frozenset(map(str, values))
+        return lambda given: not accepted.isdisjoint(given.organizations)
     path, known = path_in(event_type, name), values_by_name(name, [event_type])
     kind = None if known else FieldKind.ID
     found = (known.get(value.lower(), value) if isinstance(value, str) else value for value in values)
-    return OneOf(path, kind, tuple(hashable(comparable(kind, value) for value in found)))
+    comparison = OneOf(path, kind, tuple(hashable(comparable(kind, value) for value in found)))
+    return lambda given: comparison.holds(given.body)
 
 
 def check(filters: Any, event_types: Sequence[EventType]) -> None:

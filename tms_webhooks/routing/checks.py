@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -14,7 +13,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.filters.condition import AllOf, EventValues, Node, in_words, part_about
-from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, ORGANIZATION, PATHS, STATUS_FROM, comparison
+from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, PATHS, STATUS_FROM, FilterInput, matches
 from tms_webhooks.filters.parsing import parse
 from tms_webhooks.filters.paths import EventPath, event_paths
 from tms_webhooks.models import Event, Subscription
@@ -26,14 +25,6 @@ logger = logging.getLogger(__name__)
 
 # The filters that are about a change, not about the current state of an object.
 OF_CHANGES = frozenset({STATUS_FROM, "status_to", "actor_kind", FIRST_OCCURRENCE})
-
-
-@dataclass(frozen=True, slots=True)
-class FilterInput:
-    """An event as input of checks: the values in it, and the keys, as text, of the organizations by which a webhook gets it."""
-
-    body: EventValues
-    organizations: frozenset[str]
 
 
 class EventCheck(NamedTuple):
@@ -166,18 +157,10 @@ def _of_filters(filters: Any, event_type: EventType) -> Iterator[EventCheck]:
         return
     for name, values in filters.items():
         if name in PATHS and isinstance(values, list):
-            yield EventCheck(f"filters.{name}", _of_filter(name, values, event_type), _words_of(name, values))
+            yield EventCheck(f"filters.{name}", matches(name, values, event_type), _words_of(name, values))
         elif name != FIRST_OCCURRENCE:
             message = _("The filter %(name)s is invalid. Correct and save the subscription.")
             yield _never(f"filters.{name}", message % {"name": name})
-
-
-def _of_filter(name: str, values: list[Any], event_type: EventType) -> Callable[[FilterInput], bool]:
-    if name == ORGANIZATION:
-        accepted = frozenset(map(str, values))
-        return lambda given: not accepted.isdisjoint(given.organizations)
-    node = comparison(name, values, event_type)
-    return lambda given: node.holds(given.body)
 
 
 def _words_of(name: str, values: list[Any]) -> Callable[[], str]:

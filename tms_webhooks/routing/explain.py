@@ -10,13 +10,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from tms_webhooks.choices import Audience, CheckResult
-from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
+from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, FilterInput
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.occurrence import first_key
 from tms_webhooks.monitoring.words import stop_of
 from tms_webhooks.routing import filtered
-from tms_webhooks.routing.checks import FilterInput, SubscriptionRules, filter_input_of
+from tms_webhooks.routing.checks import SubscriptionRules, filter_input_of
 
 AUDIENCE = "audience"
 """The name of the clause about the organizations of the event."""

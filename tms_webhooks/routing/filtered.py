@@ -11,9 +11,10 @@ from django.db import router
 from tms_webhooks import event_names
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.filters.condition import EventValues
+from tms_webhooks.filters.criteria import FilterInput
 from tms_webhooks.models import Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.occurrence import FirstKey, first_key
-from tms_webhooks.routing.checks import FilterInput, event_values, filter_input_of
+from tms_webhooks.routing.checks import event_values, filter_input_of
 from tms_webhooks.routing.rules import RuleReader
 
 # The columns of an event that first occurrences need, and those that filters need.

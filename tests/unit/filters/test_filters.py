@@ -8,8 +8,8 @@ from django.core.exceptions import ValidationError
 from tms_webhooks import catalogue
 from tms_webhooks.filters import criteria
 from tms_webhooks.filters.condition import EventValues
-from tms_webhooks.filters.criteria import PATHS
-from tms_webhooks.routing.checks import FilterInput, SubscriptionRules
+from tms_webhooks.filters.criteria import PATHS, FilterInput
+from tms_webhooks.routing.checks import SubscriptionRules
 
 EVERYTHING = [event_type.name for event_type in catalogue.all_types()]
 
