@@ -6,7 +6,7 @@ Slots are shared among organizations first, and then among the webhooks of each.
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
 from datetime import datetime
 from itertools import chain, zip_longest
@@ -223,7 +223,6 @@ class EndpointQueue:
         self.unbounded_at = 0.0
         # How many results, not written yet, keep the rest from going out.
         self.halts = 0
-        self.is_ready = False
         # Whether nothing more is sent, because the webhook is to be given back.
         self.is_leaving = False
 
@@ -360,11 +359,10 @@ class EndpointQueues:
         self._short: dict[int, None] = {}
         self._slots = Shares(slots)
         self.clock = clock
-        # The turns: organizations, and the webhooks of each, that have a request which may go out.
-        self._turns: deque[object] = deque()
-        self._ready: defaultdict[object, deque[int]] = defaultdict(deque)
-        # Organizations that have to leave the free slots to others.
-        self._over_share: list[object] = []
+        # The turns: organizations, and the webhooks of each that have a request which may go out. Apart from them, those of
+        # organizations that have to leave the free slots to others.
+        self._turns: OrderedDict[object, OrderedDict[int, None]] = OrderedDict()
+        self._over_share: OrderedDict[object, OrderedDict[int, None]] = OrderedDict()
         self.in_flight = 0
         # Of those in flight, the requests of ordered webhooks, which get the next one when this one is done.
         self.ordered = 0
@@ -463,17 +461,15 @@ class EndpointQueues:
     def next(self) -> OutgoingRequest | None:
         """Return the next request to send, which is in flight then; None if no request may go out."""
         while self._turns and self._slots.free:
-            organization = self._turns.popleft()
+            organization, webhooks = self._turns.popitem(last=False)
             if not self._slots.may_take(organization):
-                self._over_share.append(organization)
+                self._over_share[organization] = webhooks
                 continue
-            webhooks = self._ready[organization]
-            queue = self._queues.get(webhooks.popleft())
+            key, _none = webhooks.popitem(last=False)
             if webhooks:
-                self._turns.append(organization)
-            if queue is None:
+                self._turns[organization] = webhooks
+            if (queue := self._queues.get(key)) is None:
                 continue
-            queue.is_ready = False
             is_throttled = queue.rate is not None and queue.rate.allowed(self.clock()) < 1.0
             if is_throttled or monotonic() - queue.read_at > FRESH_SECONDS:
                 queue.clear()
@@ -495,16 +491,11 @@ class EndpointQueues:
         queue = self._queues[request.webhook_id]
         queue.put_back(request)
         self._count(request, queue, -1)
-        organization = queue.organization
-        webhooks = self._ready[organization]
-        if queue.is_ready:
-            webhooks.remove(request.webhook_id)
-        queue.is_ready = True
-        webhooks.appendleft(request.webhook_id)
-        for waiting in (self._turns, self._over_share):
-            if organization in waiting:
-                waiting.remove(organization)
-        self._turns.appendleft(organization)
+        webhooks = self._over_share.pop(queue.organization, None) or self._turns.pop(queue.organization, OrderedDict())
+        webhooks[queue.webhook_id] = None
+        webhooks.move_to_end(queue.webhook_id, last=False)
+        self._turns[queue.organization] = webhooks
+        self._turns.move_to_end(queue.organization, last=False)
         if queue.is_leaving:
             self.drop([request.webhook_id])
 
@@ -526,7 +517,7 @@ class EndpointQueues:
         )
         self._count(request, queue, -1)
         queue.worked_at = monotonic()
-        self._turns.extend(self._over_share)
+        self._turns.update(self._over_share)
         self._over_share.clear()
         self._update_turn(queue)
         return queue.halts > 0 or (request.endpoint.webhook.ordered and not (queue.requests or queue.replays))
@@ -577,9 +568,6 @@ class EndpointQueues:
     def _update_turn(self, queue: EndpointQueue) -> None:
         """Give a webhook a turn, if a request of it may go out now. Maybe more is worth reading, too."""
         self._short[queue.webhook_id] = None
-        if queue.may_send and not queue.is_ready:
-            queue.is_ready = True
-            webhooks = self._ready[queue.organization]
-            if not webhooks:
-                self._turns.append(queue.organization)
-            webhooks.append(queue.webhook_id)
+        if queue.may_send:
+            turns = self._over_share if queue.organization in self._over_share else self._turns
+            turns.setdefault(queue.organization, OrderedDict())[queue.webhook_id] = None

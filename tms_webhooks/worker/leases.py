@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from django.db.models import Q
+
 from tms_webhooks.db.sql import (
     array,
     columns_of,
@@ -227,12 +229,11 @@ def leave_to_others(lacking: Collection[int], now: datetime) -> Collection[int]:
     own = encryption.keys_mark()
     if not DrainSlot.objects.held(now).exclude(keys=own).exists():
         return ()
-    rows = WebhookState.objects.filter(pk__in=lacking).values_list("pk", "succeeded_at", "failed_at")
-    attempted_at = {pk: max(filter(None, moments), default=None) for pk, *moments in rows}
     left = [
         pk
         for pk in lacking
-        if (left_at := _left_at.get((own, pk))) is None or ((at := attempted_at.get(pk)) is not None and at >= left_at)
+        if (at := _left_at.get((own, pk))) is None
+        or WebhookState.objects.filter(Q(succeeded_at__gte=at) | Q(failed_at__gte=at), pk=pk).exists()
     ]
     _left_at.update({(own, pk): now for pk in left})
     return left
