@@ -34,11 +34,12 @@ def apply_results(results: Sequence[SendResult], *, now: datetime) -> None:
     """Update the health of the webhooks of these results, which are in the order in which they came back.
 
     Call it in the transaction that records the results. A delivery that a user resends, and an attempt that failed before
-    the request left, do not count for health.
+    the request left, do not count for health. A webhook is held if its receiver deferred, or no key decrypts its secrets.
     """
     by_webhook: dict[int, list[SendResult]] = defaultdict(list)
     for result in results:
-        if result.outcome.counts_for_health and not result.request.is_manual:
+        counts = result.outcome.counts_for_health or result.outcome.hold_reason is not None
+        if counts and not result.request.is_manual:
             by_webhook[result.request.webhook_id].append(result)
     plain = [pk for pk, of_webhook in by_webhook.items() if not any(map(may_stop_webhook, of_webhook))]
     # A healthy webhook that had successes only: nothing but the time changes.
@@ -47,31 +48,6 @@ def apply_results(results: Sequence[SendResult], *, now: datetime) -> None:
     for webhook in Webhook.objects.filter(pk__in=by_webhook).select_related("state"):
         if webhook.pk not in plain or webhook.state.failures:
             _apply_to(webhook, by_webhook[webhook.pk], now)
-
-
-def hold(results: Sequence[SendResult], *, now: datetime) -> None:
-    """Hold the webhooks whose receivers deferred, or whose secrets no key decrypts.
-
-    Nothing but what a user resends goes out until then. A shorter hold does not end a longer one. Call it in the
-    transaction that records the results.
-    """
-    wanted: dict[int, tuple[datetime, HoldReason]] = {}
-    for result in results:
-        reason, webhook_id = result.outcome.hold_reason, result.request.webhook_id
-        if reason is not None and not result.request.is_manual:
-            asked = result.outcome.retry_after
-            seconds = encryption.KEYS_WAIT if asked is None else retry.hold_seconds(asked)
-            until = now + timedelta(seconds=seconds)
-            wanted[webhook_id] = max(wanted.get(webhook_id, (until, reason)), (until, reason))
-    for state in WebhookState.objects.filter(pk__in=wanted) if wanted else ():
-        until, reason = wanted[state.pk]
-        if state.is_held(until):
-            continue
-        if reason == HoldReason.KEYS and not WebhookState.objects.without_keys(now).exists():
-            # Once until the keys are right.
-            logger.error(keys_missing())
-        state.write(held_until=until, hold_reason=reason)
-        logger.info("held webhook=%s reason=%s until=%s", state.pk, reason.value, until.isoformat())
 
 
 def forgive(since: datetime) -> None:
@@ -113,12 +89,14 @@ def warn_all(now: datetime, *, stop: Stop = never) -> None:
 def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) -> None:
     """Update one webhook."""
     for result in results:
-        if result.outcome.success:
+        if result.outcome.hold_reason is not None:
+            _hold(webhook.state, result.outcome.hold_reason, result.outcome.retry_after, now)
+        elif result.outcome.success:
             _apply_success(webhook, now)
         else:
             _apply_failure(webhook.state, now, result)
-    webhook.state.save(update_fields=HEALTH_FIELDS)
-    if not webhook.enabled or webhook.deleted_at is not None:
+    webhook.state.save(update_fields=[*HEALTH_FIELDS, "held_until", "hold_reason"])
+    if not webhook.enabled or webhook.deleted_at is not None or all(one.outcome.hold_reason for one in results):
         return
     requested = next((result.outcome.disable for result in results if result.outcome.disable), None)
     if requested is not None:
@@ -127,6 +105,19 @@ def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) ->
         lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=now)
     else:
         _warn(webhook, now)
+
+
+def _hold(state: WebhookState, reason: HoldReason, retry_after: float | None, now: datetime) -> None:
+    """Hold a webhook: only what a user resends goes out until then. A shorter hold does not end a longer one."""
+    seconds = encryption.KEYS_WAIT if retry_after is None else retry.hold_seconds(retry_after)
+    until = now + timedelta(seconds=seconds)
+    if state.held_until is not None and state.held_until >= until:
+        return
+    if reason == HoldReason.KEYS and not WebhookState.objects.without_keys(now).exists():
+        # Once until the keys are right.
+        logger.error(keys_missing())
+    state.held_until, state.hold_reason = until, reason
+    logger.info("held webhook=%s reason=%s until=%s", state.pk, reason.value, until.isoformat())
 
 
 def _apply_success(webhook: Webhook, now: datetime) -> None:

@@ -211,7 +211,6 @@ def record(
         chosen = list(timely.values())
         failed = [result for result in chosen if not result.outcome.success]
         health.apply_results(chosen, now=now)
-        health.hold(chosen, now=now)
         decisions = {
             result.request.delivery_id: _decide(result, now - sent[_key(result)].born_at, random, throttle)
             for result in failed
