@@ -114,18 +114,18 @@ def _event_types(patterns: Iterable[str]) -> list[EventType]:
     return list(dict.fromkeys(event_type for pattern in patterns for event_type in registry.expand(pattern)))
 
 
-def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[int, Content]:
-    """Return the contents to send, by the key of the delivery; render and store the missing bodies.
+def with_contents(requests: Sequence[OutgoingRequest], spent: TimeSpent) -> list[OutgoingRequest]:
+    """Return the requests with their contents; render and store the missing bodies, in one or two queries.
 
     Leaves out the requests of organizations that have used up their time of this turn. A delivery keeps the body of its
     first attempt; a change of the webhook's format applies to deliveries without an attempt. The URL is always the
     current one. A body that can't be rendered is a problem of its delivery alone.
     """
-    requests = list(requests)
-    stored = _stored_bodies(one.delivery_id for one in requests) if requests else {}
+    unrendered = [one for one in requests if one.unrendered is not None]
+    stored = _stored_bodies(one.delivery_id for one in unrendered) if unrendered else {}
     contents: dict[int, Content] = {}
     new: list[DeliveryBody] = []
-    for request in requests:
+    for request in unrendered:
         key, endpoint = request.delivery_id, request.endpoint
         if spent.is_over(endpoint.webhook.organization_id) or spent.is_over_for_all:
             continue
@@ -143,7 +143,11 @@ def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[i
     refused = _store(new)
     _store([DeliveryBody(delivery_id=pk) for pk in refused])
     contents.update(dict.fromkeys(refused, Content(problem=_failed("the database does not accept it"))))
-    return contents
+    return [
+        one if one.unrendered is None else one._replace(unrendered=None, **contents[one.delivery_id]._asdict())
+        for one in requests
+        if one.unrendered is None or one.delivery_id in contents
+    ]
 
 
 def preview(delivery: Delivery, shape: RequestFormat) -> Content:

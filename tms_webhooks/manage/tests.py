@@ -16,6 +16,7 @@ from tms_webhooks.actors import Actor
 from tms_webhooks.choices import AuditAction, DisabledReason, Priority
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
+from tms_webhooks.delivery.rendering import with_contents
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
 from tms_webhooks.manage import webhooks
@@ -27,7 +28,7 @@ from tms_webhooks.payloads.envelope import from_text, marked_as_test, to_text
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker import results
 from tms_webhooks.worker.leases import WebhookRow
-from tms_webhooks.worker.send import make_requests, send, signatures, with_contents
+from tms_webhooks.worker.send import make_requests, send, signatures
 
 if TYPE_CHECKING:
     from tms_webhooks.net.transports.client import Client

@@ -35,6 +35,7 @@ from tms_webhooks.db.writer import is_conflict, log_refusal, others_write
 from tms_webhooks.delivery import health, lifecycle
 from tms_webhooks.delivery.outgoing import ClaimedDelivery
 from tms_webhooks.delivery.own_outage import OwnOutage
+from tms_webhooks.delivery.rendering import with_contents
 from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.monitoring.words import OUTAGE_REMEDY
 from tms_webhooks.net.transports import new_transport
@@ -50,7 +51,7 @@ from tms_webhooks.worker.leases import (
     next_due_at,
 )
 from tms_webhooks.worker.results import PendingResults
-from tms_webhooks.worker.send import KnownEndpoints, Sender, make_requests, with_contents
+from tms_webhooks.worker.send import KnownEndpoints, Sender, make_requests
 
 # Deliveries that are read together.
 READ_BATCH = 512
@@ -252,7 +253,7 @@ class Drain:
         self._selector.close()
         self._transport.close()
         # If that fails, the leases run out.
-        self._try(self._leases.give_all_back)
+        self._try(self._leases.give_back, dict.fromkeys(self._leases.held))
 
     @property
     def _unfinished(self) -> int:

@@ -163,13 +163,8 @@ class Leases:
             if rate is not None and rate.tokens_at is not None:
                 left = {"webhook": pk, "tokens": rate.tokens, "tokens_at": moment(rate.tokens_at)}
                 write(statements.LEAVE_TOKENS, {**params, **left})
-        write(statements.GIVE_BACK, params, among=f"AND webhook_id IN ({numbers(rates)})")
+        write(statements.GIVE_BACK, params, ids=numbers(rates))
         self.held.difference_update(rates)
-
-    def give_all_back(self) -> None:
-        """Free all webhooks."""
-        write(statements.GIVE_BACK, {"token": self.token}, among="")
-        self.held.clear()
 
     def _free_with_work(self, params: Mapping[str, Any], now: datetime) -> list[int]:
         """Return free webhooks with due work: those of the last due deliveries, or of all if it is time to read all."""

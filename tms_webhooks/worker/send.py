@@ -9,7 +9,7 @@ Observers watch an attempt from beginning to end, as tracing has to; for countin
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import authentication, outcome, signing
 from tms_webhooks.delivery.authentication import ClientCredentials, merged
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint, OutgoingRequest, SendResult
-from tms_webhooks.delivery.rendering import contents_of, shape_of
+from tms_webhooks.delivery.rendering import shape_of
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
 from tms_webhooks.models import WebhookSecret
 from tms_webhooks.models.credentials import read_headers, secret_names
@@ -36,7 +36,6 @@ from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Answer, BlockingTransport, Request, Response, Transport
 from tms_webhooks.net.urls import query_secrets
 from tms_webhooks.payloads.envelope import is_test
-from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker.leases import WebhookRow
 
 if TYPE_CHECKING:
@@ -65,7 +64,7 @@ def make_requests(
 ) -> list[OutgoingRequest]:
     """Return the claimed deliveries of these webhooks as requests, without a query.
 
-    An endpoint is made again when its webhook has changed. `with_contents` completes the requests whose content is, or may
+    An endpoint is made again when its webhook has changed. `rendering.with_contents` completes the requests whose content is, or may
     be, another than the event's own body.
     """
     known = {} if known is None else known
@@ -96,20 +95,6 @@ def make_requests(
             )
         )
     return requests
-
-
-def with_contents(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> list[OutgoingRequest]:
-    """Return the requests with their contents, without those of organizations that have used up their time of this turn.
-
-    Takes one or two queries where a content is still to be rendered.
-    """
-    requests = list(requests)
-    contents = contents_of([one for one in requests if one.unrendered is not None], spent)
-    return [
-        one if one.unrendered is None else one._replace(unrendered=None, **contents[one.delivery_id]._asdict())
-        for one in requests
-        if one.unrendered is None or one.delivery_id in contents
-    ]
 
 
 def _endpoint(row: WebhookRow, known: KnownEndpoints) -> Endpoint:

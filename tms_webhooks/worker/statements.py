@@ -81,8 +81,8 @@ OF_DRAIN = "lease = %(token)s AND lease > ''"
 RENEW = f"UPDATE {{webhookstate}} SET leased_until = %(until)s WHERE {OF_DRAIN}"  # noqa: S608 (names of ours)
 HELD = f"SELECT webhook_id FROM {{webhookstate}} WHERE {OF_DRAIN}"  # noqa: S608 (names of ours)
 
-# Free some webhooks, or all, of one drain. Index: tms_webhook_leased.
-GIVE_BACK = f"UPDATE {{webhookstate}} SET lease = '', leased_until = NULL WHERE {OF_DRAIN} {{among}}"  # noqa: S608 (names of ours)
+# Free some webhooks of one drain. By key.
+GIVE_BACK = f"UPDATE {{webhookstate}} SET lease = '', leased_until = NULL WHERE {OF_DRAIN} AND webhook_id IN ({{ids}})"  # noqa: S608 (names of ours)
 
 # Before that: what is left of a rate limit. By key.
 LEAVE_TOKENS = """

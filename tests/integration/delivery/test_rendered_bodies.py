@@ -13,6 +13,7 @@ from tests.integration.delivery.rows import body_of, subscribed, write_event, wr
 from tests.integration.delivery.wire import answer
 from tms_webhooks import catalogue
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, PayloadFormat, Priority
+from tms_webhooks.delivery.rendering import with_contents
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Webhook
 from tms_webhooks.models.delivery import DeliveryBodyManager
@@ -20,7 +21,7 @@ from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker.leases import Quota, WebhookRow, due_within
-from tms_webhooks.worker.send import make_requests, with_contents
+from tms_webhooks.worker.send import make_requests
 
 CUSTOM = PayloadFormat.CUSTOM
 

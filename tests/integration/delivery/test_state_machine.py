@@ -130,7 +130,7 @@ class Engine(RuleBasedStateMachine):
     @rule(name=WORKERS)
     def end_well(self, name):
         """The worker gives all back, and another begins."""
-        self.workers[name].leases.give_all_back()
+        self.workers[name].leases.give_back(dict.fromkeys(self.workers[name].leases.held))
         self.hands[name] = []
         self._replace(name)
 

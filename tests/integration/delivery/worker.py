@@ -9,6 +9,7 @@ from tests.integration.delivery.rows import lease, write_delivery
 from tests.integration.delivery.wire import Wire
 from tms_webhooks.choices import Priority
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
+from tms_webhooks.delivery.rendering import with_contents
 from tms_webhooks.models import Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
@@ -17,7 +18,7 @@ from tms_webhooks.worker import leases
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.leases import Quota, due_within, held_webhooks
 from tms_webhooks.worker.results import PendingResults
-from tms_webhooks.worker.send import make_requests, send, with_contents
+from tms_webhooks.worker.send import make_requests, send
 
 MANY = 1_000
 TOGETHER = "together"
