@@ -178,7 +178,7 @@ def _of_models(source: Source) -> Iterator[DeclarationError]:
         is_same = model._meta.concrete_model is other.model._meta.concrete_model
         if is_family and not is_same and not set(source.event_types).isdisjoint(other.event_types):
             yield DeclarationError(
-                "E063",
+                "E104",
                 f"{label} and {other.model._meta.label} share rows, and both have sources of the noun {source.noun.name!r}: "
                 "each change of such a row would be two events.",
                 "Register one of them. A source of the parent captures all rows, and reads columns of the child by paths "

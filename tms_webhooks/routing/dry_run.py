@@ -46,7 +46,6 @@ class DryRunReport:
 
     - ``examined``: the number of events examined; ``is_complete`` is false if the time was over before all of them were
     - ``events``: those that match a subscription, the latest first; their bodies are deferred
-    - ``examined_by_type`` and ``matched_by_type``: numbers of events by the names of their types
     - ``reasons``: for events that match no subscription, how many failed each check. An event counts for each check that
       it fails of the subscriptions to its type
     """
@@ -54,8 +53,6 @@ class DryRunReport:
     examined: int = 0
     is_complete: bool = True
     events: list[Event] = field(default_factory=list)
-    examined_by_type: Counter[str] = field(default_factory=Counter)
-    matched_by_type: Counter[str] = field(default_factory=Counter)
     reasons: Counter[Reason] = field(default_factory=Counter)
 
     @property
@@ -92,9 +89,7 @@ def dry_run(
     _decide_first_occurrences(outcomes, subscriptions)
     for outcome in outcomes:
         report.examined += 1
-        report.examined_by_type[outcome.event.type] += 1
         if outcome.is_match:
-            report.matched_by_type[outcome.event.type] += 1
             report.events.append(outcome.event)
         else:
             report.reasons.update(outcome.reasons)

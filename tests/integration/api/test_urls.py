@@ -70,12 +70,6 @@ def test_addresses_of_others_are_left_alone(client):
     assert client.get("/api/elsewhere/").headers["Content-Type"].startswith("text/html")
 
 
-def test_options_returns_the_supported_methods(client):
-    response = client.options("/api/webhooks/")
-
-    assert (response.status_code, response["Allow"]) == (204, "GET, POST, HEAD, OPTIONS")
-
-
 def test_a_body_of_another_kind_is_refused(client, problem):
     response = client.post("/api/webhooks/", "<webhook/>", content_type="text/xml")
 

@@ -518,5 +518,5 @@ def test_a_model_and_one_that_extends_it_have_one_source():
     for model in (Workshop, OnsiteWorkshop):
         workshops(model, rules=rules).register()
 
-    (problem,) = [one for one in check_sources() if one.id == "tms_webhooks.E063"]
+    (problem,) = [one for one in check_sources() if one.id == "tms_webhooks.E104"]
     assert problem.msg.startswith("testapp.OnsiteWorkshop and testapp.Workshop share rows")

@@ -140,14 +140,6 @@ class ExplainedEventSerializer(Serializer):
     checks = CheckSerializer(many=True, source="explanation.clauses")
 
 
-class DryRunTypeSerializer(Serializer):
-    """The examined events of a type, and those that match."""
-
-    event_type = CharField()
-    examined = IntegerField()
-    matched = IntegerField()
-
-
 class DryRunMissSerializer(Serializer):
     """A check that events have failed."""
 
@@ -169,18 +161,13 @@ class DryRunReportSerializer(Serializer):
     complete = BooleanField(
         help_text="False if the time limit was reached before all of the latest events were examined."
     )
-    types = DryRunTypeSerializer(many=True)
     misses = DryRunMissSerializer(
         many=True, help_text="The failed checks of the events that match no subscription, the most frequent first."
     )
     events = ListField(child=EventIDField(read_only=False), help_text="The events that match, the latest first.")
 
     def to_representation(self, instance: DryRunReport) -> dict[str, Any]:
-        """Return the counts of a report by type and by failed check."""
-        types = [
-            {"event_type": name, "examined": count, "matched": instance.matched_by_type[name]}
-            for name, count in sorted(instance.examined_by_type.items())
-        ]
+        """Return the counts of a report, and those of each failed check."""
         # Subscriptions of the request are not stored.
         stored = [None if one._state.adding else one.public_id for one in self.context["subscriptions"]]
         misses = [
@@ -198,7 +185,6 @@ class DryRunReportSerializer(Serializer):
                 "examined": instance.examined,
                 "matched": len(instance.events),
                 "complete": instance.is_complete,
-                "types": types,
                 "misses": misses,
                 "events": [event.public_id for event in instance.events],
             }

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from django.db import DatabaseError, models, router, transaction
 from django.utils import timezone
 from django.utils.functional import cached_property
-from rest_framework import status
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.response import Response
@@ -184,19 +183,17 @@ class ResourceViewSet(GenericViewSet):
         Raise a `Problem` for a row that does not exist and, after the same queries, for one that the caller may not
         view.
         """
-        rows: Any = self.get_queryset()
+        row = self.find(self.get_queryset(), self.kwargs["pk"], self.row_kind, lock=lock)
+        self.require_needed(row if isinstance(row, Webhook) else row.webhook)
+        return row
+
+    def find(self, rows: Any, key: str, kind: str, *, lock: bool) -> Any:
+        """Return the row with this id; raise a `Problem` if these rows have none. With ``lock``, its row alone is locked."""
         if lock:
-            # Its row alone.
             rows = rows.select_related(None).select_for_update()
-        row = rows.filter(rows.model.by_public_id(self.kwargs["pk"])).first()
+        row = rows.filter(rows.model.by_public_id(key)).first()
         if row is None:
-            raise problems.no_such_row(self.row_kind, self.kwargs["pk"])
-        self.check_object_permissions(self.request, row)
-        webhook = row if isinstance(row, Webhook) else getattr(row, "webhook", None)
-        if webhook is None:
-            self.require(self.needed, row.organization_id)
-        else:
-            self.require_needed(webhook)
+            raise problems.no_such_row(kind, key)
         return row
 
     def read(self, serializer_class: Any) -> dict[str, Any]:
@@ -269,10 +266,6 @@ class ResourceViewSet(GenericViewSet):
             response.headers.setdefault("Cache-Control", "no-store")
         return super().finalize_response(request, response, *args, **kwargs)
 
-    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
-        """Return 204 with the supported methods in ``Allow``."""
-        return Response(status=status.HTTP_204_NO_CONTENT)
-
     def get_authenticate_header(self, request: Any) -> Any:
         """Return the first challenge of the authenticators. Sessions have none, but API keys after them may have one."""
         challenges = (authenticator.authenticate_header(request) for authenticator in self.get_authenticators())
@@ -302,11 +295,7 @@ class WebhookPartViewSet(ResourceViewSet):
         action.
         """
         rows = self.scoped(Webhook.objects.existing(), path="organization")
-        if lock:
-            rows = rows.select_for_update()
-        webhook = rows.filter(Webhook.by_public_id(self.kwargs["webhook_id"])).first()
-        if webhook is None:
-            raise problems.no_such_row("webhook", self.kwargs["webhook_id"])
+        webhook: Webhook = self.find(rows, self.kwargs["webhook_id"], "webhook", lock=lock)
         self.require_needed(webhook)
         if lock:
             require_match(self.request, webhook)
