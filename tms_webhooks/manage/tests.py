@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import random
@@ -22,7 +21,6 @@ from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
 from tms_webhooks.manage import webhooks
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Webhook, WebhookState, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
-from tms_webhooks.net.transports import new_client
 from tms_webhooks.outbox.example_events import WEBHOOK, example_event, first_type
 from tms_webhooks.payloads.envelope import from_text, marked_as_test, to_text
 from tms_webhooks.routing.budget import TimeSpent
@@ -99,8 +97,7 @@ def send_test(
     event_type = event_type or first_type(webhook)
     imitated = example_event(webhook, event_type, subject=subject, actor=actor, now=now)
     request, delivery = _prepared(webhook, imitated, actor=actor, now=now)
-    with nullcontext(client) if client else closing(new_client()) as sender:
-        result = send(request, client=sender, clock=clock)
+    result = send(request, client=client, clock=clock)
     results.record([result], token=None, now=clock(), random=random)
     delivery.refresh_from_db()
     healed = result.outcome.success and _heal(webhook, actor=actor, now=clock())

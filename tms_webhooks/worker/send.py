@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from http import HTTPStatus
+from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -33,7 +34,7 @@ from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.net.errors import as_delivery_error
 from tms_webhooks.net.timing import Timing
-from tms_webhooks.net.transports.base import Answer, BlockingTransport, Request, Response, Transport
+from tms_webhooks.net.transports.base import Answer, Request, Response, Transport
 from tms_webhooks.net.urls import query_secrets
 from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.worker.leases import WebhookRow
@@ -430,12 +431,20 @@ class Sender:
             self._send(one, value)
 
 
-def send(request: OutgoingRequest, *, client: Client, clock: Callable[[], datetime]) -> SendResult:
-    """Sign and send a request now, and wait for its answer. Never raises: the result's outcome says what went wrong."""
-    sender = Sender(BlockingTransport(client.send), clock=clock)
-    sender.start(request)
-    while not (answers := sender.collect()):
-        pass
+def send(request: OutgoingRequest, *, clock: Callable[[], datetime], client: Client | None = None) -> SendResult:
+    """Sign and send a request now, and wait for its answer. Never raises: the result's outcome says what went wrong.
+
+    ``client`` is for tests; it is closed.
+    """
+    from tms_webhooks.net.transports.threads import ThreadTransport
+
+    transport = ThreadTransport(client)
+    sender = Sender(transport, clock=clock)
+    with closing(transport), DefaultSelector() as selector:
+        selector.register(transport, EVENT_READ)
+        sender.start(request)
+        while not (answers := sender.collect()):
+            selector.select(sender.timeout())
     ((attempt, answer, seconds),) = answers
     result: SendResult = attempt.end(answer, seconds, clock())
     return result

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
-import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,7 +13,6 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net import errors
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.urls import SafeURL
 
@@ -181,47 +179,6 @@ def acknowledge_immediately(sock: socket.socket) -> None:
         # A connection that is gone: reading from it says how.
         with suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-
-
-def answer_of(send: Callable[[Request], Response], request: Request, key: Any) -> Answer:
-    """Send one request with this function, and return its answer."""
-    begun_at = time.monotonic()
-    result: Response | DeliveryError
-    try:
-        result = send(request)
-    except Exception as error:
-        result = errors.as_delivery_error(error)
-    return Answer(key, result, time.monotonic() - begun_at)
-
-
-class BlockingTransport:
-    """Sends each request at its start, and waits for the answer: for callers that send one request."""
-
-    capacity = 1
-
-    def __init__(self, send: Callable[[Request], Response]) -> None:
-        self._send = send
-        self._answers: list[Answer] = []
-
-    def start(self, request: Request, key: Any) -> None:
-        """Send the request, and keep its answer."""
-        self._answers.append(answer_of(self._send, request, key))
-
-    def collect(self) -> Sequence[Answer]:
-        """Return the answers so far."""
-        answers, self._answers = self._answers, []
-        return answers
-
-    def fileno(self) -> int:
-        """Refuse: a caller that waits for its answer has nothing to select."""
-        raise NotImplementedError("BlockingTransport has no file; call collect() after start().")
-
-    def timeout(self) -> float | None:
-        """Return 0.0 while answers are kept."""
-        return 0.0 if self._answers else None
-
-    def close(self) -> None:
-        """Do nothing: connections belong to the caller."""
 
 
 def final_headers(request: Request, safe: SafeURL) -> dict[str, str]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.net.transports.base import Answer, Request, ThreadQueue, answer_of
+from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.net import errors
+from tms_webhooks.net.transports.base import Answer, Request, Response, ThreadQueue
 from tms_webhooks.net.transports.client import Client
 
 THREADS = 64
@@ -24,7 +27,7 @@ class ThreadTransport:
         self._answers: ThreadQueue[Answer] = ThreadQueue()
 
     def start(self, request: Request, key: Any) -> None:
-        self._pool.submit(lambda: self._answers.put(answer_of(self._client.send, request, key)))
+        self._pool.submit(self._send, request, key)
 
     def collect(self) -> Sequence[Answer]:
         """Return the answers that the threads have left."""
@@ -40,3 +43,12 @@ class ThreadTransport:
         self._pool.shutdown(cancel_futures=True)
         self._client.close()
         self._answers.close()
+
+    def _send(self, request: Request, key: Any) -> None:
+        begun_at = time.monotonic()
+        result: Response | DeliveryError
+        try:
+            result = self._client.send(request)
+        except Exception as error:
+            result = errors.as_delivery_error(error)
+        self._answers.put(Answer(key, result, time.monotonic() - begun_at))
