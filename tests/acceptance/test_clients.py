@@ -34,7 +34,7 @@ from tms_webhooks.documents.schemas import schema_name
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.payloads.envelope import marked_as_test, to_text
+from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
 from tms_webhooks.payloads.formats.detail import reduced
 from tms_webhooks.snapshot import job as snapshot
@@ -149,7 +149,7 @@ def sample_bodies():
             shape = RequestFormat(detail=detail, api_url="https://tms.example.com/api")
             sent = tailored(shape, event)
             yield render(shape, sent, limit=100_000).body
-            yield render(shape, marked_as_test(sent), limit=100_000).body
+            yield render(shape, {**sent, "test": True}, limit=100_000).body
             yield render(shape, sent, limit=10).body
         ids = reduced(event, PayloadDetail.THIN)
         yield to_text({**ids, "correlation_id": "job-7", "changed": ["organization"], "previous": {}, "left": True})

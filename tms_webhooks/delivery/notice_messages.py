@@ -211,9 +211,7 @@ def _details(row: Notification, moment: words.Moment) -> list[str]:
     if webhook.state.failures:
         details.append(words.failures(webhook.state, moment))
     waiting = Delivery.objects.waiting().filter(webhook=webhook)[: MOST_WAITING + 1].count()
-    if waiting > MOST_WAITING:
-        details.append(_("More than %(count)s deliveries wait.") % {"count": formats.number_format(MOST_WAITING, 0)})
-    elif waiting:
-        text = ngettext("%(count)d delivery waits.", "%(count)d deliveries wait.", waiting)
-        details.append(text % {"count": waiting})
+    if waiting:
+        count = f"{MOST_WAITING:,}+" if waiting > MOST_WAITING else waiting
+        details.append(_("Deliveries that wait: %(count)s") % {"count": count})
     return details

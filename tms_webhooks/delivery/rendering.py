@@ -85,9 +85,8 @@ def warnings_for(webhook: Webhook, patterns: Iterable[str]) -> list[str]:
     message = _('{%(token)s} is empty in %(types)s. Give it a default, such as {%(token)s|default:"-"}.')
     warnings = []
     for token, types in empty_tokens(shape_of(webhook, {}), _event_types(patterns)).items():
-        more = len(types) - MOST_NAMED
-        rest = _(" and %(count)d more") % {"count": more} if more > 0 else ""
-        warnings.append(message % {"token": token, "types": ", ".join(types[:MOST_NAMED]) + rest})
+        rest = ["…"] if len(types) > MOST_NAMED else []
+        warnings.append(message % {"token": token, "types": ", ".join([*types[:MOST_NAMED], *rest])})
     return warnings
 
 

@@ -22,7 +22,7 @@ from tms_webhooks.manage import webhooks
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Webhook, WebhookState, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.outbox.example_events import WEBHOOK, example_event, first_type
-from tms_webhooks.payloads.envelope import from_text, marked_as_test, to_text
+from tms_webhooks.payloads.envelope import marked_as_test
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker import results
 from tms_webhooks.worker.leases import WebhookRow
@@ -165,7 +165,7 @@ def _test_row(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
         fanned_out_at=now,
         position=OUTSIDE_THE_FEED,
     )
-    event.body = to_text(marked_as_test(from_text(imitated.body)))
+    event.body = marked_as_test(imitated.body)
     event.save()
     return event
 

@@ -7,7 +7,7 @@ lead into a private network (multicast, 6to4, NAT64, the cloud's own services).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -48,9 +48,6 @@ DENIED_V6 = tuple(
 )
 
 
-PRIVATE = tuple(ip_network(network) for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
-
-
 def is_public(address: Address | str) -> bool:
     """Return True if this address belongs to the public internet.
 
@@ -69,22 +66,6 @@ def is_allowed(address: Address | str, *, allowed_networks: Iterable[Network]) -
     """
     address = _plain(address)
     return is_public(address) or any(address in network for network in allowed_networks)
-
-
-def is_private(address: Address | str) -> bool:
-    """Return True if this address is of a private network (RFC 1918, RFC 4193)."""
-    address = _plain(address)
-    return any(address in network for network in PRIVATE if network.version == address.version)
-
-
-def is_loopback(address: Address | str) -> bool:
-    """Return True if this address is of the machine itself."""
-    return _plain(address).is_loopback
-
-
-def is_link_local(address: Address | str) -> bool:
-    """Return True if this address is valid in one network segment only. Those of the metadata of clouds are."""
-    return _plain(address).is_link_local
 
 
 def _plain(address: Address | str) -> Address:

@@ -17,11 +17,10 @@ from urllib.parse import quote
 
 import idna
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
 
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnreachableHost, UnsafeURL
-from tms_webhooks.net.addresses import Network, is_allowed, is_link_local, is_loopback, is_private
+from tms_webhooks.net.addresses import Network, is_allowed
 from tms_webhooks.net.resolver import Resolver, addresses_of, is_literal
 
 logger = logging.getLogger(__name__)
@@ -130,12 +129,7 @@ def split_url(url: str) -> SafeURL:
             _addition(schemes),
         )
     if safe.port not in ports:
-        # Who wrote http:// would only add the port.
-        is_plain = safe.port == DEFAULT_PORTS["http"] and DEFAULT_PORTS["https"] in ports
-        raise _refused(
-            _("the port %(port)d is not allowed") % {"port": safe.port},
-            _("begin with https://, or ask the operator to allow it") if is_plain else _addition(ports),
-        )
+        raise _refused(_("the port %(port)d is not allowed") % {"port": safe.port}, _addition(ports))
     return safe
 
 
@@ -203,7 +197,11 @@ def vet(host: str, addresses: Sequence[str]) -> None:
     refused = [address for address in addresses if not is_allowed(address, allowed_networks=networks)]
     if refused:
         logger.info("refused host=%s address=%s", host, refused[0])
-        raise _blocked(host) if is_literal(host) else unreachable(host)
+        if not is_literal(host):
+            raise unreachable(host)
+        # The URL has the address itself, so that its kind shows nothing new.
+        message = _("URL: '%(host)s' is not a public address; use a public host, or ask the operator to allow it.")
+        raise BlockedAddress(message % {"host": host})
 
 
 def is_exempt(host: str) -> bool:
@@ -256,21 +254,6 @@ def loopback_address(host: str) -> str | None:
 def _is_loopback_name(host: str) -> bool:
     """Return whether a name is for this machine (RFC 6761)."""
     return host.rpartition(".")[2] == "localhost" or host == "localhost.localdomain"
-
-
-def _blocked(address: str) -> BlockedAddress:
-    """Return the error of an address that the URL has itself, so that its kind shows nothing new."""
-    kind = pgettext("address", "reserved")
-    if is_loopback(address):
-        kind = pgettext("address", "loopback")
-    elif is_link_local(address):
-        kind = pgettext("address", "link-local")
-    elif is_private(address):
-        kind = pgettext("address", "private")
-    message = _(
-        "URL: '%(host)s' is a %(kind)s address, which webhooks may not call; use a public host, or ask the operator to allow it."
-    )
-    return BlockedAddress(message % {"host": address, "kind": kind})
 
 
 def unreachable(host: str) -> UnreachableHost:

@@ -52,7 +52,7 @@ def test_a_url_that_the_settings_refuse_is_named_with_the_settings(receiver, cap
 
     first, second = capsys.readouterr().out.splitlines()
     assert re.match(
-        r"Not accepted: blocked_address: URL: '10\.0\.0\.5' is a private address, .* allow it\. "
+        r"Not accepted: blocked_address: URL: '10\.0\.0\.5' is not a public address; .* allow it\. "
         r"Delivery \d+ took 0\.\d{3} s, with a body of \d+ bytes\.$",
         first,
     )

@@ -31,15 +31,6 @@ def _defaults(settings):
     settings.TMS_WEBHOOKS = {}
 
 
-def test_http_alone_is_no_reason_to_add_the_port_of_https(settings):
-    settings.TMS_WEBHOOKS = {"ALLOWED_SCHEMES": ["http", "https"]}
-
-    with pytest.raises(
-        UnsafeURL, match=r"the port 80 is not allowed; begin with https://, or ask the operator to allow it"
-    ):
-        check_url("http://crm.example.com/hooks")
-
-
 def test_by_default_only_https_is_allowed():
     with pytest.raises(UnsafeURL) as caught:
         check_url("http://example.com/")
@@ -75,27 +66,26 @@ def test_a_scheme_that_is_not_http_stays_refused_whatever_the_settings(settings)
 
 
 @pytest.mark.parametrize(
-    ("host", "kind"),
+    "host",
     [
-        ("127.0.0.1", "loopback"),
-        ("10.1.2.3", "private"),
-        ("172.31.255.255", "private"),
-        ("169.254.169.254", "link-local"),
-        ("192.0.2.1", "reserved"),
-        ("[::1]", "loopback"),
-        ("[::ffff:10.0.0.1]", "private"),
-        ("[fc00::1]", "private"),
-        ("[fe80::1]", "link-local"),
-        ("[2001:db8::1]", "reserved"),
+        "127.0.0.1",
+        "10.1.2.3",
+        "172.31.255.255",
+        "169.254.169.254",
+        "192.0.2.1",
+        "[::1]",
+        "[::ffff:10.0.0.1]",
+        "[fc00::1]",
+        "[fe80::1]",
+        "[2001:db8::1]",
     ],
 )
-def test_a_private_address_in_the_url_is_refused_with_its_kind_without_any_lookup(host, kind):
+def test_a_private_address_in_the_url_is_refused_without_any_lookup(host):
     with pytest.raises(BlockedAddress) as caught:
         check_url(f"https://{host}/")
 
     assert re.fullmatch(
-        rf"URL: '[0-9a-f:.]+' is a {kind} address, which webhooks may not call; use a public host, or ask the operator to "
-        r"allow it\.",
+        r"URL: '[0-9a-f:.]+' is not a public address; use a public host, or ask the operator to allow it\.",
         str(caught.value),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, islice
@@ -33,6 +34,8 @@ COMMON_TOKENS = (
     *("organization", "organization.id", "organization.external_id", "actor", "actor.kind", "actor.id"),
     *("EventId", "EventType", "EventTimestamp", "EventTest", "CorrelationId", "Sequence", "Changed", "Previous"),
 )
+
+_CHARSET = re.compile(r'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)
 
 MOST_PROBLEMS = 10
 """Problems that are reported together. The search for similar names takes long, and content can have 100,000 tokens."""
@@ -100,8 +103,8 @@ def _of_content_type(shape: RequestFormat) -> Iterator[ValidationError]:
         yield _problem(
             _("The content type has more than %(limit)d characters."), code="long", limit=LONGEST_CONTENT_TYPE
         )
-    charset = shape.content_type.lower().replace(" ", "").partition("charset=")[2].strip('"').partition(";")[0]
-    if charset.strip('"') not in ("", "utf-8", "utf8"):
+    charset = _CHARSET.search(shape.content_type)
+    if charset and charset[1].lower() not in ("utf-8", "utf8"):
         yield _problem(
             _("The content type must not name a charset other than utf-8: all requests are sent in UTF-8."),
             code="charset",
