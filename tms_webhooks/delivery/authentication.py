@@ -119,8 +119,6 @@ def token_of(response: Response) -> tuple[str, timedelta]:
         elif isinstance(error, str) and error in _ERRORS:
             text += f" ({error})"
         raise _refused(text)
-    if response.truncated:
-        raise _refused(f"answered more than the limit of {len(response.body):,} bytes")
     token = data.get("access_token")
     if not isinstance(token, str) or not token:
         raise _refused(f"answered HTTP {response.status} without JSON that has an access_token")

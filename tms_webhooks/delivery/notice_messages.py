@@ -24,7 +24,6 @@ from django.db.models import F
 from django.template.loader import render_to_string
 from django.utils import formats, translation
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from tms_webhooks.choices import ErrorClass, NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.conf import app_settings
@@ -132,11 +131,9 @@ def _post(rows: Sequence[Notification]) -> None:
     url = host_addresses(rows[0].webhook.organization).get(rows[0].channel)
     if not url:
         raise _not_sent("The address was removed.")
-    described = rows if len(rows) <= MOST_FACTS else rows[: MOST_FACTS - 1]
-    facts = [Fact(item.name, " ".join([item.headline, *item.details[1:]]), item.url) for item in items_of(described)]
-    hidden = len(rows) - len(described)
-    more = ngettext("%(count)d more webhook is not shown.", "%(count)d more webhooks are not shown.", hidden)
-    end = more % {"count": hidden} if hidden else footer()
+    described, hidden = items_of(rows[:MOST_FACTS]), len(rows) - MOST_FACTS
+    facts = [Fact(item.name, " ".join([item.headline, *item.details[1:]]), item.url) for item in described]
+    end = _("Webhooks that are not shown: %(count)d") % {"count": hidden} if hidden > 0 else footer()
     body = chat_message(rows[0].channel, subject_of(rows), facts, footer=end)
     headers = {"content-type": "application/json; charset=utf-8"}
     with closing(new_client()) as client:
@@ -160,9 +157,7 @@ def subject_of(rows: Sequence[Notification]) -> str:
 
 def footer() -> str:
     """Return the last sentence of a message."""
-    return _(
-        "You get one message for each change. Contacts and addresses are set in the webhook and in its organization."
-    )
+    return _("You get one message for each change. The contacts are set in the webhook.")
 
 
 def one_line(value: object) -> str:
