@@ -172,7 +172,7 @@ def test_the_text_names_what_happened_since_when_what_waits_and_the_page(failing
         "1 attempt failed on Nov. 2, 2026, 17:30 (America/Chicago): HTTP 500.\n"
         "Deliveries that wait: 1\n"
         f"https://tms.example.com/admin/tms_webhooks/webhook/{webhook.public_id}/overview/\n\n"
-        "You get one message for each change. Contacts and addresses are set in the webhook and in its organization.\n\n"
+        "You get one message for each change. The contacts are set in the webhook.\n\n"
     )
     ((html, kind),) = message.alternatives
     assert kind == "text/html"
