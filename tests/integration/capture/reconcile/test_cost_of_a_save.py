@@ -8,7 +8,6 @@ from django.test.utils import CaptureQueriesContext
 from tests.integration.capture.reconcile.conftest import Workshops
 from tms_webhooks.models import Event
 
-
 STATEMENTS = 2 if connection.vendor == "mysql" else 1
 
 
