@@ -30,14 +30,6 @@ SECRET_VALUES = {"basic": "password", "bearer": "token", "header": "value", "oau
 STATE_FIELDS = {field.name for field in WebhookState._meta.concrete_fields} - {"webhook"}
 
 
-def unsaved_webhook(**values: Any) -> Webhook:
-    """A webhook that is in no database, with the values of its state among its own."""
-    state = {name: values.pop(name) for name in STATE_FIELDS & values.keys()}
-    webhook = Webhook(**values)
-    WebhookState(webhook=webhook, **state)
-    return webhook
-
-
 def write_values(webhook: Webhook, **values: Any) -> None:
     """Write values to the rows of a webhook and of its state, without a signal, and to the object."""
     state = {name: values.pop(name) for name in STATE_FIELDS & values.keys()}

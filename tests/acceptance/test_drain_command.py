@@ -155,20 +155,6 @@ def test_it_delivers_until_a_signal_and_ends_well(world, receiver, number):
     assert world.slots() == [("",)]
 
 
-def test_what_is_in_flight_is_finished_and_the_rest_given_back(world, receiver):
-    receiver.respond = lambda request: Answer(delay=3.0)
-    world.schedule_classes(6)
-    process = world.drain()
-    receiver.wait_for(2)
-
-    out, err = ended_by(process, signal.SIGTERM)
-
-    assert process.returncode == 0, err
-    assert len(receiver.received) == 2
-    assert sorted(world.deliveries()) == [("delivered", 1)] * 2 + [("pending", 0)] * 4
-    assert out.splitlines()[-1] == "Events fanned out: 6. Requests sent: 2, delivered: 2."
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc says which signals a process handles")
 def test_a_second_signal_ends_it_at_once(world, receiver):
     receiver.respond = lambda request: Answer(delay=2 * PATIENCE)

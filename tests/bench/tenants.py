@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from operator import itemgetter
 
@@ -29,8 +28,6 @@ WARM_UP = 2.0
 """Seconds that the other organization has for itself."""
 PATIENCE = 15.0
 """Seconds for which the last events may arrive. An event that hasn't by then counts with the time that it has waited."""
-Others = Callable[[ExitStack], list[Group]]
-"""Starts the receivers of the other organization, and returns its webhooks."""
 TARGETS = {"curl": 50, "threads": 500}
 FIGURES = tuple(
     Figure(

@@ -17,11 +17,6 @@ from tms_webhooks import sources
 from tms_webhooks.sources import registry
 
 CLASS = {"owner": "tenant", "fields": {"name": "title", "status": "state", "course": "topic"}}
-LEARNERS = {
-    "owner": "meetup.tenant",
-    "learner": "member.tenant",
-    "fields": {"status": "state", "class": "meetup", "course": "meetup.topic", "user": "member"},
-}
 
 
 def messages():

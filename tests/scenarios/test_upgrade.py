@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from django.db import connection
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations import AddField
@@ -23,7 +20,6 @@ from tms_webhooks.models import Event
 pytestmark = pytest.mark.django_db(transaction=True)
 
 APP = "tms_webhooks"
-Upgrade = Callable[[BaseDatabaseWrapper], None]
 
 
 class Later(Migration):

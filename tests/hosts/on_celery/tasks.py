@@ -47,16 +47,6 @@ def call_off_all() -> int:
 
 
 @app.task
-def confirm_and_call_off(key: str) -> None:
-    """Change a class, and have another task change it after the commit."""
-    with transaction.atomic(using="training"):
-        meetup = Meetup.objects.get(pk=key)
-        meetup.state = Meetup.State.SURE
-        meetup.save()
-        transaction.on_commit(lambda: call_off.delay(key), using="training")
-
-
-@app.task
 def hang_up() -> None:
     """Close the database connections of the worker's thread."""
     close_connections()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from tms_webhooks.catalogue import EventType, Field, FieldKind, Noun, status_value
@@ -37,8 +35,6 @@ SAMPLE = {
     "user": {"id": "u-1", "email": "alice@example.com"},
     "room": None,
 }
-
-MakeEventType = Callable[..., EventType]
 
 
 @pytest.fixture
