@@ -75,7 +75,10 @@ def test_a_drain_ends_after_its_seconds_whatever_the_clock_says(webhook, clock):
 
 
 @far
-def test_a_drain_at_rest_finds_in_a_moment_what_a_jump_forward_has_made_due(webhook, receiver, clock, drain, jump):
+def test_a_drain_at_rest_finds_in_a_moment_what_a_jump_forward_has_made_due(
+    webhook, receiver, clock, drain, jump, monkeypatch
+):
+    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_SLEEP", 0.5)
     write_event(webhook.organization)
     receiver.answers = [Answer(500)]
     # By now the next try is an hour away.
@@ -98,7 +101,8 @@ def test_a_drain_at_rest_finds_in_a_moment_what_a_jump_forward_has_made_due(webh
 
 
 @far
-def test_a_drain_at_rest_goes_on_after_a_jump_back_with_what_is_new(webhook, receiver, clock, jump):
+def test_a_drain_at_rest_goes_on_after_a_jump_back_with_what_is_new(webhook, receiver, clock, jump, monkeypatch):
+    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_SLEEP", 0.5)
     stop, turns = threading.Event(), []
 
     def look(now):

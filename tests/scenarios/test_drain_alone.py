@@ -44,7 +44,8 @@ def other_host():
 
 def test_every_periodic_job_runs_and_nothing_is_left_for_a_cluster(receiver, processes, tables, other_host):
     is_notified = tables.connection.vendor == "postgresql"
-    alone = with_queue(processes, tables).but(**({"worker.drain.DRAIN_REST": REST} if is_notified else {}))
+    rests = {"worker.drain.DRAIN_REST": REST, "worker.drain.DRAIN_SLEEP": REST}
+    alone = with_queue(processes, tables).but(**(rests if is_notified else {}))
     fill(alone, receiver, 1)
     now, webhook = timezone.now(), Webhook.objects.using(tables.using).first()
     job = Job.objects.using(tables.using).create(

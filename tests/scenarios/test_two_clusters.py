@@ -67,6 +67,7 @@ def clusters(processes, tables, receiver, tmp_path):
         "DRAINS": DRAINS,
         "DRAIN_BUDGET_SECONDS": BUDGET,
         "worker.drain.DRAIN_REST": 0.05,
+        "worker.drain.DRAIN_SLEEP": 0.05,
         "worker.drain.READ_BATCH": 4,
         **lease_of(LEASE),
     }

@@ -235,7 +235,8 @@ def test_what_was_sent_before_an_outage_is_kept_for_ten_minutes_and_written_and_
 
 
 def test_an_event_of_which_a_drain_was_told_goes_out_as_soon_as_the_database_is_back(simulate, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_REST", 300.0)
+    for name in ("DRAIN_REST", "DRAIN_SLEEP"):
+        monkeypatch.setattr(f"tms_webhooks.worker.drain.{name}", 300.0)
     webhook = subscribed()
     simulation = simulate()
     trouble = Trouble("SELECT", EVENTS, times=0)

@@ -41,8 +41,8 @@ def drain_with(clock, wire):
 
 
 def test_a_drain_without_wake_ups_finds_events_that_come_while_it_runs(monkeypatch, drain_with, wire):
-    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_REST", 0.03)
-    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_POLL", 0.03)
+    for name in ("DRAIN_REST", "DRAIN_POLL", "DRAIN_SLEEP"):
+        monkeypatch.setattr(f"tms_webhooks.worker.drain.{name}", 0.03)
     webhook = subscribed()
     stop, turns = threading.Event(), []
 
@@ -61,7 +61,8 @@ def test_a_drain_without_wake_ups_finds_events_that_come_while_it_runs(monkeypat
 
 @pytest.mark.django_db(transaction=True)
 def test_a_drain_at_rest_is_woken_by_a_commit(monkeypatch, clock, wire):
-    monkeypatch.setattr(drain, "DRAIN_REST", 60.0)
+    for name in ("DRAIN_REST", "DRAIN_SLEEP"):
+        monkeypatch.setattr(drain, name, 4 * PATIENCE)
     training_class = TrainingClassFactory()
     subscribed(organization=training_class.organization)
     stop, looks = threading.Event(), []
