@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Set
 from datetime import datetime, timedelta
-from itertools import groupby
-from operator import attrgetter
 
 from django.db import InterfaceError, OperationalError, transaction
 
@@ -42,34 +40,35 @@ def settle(now: datetime) -> int:
     settled = 0
     for using in filter(has_outbox, {database_of(source) for source in sources.values()}):
         kept = OwnerlessObject.objects.using(using)
-        rows = kept.filter(source__in=list(sources)).order_by("checked_at", "pk")[:BATCH]
-        for name, group in groupby(sorted(rows, key=attrgetter("source")), key=attrgetter("source")):
-            settled += _settle_or_log(sources[name], list(group), now=now, using=using)
-        kept.exclude(source__in=list(sources)).filter(since__lte=now - FORGET_AFTER).delete()
+        rows = list(kept.filter(source__in=list(sources)).order_by("checked_at", "pk")[:BATCH])
+        for name in {row.source for row in rows}:
+            try:
+                settled += _settle(sources[name], {row.key for row in rows if row.source == name}, now=now, using=using)
+            except (OperationalError, InterfaceError):
+                # These end the sweep; the next one repeats it.
+                raise
+            except Exception:
+                logger.exception("The objects of %r without an organization could not be checked.", sources[name])
+        # Also where that failed: the objects of other sources come first in the next run.
+        kept.filter(pk__in=[row.pk for row in rows]).update(checked_at=now)
+        kept.filter(since__lte=now - FORGET_AFTER).delete()
     return settled
 
 
-def _settle_or_log(source: Source, rows: Sequence[OwnerlessObject], *, now: datetime, using: str) -> int:
-    try:
-        return _settle(source, rows, now=now, using=using)
-    except (OperationalError, InterfaceError):
-        # These end the sweep; the next one repeats it.
-        raise
-    except Exception:
-        logger.exception("The objects of %r without an organization could not be checked.", source)
-        # The objects of other sources come first in the next run.
-        OwnerlessObject.objects.using(using).filter(pk__in=[row.pk for row in rows]).update(checked_at=now)
-        return 0
-
-
-def _settle(source: Source, rows: Sequence[OwnerlessObject], *, now: datetime, using: str) -> int:
-    keys = {row.key for row in rows}
+def _settle(source: Source, keys: Set[str], *, now: datetime, using: str) -> int:
     with atomic(using), transaction.atomic(using=using):
         found = {key: diff(source, before=None, after=raw, now=now, using=using) for key, raw in _read(source, keys)}
         owned = [key for key, change in found.items() if has_owner(change.after)]
         OwnerlessObject.objects.take(source.name, [*owned, *(keys - found.keys())], using=using)
         record_changes(source, [found[key] for key in owned], using=using)
-    _report(source, [row for row in rows if row.key in found.keys() - set(owned)], now=now, using=using)
+    waiting = OwnerlessObject.objects.using(using).filter(source=source.name, key__in=found.keys() - set(owned))
+    if late := waiting.filter(since__lte=now - REPORT_AFTER, reported=False).update(reported=True):
+        logger.warning(
+            "%s: objects without an organization for a day: %s. No webhook gets their events. Set their organization, or "
+            "leave them out with `only`.",
+            source.model._meta.label,
+            late,
+        )
     return len(owned)
 
 
@@ -79,19 +78,3 @@ def _read(source: Source, keys: Collection[str]) -> list[tuple[str, dict[str, ob
     rows = rows_of(source).filter(**{f"{column}__in": [json.loads(key) for key in keys]})
     read_rows(source, locked(rows.order_by("pk")), names=("id",))
     return [(states.key_text(raw["id"]), raw) for _key, raw in read_rows(source, rows)]
-
-
-def _report(source: Source, waiting: Sequence[OwnerlessObject], *, now: datetime, using: str) -> None:
-    """Report objects that have waited for long, and forget the oldest ones."""
-    rows = OwnerlessObject.objects.using(using)
-    old = [row.pk for row in waiting if row.since <= now - REPORT_AFTER and not row.reported]
-    if old:
-        logger.warning(
-            "%s: objects without an organization for a day: %s. No webhook gets their events. Set their organization, or "
-            "leave them out with `only`.",
-            source.model._meta.label,
-            len(old),
-        )
-        rows.filter(pk__in=old).update(reported=True)
-    rows.filter(pk__in=[row.pk for row in waiting]).update(checked_at=now)
-    rows.filter(pk__in=[row.pk for row in waiting if row.since <= now - FORGET_AFTER]).delete()
