@@ -48,7 +48,7 @@ CEILINGS = {
     "payloads": 9_941,
     "pytest_plugin": 240,
     "queues": 3_742,
-    "reconcile": 2_607,
+    "reconcile": 2_423,
     "routing": 6_810,
     "scaffold": 4_315,
     "signals": 281,
@@ -61,7 +61,7 @@ CEILINGS = {
     "worker": 18_808,
 }
 
-FUNCTIONS = 2_727
+FUNCTIONS = 2_725
 FILES = 309
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

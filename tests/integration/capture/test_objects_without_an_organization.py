@@ -244,7 +244,8 @@ def record(source, change):
 def test_an_object_that_was_kept_and_moves_leaves_its_organization_and_is_new_for_the_other(listen, organization):
     source, other = listen(Lessons, Lesson), WebhookFactory(events=["*"]).organization
     lesson = Lesson.objects.create(title="Algebra", host=organization)
-    OwnerlessObject.objects.add(source.name, [states.key_text(lesson.pk)], now=timezone.now(), using="default")
+    now, key = timezone.now(), states.key_text(lesson.pk)
+    OwnerlessObject.objects.create(source=source.name, key=key, since=now, checked_at=now)
     before = raw_of(source, lesson)
     uncaptured.update(Lesson.objects.filter(pk=lesson.pk), host=other)
 
