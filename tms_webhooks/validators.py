@@ -312,22 +312,6 @@ def literal(value: object) -> str:
     return text
 
 
-def with_choices(error: ValidationError, model: Any) -> ValidationError:
-    """Return the error of a model's fields with the choices of each field whose value is none of them."""
-    found: dict[str, list[ValidationError]] = {}
-    for name, errors in error.error_dict.items():
-        choices = [str(value) for value, _label in getattr(model._meta.get_field(name), "flatchoices", ()) if value]
-        message = _("%(value)r is not a valid choice; choose one of %(choices)s.")
-        listed = {"choices": ", ".join(choices)}
-        found[name] = [
-            ValidationError(message, code=one.code, params={**(one.params or {}), **listed})
-            if one.code == "invalid_choice"
-            else one
-            for one in errors
-        ]
-    return ValidationError(found)
-
-
 def validate_contents(value: object) -> None:
     """Raise `ValidationError` unless ``value`` has texts by event types or patterns: at most 100, and 262,144 characters."""
     if not isinstance(value, dict):

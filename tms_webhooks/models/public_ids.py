@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Collection
 from typing import ClassVar
 
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
-
-from tms_webhooks.validators import with_choices
 
 DELIVERY_PREFIX = "dlv_"
 
@@ -53,13 +49,6 @@ class PublicIDModel(models.Model):
 
     class Meta:
         abstract = True
-
-    def clean_fields(self, exclude: Collection[str] | None = None) -> None:
-        """Check each field as Django does. The error of a value outside of a closed list names the choices."""
-        try:
-            super().clean_fields(exclude=exclude)
-        except ValidationError as error:
-            raise with_choices(error, type(self)) from error
 
     @property
     def public_id(self) -> str:

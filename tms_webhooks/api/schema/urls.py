@@ -14,7 +14,6 @@ from django.views.generic import TemplateView
 from tms_webhooks import catalogue
 from tms_webhooks.api.schema.document import document
 from tms_webhooks.catalogue.custom import cached
-from tms_webhooks.documents import asyncapi_document
 from tms_webhooks.documents.schemas import event_schema
 
 app_name = "tms_webhooks_schema"
@@ -28,23 +27,12 @@ def openapi(request: HttpRequest) -> JsonResponse:
 
 
 @require_safe
-def asyncapi(_request: HttpRequest) -> HttpResponse:
-    """Return the AsyncAPI document."""
-    return HttpResponse(_asyncapi_json(), content_type="application/json")
-
-
-@require_safe
 def json_schema(_request: HttpRequest) -> HttpResponse:
     """Return the JSON Schema of all events."""
     return HttpResponse(_schema_json(), content_type="application/schema+json")
 
 
-# Rendered once for each state of the catalogue: any client may request them.
-
-
-@cached
-def _asyncapi_json() -> bytes:
-    return JsonResponse(asyncapi_document()).content
+# Rendered once for each state of the catalogue: any client may request it.
 
 
 @cached
@@ -54,7 +42,6 @@ def _schema_json() -> bytes:
 
 urlpatterns = [
     path("openapi.json", openapi, name="openapi"),
-    path("asyncapi.json", asyncapi, name="asyncapi"),
     path("events.schema.json", json_schema, name="json-schema"),
     path(
         "docs/",
