@@ -58,22 +58,18 @@ def refuse_send_now(delivery: Delivery) -> None:
     It is finished or in flight, its webhook is deleted, disabled or pull-only, or an earlier delivery of the object
     must be sent first.
     """
-    values = {"key": delivery.public_id, "status": delivery.get_status_display().lower()}
+    values = _words(delivery)
     if delivery.due_at is None:
         raise ReplayError(_("Delivery %(key)s is finished (%(status)s); resend it instead.") % values)
     if not is_waiting(delivery):
         raise ReplayError(_("Delivery %(key)s is being sent already.") % values)
-    refusal = refusal_of(JobKind.SEND_NOW, delivery.webhook)
-    if refusal:
+    if refusal := refusal_of(JobKind.SEND_NOW, delivery.webhook):
         raise ReplayError(refusal)
     if delivery.webhook.ordered and delivery.order_key is not None:
         same = Delivery.objects.open().filter(webhook=delivery.webhook_id, order_key=delivery.order_key)
-        earlier = same.filter(event__lt=delivery.event_id).order_by("event").first()
-        if earlier is not None:
-            raise ReplayError(
-                _("Delivery %(key)s waits for an earlier one of the same object; send %(earlier)s first.")
-                % {**values, "earlier": earlier.public_id}
-            )
+        if earlier := same.filter(event__lt=delivery.event_id).order_by("event").first():
+            text = _("Delivery %(key)s waits for an earlier one of the same object; send %(earlier)s first.")
+            raise ReplayError(text % {**values, "earlier": earlier.public_id})
 
 
 def is_waiting(delivery: Delivery) -> bool:
@@ -92,40 +88,34 @@ def refuse_resend(delivery: Delivery) -> None:
     It is unfinished or merged into another, its payload or its webhook was deleted, or its webhook is pull-only. Or its
     event is of an organization that is no longer below that of the webhook.
     """
+    values, event = _words(delivery), delivery.event
     if delivery.due_at is not None:
         text = _("Delivery %(key)s is %(status)s; wait until it is finished.")
         if is_waiting(delivery):
             text = _("Delivery %(key)s is %(status)s; send it now, or wait until it is finished.")
-        raise ReplayError(text % {"key": delivery.public_id, "status": delivery.get_status_display().lower()})
-    if delivery.status == DeliveryStatus.MERGED:
-        carrier = delivery.carrier
-        if carrier is None:
-            raise ReplayError(
-                _("Delivery %(key)s was merged with a later one that undid its changes; no request is needed.")
-                % {"key": delivery.public_id}
-            )
-        raise ReplayError(
-            _("Delivery %(key)s was merged into delivery %(carrier)s; send that one again.")
-            % {"key": delivery.public_id, "carrier": carrier.public_id}
-        )
-    if delivery.webhook.pull_only:
-        raise ReplayError(
-            _("Delivery %(key)s can't be sent again: its webhook is pull-only. Read its feed.")
-            % {"key": delivery.public_id}
-        )
-    if not delivery.event.body:
-        raise ReplayError(
-            _("Delivery %(key)s: its payload is no longer kept (after %(days)s days); it can't be sent again.")
-            % {"key": delivery.public_id, "days": app_settings.KEEP_PAYLOADS_DAYS}
-        )
-    if delivery.webhook.deleted_at is not None:
-        raise ReplayError(
-            _("Delivery %(key)s can't be sent again: its webhook was deleted.") % {"key": delivery.public_id}
-        )
-    event = delivery.event
-    included = delivery.webhook.scope.organizations(using=Webhook.objects.db)
-    if included.isdisjoint([event.organization_id, event.learner_organization_id]):
+    elif delivery.status == DeliveryStatus.MERGED:
+        text = _("Delivery %(key)s was merged with a later one that undid its changes; no request is needed.")
+        if carrier := delivery.carrier:
+            text = _("Delivery %(key)s was merged into delivery %(carrier)s; send that one again.")
+            values["carrier"] = carrier.public_id
+    elif delivery.webhook.pull_only:
+        text = _("Delivery %(key)s can't be sent again: its webhook is pull-only. Read its feed.")
+    elif not event.body:
+        text = _("Delivery %(key)s: its payload is no longer kept (after %(days)s days); it can't be sent again.")
+        values["days"] = str(app_settings.KEEP_PAYLOADS_DAYS)
+    elif delivery.webhook.deleted_at is not None:
+        text = _("Delivery %(key)s can't be sent again: its webhook was deleted.")
+    elif delivery.webhook.scope.organizations(using=Webhook.objects.db).isdisjoint(
+        [event.organization_id, event.learner_organization_id]
+    ):
         text = _(
             "Delivery %(key)s can't be sent again: its event is of an organization that the webhook no longer includes."
         )
-        raise ReplayError(text % {"key": delivery.public_id})
+    else:
+        return
+    raise ReplayError(text % values)
+
+
+def _words(delivery: Delivery) -> dict[str, str]:
+    """Return what the reasons say of a delivery."""
+    return {"key": delivery.public_id, "status": delivery.get_status_display().lower()}
