@@ -20,7 +20,7 @@ CEILINGS = {
     "access": 442,
     "actors": 807,
     "admin": 31_485,
-    "api": 23_104,
+    "api": 23_059,
     "apps": 302,
     "batches": 229,
     "capture": 7_595,
@@ -39,9 +39,9 @@ CEILINGS = {
     "expiry": 3_123,
     "filters": 5_593,
     "listener": 1_033,
-    "manage": 5_186,
+    "manage": 5_115,
     "management": 9_667,
-    "models": 22_303,
+    "models": 22_253,
     "monitoring": 5_464,
     "net": 12_355,
     "outbox": 24_005,
@@ -57,11 +57,11 @@ CEILINGS = {
     "tasks": 1_422,
     "telemetry": 990,
     "testing": 3_079,
-    "validators": 1_764,
+    "validators": 1_619,
     "worker": 18_808,
 }
 
-FUNCTIONS = 2_725
+FUNCTIONS = 2_722
 FILES = 309
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db import router, transaction
 from django.db.models import Q
-from django.utils import formats, timezone
+from django.utils import formats
 from django.utils.translation import gettext as _
 
 from tms_webhooks.actors import SYSTEM, Actor
@@ -56,7 +56,7 @@ def start(
     Raise `ReplayError` in these cases:
 
     - a recovery has no ``since``, or a range longer than RECOVER_DAYS;
-    - the range is empty, or one of its ends has no time zone;
+    - the range is empty;
     - a noun is unknown, has no source, or the webhook does not subscribe to its events;
     - the webhook is deleted, or is disabled and the job would send to it;
     - a job of this kind is unfinished for this webhook.
@@ -138,30 +138,19 @@ def _range(
     kind: JobKind, since: datetime | None, until: datetime | None, *, now: datetime
 ) -> tuple[datetime | None, datetime]:
     """Return the time range, which ends at ``now`` at the latest; raise `ReplayError` if it is not valid for the kind."""
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None and timezone.is_naive(moment):
-            raise ReplayError(
-                _("%(name)s has no time zone; give one, as in 2026-11-24T15:00:00Z.") % {"name": name}, field=name
-            )
     until = min(until or now, now)
     longest = timedelta(days=app_settings.RECOVER_DAYS)
+    values: Mapping[str, Any] = {"days": longest.days, "longest": longest.days}
+    text = ""
     if since is None:
         if kind == JobKind.RECOVER:
-            raise ReplayError(
-                _("since is missing; a recovery takes a time range of at most %(days)d days.") % {"days": longest.days},
-                field="since",
-            )
-        return None, until
-    if since >= until:
-        raise ReplayError(
-            _("since is %(since)s, not before until, %(until)s; give an earlier one.")
-            % {"since": f"{since:%Y-%m-%d %H:%M}", "until": f"{until:%Y-%m-%d %H:%M}"},
-            field="since",
-        )
-    if kind == JobKind.RECOVER and until - since > longest:
-        raise ReplayError(
-            _("since is %(days)s days before the end of the range; the longest range is %(longest)d days.")
-            % {"days": formats.number_format((until - since) / timedelta(days=1), 1), "longest": longest.days},
-            field="since",
-        )
+            text = _("since is missing; a recovery takes a time range of at most %(days)d days.")
+    elif since >= until:
+        values = {"since": f"{since:%Y-%m-%d %H:%M}", "until": f"{until:%Y-%m-%d %H:%M}"}
+        text = _("since is %(since)s, not before until, %(until)s; give an earlier one.")
+    elif kind == JobKind.RECOVER and until - since > longest:
+        values = {**values, "days": formats.number_format((until - since) / timedelta(days=1), 1)}
+        text = _("since is %(days)s days before the end of the range; the longest range is %(longest)d days.")
+    if text:
+        raise ReplayError(text % values, field="since")
     return since, until

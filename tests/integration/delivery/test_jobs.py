@@ -82,17 +82,6 @@ def test_a_range_that_makes_no_sense_is_refused_with_the_reason(clock, kinds, da
         assert refusal(kind, subscribed(), now=clock.now, **times) == message
 
 
-@pytest.mark.parametrize("name", ["since", "until"])
-@pytest.mark.parametrize("kind", WITH_A_RANGE)
-def test_a_moment_without_a_time_zone_is_refused(clock, kind, name):
-    moments = {"since": clock.now - 2 * DAY, "until": clock.now - DAY}
-    moments[name] = moments[name].replace(tzinfo=None)
-
-    message = refusal(kind, subscribed(), now=clock.now, **moments)
-
-    assert message == f"{name} has no time zone; give one, as in 2026-11-24T15:00:00Z."
-
-
 @pytest.mark.parametrize(
     ("kind", "since", "until", "end"),
     [(RECOVER, 14, None, 0), (RECOVER, 100, 86, 86), (REPLAY_MISSED, 30, None, 0), (RECOVER, 1, -30, 0)],
