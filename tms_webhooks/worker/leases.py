@@ -66,7 +66,7 @@ class Leases:
     the drain's slot, or None without one.
     """
 
-    def __init__(self, *, clock: Callable[[], datetime], slot: Callable[[], int | None] = lambda: None) -> None:
+    def __init__(self, *, clock: Callable[[], datetime], slot: Callable[[], int | None]) -> None:
         self.token = uuid.uuid4().hex
         # The numbers of the advisory lock of this drain's session.
         self.lock = LOCK_SPACE, int(self.token[1:8], 16)
@@ -175,12 +175,13 @@ class Leases:
             among = None
         if among is not None and not among:
             return []
+        wait, own = timedelta(seconds=encryption.KEYS_WAIT), encryption.keys_mark()
         found = read(
             statements.FREE_WITH_WORK,
             params,
             # The parts have names of tables themselves.
             among="" if among is None else f"AND st.webhook_id IN ({numbers(among)})",
-            left=numbers(left_to_others(now)),
+            left=numbers(pk for (keys, pk), at in list(_left_at.items()) if keys == own and now - at < wait),
         )
         if among is None:
             self._all_at = monotonic() + (monotonic() - begun_at) / ALL_SHARE
@@ -232,12 +233,6 @@ def leave_to_others(lacking: Collection[int], now: datetime) -> Collection[int]:
     ]
     _left_at.update({(own, pk): now for pk in left})
     return left
-
-
-def left_to_others(now: datetime) -> set[int]:
-    """Return the webhooks that this process leaves to others for KEYS_WAIT."""
-    wait, own = timedelta(seconds=encryption.KEYS_WAIT), encryption.keys_mark()
-    return {pk for (keys, pk), left_at in list(_left_at.items()) if keys == own and now - left_at < wait}
 
 
 # --- The webhooks that a drain holds, and their due deliveries ---

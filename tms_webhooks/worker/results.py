@@ -57,9 +57,9 @@ class PendingResults:
         *,
         clock: Callable[[], datetime],
         random: Callable[[], float],
-        outage: OwnOutage | None = None,
+        outage: OwnOutage,
     ) -> None:
-        self._outage = outage or OwnOutage()
+        self._outage = outage
         self._clock = clock
         self._random = random
         self._results: list[SendResult] = []
@@ -139,8 +139,7 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
         # A delivery with two results needs the other write, too.
         return ()
     webhooks = sorted({one.request.webhook_id for one in chosen})
-    rows = [_attempt_row(one, None, late=False) for one in chosen]
-    counted = [_counted(one, None) for one in chosen]
+    rows, counted = [_attempt_row(one) for one in chosen], [_counted(one) for one in chosen]
     if database().vendor == "postgresql":
         params = {
             "lines": attempt.json_of(rows),
@@ -351,8 +350,9 @@ def _write_attempts(timely: Mapping[int, SendResult], decisions: Decisions, late
 
     The totals leave out late attempts, tests, and failures of the operator's own machines that are tried again.
     """
-    rows = [_attempt_row(one, decisions.get(pk), late=False) for pk, one in timely.items()]
-    rows += [_attempt_row(one, None, late=True) for one in late]
+    rows = [_attempt_row(one, decisions.get(pk)) for pk, one in timely.items()]
+    # A late attempt has no number: it belongs to another one.
+    rows += [_attempt_row(one)._replace(number=None, charged=False) for one in late]
     DeliveryAttempt.objects.insertion(rows)()
     DeliveryTotal.objects.add(
         _counted(one, decisions.get(pk))
@@ -361,12 +361,12 @@ def _write_attempts(timely: Mapping[int, SendResult], decisions: Decisions, late
     )
 
 
-def _attempt_row(result: SendResult, decision: RetryDecision | None, *, late: bool) -> AttemptRow:
-    """Return the row of an attempt, with the decision about the next one. A late attempt has neither that nor a number."""
+def _attempt_row(result: SendResult, decision: RetryDecision | None = None) -> AttemptRow:
+    """Return the row of an attempt, with the decision about the next one."""
     return AttemptRow(
         delivery_id=result.request.delivery_id,
-        number=None if late else result.request.number,
-        charged=not late and (decision is None or decision.charged),
+        number=result.request.number,
+        charged=decision is None or decision.charged,
         started_at=result.started_at,
         duration_ms=round(result.seconds * 1000),
         status_code=result.status,
@@ -380,7 +380,7 @@ def _attempt_row(result: SendResult, decision: RetryDecision | None, *, late: bo
     )
 
 
-def _counted(result: SendResult, decision: RetryDecision | None) -> CountedAttempt:
+def _counted(result: SendResult, decision: RetryDecision | None = None) -> CountedAttempt:
     """Return what an attempt adds to the totals of its webhook."""
     kind = AttemptResult.DELIVERED if result.outcome.success else AttemptResult.RETRIED
     answered = result.status is not None or result.outcome.timed_out

@@ -61,14 +61,13 @@ KnownEndpoints = dict[int, tuple[object, Endpoint]]
 
 
 def make_requests(
-    claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow], known: KnownEndpoints | None = None
+    claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow], known: KnownEndpoints
 ) -> list[OutgoingRequest]:
     """Return the claimed deliveries of these webhooks as requests, without a query.
 
     An endpoint is made again when its webhook has changed. `rendering.with_contents` completes the requests whose content is, or may
     be, another than the event's own body.
     """
-    known = {} if known is None else known
     endpoints = {pk: _endpoint(webhooks[pk], known) for pk in {one.webhook_id for one in claimed}}
     plain = {pk for pk, endpoint in endpoints.items() if endpoint.shape.is_plain and not endpoint.shape.has_tokens}
     short = app_settings.BODY_LIMIT_BYTES // MAX_CHARACTER_BYTES

@@ -9,6 +9,7 @@ from tests.integration.delivery.rows import lease, write_delivery
 from tests.integration.delivery.wire import Wire
 from tms_webhooks.choices import Priority
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
+from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.rendering import with_contents
 from tms_webhooks.models import Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
@@ -79,7 +80,7 @@ class Worker:
         rows = held_webhooks([webhook.pk], token=self.token, now=self.clock.now)
         due = due_within([Quota(webhook.pk, Priority.LIVE, MANY, False, (), None)], now=self.clock.now)
         self.queues._queues[webhook.pk].configure(rows[webhook.pk].webhook)
-        self.queues.add(make_requests([one for one in due if one.delivery_id == delivery.pk], webhooks=rows))
+        self.queues.add(make_requests([one for one in due if one.delivery_id == delivery.pk], webhooks=rows, known={}))
         self.queues._limits[webhook.pk].limit = MANY
         request = self.queues.next()
         assert request is not None
@@ -89,7 +90,7 @@ class Worker:
         """Write results, and give back the webhooks of which nothing is in flight any more."""
         for result in results:
             self.queues.answered(result, result.seconds)
-        pending = PendingResults(clock=self.clock, random=lambda: 0.5)
+        pending = PendingResults(clock=self.clock, random=lambda: 0.5, outage=OwnOutage())
         for result in results:
             pending.add(result)
         while pending:
