@@ -163,34 +163,6 @@ class AdaptiveLimit:
         self._answers, self._seconds, self._was_full = 0, 0.0, False
 
 
-class Shares:
-    """Shares a number of slots among organizations. Each may take up to three times as many as it leaves free.
-
-    So one organization gets three quarters of them at most. The last free one is for an organization that has none.
-    """
-
-    def __init__(self, total: int) -> None:
-        self.free = total
-        self._taken: Counter[object] = Counter()
-
-    def may_take(self, organization: object) -> bool:
-        """Return whether an organization may take one more slot now."""
-        taken = self._taken[organization]
-        return taken < 3 * self.free and (self.free > 1 or not taken)
-
-    def take(self, organization: object) -> None:
-        """Take one slot for an organization."""
-        self.free -= 1
-        self._taken[organization] += 1
-
-    def give_back(self, organization: object) -> None:
-        """Free one slot of an organization."""
-        self.free += 1
-        self._taken[organization] -= 1
-        if not self._taken[organization]:
-            del self._taken[organization]
-
-
 class EndpointQueue:
     """One webhook: its waiting requests, those in flight, and its limits.
 
@@ -357,7 +329,8 @@ class EndpointQueues:
         self.closed: dict[int, EndpointQueue] = {}
         # Those for which more may be worth reading, in their order.
         self._short: dict[int, None] = {}
-        self._slots = Shares(slots)
+        # The free slots, and those that each organization has taken.
+        self._free, self._taken = slots, Counter[object]()
         self.clock = clock
         # The turns: organizations, and the webhooks of each that have a request which may go out. Apart from them, those of
         # organizations that have to leave the free slots to others.
@@ -456,13 +429,16 @@ class EndpointQueues:
     @property
     def may_start(self) -> bool:
         """Whether `next` may have a request."""
-        return bool(self._turns and self._slots.free)
+        return bool(self._turns and self._free)
 
     def next(self) -> OutgoingRequest | None:
         """Return the next request to send, which is in flight then; None if no request may go out."""
-        while self._turns and self._slots.free:
+        while self.may_start:
             organization, webhooks = self._turns.popitem(last=False)
-            if not self._slots.may_take(organization):
+            taken = self._taken[organization]
+            # An organization may take up to three times as many as it leaves free: three quarters of all at most. The last
+            # free one is for an organization that has none.
+            if taken >= 3 * self._free or (taken and self._free == 1):
                 self._over_share[organization] = webhooks
                 continue
             key, _none = webhooks.popitem(last=False)
@@ -563,7 +539,8 @@ class EndpointQueues:
         queue.replays_in_flight += change * request.is_replay
         self.in_flight += change
         self.ordered += change * request.endpoint.webhook.ordered
-        (self._slots.take if change > 0 else self._slots.give_back)(queue.organization)
+        self._free -= change
+        self._taken[queue.organization] += change
 
     def _update_turn(self, queue: EndpointQueue) -> None:
         """Give a webhook a turn, if a request of it may go out now. Maybe more is worth reading, too."""

@@ -4,59 +4,55 @@ from __future__ import annotations
 
 import pytest
 
-from tms_webhooks.worker.endpoint_queues import Shares
+from tests.unit.worker.requests import a_request, answered, make_queues, next_ones, read
+from tms_webhooks.delivery.outgoing import OutgoingRequest
+from tms_webhooks.worker.endpoint_queues import EndpointQueues
+
+TOTALS = [2, 3, 4, 5, 7, 9, 16, 64, 1000]
 
 
-def take_all(shares, organization):
-    """Take one slot after another for an organization, until it gets none; return how many."""
-    taken = 0
-    while shares.may_take(organization):
-        shares.take(organization)
-        taken += 1
-    return taken
+def take_all(queues: EndpointQueues, organization: str, *, number: int = 1_000) -> list[OutgoingRequest]:
+    """Take one slot after another for an organization with so many webhooks, until it gets none."""
+    first = 1_000 * ord(organization)
+    read(queues, [a_request(first + one, organization=organization) for one in range(number)])
+    return next_ones(queues)
 
 
-@pytest.mark.parametrize("total", [2, 3, 4, 5, 7, 9, 16, 64, 1000])
-def test_after_any_one_organization_another_finds_a_free_slot(total):
-    shares = Shares(total)
+@pytest.mark.parametrize("total", TOTALS)
+def test_one_organization_gets_three_quarters_and_another_finds_a_free_slot(total):
+    queues = make_queues(total)
 
-    take_all(shares, "A")
-
-    assert shares.may_take("B")
+    assert 0 <= len(take_all(queues, "A")) - 3 * total // 4 <= (total % 4 > 0)
+    assert take_all(queues, "B", number=1)
 
 
 def test_the_only_slot_is_for_anyone():
-    assert take_all(Shares(1), "A") == 1
-
-
-@pytest.mark.parametrize("total", [4, 64, 1000])
-def test_one_organization_gets_three_quarters(total):
-    assert take_all(Shares(total), "A") == 3 * total // 4
+    assert len(take_all(make_queues(1), "A")) == 1
 
 
 def test_each_further_organization_gets_three_quarters_of_the_rest():
-    shares = Shares(64)
+    queues = make_queues(64)
 
-    assert [take_all(shares, name) for name in "ABC"] == [48, 12, 3]
-    assert shares.may_take("D")
+    assert [len(take_all(queues, name)) for name in "ABCD"] == [48, 12, 3, 1]
 
 
 @pytest.mark.parametrize("total", range(2, 40))
 def test_the_last_slot_is_for_an_organization_that_has_none(total):
-    shares = Shares(total)
+    queues, taken = make_queues(total), 0
     for name in "ABCDE":
-        take_all(shares, name)
-        if shares.free:
-            assert all(not shares.may_take(other) for other in "ABCDE" if other <= name)
-            assert shares.may_take("newcomer")
+        is_full = taken == total
+        found = take_all(queues, name, number=40)
+        taken += len(found)
+        assert {one.endpoint.webhook.organization_id for one in found} == (set() if is_full else {name})
 
 
 def test_a_slot_that_is_given_back_is_free_for_others():
-    shares = Shares(4)
-    take_all(shares, "A")
-    shares.take("B")
-    assert not shares.may_take("C")
+    queues = make_queues(4)
+    first, *_others = take_all(queues, "A")
+    take_all(queues, "B", number=1)
+    assert take_all(queues, "C", number=1) == []
 
-    shares.give_back("A")
+    answered(queues, first)
 
-    assert (shares.free, shares.may_take("C")) == (1, True)
+    (found,) = next_ones(queues)
+    assert found.endpoint.webhook.organization_id == "C"
