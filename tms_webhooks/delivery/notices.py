@@ -33,7 +33,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery.contacts import Recipients, recipients_of
 from tms_webhooks.models import DrainSlot, Notification, Webhook, WebhookState
-from tms_webhooks.models.notification import as_lines, lines_of
+from tms_webhooks.models.notification import lines_of
 from tms_webhooks.models.webhook import NOTICEABLE
 
 DAY = timedelta(hours=24)
@@ -198,7 +198,7 @@ def _rows(notices: Sequence[Notice], recipients: Recipients, now: datetime) -> I
     for person, own in by_person.items():
         mails[tuple(own)].append(person)
     for together, people in mails.items():
-        yield from _message(NoticeChannel.EMAIL, together, now, recipients=as_lines(people))
+        yield from _message(NoticeChannel.EMAIL, together, now, recipients="\n".join(people))
     for channel in recipients.chats:
         yield from _message(channel, notices, now)
     alone = [one for one in notices if not recipients.people[one.webhook.pk] and not recipients.chats]

@@ -7,7 +7,6 @@ each webhook and change that it speaks of.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
 
 from django.db import models
 from django.db.models import Q
@@ -74,8 +73,3 @@ class Notification(models.Model):
 def lines_of(text: str) -> list[str]:
     """Return the lines of a text that are not blank, stripped."""
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def as_lines(values: Iterable[str]) -> str:
-    """Return these values, one per line, for `lines_of`."""
-    return "\n".join(values)
