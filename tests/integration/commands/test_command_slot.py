@@ -1,4 +1,4 @@
-"""What a drain that a command runs does in each turn: it holds a slot, and lets old connections go."""
+"""What a drain that a command runs does in each turn: it holds a slot."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 from django_q.models import OrmQ
 
 from tms_webhooks.management.commands.webhooks_drain import (
-    CONNECTIONS_CHECKED_EVERY,
     FIRST,
     HOLD,
     RENEWED_EVERY,
@@ -70,20 +69,6 @@ def test_one_that_ends_gives_its_slot_to_the_next(turn, clock):
 def test_one_that_runs_until_nothing_is_due_takes_no_slot(clock):
     assert CommandTurn(holds_slot=False, fan_out=lambda now: 7)(clock.now) == 7
     assert numbers(clock) == []
-
-
-def test_old_connections_are_let_go_of_once_a_minute(turn, clock, monkeypatch):
-    closed: list[float] = []
-    start = clock.now
-    monkeypatch.setattr(f"{CommandTurn.__module__}.close_old_connections", lambda: closed.append(1.0))
-    loop, found = turn(), []
-
-    for seconds in (0.0, CONNECTIONS_CHECKED_EVERY - 0.1, CONNECTIONS_CHECKED_EVERY, CONNECTIONS_CHECKED_EVERY + 1.0):
-        clock.now = start + timedelta(seconds=seconds)
-        loop(clock.now)
-        found.append(len(closed))
-
-    assert found == [0, 0, 1, 1]
 
 
 def test_a_commit_enqueues_no_drain_while_a_command_runs_one(turn, clock, settings, monkeypatch):

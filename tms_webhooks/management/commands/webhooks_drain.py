@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError
 from django.utils import timezone
 
 from tms_webhooks.db import clock
@@ -36,8 +36,6 @@ HOLD = 15.0
 LONGEST = 55.0
 """Seconds for which a slot is held at most. A slot that is held for longer counts as free (``FAR_AHEAD``)."""
 RENEWED_EVERY = 5.0
-"""Seconds."""
-CONNECTIONS_CHECKED_EVERY = 60.0
 """Seconds."""
 PROBLEMS = ("failed", "failed_objects", "unbuilt")
 """Of a pass of reconciliation."""
@@ -185,10 +183,9 @@ def drain(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> 
 
 
 class CommandTurn:
-    """The fan-out of a drain that a command runs. It keeps connections and the first free slot while the loop turns.
+    """The fan-out of a drain that a command runs. It keeps the first free slot while the loop turns.
 
-    It closes broken connections, and those older than CONN_MAX_AGE. Django does so at the end of a request and django-q2
-    before a task. Not in each turn: with Django's default for CONN_MAX_AGE, 0, each check closes the connection.
+    Its connection stays open. The drain closes a broken one.
     """
 
     def __init__(
@@ -202,14 +199,10 @@ class CommandTurn:
         self._owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._fan_out = fan_out
         self._clock = clock
-        self._check_at = clock() + CONNECTIONS_CHECKED_EVERY
         self._renew_at = clock() if holds_slot else math.inf
 
     def __call__(self, now: datetime) -> int:
         """Return the number of events that were fanned out."""
-        if self._clock() >= self._check_at:
-            self._check_at = self._clock() + CONNECTIONS_CHECKED_EVERY
-            close_old_connections()
         if self._clock() >= self._renew_at:
             self._renew_at = self._clock() + RENEWED_EVERY
             until = now + timedelta(seconds=min(HOLD + worker_drain.DRAIN_SLEEP, LONGEST))
