@@ -8,10 +8,12 @@ is the host's: it is read with recursive queries, to any depth, and a cycle in i
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
+from django.core.signals import setting_changed
 from django.db import connections
 from django.db.models import Q
 
@@ -170,6 +172,7 @@ def events_for_scope(scope: SubscriberScope, *, using: str) -> Q:
     return matching
 
 
+@cache
 def parent_column() -> str | None:
     """Return the column of the organization model that refers to the parent; None where organizations form no tree."""
     try:
@@ -177,6 +180,14 @@ def parent_column() -> str | None:
     except FieldDoesNotExist:
         return None  # the setting is empty, or a system check reports it
     return getattr(field, "column", None)
+
+
+def _forget_parent_column(**_kwargs: Any) -> None:
+    """Read the settings again, which a test has changed."""
+    parent_column.cache_clear()
+
+
+setting_changed.connect(_forget_parent_column)
 
 
 def ancestors(keys: Collection[Any], *, using: str) -> dict[Any, frozenset[Any]]:
