@@ -6,7 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import models
+from django.db.models.signals import m2m_changed, post_delete, pre_delete
 
+from tms_webhooks.capture import querysets, receivers, saves
+from tms_webhooks.capture.many_to_many import sources_by_rows
 from tms_webhooks.catalogue import custom
 from tms_webhooks.sources import Source, registry
 
@@ -24,3 +27,16 @@ def temporarily(source_class: type[Source], model: type[models.Model]) -> Iterat
         # The same dictionary: each source looks up others in it.
         registry._sources.clear()
         registry._sources.update(before)
+
+
+def disconnect(source: Source) -> None:
+    """Have changes of a source's rows be captured no more; other sources stay connected."""
+    for signal in (m2m_changed, post_delete, pre_delete):
+        signal.receivers = [one for one in signal.receivers if not str(one[0][0]).startswith("tms_webhooks:")]
+        signal.sender_receivers_cache.clear()
+    querysets.captured_models.clear()
+    sources_by_rows.clear()
+    saves.forget_plans()
+    for other in registry.all_sources():
+        if other is not source:
+            receivers.connect(other)

@@ -94,12 +94,13 @@ def saver(case, stamps=None):
 def listening(listens):
     """Capture what happens to classes inside the block, or don't."""
     from example_project.training.models import TrainingClass
+    from tests.registration import disconnect
     from tms_webhooks.capture import receivers
     from tms_webhooks.sources.registry import sources_of
 
     (source,) = sources_of(TrainingClass)
     if not listens:
-        receivers.disconnect(source)
+        disconnect(source)
     yield
     receivers.connect(source)
 

@@ -18,8 +18,8 @@ from tms_webhooks.capture.saves import (
 )
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.record import source_errors_logged
-from tms_webhooks.outbox.subscribed import types_with_subscribers
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_types
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import CHUNK, Rows, at_keys, locked_rows
 from tms_webhooks.sources.snapshots import compared_names, locked, read_rows
@@ -115,7 +115,8 @@ def sources_to_record(sources: Iterable[Source], *, using: str, deletions: bool 
                 event_types[source] = types
     if not event_types:
         return []
-    subscribed = types_with_subscribers({name for names in event_types.values() for name in names}, using=using)
+    names = tuple(sorted({name for names in event_types.values() for name in names}))
+    subscribed = subscribed_types(names, patterns_of_any_webhook(names, using=using))
     return [source for source, names in event_types.items() if source.reconcile or not subscribed.isdisjoint(names)]
 
 

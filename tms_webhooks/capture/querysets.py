@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 from django.db import connections, models, router, transaction
@@ -37,22 +38,18 @@ Method: TypeAlias = Callable[..., Any]
 
 # The models whose changes are captured.
 captured_models: set[type[models.Model]] = set()
-# The functions that give Django's methods back, while a model is captured.
-_undo: list[Callable[[], None]] = []
 
 
 def capture(model: type[models.Model]) -> None:
     """Capture the changes of a model, whichever manager or queryset they are made by."""
-    if not captured_models:
-        _undo.extend([wrap_queryset_methods(_METHODS), wrap_save_base(_save_base)])
+    _replace_methods()
     captured_models.add(model)
 
 
-def release() -> None:
-    """Undo `capture` for all models: Django's own methods come back."""
-    captured_models.clear()
-    while _undo:
-        _undo.pop()()
+@cache
+def _replace_methods() -> None:
+    wrap_queryset_methods(_METHODS)
+    wrap_save_base(_save_base)
 
 
 def _is_captured(rows: Rows) -> bool:

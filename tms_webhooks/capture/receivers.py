@@ -23,14 +23,9 @@ from tms_webhooks.sources.stored_rows import key_of
 
 Model = type[models.Model]
 
-_sources: dict[Source, None] = {}
-# The connected signals, with the models and the uids of their receivers.
-_receivers: list[tuple[ModelSignal, Model, str]] = []
-
 
 def connect(source: Source) -> None:
     """Capture the changes of a source's model and of the models that extend it. Idempotent."""
-    _sources[source] = None
     saves.forget_plans()
     for base in source.captured_models:
         for model in _family(base):
@@ -48,21 +43,8 @@ def connect(source: Source) -> None:
     _receive(pre_delete, Webhook, before_webhook_delete, _uid(Webhook))
 
 
-def disconnect(source: Source) -> None:
-    """Undo `connect`."""
-    _sources.pop(source, None)
-    for signal, model, uid in _receivers:
-        signal.disconnect(sender=model, dispatch_uid=uid)
-    _receivers.clear()
-    querysets.release()
-    sources_by_rows.clear()
-    for other in list(_sources):
-        connect(other)
-
-
 def _receive(signal: ModelSignal, model: Model, receiver: Callable[..., None], uid: str) -> None:
     signal.connect(receiver, sender=model, dispatch_uid=uid, weak=False)
-    _receivers.append((signal, model, uid))
 
 
 def _receive_deletions(through: Model, relation: ListRelation) -> None:

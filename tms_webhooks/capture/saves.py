@@ -78,12 +78,10 @@ _thread = _ThreadState()
 class SavePlan(NamedTuple):
     """What the saves of a model need, decided once.
 
-    - ``sources``: the sources of the model, as the registry returns them
     - ``by_model``: those with events, which one query reads together
     - ``columns``: the names of the fields whose change may be an event; None if that may be any
     """
 
-    sources: list[Source]
     by_model: SourcesByModel
     columns: frozenset[str] | None
 
@@ -98,7 +96,7 @@ def _plan_of(model: type[models.Model]) -> SavePlan:
         with source_errors_logged(source):
             watched = watched_fields(source)
             columns = None if columns is None or watched is None else columns | watched
-    plan = SavePlan(sources, _by_model(sources), None if columns is None else frozenset(columns))
+    plan = SavePlan(_by_model(sources), None if columns is None else frozenset(columns))
     _plans[model] = plan
     return plan
 
@@ -198,7 +196,7 @@ def _read_before(
     by_model, is_new = plan.by_model, instance._state.adding
     if len(_thread.open_saves) > 1:
         own: list[Source] = []
-        for source in plan.sources:
+        for source in sources_of(type(instance)):
             outer = record_open_saves(source, {key_of(source, instance)}, using=using, instance=instance)
             captured_saves.extend(outer.values())
             if not outer:

@@ -285,33 +285,21 @@ class AroundInsert(Protocol):
     ) -> None: ...
 
 
-def wrap_queryset_methods(wrappers: Mapping[str, Callable[..., Any]]) -> Callable[[], None]:
-    """Replace methods of Django's ``QuerySet``, which every queryset inherits, and return a function that undoes it.
+def wrap_queryset_methods(wrappers: Mapping[str, Callable[..., Any]]) -> None:
+    """Replace methods of Django's ``QuerySet``, which every queryset inherits.
 
-    A wrapper is called with the replaced method, the queryset and the arguments. Undoing leaves a method alone that other
-    code has replaced since.
+    A wrapper is called with the replaced method, the queryset and the arguments.
     """
-    replaced = {name: vars(models.QuerySet)[name] for name in wrappers}
-    ours = {name: _replace(name, wrapper) for name, wrapper in wrappers.items()}
-
-    def undo() -> None:
-        for name, method in ours.items():
-            if vars(models.QuerySet)[name] is method:
-                setattr(models.QuerySet, name, replaced[name])
-
-    return undo
+    for name, wrapper in wrappers.items():
+        setattr(models.QuerySet, name, _wrapped(vars(models.QuerySet)[name], wrapper))
 
 
-def _replace(name: str, wrapper: Callable[..., Any]) -> Callable[..., Any]:
-    """Replace a method of Django's ``QuerySet`` by one that calls ``wrapper``, and return that one."""
-    method = vars(models.QuerySet)[name]
-
+def _wrapped(method: Callable[..., Any], wrapper: Callable[..., Any]) -> Callable[..., Any]:
     # Django reads attributes of the methods, such as `alters_data`: they are copied.
     @functools.wraps(method)
-    def wrapped(self: Rows, *args: Any, **kwargs: Any) -> Any:
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         return wrapper(method, self, *args, **kwargs)
 
-    setattr(models.QuerySet, name, wrapped)
     return wrapped
 
 
@@ -380,23 +368,9 @@ def new_instance(model: type[Instance], values: Mapping[str, Any]) -> Instance:
 # Saves
 
 
-def wrap_save_base(wrapper: Callable[..., None]) -> Callable[[], None]:
-    """Replace ``Model.save_base``, which every save calls, and return a function that undoes it.
-
-    ``wrapper`` is called with Django's own and its arguments.
-    """
-    save_base = models.Model.save_base
-
-    @functools.wraps(save_base)
-    def wrapped(self: models.Model, *args: Any, **kwargs: Any) -> None:
-        wrapper(save_base, self, *args, **kwargs)
-
-    def undo() -> None:
-        if models.Model.save_base is wrapped:
-            models.Model.save_base = save_base  # type: ignore[method-assign]
-
-    models.Model.save_base = wrapped  # type: ignore[method-assign]
-    return undo
+def wrap_save_base(wrapper: Callable[..., None]) -> None:
+    """Replace ``Model.save_base``, which every save calls; ``wrapper`` is called with Django's own and its arguments."""
+    models.Model.save_base = _wrapped(models.Model.save_base, wrapper)  # type: ignore[method-assign]
 
 
 class SavepointAtStatement:

@@ -19,16 +19,16 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.actors import Actor, actor_context
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.schema import FieldKind
-from tms_webhooks.catalogue.values import days_left, instant, value_at
+from tms_webhooks.catalogue.values import days_left, value_at
 from tms_webhooks.choices import Audience
 from tms_webhooks.exceptions import PayloadError, SubjectError
 from tms_webhooks.models import Event, EventSequence, Webhook
 from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import Subject, subject_key
 from tms_webhooks.outbox import owners
-from tms_webhooks.outbox.event_row import event_row, organizations_of
-from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text, organization_of, to_text
-from tms_webhooks.sources.base import OWNER, Source
+from tms_webhooks.outbox.event_row import event_row, organizations_of, set_sequence
+from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.changes import compared
 from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of_noun
@@ -92,28 +92,16 @@ def _sample_event(webhook: Webhook, kind: EventType, *, now: datetime) -> Event:
     sample = kind.example()
     if kind.noun.name == WEBHOOK:
         sample["data"] |= {"id": webhook.public_id, "name": webhook.name}
-    event = Event(
-        type=kind.name,
-        version=kind.version,
-        organization_id=webhook.organization_id,
+    values = {
+        OWNER: webhook.organization_id,
+        "organization.external_id": organization_value(webhook.organization, "external_id"),
         # The organization is also the learner's, so that webhooks of each audience receive the sample.
-        learner_organization_id=webhook.organization_id,
-        subject_type=kind.noun.name,
-        subject_id=subject_key(sample["data"].get("id", "")),
-        sequence=sample["sequence"],
-        actor_kind=sample["actor"]["kind"],
-        actor_id=sample["actor"]["id"] or "",
-        occurred_at=now,
-    )
-    organization = organization_of(
-        {
-            OWNER: webhook.organization_id,
-            "organization.external_id": organization_value(webhook.organization, "external_id"),
-        }
-    )
-    event.body = to_text(
-        {**sample, "id": event.public_id, "timestamp": instant(now), "organization": organization},
-    )
+        LEARNER_ORGANIZATION.name: webhook.organization_id,
+    }
+    subject = (kind.noun.name, subject_key(sample["data"].get("id", "")))
+    with actor_context(**sample["actor"]):
+        event = event_row(kind, sample, values, subject=subject, occurred_at=now, strict=True)
+    set_sequence(event, sample["sequence"])
     return event
 
 
@@ -208,8 +196,7 @@ def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: dateti
     # A host may keep the keys in columns of another type.
     event.organization_id, event.learner_organization_id = organizations_of(values) or EventOrganizations(None)
     numbers = EventSequence.objects.current(subject[0], [event.sequence_key], using=database_of(source))
-    event.sequence = max([FIRST_SEQUENCE, *numbers.values()])
-    event.body = to_text({**from_text(event.body), "sequence": event.sequence})
+    set_sequence(event, max([FIRST_SEQUENCE, *numbers.values()]))
     return event
 
 

@@ -11,7 +11,7 @@ from django.db.models import Q
 from tms_webhooks.db.prepared import CompiledQuery, Parameter
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, patterns_by_organizations
-from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_types
+from tms_webhooks.sources.interest import subscribed_types
 
 # The columns read from a subscription: its pattern, then the fields of `SubscriberScope` in their order.
 SCOPE_COLUMNS = ("event_type", "webhook__organization_id", "webhook__audience", "webhook__include_children")
@@ -51,11 +51,6 @@ def matching_types_by_organizations(
         for one, patterns in patterns_by_organizations(organizations, scopes, using=using).items()
     }
     return {one: names for one, names in types.items() if names}
-
-
-def types_with_subscribers(event_types: Collection[str], *, using: str) -> set[str]:
-    """Return the event types that any webhook of any organization subscribes to, also one that is disabled now."""
-    return subscribed_types(event_types, patterns_of_any_webhook(tuple(sorted(event_types)), using=using))
 
 
 @cache

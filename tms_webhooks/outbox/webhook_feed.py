@@ -106,10 +106,10 @@ def _matching(selection: Selection, events: Sequence[Event]) -> list[Event]:
     made = {event.pk for event in included if event.webhook_id is not None}
     keys = [event.pk for event in included if event.pk not in made]
     if not keys:
-        return [event for event in included if event.pk in made]
+        return included
     # Nothing is sent to a pull-only webhook: what its feed shows first is the first occurrence.
     firsts = FirstOccurrence.objects
     claim = firsts.claim if selection.webhook.pull_only else firsts.recorded
     with transaction.atomic(using=router.db_for_write(FirstOccurrence)):
         matching = set(filtered.matching_events(selection.webhook, keys, claim=claim))
-    return [event for event in events if event.pk in matching or event.pk in made]
+    return [event for event in included if event.pk in matching or event.pk in made]

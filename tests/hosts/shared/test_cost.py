@@ -11,6 +11,7 @@ from rest_framework.test import APIRequestFactory
 
 from tests.hosts.models import Member, Tenant
 from tests.hosts.shared.models import SharedClass, SharedCourse, SharedPlace
+from tests.registration import disconnect
 from tms_webhooks.capture import receivers
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.sources.registry import sources_of
@@ -65,7 +66,7 @@ def test_a_put_costs_at_most_four_queries_more_if_another_organization_has_a_web
     captured = queries_of_a_put(place, "approved")
     sources = [source for model in (SharedPlace, SharedClass) for source in sources_of(model)]
     for source in sources:
-        receivers.disconnect(source)
+        disconnect(source)
     try:
         alone = queries_of_a_put(place, "enrolled")
     finally:

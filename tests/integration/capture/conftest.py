@@ -15,7 +15,7 @@ from tests.catalogue import temporary_type
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import EVENT_TYPES
 from tests.outbox import number_events
-from tests.registration import temporarily
+from tests.registration import disconnect, temporarily
 from tms_webhooks import catalogue
 from tms_webhooks.capture import receivers
 from tms_webhooks.catalogue.values import has_value
@@ -74,7 +74,7 @@ def listening(source_class: type[Source], model: type[models.Model]) -> Iterator
         try:
             yield source
         finally:
-            receivers.disconnect(source)
+            disconnect(source)
 
 
 @pytest.fixture

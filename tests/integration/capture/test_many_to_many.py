@@ -11,6 +11,7 @@ from example_project.training.factories import TrainingClassFactory, UserFactory
 from example_project.training.models import TrainingClass
 from example_project.training.webhooks import TrainingClasses
 from tests.outbox import prune_events
+from tests.registration import disconnect
 from tms_webhooks.capture import many_to_many, receivers
 from tms_webhooks.models import Event, Subscription
 from tms_webhooks.sources.registry import sources_of
@@ -124,7 +125,7 @@ def test_a_crash_before_the_event_is_written_takes_the_change_with_it(training_c
 
 def test_a_source_that_is_let_go_records_no_more(training_class, alice):
     (source,) = (source for source in sources_of(TrainingClass) if isinstance(source, TrainingClasses))
-    receivers.disconnect(source)
+    disconnect(source)
     try:
         training_class.instructors.add(alice)
     finally:

@@ -12,6 +12,7 @@ from example_project.training.factories import TrainingClassFactory, UserFactory
 from example_project.training.models import TrainingClass
 from example_project.training.webhooks import TrainingClasses
 from tests.outbox import prune_events
+from tests.registration import disconnect
 from tms_webhooks.capture import receivers
 from tms_webhooks.sources.registry import sources_of
 
@@ -37,7 +38,7 @@ def after_an_addition(request):
 
         connected.append(once)
         if request.param == "receivers of the host first":
-            receivers.disconnect(source)
+            disconnect(source)
         m2m_changed.connect(once, sender=THROUGH)
         receivers.connect(source)
 

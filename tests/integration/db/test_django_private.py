@@ -346,30 +346,27 @@ def test_rows_that_are_updated_report_their_keys(caterers):
     assert [field.name for field in conflict.unique] == unique
 
 
-def test_a_method_of_all_querysets_is_replaced_and_given_back(caterers):
+def test_a_method_of_all_querysets_is_replaced(caterers, monkeypatch):
     own = vars(models.QuerySet)["update"]
+    monkeypatch.setattr(models.QuerySet, "update", own)
     calls = []
 
     def update(method, rows, **values):
         calls.append((method, rows.model, values))
         return method(rows, **values)
 
-    undo = private.wrap_queryset_methods({"update": update})
-    try:
-        assert Caterer.objects.filter(menu="soup").update(menu="stew") == 1
-        assert models.QuerySet.update.alters_data is True
-    finally:
-        undo()
+    private.wrap_queryset_methods({"update": update})
 
+    assert Caterer.objects.filter(menu="soup").update(menu="stew") == 1
+    assert models.QuerySet.update.alters_data is True
     assert calls == [(own, Caterer, {"menu": "stew"})]
-    assert vars(models.QuerySet)["update"] is own
 
 
 # Saves
 
 
 @pytest.fixture
-def wrapped():
+def wrapped(monkeypatch):
     """Note each save, from before to after it."""
     notes = []
 
@@ -378,9 +375,9 @@ def wrapped():
         save_base(instance, *args, **kwargs)
         notes.append(menus())
 
-    undo = private.wrap_save_base(around)
-    yield notes
-    undo()
+    monkeypatch.setattr(models.Model, "save_base", models.Model.save_base)
+    private.wrap_save_base(around)
+    return notes
 
 
 def test_a_save_runs_inside_its_wrapper(wrapped):

@@ -14,7 +14,7 @@ from example_project.training.factories import CourseFactory, OrganizationFactor
 from example_project.training.models import ActivityResult, CourseAssignment
 from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, INSTANT, events, scan_at, subscribe
 from tests.outbox import number_events, prune_events
-from tests.registration import temporarily
+from tests.registration import disconnect, temporarily
 from tests.testapp.models import DatedAssignment
 from tms_webhooks import catalogue, sources
 from tms_webhooks.capture import receivers
@@ -52,7 +52,7 @@ def source() -> Iterator[sources.Source]:
     with temporarily(DatedAssignments, DatedAssignment) as source:
         receivers.connect(source)
         yield source
-        receivers.disconnect(source)
+        disconnect(source)
 
 
 @pytest.fixture

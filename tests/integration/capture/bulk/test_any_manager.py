@@ -9,7 +9,6 @@ from example_project.training.factories import ClassroomFactory
 from example_project.training.models import TrainingClass
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
-from tms_webhooks.capture import querysets
 
 
 class Archive(models.QuerySet):
@@ -72,18 +71,3 @@ def test_a_hosts_own_methods_keep_their_meaning(workshop, recorded):
     assert {tuple(event["changed"]) for event in events} == {("state", "seats")}
     assert "workshop.deleted" not in types_of(recorded)
     assert Workshop.objects.get().state == "called off"
-
-
-def test_querysets_are_djangos_own_again_when_the_last_source_is_gone():
-    captured = set(querysets.captured_models)
-    assert hasattr(models.QuerySet.update, "__wrapped__")
-
-    querysets.release()
-    try:
-        assert not hasattr(models.QuerySet.update, "__wrapped__")
-        assert not hasattr(vars(models.QuerySet)["_insert"], "__wrapped__")
-    finally:
-        for model in captured:
-            querysets.capture(model)
-
-    assert hasattr(models.QuerySet.update, "__wrapped__")

@@ -6,6 +6,7 @@ import pytest
 from django.db.models import F
 from django.db.models.signals import post_save, pre_save
 
+from tests.registration import disconnect
 from tests.testapp.models import Workshop
 from tms_webhooks.capture import receivers
 from tms_webhooks.sources.registry import sources_of
@@ -43,7 +44,7 @@ def test_a_receiver_that_deletes_the_object_by_a_queryset_is_recorded_until_its_
 
     (source,) = sources_of(Workshop)
     if hosts_first:
-        receivers.disconnect(source)
+        disconnect(source)
     post_save.connect(delete, sender=Workshop)
     receivers.connect(source)
     try:
