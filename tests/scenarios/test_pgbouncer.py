@@ -9,11 +9,15 @@ from contextlib import ExitStack
 import pytest
 from django.db import connection
 
+from example_project.training.models import Organization
+from tests.factories import WebhookFactory
 from tests.patience import PATIENCE
+from tests.receiver import Answer
 from tests.scenarios.logged import logged
 from tests.scenarios.outcome import name, wait_until_all
 from tests.scenarios.pgbouncer import pooler
-from tms_webhooks.models import Event
+from tests.scenarios.processes import lease_of, stop
+from tms_webhooks.models import Event, WebhookState
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -24,6 +28,8 @@ PRODUCERS = 2
 # More than the uses of a connection after which a saving process would prepare its statements.
 SAVES = 40
 EVENTS = PRODUCERS * SAVES
+WEBHOOKS = 4
+LEASE = 3.0
 # As Django's documentation wants it behind such a pooler.
 WITHOUT_SESSIONS = {"TMS_SCENARIO_DATABASE": json.dumps({"DISABLE_SERVER_SIDE_CURSORS": True})}
 PREPARE = """
@@ -77,3 +83,30 @@ def test_producers_and_drains_share_connections(pooled, receiver, tables, tmp_pa
     for one in (*drains, *producers):
         log = one.log.read_text()
         assert "Traceback" not in log, log[-5_000:]
+
+
+def test_without_sessions_the_webhooks_of_a_killed_drain_are_served_again_when_its_lease_is_over(
+    pooled, receiver, tables
+):
+    organization = Organization.objects.create(name="Alder Freight")
+    for path in range(WEBHOOKS):
+        url = f"http://127.0.0.1:{receiver.port}/{path}"
+        WebhookFactory(organization=organization, url=url, events=["*"], max_in_flight=1)
+    receiver.respond = lambda _request: Answer(delay=0.1)
+    states = WebhookState.objects.exclude(lease="")
+
+    with ExitStack() as stack:
+        victim, heir = [stack.enter_context(pooled.but(**lease_of(LEASE)).drain("--no-timer")) for _ in range(2)]
+        tables.add_events(EVENTS)
+        tables.wait_until(lambda: len(set(states.values_list("lease", flat=True))) == 2)
+        # A session's lock would be found free at once.
+        assert not states.filter(lease__startswith="s").exists()
+        victim.kill()
+        receiver.respond = None
+        wait_until_all(receiver, WEBHOOKS * EVENTS)
+        tables.wait_for({"delivered": WEBHOOKS * EVENTS})
+        stop(heir)
+
+    came = Counter(name(request) for request in receiver.received)
+    assert max(came.values()) <= 2
+    assert sum(came.values()) - len(came) <= 2 * WEBHOOKS
