@@ -34,8 +34,6 @@ from tms_webhooks.exception_reports import View, hide_values
 from tms_webhooks.models import Webhook
 
 MAX_SELECTED = 1_000
-MAX_LISTED_ORGANIZATIONS = 500
-"""With more organizations, the form searches for one, if the host's organization admin has search fields."""
 VISIT_KEY = "_tms_webhooks_visit"
 """The attribute of a request to a customers' site with its `CustomerVisit`."""
 
@@ -418,34 +416,3 @@ class ScopedAdmin(admin.ModelAdmin):
         if webhook is None or webhook.deleted_at is not None:
             return format_html("{}", EMPTY if webhook is None else webhook.name)
         return format_html('<a href="{}">{}</a>', self.url("webhook_overview", webhook), webhook.name)
-
-
-class OrganizationChoice(admin.ModelAdmin):
-    """The organization in a form: one of those that the user may manage, without links to its own page."""
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer these organizations only, without links to an admin page that the user may not have access to."""
-        if db_field.name != "organization":
-            return super().formfield_for_dbfield(db_field, request, **kwargs)
-        kwargs["queryset"] = organizations(request, Action.MANAGE)
-        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
-        for link in ("add", "change", "delete", "view") if field is not None else ():
-            setattr(field.widget, f"can_{link}_related", False)
-        return field
-
-    def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Search for the organization if there are too many for a list and its admin page has search fields."""
-        owner: Any = self.model._meta.get_field("organization").related_model
-        site = self.admin_site
-        if not (site.is_registered(owner) and site.get_model_admin(owner).get_search_fields(request)):
-            return ()
-        count = organizations(request, Action.MANAGE).order_by()[: MAX_LISTED_ORGANIZATIONS + 1].count()
-        return ("organization",) if count > MAX_LISTED_ORGANIZATIONS else ()
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Select the organization if there is only one."""
-        initial: dict[str, Any] = {**super().get_changeform_initial_data(request)}
-        if "organization" not in initial:
-            keys = list(organizations(request, Action.MANAGE).values_list("pk", flat=True)[:2])
-            initial.update({"organization": keys[0]} if len(keys) == 1 else {})
-        return initial

@@ -28,7 +28,7 @@ from tms_webhooks.admin.bases import (
     may_view_webhooks,
     permits,
 )
-from tms_webhooks.admin.events import TERMS, event_keys, kept_days, names_kept, visible_events
+from tms_webhooks.admin.events import TERMS, event_keys, visible_events
 from tms_webhooks.admin.logs import LogAdmin, OrganizationFilter, TimeFilter, TypeFilter, WebhookFilter
 from tms_webhooks.admin.words import delivery_context, delivery_rows, status_text, with_row_columns
 from tms_webhooks.choices import Action
@@ -96,23 +96,17 @@ class DeliveryAdmin(LogAdmin):
         return queryset.filter(pk__in=found) if found else None
 
     def nothing_found(self, request: HttpRequest, term: str) -> str:
-        """Return where a term was searched, and how many events without a delivery it matches, or possible reasons."""
-        days = kept_days()
-        text = ngettext(
-            "No delivery of the last %(days)d day matches “%(term)s”.",
-            "No delivery of the last %(days)d days matches “%(term)s”.",
-            days,
-        ) % {"days": days, "term": term[:80]}
+        """Add how many events without a delivery a term matches, or possible reasons."""
         events = visible_events(request, term) if permits(request, "view_event") else 0
         if events:
             link = f"{self.url('event_changelist')}?{urlencode({'q': term})}"
-            count = ngettext("%(count)d event does.", "%(count)d events do.", events) % {"count": events}
-            return format_html('{} {} <a href="{}">{}</a>', text, count, link, _("See why it was not sent"))
+            count = ngettext("%(count)d event matches.", "%(count)d events match.", events) % {"count": events}
+            return format_html('{} <a href="{}">{}</a>', count, link, _("See why it was not sent"))
         reasons = _(
             "Possible reasons: no webhook has this event selected, or the object belongs to another organization (see "
             "Audience in the webhook)."
         )
-        text = f"{text} {names_kept()} {reasons}"
+        text = f"{super().nothing_found(request, term)} {reasons}"
         if not may_view_webhooks(request):
             return text
         return format_html('{} <a href="{}">{}</a>', text, self.url("webhook_changelist"), _("Check the webhooks"))

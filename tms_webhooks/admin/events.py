@@ -20,7 +20,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from tms_webhooks import catalogue
 from tms_webhooks.access import within
@@ -124,22 +123,6 @@ def named_event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[
     return found
 
 
-def kept_days() -> int:
-    """Return for how many days events are kept, to be found by all but their names."""
-    return max(app_settings.KEEP_PAYLOADS_DAYS, app_settings.KEEP_ATTEMPTS_DAYS)
-
-
-def names_kept() -> str:
-    """Return for how long names are searched, as a sentence."""
-    days = app_settings.KEEP_PAYLOADS_DAYS
-    text = ngettext(
-        "Names are found only in events of the last %(days)d day, and only where you may view payloads.",
-        "Names are found only in events of the last %(days)d days, and only where you may view payloads.",
-        days,
-    )
-    return text % {"days": days}
-
-
 def _spans(now: datetime) -> Iterator[tuple[datetime, datetime]]:
     """Yield the times to search for a name, as (since, until), from the newest back."""
     oldest, length = now - timedelta(days=app_settings.KEEP_PAYLOADS_DAYS), FIRST_SPAN
@@ -210,16 +193,6 @@ class EventAdmin(LogAdmin):
             return queryset.filter(type__in=[event_type.name for event_type in types])
         keys = event_keys(request, term, now=timezone.now())
         return queryset.filter(pk__in=keys) if keys else None
-
-    def nothing_found(self, request: HttpRequest, term: str) -> str:
-        """Return where a term was searched."""
-        days = kept_days()
-        text = ngettext(
-            "No event of the last %(days)d day matches “%(term)s”.",
-            "No event of the last %(days)d days matches “%(term)s”.",
-            days,
-        )
-        return f"{text % {'days': days, 'term': term[:80]}} {names_kept()}"
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
         """Make the texts of the objects."""

@@ -21,6 +21,7 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks import catalogue
 from tms_webhooks.admin.bases import ScopedAdmin, organizations
 from tms_webhooks.choices import Action
+from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Delivery, Webhook
 
 MAX_ROWS = 1_000
@@ -194,7 +195,7 @@ class BoundedPaginator(Paginator):
 
 
 class LogAdmin(ScopedAdmin):
-    """Read-only pages of a table that only the app writes. With search fields, override `find` and `nothing_found`."""
+    """Read-only pages of a table that only the app writes. With search fields, override `find`."""
 
     paginator = BoundedPaginator
     list_per_page = 50
@@ -214,8 +215,12 @@ class LogAdmin(ScopedAdmin):
         return queryset
 
     def nothing_found(self, request: HttpRequest, term: str) -> str:
-        """Return the message for a term that matches nothing."""
-        raise NotImplementedError
+        """Return the message for a term that matches nothing, also by its name: for how long names are kept."""
+        text = gettext(
+            "Nothing matches “%(term)s”. Names are found only in events of the last %(days)d days, and only where you may view "
+            "payloads."
+        )
+        return text % {"term": term[:80], "days": app_settings.KEEP_PAYLOADS_DAYS}
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Search by key only: a text search would read the whole log."""

@@ -13,7 +13,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from tms_webhooks.admin.bases import OrganizationChoice, ScopedAdmin, covers_children
+from tms_webhooks.admin.bases import ScopedAdmin, covers_children, organizations
 from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.choices import Action
 from tms_webhooks.models import IdempotentRequest, Webhook
@@ -29,7 +29,7 @@ class SubmittedBefore(Exception):
     """A form that adds a webhook was submitted twice, such as by a double click."""
 
 
-class FormPages(OrganizationChoice, ScopedAdmin):
+class FormPages(ScopedAdmin):
     """The form pages: adding and changing a webhook. A process that shows none does not load its modules."""
 
     formfield_overrides: ClassVar = {
@@ -57,6 +57,26 @@ class FormPages(OrganizationChoice, ScopedAdmin):
         form: Any = super().get_form(request, obj, **kwargs)
         form.may_include_children = staticmethod(partial(covers_children, request, Action.MANAGE))
         return form
+
+    # The organization is one of those that the user may manage
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer these organizations only, without links to an admin page that the user may not have access to."""
+        if db_field.name != "organization":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        kwargs["queryset"] = organizations(request, Action.MANAGE)
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        for link in ("add", "change", "delete", "view") if field is not None else ():
+            setattr(field.widget, f"can_{link}_related", False)
+        return field
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Select the organization if there is only one."""
+        initial: dict[str, Any] = {**super().get_changeform_initial_data(request)}
+        if "organization" not in initial:
+            keys = list(organizations(request, Action.MANAGE).values_list("pk", flat=True)[:2])
+            initial.update({"organization": keys[0]} if len(keys) == 1 else {})
+        return initial
 
     # One form creates one webhook
 

@@ -66,7 +66,7 @@ def test_a_term_that_is_no_key_finds_nothing_and_is_reported(operator, term):
 
     assert list(response.context["cl"].result_list) == []
     assert list(map(html.unescape, messages_of(response))) == [
-        f"No delivery of the last 90 days matches “{term}”. Names are found only in events of the last 30 days, and only where you may view payloads. "
+        f"Nothing matches “{term}”. Names are found only in events of the last 30 days, and only where you may view payloads. "
         "Possible reasons: no webhook has this event selected, or the object belongs to another organization (see Audience "
         f'in the webhook). <a href="{url(Webhook, "changelist")}">Check the webhooks</a>'
     ]

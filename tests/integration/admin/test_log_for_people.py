@@ -115,7 +115,7 @@ def test_names_are_shown_and_found_only_where_the_user_may_view_payloads(operato
     for visitor, term in ((client, "Anna"), (alice, "Larsen")):
         response = visitor.get(url(Delivery, "changelist"), {"q": term})
         assert list(response.context["cl"].result_list) == []
-        assert "event does" not in text_of(response)
+        assert "event matches" not in text_of(response)
     assert listed(alice, q="Anna") == [ours]
 
 
@@ -145,10 +145,7 @@ def test_a_name_is_searched_as_long_as_it_is_kept(operator):
 
     response = operator.get(url(Delivery, "changelist"), {"q": "Anna"})
 
-    assert (
-        "No delivery of the last 90 days matches “Anna”. Names are found only in events of the last 30 days"
-        in text_of(response)
-    )
+    assert "Nothing matches “Anna”. Names are found only in events of the last 30 days" in text_of(response)
     assert "Possible reasons: no webhook has this event selected, or the object belongs to another" in text_of(response)
     assert f'<a href="{url(Webhook, "changelist")}">Check the webhooks</a>' in response.content.decode()
 
@@ -171,7 +168,7 @@ def test_a_name_that_has_events_but_no_delivery_leads_to_the_events(operator):
 
     response = operator.get(url(Delivery, "changelist"), {"q": "Anna"})
 
-    assert "matches “Anna”. 1 event does. See why it was not sent" in text_of(response)
+    assert "1 event matches. See why it was not sent" in text_of(response)
     assert f'href="{url(Event, "changelist")}?q=Anna"' in response.content.decode()
     assert list(operator.get(url(Event, "changelist"), {"q": "Anna"}).context["cl"].result_list) == [event]
 
