@@ -17,7 +17,6 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from tms_webhooks import catalogue
 from tms_webhooks.access import get_policy
 from tms_webhooks.admin.bases import (
     ScopedAdmin,
@@ -28,7 +27,7 @@ from tms_webhooks.admin.bases import (
     may_view_webhooks,
     permits,
 )
-from tms_webhooks.admin.events import TERMS, event_keys, visible_events
+from tms_webhooks.admin.events import TERMS, found_by_event, visible_events
 from tms_webhooks.admin.logs import LogAdmin, OrganizationFilter, TimeFilter, TypeFilter, WebhookFilter
 from tms_webhooks.admin.words import delivery_context, delivery_rows, status_text, with_row_columns
 from tms_webhooks.choices import Action
@@ -88,12 +87,7 @@ class DeliveryAdmin(LogAdmin):
         """Find deliveries by their event or object, or by the id in ``tms-delivery-id``."""
         if parts_of_delivery_id(term):
             return queryset.filter(Delivery.by_public_id(term))
-        types = catalogue.expand(term)
-        if types:
-            return queryset.filter(event__type__in=[event_type.name for event_type in types])
-        keys = event_keys(request, term, now=timezone.now())
-        found = list(queryset.filter(event__in=keys).values_list("pk", flat=True)) if keys else []
-        return queryset.filter(pk__in=found) if found else None
+        return found_by_event(request, queryset, term, path="event__")
 
     def nothing_found(self, request: HttpRequest, term: str) -> str:
         """Add how many events without a delivery a term matches, or possible reasons."""

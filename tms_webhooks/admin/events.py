@@ -86,6 +86,16 @@ def event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[int]:
     return cached[term]
 
 
+def found_by_event(request: HttpRequest, queryset: QuerySet, term: str, *, path: str = "") -> QuerySet | None:
+    """Return the rows whose events a term means, or None; ``path`` is the lookup path to the event, such as "event__"."""
+    types = catalogue.expand(term)
+    if types:
+        return queryset.filter(**{f"{path}type__in": [event_type.name for event_type in types]})
+    keys = event_keys(request, term, now=timezone.now())
+    found = list(queryset.filter(**{f"{path}pk__in": keys}).values_list("pk", flat=True)) if keys else []
+    return queryset.filter(pk__in=found) if found else None
+
+
 def parse_event_id(term: str) -> uuid.UUID | None:
     """Return the UUID of an event id, with or without ``evt_`` and dashes, or None for any other text."""
     text = term.strip().lower().removeprefix(PUBLIC_PREFIX).replace("-", "")
@@ -188,11 +198,7 @@ class EventAdmin(LogAdmin):
 
     def find(self, request: HttpRequest, queryset: QuerySet, term: str) -> QuerySet | None:
         """Find events by type, id, object, external id or name."""
-        types = catalogue.expand(term)
-        if types:
-            return queryset.filter(type__in=[event_type.name for event_type in types])
-        keys = event_keys(request, term, now=timezone.now())
-        return queryset.filter(pk__in=keys) if keys else None
+        return found_by_event(request, queryset, term)
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
         """Make the texts of the objects."""

@@ -64,7 +64,7 @@ FIELDSETS: Any = (
     (
         pgettext_lazy("part of a form", "Request"),
         {
-            "fields": ("verb", "headers", "header_names", "authentication", *CREDENTIAL_FIELDS, "credentials_shown"),
+            "fields": ("verb", "headers", "header_names", "authentication", *CREDENTIAL_FIELDS),
             "classes": (FOLD, "request"),
         },
     ),

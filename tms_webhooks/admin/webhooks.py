@@ -37,7 +37,6 @@ from tms_webhooks.models.credentials import known_headers, read_headers
 STATE_FIELDS = (
     "health",
     "header_names",
-    "credentials_shown",
     "signing",
 )
 
@@ -121,8 +120,7 @@ class WebhookAdmin(FormPages):
 
         may_change = obj is None or self.has_change_permission(request, obj)
         hidden = set() if app_settings.ORGANIZATION_PARENT else {"include_children"}
-        hidden |= {"credentials_shown"} if may_change else {"authentication", *CREDENTIAL_FIELDS, "url"}
-        hidden |= {"masked_url"} if may_change else set()
+        hidden |= {"masked_url"} if may_change else {*CREDENTIAL_FIELDS, "url"}
         if obj is None:
             hidden |= set(STATE_FIELDS)
         elif may_change and known_headers(obj.headers) is not None:
@@ -177,13 +175,6 @@ class WebhookAdmin(FormPages):
             return str(_("They can't be decrypted with the configured keys. Enter them again."))
         except ValidationError:
             return str(_("They are not name=value lines. Enter them again."))
-
-    @admin.display(description=_("authentication"))
-    def credentials_shown(self, obj: Webhook) -> str:
-        """Return the authentication in words, without secrets, for users who may not change it."""
-        from tms_webhooks.admin.forms.credentials import described
-
-        return described(obj)
 
     @admin.display(description=_("signing secret"))
     def signing(self, obj: Webhook) -> SafeString:

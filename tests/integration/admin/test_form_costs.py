@@ -6,8 +6,7 @@ import pytest
 
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of, text_of, url
-from tms_webhooks import validators
-from tms_webhooks.admin.forms import credentials as headers
+from tms_webhooks.admin.forms.credentials import LONGEST_HEADERS
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Webhook
 
@@ -26,16 +25,12 @@ def posted(operator):
     return posted
 
 
-@pytest.mark.parametrize("line", ["x", "X-{}=v"])
-def test_header_lines_beyond_the_limit_are_neither_read_nor_shown(posted, monkeypatch, line):
-    read = []
-    parse = validators._parse_line
-    monkeypatch.setattr(validators, "_parse_line", lambda *args: read.append(1) or parse(*args))
+def test_header_lines_beyond_the_limit_are_not_read(posted, monkeypatch):
+    monkeypatch.setattr("tms_webhooks.admin.forms.webhook.unmask", lambda *_args: pytest.fail("They were read."))
 
-    text = posted(headers="\n".join(line.format(number) for number in range(100_000)))
+    text = posted(headers="X-Key=v\n" * 100_000)
 
-    assert f"Ensure this value has at most {headers.LONGEST_HEADERS} characters" in text
-    assert len(read) <= headers.LONGEST_HEADERS
+    assert f"Ensure this value has at most {LONGEST_HEADERS} characters" in text
 
 
 def test_many_header_lines_are_refused_by_their_number(posted):

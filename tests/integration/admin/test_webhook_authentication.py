@@ -143,5 +143,5 @@ def test_a_viewer_sees_the_kind_and_no_secret(staff: Callable[..., Client]) -> N
     webhook = with_kind("basic")
     text = shown_at(staff("view_webhook"), url(Webhook, "change", webhook.public_id))
 
-    assert "Basic (user name and password); User name: crm; Password: ••••" in text
+    assert "Authentication: Basic (user name and password)" in text
     assert "hunter2" not in text

@@ -20,8 +20,7 @@ from tms_webhooks.models import Webhook
         (
             "url",
             "",
-            "URL is empty. Give the URL of the receiver, or choose “Keep the events for the feed, and send nothing” under "
-            "Delivery.",
+            "URL is empty. Give the URL of the receiver, or select “Pull only” under Delivery.",
         ),
         ("schedule", "sometimes", "Select a valid choice. sometimes is not one of the available choices."),
         ("schedule", "5, soon", "Retry schedule, delay 2: 'soon' is not a number of seconds from 0 to 604800."),
@@ -49,7 +48,7 @@ def test_an_invalid_value_is_reported_at_its_field(operator, field, value, messa
         (
             {"error_action": "notify"},
             "contacts",
-            "Contacts is empty, and the organization has no notification addresses",
+            "Contacts is empty; give an e-mail address",
         ),
     ],
 )

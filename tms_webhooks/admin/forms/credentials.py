@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.choices import ClientAuthentication
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import (
@@ -38,19 +39,12 @@ SECRET_HELP = _("Encrypted and never shown again. Leave the dots to keep the val
 # Headers
 
 
-class HeaderLinesField(forms.CharField):
+class HeaderLinesField(TrimmedTextField):
     """The text area of header lines. The form replaces the dots with values: see `unmask`."""
 
     widget = forms.Textarea
     # Without an attribute of the text area, which would cut a pasted text silently.
     default_validators = [MaxLengthValidator(LONGEST_HEADERS)]
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare the lines, ignoring line ends and empty lines."""
-        before, after = (
-            [line.strip() for line in (text or "").split("\n") if line.strip()] for text in (initial, data)
-        )
-        return before != after
 
 
 def mask(headers: Mapping[str, str] | None) -> str:
@@ -66,8 +60,7 @@ def unmask(text: str, known: Mapping[str, str], *, withheld: Collection[str] = (
     """
     values = {name.lower(): value for name, value in known.items()}
     lines, problems = [], []
-    for number, row in enumerate(text.split("\n"), start=1):
-        line = row.removesuffix("\r")
+    for number, line in enumerate(text.split("\n"), start=1):
         name, _equals, value = (part.strip() for part in line.partition("="))
         problem = None
         if MASK[0] not in line:
@@ -162,13 +155,3 @@ class CredentialsForm(_Fields):
         elif not is_same or not same_values(kind, before, values):
             self.are_credentials_changed = True
             self.instance.credentials = to_text(values)
-
-
-def described(webhook: Webhook) -> str:
-    """Return the authentication of a webhook in words, with dots for secrets."""
-    kind, values = webhook.get_authentication_display(), webhook.known_credentials()
-    if values is None:
-        return f"{kind}: " + _("They can't be decrypted with the configured keys. Enter them again.")
-    shown = masked(webhook.authentication, values)
-    filled = [field for field in FIELDS[webhook.authentication] if values.get(field.name)]
-    return "; ".join([str(kind), *(f"{field.label}: {shown[field.name]}" for field in filled)])

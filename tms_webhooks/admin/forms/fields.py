@@ -34,19 +34,6 @@ class TrimmedTextField(forms.CharField):
         return bool(self.to_python(initial) != self.to_python(data))
 
 
-class YesNoField(forms.TypedChoiceField):
-    """A boolean as a choice of two texts. A form without a choice means False."""
-
-    widget = forms.RadioSelect
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(coerce=lambda value: value == "True", required=False, **kwargs)
-        self.empty_value: Any = False
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return bool(initial) != bool(data == "True")
-
-
 class ConditionField(forms.JSONField):
     """A condition as indented JSON."""
 

@@ -24,7 +24,6 @@ from tms_webhooks.admin.forms.fields import (
     OWN,
     STANDARD,
     ContentsField,
-    YesNoField,
     error_actions,
     parse_delays,
     schedule_choices,
@@ -48,7 +47,6 @@ EDITS = (
 )
 NO_URL = "no_url"
 """The code of the model's error of a webhook that sends, and has no URL."""
-KEPT = _("Keep the events for the feed, and send nothing")
 
 
 class WebhookForm(forms.ModelForm, CredentialsForm):
@@ -96,11 +94,6 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
             "Another body for some events, such as class.cancelled or class.*. Other events get the content above."
         ),
     )
-    pull_only = YesNoField(
-        label=_("Receiver"),
-        initial=False,
-        choices=((False, _("Send each event to the URL")), (True, KEPT)),
-    )
     events = forms.MultipleChoiceField(label=_("Events"), required=False)
 
     _of_preset: Mapping[str, Any] = {}
@@ -113,8 +106,8 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         self.show_credentials()
         if "url" in self.fields:
             # The model names the field of the API.
-            text = gettext("URL is empty. Give the URL of the receiver, or choose “%(option)s” under Delivery.")
-            self.fields["url"].error_messages[NO_URL] = text % {"option": KEPT}
+            text = gettext("URL is empty. Give the URL of the receiver, or select “Pull only” under Delivery.")
+            self.fields["url"].error_messages[NO_URL] = text
         if "ordered" in self.fields:
             field = Webhook._meta.get_field("ordered")
             note = gettext(
