@@ -32,7 +32,6 @@ from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery, Notification, Webhook
 from tms_webhooks.models.notification import LONGEST_ERROR
 from tms_webhooks.monitoring import words
-from tms_webhooks.net.transports import new_client
 from tms_webhooks.net.transports.base import Request
 from tms_webhooks.payloads.formats.presets import MOST_FACTS, Fact, chat_message
 from tms_webhooks.sources.deadlines import time_zone, zone_of
@@ -136,7 +135,9 @@ def _post(rows: Sequence[Notification]) -> None:
     end = _("Webhooks that are not shown: %(count)d") % {"count": hidden} if hidden > 0 else footer()
     body = chat_message(rows[0].channel, subject_of(rows), facts, footer=end)
     headers = {"content-type": "application/json; charset=utf-8"}
-    with closing(new_client()) as client:
+    from tms_webhooks.net.transports.client import Client
+
+    with closing(Client()) as client:
         response = client.send(Request("POST", url, headers, body.encode(), CHAT_DEADLINE))
     if not 200 <= response.status <= 299:
         is_final = 400 <= response.status <= 499 and response.status not in PASSING_STATUSES

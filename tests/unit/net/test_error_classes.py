@@ -8,7 +8,7 @@ import ssl
 import pytest
 
 from tms_webhooks.choices import ErrorClass
-from tms_webhooks.net.errors import as_delivery_error, classify, is_disconnect
+from tms_webhooks.net.errors import classify, is_disconnect
 
 CASES = [
     (socket.gaierror(socket.EAI_NONAME, "unknown"), ErrorClass.DNS_ERROR),
@@ -41,28 +41,6 @@ def test_an_error_that_was_being_handled_at_that_time_does_not_count():
     error.__context__ = ConnectionResetError()
 
     assert classify(error) == ErrorClass.OTHER
-
-
-@pytest.mark.parametrize(
-    ("error", "words"),
-    [
-        (ConnectionRefusedError(), "connection refused"),
-        (TimeoutError(), "timeout"),
-        (http.client.BadStatusLine("secret"), "other (no answer in HTTP)"),
-        (http.client.HTTPException("secret"), "other (the headers are too long)"),
-        (OSError("secret"), "other (OSError)"),
-    ],
-    ids=repr,
-)
-def test_an_error_is_described_without_the_words_of_the_receiver(error, words):
-    assert str(as_delivery_error(error, host="example.com")) == f"example.com: {words}"
-
-
-def test_a_certificate_error_says_what_is_wrong_with_the_certificate():
-    error = ssl.SSLCertVerificationError(1, "certificate verify failed")
-    error.verify_message = "certificate has expired"
-
-    assert str(as_delivery_error(error, host="example.com")) == "example.com: tls error (certificate has expired)"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from tms_webhooks.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from tms_webhooks.net.transports.base import Transport
-    from tms_webhooks.net.transports.client import Client
 
 
 def has_curl() -> bool:
@@ -40,10 +39,3 @@ def new_transport() -> Transport:
             "install 'tms-webhooks[curl]', or use 'threads'."
         ) from error
     return CurlTransport()
-
-
-def new_client() -> Client:
-    """Return a new client for requests that are sent one after the other. Close it."""
-    from tms_webhooks.net.transports.client import Client
-
-    return Client()
