@@ -275,7 +275,9 @@ def explain_page(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRes
     events = list(Event.objects.filter(visible, pk__in=keys).order_by("-pk")[:MAX_EXPLAINED])
     context = {
         "title": _("Why was an event not sent?"),
-        "help": _("Search for %(terms)s.") % {"terms": TERMS},
+        "help": _(
+            "The name of a learner, class or course; an object, such as class:9; an external id; or an event id, evt_…."
+        ),
         "term": term,
         "events": [(event, event_text(event), object_text(event, is_named=True)) for event in events],
         "explanation": explain(webhook, events[0]) if events else None,
