@@ -346,7 +346,8 @@ class Drain:
         self._queues.drop_unused()
         leased = self._leases.acquire(now, shares=not self._until_idle)
         self._queues.lease(leased)
-        self._queues.expect_more(self._leases.due_since(now))
+        if self._queues.keys:
+            self._queues.expect_more(self._leases.due_since(now))
         seconds = LOOK_EVERY
         if not leased:
             due_at, are_others_leased = next_due_at(token=self._leases.token, now=now)
