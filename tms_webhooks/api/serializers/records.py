@@ -16,7 +16,6 @@ from tms_webhooks.api.serializers.base import (
     OrganizationIDField,
     PayloadField,
     StrictModelSerializer,
-    StrictSerializer,
     UTCDateTimeField,
     WordField,
     format_utc,
@@ -284,12 +283,12 @@ class JobSerializer(StrictModelSerializer):
         return None if counted is None else asdict(counted)
 
 
-class StartedJobsSerializer(StrictSerializer):
+class StartedJobsSerializer(serializers.Serializer):
     """The jobs that a request started, one per webhook, and the deliveries or objects in them. A dry run starts none."""
 
-    dry_run = serializers.BooleanField(read_only=True)
-    total = serializers.IntegerField(read_only=True)
-    jobs = JobSerializer(many=True, read_only=True)
+    dry_run = serializers.BooleanField()
+    total = serializers.IntegerField()
+    jobs = JobSerializer(many=True)
 
 
 class SecretSerializer(StrictModelSerializer):
