@@ -171,7 +171,7 @@ def save(instance: models.Model, write: Callable[[], None], *, using: str, names
             is_hosts = False
             for captured in captured_saves:
                 # The capture may be that of an outer save of the same row.
-                _record(captured, goes_on=len(_thread.open_saves) > 1)
+                _record(captured, continues=len(_thread.open_saves) > 1)
         except Exception:
             if not is_hosts:
                 # The host must not commit the row without its events.
@@ -219,8 +219,8 @@ def _read_before(
     return row
 
 
-def _record(captured: CapturedSave, *, goes_on: bool = True) -> None:
-    """Record the events of the row's changes since the last recorded ones, and remember them where the save goes on."""
+def _record(captured: CapturedSave, *, continues: bool = True) -> None:
+    """Record the events of the row's changes since the last recorded ones, and remember them where the save continues."""
     source, before, using = captured.source, captured.before, captured.using
     try:
         moved = before.changes_organization(captured.instance)
@@ -235,7 +235,7 @@ def _record(captured: CapturedSave, *, goes_on: bool = True) -> None:
         if after is not None:
             last = captured.last_recorded() if captured.recorded else before.raw
             recorded = record_states(source, {key: (last, after)}, using=using, wanted=wanted)
-            if goes_on:
+            if continues:
                 captured.remember(recorded.get(key, ()), after)
     except Exception as error:
         log_source_error(source, error)
