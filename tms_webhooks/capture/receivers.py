@@ -19,6 +19,7 @@ from tms_webhooks.db.django_private import is_loading_fixture
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.stored_rows import key_of
 
 Model = type[models.Model]
@@ -117,11 +118,7 @@ def relation_changed(
         many_to_many.record_after_change(sender, instance, using=using)
         return
     owner = model if reverse else type(instance)
-    sources = [
-        source
-        for source in sources_by_rows[sender]
-        if issubclass(owner, source.model) or (source.through_parents and issubclass(source.model, owner))
-    ]
+    sources = sources_by_rows[sender].intersection(sources_of(owner))
     # For a symmetrical relation, the signal does not name the other side in time.
     keys: many_to_many.KeyFinder = lambda source, _relation: (key_of(source, instance),)  # noqa: E731
     if reverse:

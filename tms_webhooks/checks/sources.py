@@ -26,7 +26,7 @@ from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import OWN_PACKAGE, merged_fields
-from tms_webhooks.sources.registry import all_sources, sources_of
+from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.rules import Rule
 from tms_webhooks.sources.tms import ActivityProgressSource
 
@@ -154,23 +154,8 @@ def _misspelled(source: Source) -> Iterator[DeclarationError]:
 
 
 def _of_models(source: Source) -> Iterator[DeclarationError]:
-    """Yield problems with the model of a source: its parents, its keys, and the models that it leads to."""
+    """Yield problems with the model of a source: its rows, its keys, and the models that it leads to."""
     model, label = source.model, source.model._meta.label
-    parents = (one for one in model.__mro__[1:] if issubclass(one, models.Model) and one is not models.Model)
-    above = [
-        one
-        for one in parents
-        if not one._meta.abstract and all(other.noun is not source.noun for other in sources_of(one))
-    ]
-    if above:
-        # Django sends the signals of the parent model.
-        yield DeclarationError(
-            "W058",
-            f"A row of {label} that is changed through {above[0]._meta.label} emits no event.",
-            f"Register {above[0]._meta.label} instead, if each of its rows is an object; its source also captures {label}. If "
-            f"only the rows of {label} are, write through_parents = True. Or silence this check, and set reconcile = True "
-            "on the source to detect these changes once a day.",
-        )
     for other in all_sources():
         if other is source:
             break

@@ -83,7 +83,6 @@ class Source:
     - ``owned_by_learner``: whether the owner is always the learner's organization
     - ``only``: which rows are objects of the noun: attribute path to a value, or to several values in a list. A row that
       begins to match is created, and one that no longer matches is deleted
-    - ``through_parents``: whether changes by a model that this one extends, and that has no source, are captured, too
     - ``fields``: canonical name to attribute path, `Computed`, `First`, `Row`, `Not` or `Constant`. ``"user": "learner"``
       maps every ``user.…`` field; None leaves the field out
     - ``custom``: fields of the host's own, sent as ``data.custom.<name>``: name to attribute path, or to a `Custom`
@@ -105,7 +104,6 @@ class Source:
     learner: ClassVar[Any] = None
     owned_by_learner: ClassVar[bool] = False
     only: ClassVar[Mapping[str, Any]] = {}
-    through_parents: ClassVar[bool] = False
     fields: ClassVar[Mapping[str, Path | None]] = {}
     custom: ClassVar[Mapping[str, str | Custom | None]] = {}
     statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
@@ -185,13 +183,11 @@ class Source:
 
     @cached_property
     def captured_models(self) -> list[type[models.Model]]:
-        """The models whose changes are captured: its own and, with ``through_parents``, those whose rows it extends."""
-        found = [self.model]
-        link: Any = self.model._meta.pk.remote_field
-        while self.through_parents and getattr(link, "parent_link", False):
+        """The models by which its rows are changed: its own, that which it is a proxy of, and those that they extend by their key."""
+        found: list[Any] = [self.model, self.model._meta.concrete_model]
+        while getattr(link := found[-1]._meta.pk.remote_field, "parent_link", False):
             found.append(link.model)
-            link = link.model._meta.pk.remote_field
-        return found
+        return list(dict.fromkeys(found))
 
     @cached_property
     def event_types(self) -> tuple[str, ...]:

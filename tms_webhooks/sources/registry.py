@@ -79,8 +79,12 @@ def sources_of_noun(noun: str) -> list[Source]:
 
 
 def sources_of(model: type[models.Model]) -> list[Source]:
-    """Return the sources of a model: its own, and those of its parent models and of the model it is a proxy of.
-
-    Among its own are those of models that extend it, with ``through_parents``.
-    """
-    return list(dict.fromkeys(source for base in model.__mro__ for source in _sources.get(base, ())))
+    """Return the sources of a model: its own, and those of its parents, of its proxies, and of models that extend it."""
+    found = dict.fromkeys(source for base in model.__mro__ for source in _sources.get(base, ()))
+    # Not those of another model that extends the same parent.
+    concrete: Any = model._meta.concrete_model
+    return [
+        one
+        for one in found
+        if concrete in one.captured_models or issubclass(concrete, one.model._meta.concrete_model or one.model)
+    ]

@@ -12,7 +12,6 @@ NAMED = {"user_name": "name", "first_name": None, "last_name": None, "email": No
 class Learners(sources.UserSource):
     owner = "tenant"
     fields = {**NAMED, "role_ids": "teams"}
-    through_parents = True
 
 
 @sources.register(Person)

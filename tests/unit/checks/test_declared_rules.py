@@ -54,6 +54,7 @@ from tms_webhooks.sources import (
     Not,
     Source,
     VoucherSource,
+    registry,
 )
 
 pytestmark = pytest.mark.usefixtures("no_sources")
@@ -281,16 +282,6 @@ MISTAKES = [
             ("ownr", helper, "owner"),
         )
     ),
-    # A model whose rows change by another name
-    *(
-        (
-            declared,
-            f"W058: A row of {declared.model._meta.label} that is changed through testapp.Workshop emits no event. "
-            "-> Register testapp.Workshop instead, if each of its rows is an object;...through_parents = True...",
-        )
-        # The keys of a second parent are others.
-        for declared in (workshops(PastWorkshop),)
-    ),
     (
         [workshops, workshops(Talk)],
         "W059: testapp.Talk and testapp.Workshop both have the noun 'workshop'...",
@@ -360,7 +351,8 @@ SOUND = [
     [assignments, activities],
     # Rows that are objects of one source each, and keys that two models can't both have
     workshops,
-    workshops(OnsiteWorkshop, through_parents=True),
+    workshops(OnsiteWorkshop),
+    workshops(PastWorkshop),
     [workshops, workshops(OnsiteWorkshop, rules=())],
     *(
         [workshops, workshops(model, fields=fields, rules=())]
@@ -520,3 +512,10 @@ def test_a_model_and_one_that_extends_it_have_one_source():
 
     (problem,) = [one for one in check_sources() if one.id == "tms_webhooks.E104"]
     assert problem.msg.startswith("testapp.OnsiteWorkshop and testapp.Workshop share rows")
+
+
+@pytest.mark.parametrize("model", [OnsiteWorkshop, PastWorkshop])
+def test_a_source_captures_the_changes_by_the_model_that_its_own_extends(model):
+    source = workshops(model).register()
+
+    assert registry.sources_of(Workshop) == registry.sources_of(model) == registry.all_sources() == [source]
