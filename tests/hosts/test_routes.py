@@ -40,7 +40,6 @@ CREATED = [
 # A fixture or an attribute of it, with the new values; then the type of its event, the old values, and some of its data.
 CHANGED = [
     ("meetup", {"state": "off"}, "class.cancelled", {"status": SCHEDULED}, {"status": CANCELLED}),
-    ("online", {"seats": 20}, "class.updated", {"max_students": 10}, {}),
     ("online", {"state": "cancelled"}, "class.cancelled", {"status": SCHEDULED}, {"max_students": 10}),
     ("online.training_ptr", {"state": "cancelled"}, "class.cancelled", {"status": SCHEDULED}, {"max_students": 10}),
     ("learner", {"city": "Bergen"}, "user.updated", {"city": "Oslo"}, {}),

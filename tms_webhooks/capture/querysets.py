@@ -98,7 +98,8 @@ def _update(update: Method, rows: Rows, **values: Any) -> int:
             return update(rows, **values)  # type: ignore[no-any-return]
         with atomic(using):
             few = CapturedRows(wanted[0], using=using)
-            if list(names.values()) == ["pk"] and few.read_few(rows):
+            is_own = [one.model._meta.concrete_model for one in names] == [model._meta.concrete_model]
+            if is_own and few.read_few(rows):
                 total: int = update(exactly(rows, few.keys), **values)
                 few.record_after()
                 return total

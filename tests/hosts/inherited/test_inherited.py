@@ -1,4 +1,4 @@
-"""Multi-table inheritance with both models registered: each change of a class is one event, by whichever model it is made."""
+"""Multi-table inheritance with the parent registered: each change of its row is one event, by whichever model it is made."""
 
 from __future__ import annotations
 

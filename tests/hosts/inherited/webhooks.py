@@ -1,17 +1,19 @@
-"""The sources of a class, and of a class that extends it."""
+"""The source of a class, and of a class that extends it."""
 
 from __future__ import annotations
 
-from tests.hosts.inherited.models import OnlineTraining, Training
+from tests.hosts.inherited.models import Training
 from tms_webhooks import sources
 
 
 @sources.register(Training)
 class Trainings(sources.ClassSource):
     owner = "tenant"
-    fields = {"name": "title", "status": "state", "course": "topic", "instructor_ids": "trainers"}
-
-
-@sources.register(OnlineTraining)
-class OnlineTrainings(Trainings):
-    fields = {"max_students": "seats", "classroom.name": "meeting"}
+    fields = {
+        "name": "title",
+        "status": "state",
+        "course": "topic",
+        "instructor_ids": "trainers",
+        "max_students": "onlinetraining.seats",
+        "classroom.name": "onlinetraining.meeting",
+    }
