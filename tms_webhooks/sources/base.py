@@ -417,8 +417,7 @@ class Source:
                 values[name] = convert(values[name])
         if self.functions:
             values.update(self.function_values({**others, **values} if others else values))
-        if self.owned_by_learner:
-            self.add_learner_organization(values)
+        self.add_learner_organization(values)
         return values
 
     def add_computed(self, values: dict[str, Any]) -> None:

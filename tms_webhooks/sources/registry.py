@@ -80,11 +80,9 @@ def sources_of_noun(noun: str) -> list[Source]:
 
 def sources_of(model: type[models.Model]) -> list[Source]:
     """Return the sources of a model: its own, and those of its parents, of its proxies, and of models that extend it."""
-    found = dict.fromkeys(source for base in model.__mro__ for source in _sources.get(base, ()))
+    found: Any = dict.fromkeys(source for base in model.__mro__ for source in _sources.get(base, ()))
+    concrete = model._meta.concrete_model
     # Not those of another model that extends the same parent.
-    concrete: Any = model._meta.concrete_model
     return [
-        one
-        for one in found
-        if concrete in one.captured_models or issubclass(concrete, one.model._meta.concrete_model or one.model)
+        one for one in found if concrete in one.captured_models or issubclass(model, one.model._meta.concrete_model)
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -122,8 +121,6 @@ class _Encoder(DjangoJSONEncoder):
         """Return a value that JSON can't represent as text that the model's field can read; null for one that can't be read."""
         if isinstance(o, PayloadError):
             return None
-        if isinstance(o, bytes | bytearray | memoryview):
-            return base64.b64encode(bytes(o)).decode()
         try:
             return super().default(o)
         except (TypeError, ValueError):
