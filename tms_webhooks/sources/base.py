@@ -417,7 +417,8 @@ class Source:
                 values[name] = convert(values[name])
         if self.functions:
             values.update(self.function_values({**others, **values} if others else values))
-        self.add_learner_organization(values)
+        if self.owned_by_learner:
+            self.add_learner_organization(values)
         return values
 
     def add_computed(self, values: dict[str, Any]) -> None:
@@ -450,7 +451,7 @@ class Source:
     @cached_property
     def has_learner(self) -> bool:
         """Whether the learner's organization may be another one than the owner."""
-        return LEARNER_ORGANIZATION.name in self.mapped or LEARNER_ORGANIZATION.name in self.computed
+        return LEARNER_ORGANIZATION.name in (*self.mapped, *self.computed)
 
     def includes(self, raw: Mapping[str, Any]) -> bool:
         """Return whether the row with these values is an object of the noun."""
