@@ -48,7 +48,7 @@ RECONCILE = "tms_webhooks.tasks.reconcile"
 TASK_SECONDS = 20.0
 STEP_SECONDS = 10.0
 
-# Seconds before the end of a drain's budget at which its successor is to begin; that the successor waits for the slot; and
+# Seconds before the end of a drain's budget at which its successor is to begin. Seconds that it waits for the slot, and
 # between two attempts to take it.
 HEAD_START = 0.5
 PATIENCE = HEAD_START + GRACE.total_seconds() + 1.0

@@ -30,7 +30,7 @@ QUIET_SECONDS = 1.0
 FRESH_SECONDS = 1.0
 # A webhook without work is given back after this number of seconds.
 IDLE_SECONDS = 2.0
-# Seconds between two reads of what came due long before the last read (see OVERLAP).
+# Seconds between two reads of deliveries that came due long before the last read (see OVERLAP).
 UNBOUNDED_EVERY = 10.0
 
 # Seconds that the clocks of two machines may differ. A time further ahead was written before a clock was set back.

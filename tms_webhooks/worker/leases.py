@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.db.models import Q
 
@@ -35,9 +35,6 @@ from tms_webhooks.models import DrainSlot, Webhook, WebhookSecret, WebhookState,
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.worker import statements
 from tms_webhooks.worker.statements import RECENT_LIMIT
-
-if TYPE_CHECKING:
-    from tms_webhooks.worker.endpoint_queues import RateLimit
 
 # Seconds of a lease; between two renewals; and before its end from when on nothing is started.
 LEASE, RENEWED_EVERY, MARGIN = 15.0, 4.0, 1.0
@@ -149,15 +146,15 @@ class Leases:
         return taken
 
     def due_since(self, since: datetime) -> set[int]:
-        """Return the webhooks, whoever holds them, of what came due since the last call, at least since that time."""
+        """Return the webhooks of the deliveries that came due since the last call, at least since that time; held or not."""
         now = self._clock()
         # What another drain has just fanned out may be older than that, if its transaction was open.
         since, self._due_until = min(since, self._due_until - (timedelta() if self.is_alone else OVERLAP)), now
         rows = read(statements.DUE_SINCE, {"since": moment(since), "now": moment(now)})
         return {pk for (pk,) in rows}
 
-    def give_back(self, rates: Mapping[int, RateLimit | None]) -> None:
-        """Free these webhooks for other drains, each with the rest of its rate limit."""
+    def give_back(self, rates: Mapping[int, Any]) -> None:
+        """Free these webhooks for other drains, each with the tokens that its `RateLimit` has left; None without one."""
         params = {"token": self.token}
         for pk, rate in rates.items():
             if rate is not None and rate.tokens_at is not None:

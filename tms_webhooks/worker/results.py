@@ -100,7 +100,7 @@ class PendingResults:
     ) -> Sequence[SendResult]:
         """Write these results, or some of the first ones; return them.
 
-        A result that the database refuses permanently must not block the others: those before it are written first, and
+        A result that the database refuses permanently must not block the others. Those before it are written first, and
         it is written without the receiver's texts.
         """
         now = self._clock()

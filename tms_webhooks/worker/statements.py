@@ -84,7 +84,7 @@ HELD = f"SELECT webhook_id FROM {{webhookstate}} WHERE {OF_DRAIN}"  # noqa: S608
 # Free some webhooks of one drain. By key.
 GIVE_BACK = f"UPDATE {{webhookstate}} SET lease = '', leased_until = NULL WHERE {OF_DRAIN} AND webhook_id IN ({{ids}})"  # noqa: S608 (names of ours)
 
-# Before that: what is left of a rate limit. By key.
+# Before that: the tokens that a rate limit has left. By key.
 LEAVE_TOKENS = """
 UPDATE {webhookstate} SET tokens = %(tokens)s, tokens_at = %(tokens_at)s
 WHERE webhook_id = %(webhook)s AND lease = %(token)s"""
