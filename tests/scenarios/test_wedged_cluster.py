@@ -104,7 +104,7 @@ def ask_until_a_restart_is_due(processes):
 
 @only("django_q", "django-q2's workers share a lock")
 def test_a_cluster_that_lost_an_idle_worker_is_restarted_by_its_supervisor(receiver, processes, tables):
-    clustered = with_queue(processes, tables)
+    clustered = with_queue(processes, tables).but(**{"monitoring.liveness.MAX_SECONDS_WITHOUT_DRAIN": 5.0})
     fill(clustered, receiver, 1)
 
     with clustered.cluster() as cluster:
