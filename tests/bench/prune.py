@@ -27,11 +27,11 @@ FIGURES = (
 
 # Two events in a hundredth of a second, as a busy installation has.
 EVENT = """
-INSERT INTO {event} (uid, type, version, organization_id, subject_type, subject_id, external_id, subject_key, sequence,
-    actor_kind, actor_id, occurred_at, body, error, fanned_out_at, position)
+INSERT INTO {event} (uid, type, version, organization_id, subject_type, subject_id, external_id, subject_name, subject_key,
+    sequence, numbered_by_owner, actor_kind, actor_id, occurred_at, body, error, fanned_out_at, position, snapshot_job)
 WITH RECURSIVE n (x) AS (SELECT %(first)s UNION ALL SELECT x + 1 FROM n WHERE x < %(last)s)
-SELECT {uid}, 'class.cancelled', 1, %(organization)s, 'class', CAST(x AS CHAR(12)), '', x, 1,
-    'system', '', {moment}, %(body)s, '', {moment}, x
+SELECT {uid}, 'class.cancelled', 1, %(organization)s, 'class', CAST(x AS CHAR(12)), '', '', x,
+    1, %(false)s, 'system', '', {moment}, %(body)s, '', {moment}, x, 0
 FROM n ORDER BY n.x"""
 DELIVERY = """
 INSERT INTO {delivery} (event_id, webhook_id, status, due_at, priority, attempts, charged, error_class, created_at,
@@ -39,8 +39,8 @@ INSERT INTO {delivery} (event_id, webhook_id, status, due_at, priority, attempts
 SELECT id, %(webhook)s, 'delivered', NULL, 1, 1, 1, '', occurred_at, occurred_at FROM {event} ORDER BY id"""
 ATTEMPT = """
 INSERT INTO {attempt} (delivery_id, number, charged, started_at, duration_ms, status_code, error_class, message,
-    response_body, delay_reason)
-SELECT id, 1, %(charged)s, created_at, 5, 200, '', '', '', '' FROM {delivery} ORDER BY id"""
+    response_headers, response_body, delay_reason, timing)
+SELECT id, 1, %(charged)s, created_at, 5, 200, '', '', '', '', '', '' FROM {delivery} ORDER BY id"""
 PARTS = {
     "sqlite": {
         "uid": "printf('%%032x', x)",
@@ -101,6 +101,7 @@ def fill(begin):
         "begin": connection.ops.adapt_datetimefield_value(begin),
         "body": to_text(catalogue.get("class.cancelled").example()),
         "charged": True,
+        "false": False,
     }
     with connection.cursor() as cursor:
         for first in range(1, EVENTS, CHUNK):
