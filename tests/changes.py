@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tms_webhooks.capture.many_to_many import lists_of
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.payloads.fields import to_json
+from tms_webhooks.payloads.fields import nested_json
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
 from tms_webhooks.sources.row_sets import database_of
@@ -210,7 +210,7 @@ class _Undo(Exception):
 def _json_of(source: Source, obj: models.Model, name: str) -> Any:
     raw = read_whole(source, obj.pk, using=database_of(source))
     assert raw is not None
-    return to_json(source.mapped[name].field, source.canonical(raw)[name])
+    return _value_at(nested_json([source.mapped[name].field], source.canonical(raw)), name)
 
 
 def _value_at(nested: Any, name: str) -> Any:

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tms_webhooks import sources
-from tms_webhooks.catalogue.schema import Field, status_name
+from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.catalogue.types.course_assignment import ACTIVITY
+from tms_webhooks.catalogue.values import status_name
 from tms_webhooks.computed import Computed
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, ORGANIZATION_FIELDS, Source
 from tms_webhooks.sources.mapping import merged_fields

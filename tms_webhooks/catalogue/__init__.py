@@ -12,8 +12,9 @@ from tms_webhooks.catalogue.registry import (
     noun,
     register,
 )
-from tms_webhooks.catalogue.schema import Field, FieldKind, Noun, status_name, status_value
+from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.catalogue.types import references
+from tms_webhooks.catalogue.values import status_name, status_value
 from tms_webhooks.choices import FieldPrivacy
 
 __all__ = [

@@ -6,7 +6,8 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
+from tms_webhooks.catalogue.schema import Field, FieldKind
+from tms_webhooks.catalogue.values import status_value
 
 # Values that the samples of all nouns share.
 _BY_NAME: Mapping[str, Any] = {

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tms_webhooks.catalogue.values import status_name
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError
 
@@ -155,20 +155,6 @@ def refuse_conflicts(fields: Iterable[Field], *, owner: str) -> None:
         branches.update(".".join(segments[:depth]) for depth in range(1, len(segments)))
     for name in sorted(seen & branches):
         raise ConfigurationError(f'The {owner} has "{name}" both as a field and as an object with fields.')
-
-
-@lru_cache(maxsize=None, typed=True)
-def status_name(member: IntegerChoices) -> str:
-    """Return the name of a status in payloads: "No Show" for ``NO_SHOW``.
-
-    It is made from the member's name, not from its label, because labels are translated and payloads are not.
-    """
-    return member.name.replace("_", " ").title()
-
-
-def status_value(member: IntegerChoices) -> dict[str, Any]:
-    """Return a status as an object of a payload: ``{"code": 20, "name": "Waitlist"}``."""
-    return {"code": int(member.value), "name": status_name(member)}
 
 
 def field_schema(field: Field, *, nullable: bool) -> JSONSchema:

@@ -1,10 +1,14 @@
-"""Write times and days as events do, and read and replace values of nested objects."""
+"""Write times, days and statuses as events do, and read and replace values of nested objects."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from django.db.models import IntegerChoices
 
 _MISSING = object()
 STEPS_A_DAY = 100_000
@@ -29,15 +33,26 @@ def days_left(expires_at: datetime, *, now: datetime) -> float:
     return (expires_at - now) // STEP / STEPS_A_DAY
 
 
+@lru_cache(maxsize=None, typed=True)
+def status_name(member: IntegerChoices) -> str:
+    """Return the name of a status in payloads: "No Show" for ``NO_SHOW``.
+
+    It is made from the member's name, not from its label, because labels are translated and payloads are not.
+    """
+    return member.name.replace("_", " ").title()
+
+
+def status_value(member: IntegerChoices) -> dict[str, Any]:
+    """Return a status as an object of a payload: ``{"code": 20, "name": "Waitlist"}``."""
+    return {"code": int(member.value), "name": status_name(member)}
+
+
 def value_at(nested: Any, name: str, missing: Any = None) -> Any:
     """Return the value at a dotted name, or ``missing`` if no object has that name."""
     for segment in name.split("."):
-        if not isinstance(nested, Mapping):
+        if not isinstance(nested, Mapping) or segment not in nested:
             return missing
-        found = nested.get(segment)
-        if found is None and segment not in nested:
-            return missing
-        nested = found
+        nested = nested[segment]
     return nested
 
 

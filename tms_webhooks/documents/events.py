@@ -9,7 +9,8 @@ from typing import Any
 
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.event_type import EventType
-from tms_webhooks.catalogue.schema import Field, FieldKind, status_name
+from tms_webhooks.catalogue.schema import Field, FieldKind
+from tms_webhooks.catalogue.values import status_name
 from tms_webhooks.choices import ActorKind
 
 # The head of each table of fields.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tms_webhooks.actors import current_actor, current_correlation_id
+from tms_webhooks.actors import current_actor
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import new_instance
 from tms_webhooks.db.prepared import run_often
@@ -34,7 +34,6 @@ from tms_webhooks.payloads.envelope import (
     FIRST_SEQUENCE,
     build_content,
     envelope,
-    organization_of,
     to_text,
     with_sequence,
 )
@@ -128,16 +127,7 @@ def event_row(
     try:
         if isinstance(content, PayloadError):
             raise content
-        whole = envelope(
-            public_id=event.public_id,
-            event_type=event_type.name,
-            occurred_at=occurred_at,
-            version=event_type.version,
-            organization=organization_of(values),
-            actor=actor,
-            correlation_id=current_correlation_id(),
-            content=content,
-        )
+        whole = envelope(event, values, content, actor=actor)
         if strict:
             event_type.validate({**whole, "sequence": FIRST_SEQUENCE})
         event.body = to_text(whole)

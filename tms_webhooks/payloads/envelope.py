@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from tms_webhooks.actors import Actor
+from tms_webhooks.actors import Actor, current_correlation_id
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.choices import FieldPrivacy
@@ -58,37 +57,23 @@ def build_content(
     }
 
 
-def organization_of(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ids of the organization that the event belongs to, for the envelope."""
-    key = values.get("organization.id")
-    external = values.get("organization.external_id")
-    return {
-        "id": key if isinstance(key, int) or key is None else str(key),
-        "external_id": None if external is None else str(external),
-    }
-
-
-def envelope(
-    *,
-    public_id: str,
-    event_type: str,
-    occurred_at: datetime,
-    version: int,
-    organization: Mapping[str, Any],
-    actor: Actor,
-    correlation_id: str | None = None,
-    content: Mapping[str, Any],
-) -> dict[str, Any]:
+def envelope(event: Any, values: Mapping[str, Any], content: Mapping[str, Any], *, actor: Actor) -> dict[str, Any]:
     """Return the whole event without its number, its keys in their fixed order. Without a correlation id it has no such key.
 
-    ``content`` is as `build_content` returns it, with ``left`` in the event for an organization that the object left.
+    ``event`` is its row, and ``values`` are the object's canonical values, which name its organization. ``content`` is as `build_content` returns
+    it, with ``left`` in the event for an organization that the object left.
     """
+    key, external = values.get("organization.id"), values.get("organization.external_id")
+    correlation_id = current_correlation_id()
     whole = {
-        "id": public_id,
-        "type": event_type,
-        "timestamp": instant(occurred_at),
-        "version": version,
-        "organization": dict(organization),
+        "id": event.public_id,
+        "type": event.type,
+        "timestamp": instant(event.occurred_at),
+        "version": event.version,
+        "organization": {
+            "id": key if isinstance(key, int) or key is None else str(key),
+            "external_id": None if external is None else str(external),
+        },
         "sequence": None,
         "actor": {"kind": actor.kind, "id": actor.id},
         **({} if correlation_id is None else {"correlation_id": correlation_id}),

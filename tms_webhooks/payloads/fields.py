@@ -14,8 +14,8 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.crypto import salted_hmac
 
-from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
-from tms_webhooks.catalogue.values import has_value, instant
+from tms_webhooks.catalogue.schema import Field, FieldKind
+from tms_webhooks.catalogue.values import has_value, instant, status_value
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 
@@ -23,21 +23,6 @@ from tms_webhooks.exceptions import PayloadError
 Json = Any
 
 logger = logging.getLogger(__name__)
-
-
-def to_json(field: Field, value: Any) -> Json:
-    """Return ``value`` as JSON of the field's kind.
-
-    Raises `PayloadError`, which names the field and the type but not the value: it may be personal.
-    """
-    if value is None:
-        return None
-    try:
-        return _CONVERTERS[field.kind](field, value)
-    except (TypeError, ValueError, KeyError, OverflowError, OSError) as error:
-        raise PayloadError(
-            f"{field.name}: a {type(value).__name__} can't be sent as {field.kind.value}; map the field to another path."
-        ) from error
 
 
 def _id(_field: Field, value: Any) -> Json:
@@ -58,12 +43,6 @@ def _datetime(_field: Field, value: Any) -> Json:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return instant(datetime.fromtimestamp(value, tz=UTC))
     return instant(datetime.fromisoformat(value))
-
-
-def _status(field: Field, value: Any) -> Json:
-    if field.choices is None:
-        raise TypeError
-    return status_value(field.choices(value))
 
 
 def _objects(field: Field, value: Any) -> Json:
@@ -98,7 +77,8 @@ _CONVERTERS: Mapping[FieldKind, Callable[[Field, Any], Json]] = {
     FieldKind.NUMBER: _number,
     FieldKind.BOOLEAN: lambda _field, value: bool(value),
     FieldKind.DATETIME: _datetime,
-    FieldKind.STATUS: _status,
+    # A field of this kind has choices.
+    FieldKind.STATUS: lambda field, value: status_value(field.choices(value)),  # type: ignore[misc]
     FieldKind.OBJECTS: _objects,
     FieldKind.FINGERPRINT: _fingerprint,
     FieldKind.JSON: _json,
@@ -108,7 +88,8 @@ _CONVERTERS: Mapping[FieldKind, Callable[[Field, Any], Json]] = {
 def nested_json(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str, Json]:
     """Return the values of these fields as JSON, nested by the fields' dotted names; a missing value is null.
 
-    Raises the error that stands for a required value that can't be read.
+    Raises `PayloadError` for a required value that can't be read or sent, under DEBUG and in tests also for an optional one
+    that can't be sent. It names the field and the type but not the value: it may be personal.
 
     >>> nested_json([Field("id", FieldKind.ID), Field("user.id", FieldKind.ID)], {"id": 1, "user.id": 2})
     {'id': 1, 'user': {'id': 2}}
@@ -126,12 +107,14 @@ def nested_json(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str,
         for parent in parents:
             target = target.setdefault(parent, {})
         try:
-            target[leaf] = None if value is None else to_json(field, value)
-        except PayloadError as error:
+            target[leaf] = None if value is None else _CONVERTERS[field.kind](field, value)
+        except (TypeError, ValueError, KeyError, OverflowError, OSError) as error:
+            kind = type(value).__name__
+            text = f"{field.name}: a {kind} can't be sent as {field.kind.value}; map the field to another path."
             # No event is lost for an optional value.
             if field.required or strict_payloads():
-                raise
-            logger.error("A field is sent as null: %s", error)
+                raise PayloadError(text) from error
+            logger.error("A field is sent as null: %s", text)
             target[leaf] = None
     return nested
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.db import models
 
-from tms_webhooks.catalogue.schema import Field, FieldKind, status_name
+from tms_webhooks.catalogue.schema import Field, FieldKind
+from tms_webhooks.catalogue.values import status_name
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.sources.custom import kind_at
 from tms_webhooks.sources.statuses import read_status

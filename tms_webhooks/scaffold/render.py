@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tms_webhooks.catalogue.schema import status_name
+from tms_webhooks.catalogue.values import status_name
 from tms_webhooks.computed import Expression
 from tms_webhooks.scaffold.declaration import SOURCES, Declaration, Guesses
 from tms_webhooks.sources.base import Source

@@ -23,7 +23,7 @@ from tms_webhooks.sources.paths import steps_of, stored_at
 
 
 class JSONArrayAgg(Func):
-    """Aggregate a column into a JSON array; `aggregated_values` reads the result.
+    """Aggregate a column into a JSON array, in no particular order; null where no row matched.
 
     The array is returned as text, whatever type the column has: see `CompiledQuery`.
     """
@@ -129,7 +129,7 @@ class _ListField(models.TextField):  # type: ignore[type-arg]
 
     def from_db_value(self, value: Any, *_context: Any) -> list[Any]:
         """Return the values sorted: no database promises an order of aggregated values."""
-        values = aggregated_values(value)
+        values: list[Any] = json.loads(value) if value else []
         names = self.related.columns
         if not isinstance(names, str):
             # MariaDB returns arrays inside of arrays as text.
@@ -147,12 +147,6 @@ def _from_json(column: models.Field[Any, Any], value: Any) -> Any:
 def _sort_key(value: Any) -> list[tuple[bool, Any]]:
     values = value.values() if isinstance(value, dict) else [value]
     return [(one is None, 0 if one is None else one) for one in values]
-
-
-def aggregated_values(result: Any) -> list[Any]:
-    """Return the values of a `JSONArrayAgg` result, in no particular order; an empty list where no row matched."""
-    values: list[Any] = json.loads(result) if result else []
-    return values
 
 
 def list_at(model: type[models.Model], path: str, *, one_to_one: bool = False) -> tuple[str, ListRelation, str] | None:

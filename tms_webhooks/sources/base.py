@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, tzinfo
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, ClassVar
 
 from django.db import Error, models
@@ -497,7 +497,8 @@ class Source:
         for field in (*(mapped.field for mapped in self.mapped.values()), *computed):
             mapped = self.mapped.get(field.name)
             if field.choices is not None:
-                conversions[field.name] = partial(self._status, field.name)
+                # A value means the same status each time; 1 and True are different values.
+                conversions[field.name] = lru_cache(typed=True)(partial(self._status, field.name))
             elif field.kind is FieldKind.DATETIME:
                 column = column_at(self.model, mapped.path) if mapped is not None and mapped.lookup else None
                 if not isinstance(column, models.DateTimeField):

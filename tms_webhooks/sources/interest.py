@@ -6,6 +6,7 @@ and the result is never stale.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from tms_webhooks.db.prepared import CompiledQuery
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, parent_column
 from tms_webhooks.models.subscription import SubscriptionQuerySet
-from tms_webhooks.sources.aggregates import JSONArrayAgg, RelatedList, aggregated_values
+from tms_webhooks.sources.aggregates import JSONArrayAgg, RelatedList
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
 from tms_webhooks.sources.base import OWNER as OWNER_ID
 from tms_webhooks.sources.paths import field_at, stored_at
@@ -167,7 +168,7 @@ def _patterns(subscriptions: SubscriptionQuerySet) -> Subquery:
 @lru_cache(maxsize=1024)
 def patterns_in(result: str | None) -> frozenset[str]:
     """Return the patterns in the result of one of the expressions above."""
-    return frozenset(aggregated_values(result))
+    return frozenset(json.loads(result) if result else ())
 
 
 def patterns_of_any_webhook(event_types: tuple[str, ...], *, using: str) -> frozenset[str]:

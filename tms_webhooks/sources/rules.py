@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 from django.db import DEFAULT_DB_ALIAS
 
-from tms_webhooks.catalogue.schema import Noun, status_name
+from tms_webhooks.catalogue.schema import Noun
+from tms_webhooks.catalogue.values import status_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,9 @@ class Change:
     - ``using``: the alias of the database
     - ``moved``: whether an organization begins to receive the object, so that its old values are another organization's
 
-    A value that can't be read or translated is a `PayloadError` with the reason.
+    A value that can't be read or translated is a `PayloadError` with the reason. ``created`` and ``deleted`` say whether
+    the object is new or deleted, ``is_empty`` whether nothing changes. ``values`` are the object's values now, or the last
+    ones of a deleted object.
     """
 
     before: Mapping[str, Any]
@@ -31,26 +34,21 @@ class Change:
     now: datetime
     using: str = DEFAULT_DB_ALIAS
     moved: bool = False
+    created: bool = field(init=False)
+    deleted: bool = field(init=False)
+    is_empty: bool = field(init=False)
+    values: Mapping[str, Any] = field(init=False)
 
-    @property
-    def created(self) -> bool:
-        """Whether the object is new."""
-        return not self.before and bool(self.after)
-
-    @property
-    def deleted(self) -> bool:
-        """Whether the object is deleted."""
-        return not self.after and bool(self.before)
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing changes."""
-        return not (self.created or self.deleted or self.changed)
-
-    @property
-    def values(self) -> Mapping[str, Any]:
-        """The object's values now; the last values of a deleted object."""
-        return self.after or self.before
+    def __post_init__(self) -> None:
+        is_one = bool(self.before) is not bool(self.after)
+        derived = {
+            "created": is_one and bool(self.after),
+            "deleted": is_one and bool(self.before),
+            "is_empty": not (is_one or self.changed),
+            "values": self.after or self.before,
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
 
 
 @dataclass(slots=True)

@@ -10,10 +10,11 @@ import pytest
 
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue.schema import Field, FieldKind
+from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.envelope import from_text, is_test, marked_as_test, to_text
-from tms_webhooks.payloads.fields import dotted_names, to_json
+from tms_webhooks.payloads.fields import dotted_names, nested_json
 
 KEY = uuid.UUID("0f8b6c1e-3c52-4a7e-9a55-0c9f5a1d2b34")
 
@@ -24,6 +25,10 @@ def field(kind, name="thing"):
     choices = EnrollmentStatus if kind is FieldKind.STATUS else None
     items = ITEMS if kind is FieldKind.OBJECTS else ()
     return Field(name, kind, FieldPrivacy.BASIC, choices=choices, items=items)
+
+
+def to_json(one, value):
+    return value_at(nested_json([one], {one.name: value}), one.name)
 
 
 def test_a_fingerprint_distinguishes_two_values_and_reveals_neither(settings):

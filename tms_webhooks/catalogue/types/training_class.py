@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tms_webhooks.catalogue.event_type import EventType
-from tms_webhooks.catalogue.schema import Field, FieldKind, Noun, status_value
+from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.catalogue.types import references
+from tms_webhooks.catalogue.values import status_value
 from tms_webhooks.choices import ClassStatus, DeliveryType, FieldPrivacy
 
 CLASS = Noun(
