@@ -36,7 +36,7 @@ from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN, waker
 from tms_webhooks.queues import DUE_JOBS, enqueue, get_queue, periodic_jobs, refuse_immediate_run
-from tms_webhooks.reconcile import ownerless, passes
+from tms_webhooks.reconcile import passes
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.worker.drain import Drain, Tally
 
@@ -177,7 +177,7 @@ def sweep(**_future: Any) -> None:
     now = clock.measured_now()
     if not get_queue().has_schedules:
         get_queue().enqueue_at(clock.on_this_machine(now + timedelta(seconds=RESTART_SECONDS)), DUE_JOBS)
-    ownerless.settle(now)
+    passes.settle_ownerless(now)
     health.warn_all(now, stop=after(STEP_SECONDS))
     feed.keep_up(now, seconds=STEP_SECONDS)
     # Last: it may wait some seconds for a mail server.

@@ -38,7 +38,7 @@ from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
 from tms_webhooks.payloads.formats.detail import reduced
 from tms_webhooks.snapshot import job as snapshot
-from tms_webhooks.snapshot import nouns
+from tms_webhooks.snapshot import read
 
 pytestmark = ONCE
 
@@ -160,7 +160,7 @@ def recorded_bodies(world):
     here, there = world.tenants
     webhook = WebhookFactory(organization=here.organization, events=["*"], include_children=True)
     WebhookFactory(organization=there.organization, events=["*"])
-    job = start_job(JobKind.SNAPSHOT, webhook, nouns=nouns.available(webhook), now=timezone.now())
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=read.available(webhook), now=timezone.now())
     while snapshot.work_on(job, now=timezone.now()):
         pass
     learner = here.people.learners[0]

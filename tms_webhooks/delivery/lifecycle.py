@@ -1,4 +1,6 @@
-"""Disable a webhook, which the engine does, too, and report that one has recovered.
+"""Apply the error actions of webhooks whose deliveries are given up; disable a webhook; report that one has recovered.
+
+People are notified by `tms_webhooks.delivery.notices`, together with other changes.
 
 `tms_webhooks.manage.webhooks` has what only people ask for.
 """
@@ -6,6 +8,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +17,10 @@ from django.db import router, transaction
 
 from tms_webhooks import signals
 from tms_webhooks.actors import SYSTEM, Actor
-from tms_webhooks.choices import AuditAction, DisabledReason
+from tms_webhooks.choices import AuditAction, DisabledReason, ErrorAction
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.replay import WORK
-from tms_webhooks.models import AuditEntry, Webhook, WebhookState
+from tms_webhooks.models import AuditEntry, Delivery, Webhook, WebhookState
 from tms_webhooks.models.webhook import ReceiverQuerySet
 from tms_webhooks.queues import enqueue
 
@@ -59,3 +64,47 @@ def write(webhook: Webhook, rows: ReceiverQuerySet, **values: Any) -> bool:
     for name, value in values.items():
         setattr(webhook, name, value)
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUpDelivery:
+    """A delivery that gets no further attempt. ``event_id`` is the public id; ``message`` describes the last result."""
+
+    delivery_id: int
+    webhook_id: int
+    event_id: str
+    message: str
+
+
+def apply(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
+    """Apply the error actions of the webhooks of these deliveries; return the keys of the webhooks it disables.
+
+    Call it in the transaction that gives the deliveries up, with the webhooks and their states locked.
+    """
+    if not given_up:
+        return set()
+    webhooks = Webhook.objects.existing().in_bulk({delivery.webhook_id for delivery in given_up})
+    rows = Delivery.objects.among(delivery.delivery_id for delivery in given_up)
+    event_types = dict(rows.values_list("pk", "event__type"))
+    affected: dict[int, Webhook] = {}
+    for delivery in given_up:
+        webhook, event_type = webhooks.get(delivery.webhook_id), event_types.get(delivery.delivery_id)
+        if webhook is None or event_type is None:
+            continue
+        affected[webhook.pk] = webhook
+        logger.warning("given up event=%s webhook=%s: %s", delivery.event_id, webhook.pk, delivery.message)
+        signals.webhook_exhausted.send_in_savepoint(
+            Webhook,
+            webhook=webhook,
+            event_id=delivery.event_id,
+            event_type=event_type,
+            message=delivery.message,
+            now=now,
+        )
+    to_notify = [pk for pk, webhook in affected.items() if webhook.error_action == ErrorAction.NOTIFY]
+    if to_notify:
+        WebhookState.objects.filter(pk__in=to_notify).update(given_up_at=now, failed_at=now)
+    to_disable = {pk for pk, webhook in affected.items() if webhook.error_action == ErrorAction.DISABLE}
+    for pk in to_disable:
+        lifecycle.disable(affected[pk], reason=DisabledReason.FAILING, now=now)
+    return to_disable

@@ -31,7 +31,7 @@ from tms_webhooks import validators
 from tms_webhooks.choices import DISABLED_BY_USER, NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.delivery.contacts import Recipients, recipients_of
+from tms_webhooks.delivery.notice_messages import Recipients, recipients_of
 from tms_webhooks.models import DrainSlot, Notification, Webhook, WebhookState
 from tms_webhooks.models.notification import lines_of
 from tms_webhooks.models.webhook import NOTICEABLE

@@ -18,7 +18,7 @@ from tms_webhooks.batches import Batches
 from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.writer import log_refusal
-from tms_webhooks.delivery import error_actions
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 
 # Deliveries that one transaction skips or cancels, and that one read looks at.
@@ -106,11 +106,11 @@ def _give_up_batch(found: Mapping[int, int], limit: datetime, now: datetime) -> 
         Delivery.objects.among(pk for pk, _webhook_id, _event_id in rows).finish(DeliveryStatus.EXHAUSTED, now=now)
         events = Event.objects.only("uid").in_bulk({event_id for _pk, _webhook_id, event_id in rows})
         given_up = [
-            error_actions.GivenUpDelivery(pk, webhook_id, events[event_id].public_id, message)
+            lifecycle.GivenUpDelivery(pk, webhook_id, events[event_id].public_id, message)
             for pk, webhook_id, event_id in rows
             if event_id in events
         ]
-        error_actions.apply(given_up, now=now)
+        lifecycle.apply(given_up, now=now)
     for one in given_up:
         signals.delivery_finished.send_robust(
             Delivery,

@@ -25,7 +25,7 @@ from tms_webhooks.models.webhook import NO_HOLD
 from tms_webhooks.outbox import feed
 from tms_webhooks.queues import enqueue
 from tms_webhooks.snapshot.job import count_objects
-from tms_webhooks.snapshot.nouns import checked
+from tms_webhooks.snapshot.read import checked
 
 
 def count(kind: JobKind, webhook: Webhook, *, now: datetime, **selection: Any) -> int:

@@ -1,30 +1,83 @@
-"""Read the objects of a source page by page, as the events that a snapshot sends to a webhook."""
+"""The nouns of a snapshot, and their objects page by page, as the events that it sends to a webhook."""
 
 from __future__ import annotations
 
+import difflib
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from time import sleep
 from typing import Any, NamedTuple
+
+from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.conf import strict_payloads
-from tms_webhooks.models import Event, EventSequence, Webhook
+from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.filters.paths import suggested
+from tms_webhooks.models import Event, EventSequence, Subscription, Webhook
 from tms_webhooks.models.audience import RELATIONS
 from tms_webhooks.models.event import owned_key, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row, set_sequence
 from tms_webhooks.payloads.envelope import build_content
 from tms_webhooks.routing.checks import PresentRules, filter_input_of
-from tms_webhooks.snapshot.nouns import subscriptions_to
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.registry import sources_of_noun
 from tms_webhooks.sources.row_sets import Rows, at_keys, database_of, in_organizations, rows_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import read_rows
+
+FIELD = "nouns"
+"""The argument that the errors name."""
+
+
+def subscriptions_to(webhook: Webhook, noun: str) -> list[Subscription]:
+    """Return the webhook's subscriptions to at least one event of a noun."""
+    names = {event_type.name for event_type in catalogue.grouped().get(noun, ())}
+    return [
+        one for one in webhook.subscriptions.order_by("pk") if names.intersection(event_names.matching(one.event_type))
+    ]
+
+
+def available(webhook: Webhook) -> list[str]:
+    """Return the nouns that a snapshot of a webhook can have, in the order of the catalogue."""
+    return [noun for noun in catalogue.grouped() if sources_of_noun(noun) and subscriptions_to(webhook, noun)]
+
+
+def checked(webhook: Webhook, nouns: Iterable[str]) -> list[str]:
+    """Return these nouns without duplicates; raise `ReplayError` for one that a snapshot of the webhook can't have."""
+    chosen = list(dict.fromkeys(nouns))
+    if not chosen:
+        message = _("nouns is empty; name at least one of: %(nouns)s.")
+        raise _error(message % {"nouns": ", ".join(available(webhook)) or "-"}, code="empty")
+    for noun in chosen:
+        _check(webhook, noun)
+    return chosen
+
+
+def _check(webhook: Webhook, noun: str) -> None:
+    possible = available(webhook)
+    if noun in possible:
+        return
+    values = {"noun": noun, "key": webhook.public_id, "nouns": ", ".join(possible) or "-"}
+    if not sources_of_noun(noun):
+        suggestion = suggested(difflib.get_close_matches(noun, possible, n=1))
+        message = _('nouns: objects of "%(noun)s" can\'t be sent as a snapshot. This webhook can have: %(nouns)s.')
+        raise _error(message % values + suggestion, code="unknown")
+    message = _(
+        'nouns: webhook %(key)s has no subscription to events of "%(noun)s"; add one, such as %(noun)s.*, or leave '
+        "it out. This webhook can have: %(nouns)s."
+    )
+    raise _error(message % values, code="not_subscribed")
+
+
+def _error(message: str, *, code: str) -> ReplayError:
+    return ReplayError(message, field=FIELD, code=code)
+
 
 PAGE = 100
 """Objects that are read at a time, which is all that a job holds in memory."""

@@ -23,7 +23,7 @@ from tms_webhooks.choices import AttemptResult, DelayReason, DeliveryStatus, Err
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import array, database, filled, for_update, moment, numbers, read, write, write_prepared
 from tms_webhooks.db.writer import brief_write
-from tms_webhooks.delivery import error_actions, health, retry
+from tms_webhooks.delivery import health, lifecycle, retry
 from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult, may_stop_webhook
 from tms_webhooks.delivery.own_outage import OwnOutage
@@ -227,9 +227,9 @@ def record(
             rows.filter(webhook__in=Webhook.objects.filter(enabled=False)).finish(DeliveryStatus.SKIPPED, now=now)
         _write_attempts(timely, decisions, late)
         given_up = [result for result in failed if decisions[result.request.delivery_id] is None]
-        error_actions.apply(
+        lifecycle.apply(
             [
-                error_actions.GivenUpDelivery(one.delivery_id, one.webhook_id, one.event_id, result.outcome.message)
+                lifecycle.GivenUpDelivery(one.delivery_id, one.webhook_id, one.event_id, result.outcome.message)
                 for result in given_up
                 if not (one := result.request).is_resent
             ],

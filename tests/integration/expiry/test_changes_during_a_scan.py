@@ -22,14 +22,14 @@ from tests.integration.expiry.assignments import (
     scan_at,
     subscribed_organization,
 )
-from tms_webhooks.expiry import due, record, scan
+from tms_webhooks.expiry import due, scan
 from tms_webhooks.models import Occurrence, Subscription
 
 
 @pytest.fixture
 def meanwhile(monkeypatch) -> Callable[[Callable[[], object]], None]:
     """Do something once, just before the scan records the first of what it has found and read."""
-    own = record._record
+    own = scan._record
 
     def arrange(act: Callable[[], object]) -> None:
         acts = [act]
@@ -39,7 +39,7 @@ def meanwhile(monkeypatch) -> Callable[[Callable[[], object]], None]:
                 acts.pop()()
             return own(*args, **kwargs)
 
-        monkeypatch.setattr(record, "_record", act_and_record)
+        monkeypatch.setattr(scan, "_record", act_and_record)
 
     return arrange
 
@@ -99,7 +99,7 @@ def test_an_assignment_deleted_before_its_values_are_read_does_not_stop_the_othe
     def delete_and_record(source, deadline, due, **kwargs):
         found = list(due)
         CourseAssignment.objects.filter(pk=gone.pk).delete()
-        return record.record_all(source, deadline, found, **kwargs)
+        return scan.record_all(source, deadline, found, **kwargs)
 
     monkeypatch.setattr(scan, "record_all", delete_and_record)
 

@@ -23,7 +23,7 @@ from tests.outbox import number_events
 from tests.patience import PATIENCE
 from tests.threads import Beside
 from tms_webhooks.expiry import scan
-from tms_webhooks.expiry.record import record_all
+from tms_webhooks.expiry.scan import record_all
 from tms_webhooks.models import EventSequence, Occurrence, ScanCursor
 
 pytestmark = [

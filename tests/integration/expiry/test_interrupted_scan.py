@@ -21,14 +21,14 @@ from tests.integration.expiry.assignments import (
     scan_at,
     subscribed_organization,
 )
-from tms_webhooks.expiry import record, scan
+from tms_webhooks.expiry import scan
 from tms_webhooks.models import Event, Occurrence
 
 
 @pytest.fixture
 def fail_at(monkeypatch) -> Callable[[int, BaseException], None]:
     """Have the recording of the nth event fail, after it was written and before it is committed; others work."""
-    own = record.record_planned
+    own = scan.record_planned
 
     def arrange(number: int, error: BaseException) -> None:
         calls = count(1)
@@ -39,7 +39,7 @@ def fail_at(monkeypatch) -> Callable[[int, BaseException], None]:
                 raise error
             return event
 
-        monkeypatch.setattr(record, "record_planned", record_or_fail)
+        monkeypatch.setattr(scan, "record_planned", record_or_fail)
 
     return arrange
 
