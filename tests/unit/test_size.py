@@ -31,12 +31,12 @@ CEILINGS = {
     "conf": 1_520,
     "config_files": 3_543,
     "db": 6_125,
-    "delivery": 14_957,
+    "delivery": 14_898,
     "documents": 2_477,
     "event_names": 771,
     "exception_reports": 251,
     "exceptions": 429,
-    "expiry": 3_123,
+    "expiry": 3_091,
     "filters": 5_593,
     "listener": 1_033,
     "manage": 5_117,
@@ -48,13 +48,13 @@ CEILINGS = {
     "payloads": 9_867,
     "pytest_plugin": 240,
     "queues": 3_742,
-    "reconcile": 2_423,
+    "reconcile": 2_390,
     "routing": 6_810,
     "scaffold": 4_316,
     "signals": 281,
-    "snapshot": 2_802,
+    "snapshot": 2_789,
     "sources": 27_583,
-    "tasks": 1_422,
+    "tasks": 1_421,
     "telemetry": 990,
     "testing": 3_079,
     "validators": 1_619,
@@ -62,7 +62,7 @@ CEILINGS = {
 }
 
 FUNCTIONS = 2_695
-FILES = 309
+FILES = 304
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

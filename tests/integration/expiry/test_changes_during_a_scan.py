@@ -96,10 +96,12 @@ def test_an_assignment_deleted_before_its_values_are_read_does_not_stop_the_othe
     organization = subscribed_organization()
     gone, kept = (assign(organization, expires_at=NOW + days * DAY) for days in (3, 4))
 
+    own = scan.record_all
+
     def delete_and_record(source, deadline, due, **kwargs):
         found = list(due)
         CourseAssignment.objects.filter(pk=gone.pk).delete()
-        return scan.record_all(source, deadline, found, **kwargs)
+        return own(source, deadline, found, **kwargs)
 
     monkeypatch.setattr(scan, "record_all", delete_and_record)
 
