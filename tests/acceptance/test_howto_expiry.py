@@ -17,7 +17,7 @@ from tms_webhooks.api.serializers.webhooks import SubscriptionSerializer
 from tms_webhooks.catalogue import values
 from tms_webhooks.expiry import windows
 from tms_webhooks.sources.deadlines import ClosedWhen, DueDate, end_of_day, time_zone
-from tms_webhooks.sources.tms.course_assignment import CourseAssignmentSource
+from tms_webhooks.sources.tms import CourseAssignmentSource
 
 PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "expiry.md").read_text(encoding="utf-8")
 UTC_ZONE = time_zone("UTC")

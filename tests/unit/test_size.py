@@ -24,9 +24,9 @@ CEILINGS = {
     "apps": 302,
     "batches": 229,
     "capture": 7_432,
-    "catalogue": 10_156,
+    "catalogue": 10_143,
     "checks": 8_503,
-    "choices": 2_378,
+    "choices": 2_263,
     "computed": 1_641,
     "conf": 1_520,
     "config_files": 3_543,
@@ -53,7 +53,7 @@ CEILINGS = {
     "scaffold": 4_316,
     "signals": 281,
     "snapshot": 2_789,
-    "sources": 27_583,
+    "sources": 27_405,
     "tasks": 1_421,
     "telemetry": 990,
     "testing": 3_079,
@@ -62,7 +62,7 @@ CEILINGS = {
 }
 
 FUNCTIONS = 2_695
-FILES = 304
+FILES = 290
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

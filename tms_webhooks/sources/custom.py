@@ -10,7 +10,7 @@ from typing import Any
 from django.db import models
 
 from tms_webhooks.catalogue.custom import ROOT, CustomField
-from tms_webhooks.catalogue.samples import sample_value
+from tms_webhooks.catalogue.event_type import sample_value
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.computed import Computed

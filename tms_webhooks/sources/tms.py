@@ -1,0 +1,435 @@
+"""A source class for each noun of a training system: its rules, and the usual paths of its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, ClassVar
+
+from django.apps import apps
+from django.db import DatabaseError, models, transaction
+
+from tms_webhooks.catalogue.custom import CustomField
+from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
+from tms_webhooks.catalogue.types.achievement import ACHIEVEMENT
+from tms_webhooks.catalogue.types.course_assignment import ACTIVITY, COURSE_ASSIGNMENT
+from tms_webhooks.catalogue.types.enrollment import ENROLLMENT
+from tms_webhooks.catalogue.types.feedback import FEEDBACK
+from tms_webhooks.catalogue.types.learning_path import LEARNING_PATH
+from tms_webhooks.catalogue.types.subscription import SUBSCRIPTION
+from tms_webhooks.catalogue.types.training_class import CLASS
+from tms_webhooks.catalogue.types.user import USER
+from tms_webhooks.catalogue.types.voucher import VOUCHER
+from tms_webhooks.choices import (
+    AssignmentCompletion,
+    AssignmentStatus,
+    ClassStatus,
+    CompletionStatus,
+    EnrollmentStatus,
+    FieldPrivacy,
+)
+from tms_webhooks.computed import Computed, Path, joined
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.models import Occurrence
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
+from tms_webhooks.sources.paths import follow
+from tms_webhooks.sources.rules import (
+    AnyOtherChange,
+    Change,
+    Cleared,
+    Created,
+    DatePassed,
+    Deleted,
+    Entered,
+    Filled,
+    PlannedEvent,
+    Reopened,
+    Rule,
+)
+
+
+class ClassSource(Source):
+    """A scheduled class. Map ``status`` to the column that holds its confirmation status."""
+
+    noun = CLASS
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Entered("status", {status.value: f"class.{status.name.lower()}" for status in ClassStatus}),
+        AnyOtherChange("class.updated"),
+        Deleted("class.deleted"),
+    )
+
+
+class EnrollmentSource(Source):
+    """A learner's place in a class. ``owner`` is the organization that owns the class."""
+
+    noun = ENROLLMENT
+    owner: ClassVar[Any] = "training_class.organization"
+    learner: ClassVar[Any] = "user.organization"
+    fields = {"class": "training_class", "course": "training_class.course"}
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Entered(
+            "status",
+            {
+                EnrollmentStatus.REQUEST: "enrollment.requested",
+                EnrollmentStatus.CANCEL: "enrollment.cancelled",
+                EnrollmentStatus.WAITLIST: "enrollment.waitlisted",
+                EnrollmentStatus.APPROVE: "enrollment.approved",
+                EnrollmentStatus.DENY: "enrollment.denied",
+                EnrollmentStatus.AUDIT: "enrollment.audited",
+                EnrollmentStatus.ENROLL: "enrollment.enrolled",
+            },
+        ),
+        Entered(
+            "completion_status",
+            {
+                CompletionStatus.ATTENDING: "enrollment.attending",
+                CompletionStatus.COMPLETE: "enrollment.completed",
+                CompletionStatus.INCOMPLETE: "enrollment.incomplete",
+                CompletionStatus.NO_SHOW: "enrollment.no_show",
+                CompletionStatus.FAILED: "enrollment.failed",
+            },
+        ),
+        AnyOtherChange("enrollment.updated"),
+        Deleted("enrollment.deleted"),
+    )
+
+
+EXPIRED = "course_assignment.expired"
+PROGRESSED = "course_assignment.progressed"
+
+
+def completion_status(started_at: datetime | None, completed_at: datetime | None) -> int:
+    """Return the completion status, which follows from the dates."""
+    if completed_at is not None:
+        return AssignmentCompletion.COMPLETE.value
+    return (AssignmentCompletion.NOT_STARTED if started_at is None else AssignmentCompletion.INCOMPLETE).value
+
+
+class CourseAssignmentSource(Source):
+    """A course assigned to a learner. Needs ``started_at``, ``completed_at`` and an indexed ``expires_at``.
+
+    A model with a ``progress`` field emits its changes. For a row per activity, see `ActivityProgressSource`.
+    """
+
+    noun = COURSE_ASSIGNMENT
+    owner: ClassVar[Any] = "user.organization"
+    owned_by_learner = True
+    fields = {
+        "completion_status": Computed(
+            completion_status, reads={"started_at": "started_at", "completed_at": "completed_at"}
+        )
+    }
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Created("course_assignment.created"),
+        Filled("started_at", "course_assignment.started"),
+        Filled("completed_at", "course_assignment.completed"),
+        Entered("assignment_status", {AssignmentStatus.CANCELLED: "course_assignment.cancelled"}),
+        DatePassed("expires_at", EXPIRED),
+        Reopened("course_assignment.reopened"),
+        AnyOtherChange(PROGRESSED, field="progress"),
+        AnyOtherChange("course_assignment.updated"),
+        Deleted("course_assignment.deleted"),
+    )
+    deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="course_assignment.expiring", expired=EXPIRED)
+    closed_when = ClosedWhen(
+        filled=("completed_at",),
+        statuses=(
+            ("completion_status", AssignmentCompletion.COMPLETE),
+            ("assignment_status", AssignmentStatus.CANCELLED),
+        ),
+    )
+
+
+class ActivityProgressSource(CourseAssignmentSource):
+    """The progress of a learner in one activity of an assigned course: a row that is created at the start and changes.
+
+    The events are events of the assignment. Its fields are read with the source of the model at ``assignment``, so
+    that a host names only ``assignment`` and the paths of its activity.
+    """
+
+    assignment: ClassVar[str] = "assignment"
+    owner: ClassVar[Any] = "assignment.user.organization"
+    fields = {"activity.completed_at": "completed_at", "activity.score": "score"}
+    rules: ClassVar[tuple[Rule, ...]] = (Created(PROGRESSED), AnyOtherChange(PROGRESSED))
+    deadline: ClassVar[Deadline | None] = None
+    # The rows are activities; the assignments have a source of their own.
+    snapshot = False
+
+    @property
+    def custom_fields(self) -> tuple[CustomField, ...]:
+        """Its own, and those of the assignment's source."""
+        assigned = self.assignment_source
+        return (*super().custom_fields, *(assigned.custom_fields if assigned is not None else ()))
+
+    @cached_property
+    def all_fields(self) -> tuple[Field, ...]:
+        """The assignment's fields, and those of the activity."""
+        return (*super().all_fields, *ACTIVITY)
+
+    @cached_property
+    def time_zone_path(self) -> Path | None:
+        """The path to the time zone, by which the assignment's own date is a moment."""
+        source = self.assignment_source
+        path = source.time_zone_path if source is not None and self.time_zone is None else None
+        return joined(self.assignment, path) if path else self.time_zone
+
+    @cached_property
+    def due_field(self) -> str:
+        """The assignment's date, which has no events here and is the same moment in its payloads."""
+        return self.assignment_source.due_field if self.assignment_source is not None else ""
+
+    def path_of(self, name: str) -> Path | None:
+        """Return the path of a field of the activity, or of the assignment's field behind ``assignment``."""
+        reference, _, _rest = name.partition(".")
+        if reference == "activity" or not self.paths.keys().isdisjoint({name, reference}):
+            return super().path_of(name)
+        if self.assignment_source is None:
+            return f"{self.assignment}.{'pk' if name == 'id' else name}"
+        path = self.assignment_source.path_of(name)
+        return joined(self.assignment, path) if path else None
+
+    @property
+    def assigned_model(self) -> type[models.Model] | None:
+        """The model at ``assignment``; None if that is not a path of foreign keys."""
+        return follow(self.model, self.assignment)
+
+    @property
+    def assignment_source(self) -> Source | None:
+        """The source that reads the assignment; None if its model has none, which the checks report."""
+        model = self.assigned_model
+        for source in self._related.get(model, ()) if model else ():
+            if source.noun is self.noun and not isinstance(source, ActivityProgressSource):
+                return source
+        return None
+
+
+COMPLETED = "learning_path.completed"
+COURSE = Field("course.id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the course that was completed.")
+
+
+class LearningPathSource(Source):
+    """A model with a row for each learner and path. A path is completed when ``completed_at`` is set."""
+
+    noun = LEARNING_PATH
+    owner: ClassVar[Any] = "user.organization"
+    owned_by_learner = True
+    rules: ClassVar[tuple[Rule, ...]] = (Filled("completed_at", COMPLETED),)
+
+
+class ComputedLearningPathSource(LearningPathSource):
+    """Compute completed paths from a model of course assignments, for a host that stores no completed paths.
+
+    A path is completed when the learner has completed every course that it has at that moment. The event is emitted
+    once per learner and path. Override `paths_with` to limit the paths of a learner.
+
+    - ``path_model``: label of the path's model
+    - ``path_courses``: the many-to-many field from a path to its courses
+    - ``path_enabled``: boolean field of the path, or None if every path counts
+    """
+
+    path_model: ClassVar[str]
+    path_courses: ClassVar[str] = "courses"
+    path_enabled: ClassVar[str | None] = "enabled"
+    _lock_order = "user.id"
+    # The rows are assignments, and a completed path has none.
+    snapshot = False
+    # The assignment's own id and learning path are not those of the completed path.
+    fields = {
+        "id": None,
+        "learning_path": None,
+        **dict.fromkeys(
+            ("learning_path.id", "learning_path.external_id", "learning_path.name", "course_count", "courses"),
+            Computed(),
+        ),
+    }
+
+    @cached_property
+    def all_fields(self) -> tuple[Field, ...]:
+        """The noun's fields, and the course of the assignment, which is in no payload."""
+        return (*super().all_fields, COURSE)
+
+    def events_for(self, change: Change) -> Iterable[PlannedEvent]:
+        """Return an event for each path that the completion of this course completes."""
+        learner, course = change.after.get("user.id"), change.after.get("course.id")
+        if learner is None or not list(super().events_for(change)):
+            return
+        for path in self._candidates(course, learner, using=change.using):
+            key = f"{path.pk}:{learner}"
+            # If two transactions complete two courses of one path concurrently, the second must see the first.
+            Occurrence.objects.lock(f"{COMPLETED}:{key}", now=change.now, using=change.using)
+            courses = self._courses_of(path, using=change.using)
+            completed = self._completed_courses(learner, using=change.using)
+            # A host's own `paths_with` may return a path without courses.
+            if courses and completed.keys() >= courses.keys():
+                extra = self._path_values(path, courses, completed)
+                yield PlannedEvent(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
+
+    def paths_with(self, course: Any, learner: Any) -> models.QuerySet[Any]:
+        """Return the paths that the completion of ``course`` may complete for ``learner``; both are keys.
+
+        By default, all enabled paths with this course.
+        """
+        model = apps.get_model(self.path_model)
+        paths: models.QuerySet[Any] = model._default_manager.filter(**{self.path_courses: course})
+        return paths.filter(**{self.path_enabled: True}) if self.path_enabled else paths
+
+    def _candidates(self, course: Any, learner: Any, *, using: str) -> list[models.Model]:
+        """Return the result of `paths_with` in the order of keys, so that two transactions lock paths in the same order."""
+        try:
+            # In a savepoint: a failing query of the host must not break its transaction.
+            with transaction.atomic(using=using):
+                return sorted(self.paths_with(course, learner).using(using), key=lambda path: path.pk)
+        except DatabaseError as error:
+            raise PayloadError(f"paths_with of {self!r} failed: {type(error).__name__}.") from error
+
+    def _courses_of(self, path: models.Model, *, using: str) -> dict[Any, models.Model]:
+        """Return the path's courses by their keys; by a many-to-many field in the order of the table between both."""
+        field: Any = path._meta.get_field(self.path_courses)
+        if not isinstance(field, models.ManyToManyField):
+            return {course.pk: course for course in getattr(path, self.path_courses).using(using)}
+        through: Any = field.remote_field.through
+        steps: models.QuerySet[Any] = models.QuerySet(through, using=using).filter(**{field.m2m_field_name(): path})
+        name = field.m2m_reverse_field_name()
+        ordered = steps.order_by(*(through._meta.ordering or [f"{name}_id"])).select_related(name)
+        return {course.pk: course for course in (getattr(step, name) for step in ordered)}
+
+    def _completed_courses(self, learner: Any, *, using: str) -> dict[Any, Any]:
+        """Return when the learner first completed each course, by the courses' keys."""
+        column = self._columns()
+        done = {column["user.id"]: learner, f"{column['completed_at']}__isnull": False}
+        rows = self.model._base_manager.using(using).filter(**done).order_by(f"-{column['completed_at']}")
+        return dict(rows.values_list(column["course.id"], column["completed_at"]))
+
+    def _columns(self) -> dict[str, str]:
+        return {name: str(self.mapped[name].lookup) for name in ("user.id", "course.id", "completed_at")}
+
+    def _path_values(
+        self, path: models.Model, courses: Mapping[Any, models.Model], completed: Mapping[Any, Any]
+    ) -> Mapping[str, Any]:
+        return {
+            **{f"learning_path.{name}": value for name, value in _named(path).items()},
+            "course_count": len(courses),
+            "courses": [{**_named(course), "completed_at": completed[key]} for key, course in courses.items()],
+        }
+
+
+def _named(one: models.Model) -> dict[str, Any]:
+    """Return the ids and the name of a path or course."""
+    return {
+        "id": one.pk,
+        "external_id": getattr(one, "external_id", None),
+        "name": getattr(one, "name", str(one)),
+    }
+
+
+CLOSED = "user.closed"
+
+
+class UserSource(Source):
+    """A user's account. A sign-in changes no field of the payload, so it emits no event.
+
+    When an account is closed permanently (``closed_at`` is set), no event quotes the old personal values. A host that
+    deletes merged accounts calls ``emit("user.merged", account, extra={"merged_into.id": …})`` before the deletion.
+    """
+
+    noun = USER
+    owned_by_learner = True
+    fields = {"user_name": "username"}
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Created("user.created"),
+        Entered("disabled", {True: "user.deactivated", False: "user.activated"}, on_creation=False),
+        Filled("closed_at", CLOSED, optional=True),
+        Filled("merged_into.id", "user.merged", optional=True),
+        Deleted("user.deleted"),
+        AnyOtherChange("user.updated"),
+    )
+
+    def events_for(self, change: Change) -> Iterable[PlannedEvent]:
+        """Return the events of ``change``, without old personal values if it closes the account."""
+        events = list(super().events_for(change))
+        is_closed = any(event.event_type == CLOSED for event in events)
+        for event in events:
+            event.omit_personal = is_closed
+        return events
+
+
+class AchievementSource(Source):
+    """An award: the row that appears when a learner earns an achievement."""
+
+    noun = ACHIEVEMENT
+    owner: ClassVar[Any] = "user.organization"
+    owned_by_learner = True
+    rules: ClassVar[tuple[Rule, ...]] = (Created("achievement.received"), Deleted("achievement.revoked"))
+
+
+@dataclass(frozen=True)
+class _Given(Rule):
+    """Feedback is created: on a class if it refers to one, otherwise on a course."""
+
+    reads_deletions = False
+
+    on_class: str
+    on_course: str
+
+    @property
+    def event_types(self) -> tuple[str, ...]:
+        return (self.on_class, self.on_course)
+
+    def needs(self, event_type: str) -> tuple[str, ...]:
+        return ("class.id",) if event_type == self.on_class else ()
+
+    def describe(self, event_type: str, noun: Noun) -> str:
+        return f"Feedback on a {'class' if event_type == self.on_class else 'course'} is created."
+
+    def read(self, change: Change) -> str | None:
+        if not change.created:
+            return None
+        return self.on_course if change.after.get("class.id") is None else self.on_class
+
+
+class FeedbackSource(Source):
+    """Feedback of a learner. One model may hold feedback on classes and on courses."""
+
+    noun = FEEDBACK
+    owner: ClassVar[Any] = "course.organization"
+    fields = {"class": "class_enrollment.training_class", "enrollment": "class_enrollment"}
+    rules: ClassVar[tuple[Rule, ...]] = (_Given("class_feedback.created", "course_feedback.created"),)
+
+
+class VoucherSource(Source):
+    """A voucher whose ``redeemed_at`` is set, or a redemption row that is created with it.
+
+    For redemption rows without a date, use ``rules = (Created("voucher.redeemed"),)`` and ``deadline = None``.
+    """
+
+    noun = VOUCHER
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Filled("redeemed_at", "voucher.redeemed"),
+        Cleared("redeemed_at", "voucher.returned"),
+    )
+    deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="voucher.expiring")
+    closed_when = ClosedWhen(filled=("redeemed_at",))
+
+
+EXPIRED = "subscription.expired"
+
+
+class SubscriptionSource(Source):
+    """A learner's subscription. A cancelled subscription does not expire."""
+
+    noun = SUBSCRIPTION
+    owner: ClassVar[Any] = "user.organization"
+    owned_by_learner = True
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Created("subscription.created"),
+        Filled("cancelled_at", "subscription.cancelled"),
+        DatePassed("expires_at", EXPIRED),
+        Reopened("subscription.reopened"),
+        AnyOtherChange("subscription.updated"),
+        Deleted("subscription.deleted"),
+    )
+    deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="subscription.expiring", expired=EXPIRED)
+    closed_when = ClosedWhen(filled=("cancelled_at",))
