@@ -39,8 +39,8 @@ NAMES = (
     "snapshot",
     "prune",
 )
-SINGLE = ("django_package",)
-"""Benchmarks that are run by their name alone, and are not on the page: this one installs packages of others."""
+SINGLE = ("django_package", "longtransaction")
+"""Benchmarks that are run by their name alone, and are not on the page. The first installs packages of others."""
 ENDING = 30.0
 """Seconds that a benchmark may take to end its processes and to drop its database, after its time is up."""
 
