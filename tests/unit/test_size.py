@@ -31,7 +31,7 @@ CEILINGS = {
     "conf": 1_520,
     "config_files": 3_543,
     "db": 6_125,
-    "delivery": 14_898,
+    "delivery": 14_894,
     "documents": 2_477,
     "event_names": 771,
     "exception_reports": 251,

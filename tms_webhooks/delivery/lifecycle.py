@@ -18,7 +18,6 @@ from django.db import router, transaction
 from tms_webhooks import signals
 from tms_webhooks.actors import SYSTEM, Actor
 from tms_webhooks.choices import AuditAction, DisabledReason, ErrorAction
-from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.replay import WORK
 from tms_webhooks.models import AuditEntry, Delivery, Webhook, WebhookState
 from tms_webhooks.models.webhook import ReceiverQuerySet
@@ -106,5 +105,5 @@ def apply(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
         WebhookState.objects.filter(pk__in=to_notify).update(given_up_at=now, failed_at=now)
     to_disable = {pk for pk, webhook in affected.items() if webhook.error_action == ErrorAction.DISABLE}
     for pk in to_disable:
-        lifecycle.disable(affected[pk], reason=DisabledReason.FAILING, now=now)
+        disable(affected[pk], reason=DisabledReason.FAILING, now=now)
     return to_disable
