@@ -7,7 +7,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import accumulate, takewhile, zip_longest
+from itertools import takewhile, zip_longest
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ from tms_webhooks.routing.filtered import Pair, Verdict
 # Events in a batch. While a batch is written to SQLite, all other writers wait: it is smaller where there are any.
 BATCH = 400
 BATCH_WITH_OTHER_WRITERS = 150
-# Deliveries in a batch on a database with one writer, for the same reason.
+# About as many deliveries are in a batch on a database with one writer, for the same reason.
 DELIVERIES_OF_ONE_WRITER = 2_000
 DELIVERIES_WITH_OTHER_WRITERS = 300
 # Organizations in a batch, where more events wait than it has.
@@ -52,8 +52,19 @@ class _Rotation(threading.local):
         self.matcher = BudgetedMatcher()
         # Whether another worker was fanning out when this one was ready to.
         self.was_late = False
+        # The deliveries of each event in the batch before; at first an assumption.
+        self.deliveries_per_event = 10.0
         # Of organizations whose budget did not suffice in the batch before: how many of their events were matched.
         self._matched_events: dict[Any, int] = {}
+
+    def batch_size(self) -> int:
+        """Return how many events the next batch has; two organizations get a turn however many deliveries there are."""
+        is_brief = others_write()
+        size = BATCH_WITH_OTHER_WRITERS if is_brief else BATCH
+        if not has_one_writer():
+            return size
+        most = DELIVERIES_WITH_OTHER_WRITERS if is_brief else DELIVERIES_OF_ONE_WRITER
+        return min(size, max(2, int(most / max(self.deliveries_per_event, 1.0))))
 
     def most_events(self, organization_id: Any) -> int | None:
         """Return how many events of an organization are worth reading now; None for all."""
@@ -85,14 +96,10 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     """
     if _rotation.was_late and not numbers.is_free():
         return 0
-    is_brief = others_write()
-    events = _next_events(limit or (BATCH_WITH_OTHER_WRITERS if is_brief else BATCH))
+    events = _next_events(limit or _rotation.batch_size())
     if not events:
         return 0
     plan = FanOutPlan.of_today()
-    if has_one_writer():
-        most = DELIVERIES_WITH_OTHER_WRITERS if is_brief else DELIVERIES_OF_ONE_WRITER
-        events = _as_many_as_fit(events, plan, most=most)
     matched = plan.match(events) if plan.has_filters else TurnResult()
     _rotation.end(events, matched)
     batch = _batch(event for event in events if event.id not in matched.unfinished)
@@ -138,13 +145,6 @@ class FanOutPlan(NamedTuple):
         matching = self.quiet.keys() & set(event_names.patterns_for(event_type))
         return any(self.quiet.values()) or bool(matching and event_names.may_be_merged(event_type))
 
-    def count_recipients(self, batch: EventBatch) -> Mapping[int, int]:
-        """Return the number of webhooks that subscribe to each event; a webhook counts once for each relation."""
-        recipients: Counter[int] = Counter()
-        for relation in self.relations:
-            recipients.update(fanout_sql.count_recipients(batch, relation))
-        return recipients
-
     def match(self, events: Sequence[NewEvent]) -> TurnResult:
         """Evaluate the filters for these events, in their order and within the budgets. Call it before the transaction."""
         position, batch = {event.id: number for number, event in enumerate(events)}, _batch(events)
@@ -161,14 +161,15 @@ class FanOutPlan(NamedTuple):
         # All are decided together, in their order.
         pairs = {(one.event_id, one.subscription_id) for rows in candidates.values() for one in rows}
         matching = filtered.matching(pairs, known=verdicts) if pairs else set()
-        may_exist = self.has_filters or len(self.relations) > 1
+        may_exist, inserted = self.has_filters or len(self.relations) > 1, 0
         for relation in self.relations:
             rows = (one for one in candidates.get(relation, ()) if (one.event_id, one.subscription_id) in matching)
             chosen = fanout_sql.in_pairs({(one.event_id, one.webhook_id) for one in rows})
             for wanted in filter(None, (chosen, batch.by_name(unfiltered=self.has_filters))):
-                fanout_sql.insert_deliveries(
+                inserted += fanout_sql.insert_deliveries(
                     batch, relation=relation, delays=self.delays, now=now, wanted=wanted, may_exist=may_exist
                 )
+        _rotation.deliveries_per_event = inserted / len(batch.events)
         return matching
 
 
@@ -200,22 +201,6 @@ def _share_of_each(limit: int) -> list[NewEvent]:
         last = {event.organization_id: event.id for event in found}
         after = {key: last[key] for key, count in counts.items() if count == share}
     return events
-
-
-def _as_many_as_fit(events: Sequence[NewEvent], plan: FanOutPlan, *, most: int) -> list[NewEvent]:
-    """Return the first of these events that have at most ``most`` deliveries together.
-
-    At least one, and one of another organization if that is the second. Events of one type and organization are
-    assumed to have as many deliveries as the first of them.
-    """
-    first: dict[tuple[str, Any], NewEvent] = {}
-    for event in events:
-        first.setdefault((event.type, event.organization_id), event)
-    recipients = plan.count_recipients(_batch(first.values()))
-    totals = accumulate(recipients.get(first[event.type, event.organization_id].id, 0) for event in events)
-    fitting = sum(1 for total in totals if total <= most)
-    least = len({event.organization_id for event in events[:2]})
-    return list(events[: max(least, fitting)])
 
 
 def _batch(events: Iterable[NewEvent]) -> EventBatch:

@@ -89,13 +89,8 @@ SUBSCRIBED = "({types}) AND (e.subscription_id IS NULL OR e.subscription_id = s.
 # The condition that a webhook subscribes to an event by its type. Index: the foreign key's.
 BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id AND {SUBSCRIBED} {{unfiltered}})"  # noqa: S608
 
-# The number of webhooks that subscribe to each event. Indexes: the events' primary key, then
-# tms_webhook_by_organization and the foreign key's of subscriptions.
-COUNT_RECIPIENTS = f"""
-{{lines}} SELECT e.id AS id, COUNT(*) AS webhooks FROM {{reached}}
-WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} AND {{wanted}} GROUP BY e.id"""  # noqa: S608
-
-# The pairs of an event and a filtered subscription to its type, to be filtered in Python. Indexes: as above.
+# The pairs of an event and a filtered subscription to its type, to be filtered in Python. Indexes: the events' primary
+# key, then tms_webhook_by_organization and the foreign key's of subscriptions.
 FILTER_CANDIDATES = f"""
 {{lines}}
 SELECT e.id, w.id, s.id, w.organization_id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
@@ -280,12 +275,6 @@ def in_pairs(pairs: Iterable[tuple[int, int]]) -> str:
     return f"({' OR '.join(either)})" if by_event else ""
 
 
-def count_recipients(batch: EventBatch, relation: Relation | None) -> dict[int, int]:
-    """Return the number of webhooks that subscribe to each event by its type, without regard to filters."""
-    parts = {**batch.parts(relation), "wanted": batch.by_name(unfiltered=False)}
-    return dict(read_as_json("id, webhooks", COUNT_RECIPIENTS, batch.params, **parts))
-
-
 def filter_candidates(batch: EventBatch, relation: Relation | None) -> list[Candidate]:
     """Return the filtered subscriptions that subscribe to the type of each of these events, with their webhooks."""
     return [Candidate(*row) for row in read(FILTER_CANDIDATES, batch.params, **batch.parts(relation))]
@@ -307,8 +296,8 @@ def insert_deliveries(
     now: datetime,
     wanted: str,
     may_exist: bool,
-) -> None:
-    """Insert the deliveries to webhooks of one relation that fulfill the condition ``wanted``.
+) -> int:
+    """Insert the deliveries to webhooks of one relation that fulfill the condition ``wanted``; return their number.
 
     ``delays`` are those of webhooks, in seconds; a webhook whose delay changes at this moment has none. ``may_exist`` says
     that there can be deliveries already: they stay.
@@ -318,7 +307,7 @@ def insert_deliveries(
     cases = " ".join(f"WHEN w.delay_seconds = {delay} THEN %(after{delay})s" for delay in delays)
     params = {**batch.params, **after, "now": moment(now)}
     excludes = may_exist and database().vendor == "mysql"
-    write(
+    return write(
         INSERT_DELIVERIES,
         params,
         insert=insert,

@@ -108,9 +108,10 @@ def test_batches_that_are_cut_short_go_on_with_the_next_organization(clock, monk
 @pytest.mark.parametrize(
     ("others", "limit"), [(False, "DELIVERIES_OF_ONE_WRITER"), (True, "DELIVERIES_WITH_OTHER_WRITERS")]
 )
-def test_where_all_wait_for_one_writer_a_batch_is_limited_by_the_deliveries_that_it_makes(
+def test_where_all_wait_for_one_writer_a_batch_is_limited_by_the_deliveries_of_the_batch_before(
     clock, monkeypatch, others, limit
 ):
+    monkeypatch.setattr(fanout, "_rotation", fanout._Rotation())
     monkeypatch.setattr(fanout, limit, 10)
     monkeypatch.setattr(fanout, "others_write", lambda: others)
     wide = subscribed()
