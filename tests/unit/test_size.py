@@ -40,16 +40,16 @@ CEILINGS = {
     "filters": 5_593,
     "listener": 1_033,
     "manage": 5_117,
-    "management": 9_618,
+    "management": 9_615,
     "models": 22_231,
     "monitoring": 5_464,
     "net": 12_341,
-    "outbox": 23_871,
+    "outbox": 23_477,
     "payloads": 9_867,
     "pytest_plugin": 240,
     "queues": 3_742,
     "reconcile": 2_390,
-    "routing": 6_810,
+    "routing": 6_773,
     "scaffold": 4_316,
     "signals": 281,
     "snapshot": 2_789,
@@ -61,7 +61,7 @@ CEILINGS = {
     "worker": 18_620,
 }
 
-FUNCTIONS = 2_695
+FUNCTIONS = 2_692
 FILES = 290
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

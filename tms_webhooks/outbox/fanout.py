@@ -54,8 +54,6 @@ class _Rotation(threading.local):
         self.was_late = False
         # The deliveries of each event in the batch before; at first an assumption.
         self.deliveries_per_event = 10.0
-        # Of organizations whose budget did not suffice in the batch before: how many of their events were matched.
-        self._matched_events: dict[Any, int] = {}
 
     def batch_size(self) -> int:
         """Return how many events the next batch has; two organizations get a turn however many deliveries there are."""
@@ -66,17 +64,8 @@ class _Rotation(threading.local):
         most = DELIVERIES_WITH_OTHER_WRITERS if is_brief else DELIVERIES_OF_ONE_WRITER
         return min(size, max(2, int(most / max(self.deliveries_per_event, 1.0))))
 
-    def most_events(self, organization_id: Any) -> int | None:
-        """Return how many events of an organization are worth reading now; None for all."""
-        matched = self._matched_events.get(organization_id)
-        return None if matched is None else matched + 1
-
     def end(self, events: Sequence[NewEvent], matched: TurnResult) -> None:
         """Note the result of a batch, so that the next one begins with the first organization that got no turn."""
-        self._matched_events = dict.fromkeys(matched.over_budget, 0)
-        for event in events:
-            if event.organization_id in matched.over_budget and event.id not in matched.unfinished:
-                self._matched_events[event.organization_id] += 1
         served = takewhile(lambda event: event.id != matched.end, events)
         for organization_id in dict.fromkeys(event.organization_id for event in served):
             self.last_organization = organization_id
@@ -183,7 +172,7 @@ def _next_events(limit: int) -> list[NewEvent]:
         by_organization[event.organization_id].append(event)
     last = _rotation.last_organization
     organizations = sorted(by_organization, key=lambda key: (last is not None and key <= last, key))
-    rounds = zip_longest(*(by_organization[key][: _rotation.most_events(key)] for key in organizations))
+    rounds = zip_longest(*(by_organization[key] for key in organizations))
     return [event for one_round in rounds for event in one_round if event is not None]
 
 

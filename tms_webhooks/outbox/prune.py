@@ -6,8 +6,8 @@ blank ones are not read again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -45,24 +45,11 @@ BEGINNING = (datetime(2000, 1, 1, tzinfo=UTC), 0)
 KEEP_HOURS = timedelta(days=8)
 
 
-@dataclass(frozen=True, slots=True)
-class Pruned:
-    """The number of rows that each retention rule affects.
-
-    ``attempts`` are those that are too old themselves. Others are deleted with their events.
-    """
-
-    payloads: int
-    attempts: int
-    events: int
-    occurrences: int
-    hours: int = 0
-    answers: int = 0
-    notifications: int = 0
-
-
-def prune(now: datetime, *, stop: Stop = never) -> Pruned:
+def prune(now: datetime, *, stop: Stop = never) -> Counter[str]:
     """Blank old payloads of every format, and delete rows that are older than their retention settings allow.
+
+    Return the number of rows that each of the `rules` affected. Attempts are those that are too old themselves: others are
+    deleted with their events.
 
     It deletes attempts, events with their deliveries, occurrences, totals of hours and notifications. It also deletes
     responses of the API for idempotency keys that may be used again. Kept are:
@@ -73,11 +60,11 @@ def prune(now: datetime, *, stop: Stop = never) -> Pruned:
 
     For ``stop`` see `run_alternately`: the rules share the time.
     """
-    return Pruned(**run_alternately(rules(now), stop=stop).rows)
+    return Counter(run_alternately(rules(now), stop=stop).rows)
 
 
 def rules(now: datetime) -> dict[str, Batches]:
-    """Return the work of each retention rule, by the names in `Pruned`. A batch changes up to PRUNE_BATCH rows of a table."""
+    """Return the work of each retention rule, by its name. A batch changes up to PRUNE_BATCH rows of a table."""
     payloads, old = _limits(now)[0], _old_rows(now)
     return {
         "payloads": chain(_blank_kept_payloads(payloads), _blank_next_payloads(payloads)),
@@ -87,9 +74,9 @@ def rules(now: datetime) -> dict[str, Batches]:
     }
 
 
-def prunable(now: datetime) -> Pruned:
+def prunable(now: datetime) -> Counter[str]:
     """Return the number of rows that `prune` would affect, without rows that become prunable only by its own deletions."""
-    return Pruned(**{name: rows.count() for name, rows in _old_rows(now).items()})
+    return Counter({name: rows.count() for name, rows in _old_rows(now).items()})
 
 
 def _limits(now: datetime) -> tuple[datetime, datetime, datetime]:
@@ -100,7 +87,7 @@ def _limits(now: datetime) -> tuple[datetime, datetime, datetime]:
 
 
 def _old_rows(now: datetime) -> dict[str, models.QuerySet[Any]]:
-    """Return the rows that each retention rule affects, by the names in `Pruned`."""
+    """Return the rows that each retention rule affects, by its name."""
     payloads, attempts, events = _limits(now)
     not_blank = _settled(_rows(Event).exclude(body="")).filter(occurred_at__lt=payloads)
     position = PruneCursor.objects.values_list("occurred_at", "event_id").first() or BEGINNING

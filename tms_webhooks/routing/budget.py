@@ -39,13 +39,11 @@ class TurnResult:
 
     - ``verdicts``: of all pairs of an event and a subscription that were evaluated in this turn or before
     - ``unfinished``: the keys of events with pairs that were not
-    - ``over_budget``: organizations whose budget did not suffice
     - ``end``: the first event that was left because the turn was over for all; None if there was time for all
     """
 
     verdicts: Mapping[Pair, Verdict] = field(default_factory=dict)
     unfinished: frozenset[int] = frozenset()
-    over_budget: frozenset[Any] = frozenset()
     end: int | None = None
 
 
@@ -88,14 +86,12 @@ class BudgetedMatcher(threading.local):
         uids = {pk: event.uid for pk, event in evaluation.events.items()}
         found = {pk: dict(self._kept.pop(uid, {})) for pk, uid in uids.items()}
         unfinished: dict[int, None] = {}
-        over_budget: set[Any] = set()
         end: int | None = None
         for (event_id, subscription_id), organization_id in organizations.items():
             verdicts = found.setdefault(event_id, {})
             if subscription_id in verdicts:
                 continue
             if spent.is_over(organization_id):
-                over_budget.add(organization_id)
                 unfinished[event_id] = None
             elif spent.is_over_for_all:
                 end = event_id if end is None else end
@@ -110,6 +106,5 @@ class BudgetedMatcher(threading.local):
         return TurnResult(
             {(event, subscription): verdict for event, own in found.items() for subscription, verdict in own.items()},
             frozenset(unfinished),
-            frozenset(over_budget),
             end,
         )

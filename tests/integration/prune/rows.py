@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Occurrence, Webhook
-from tms_webhooks.outbox.prune import Pruned
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 INSTANT = timedelta(microseconds=1)
-NOTHING = Pruned(payloads=0, attempts=0, events=0, occurrences=0)
+NOTHING = Counter()
 
 _subjects = count(1_000_001)
 """Higher than any number that a test searches for."""

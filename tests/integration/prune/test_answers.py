@@ -22,8 +22,8 @@ def kept(*, hours: float, answered: bool = True) -> IdempotentRequest:
 def test_answers_of_a_day_ago_go_and_younger_ones_stay():
     young, _old, _abandoned = kept(hours=23), kept(hours=25), kept(hours=1, answered=False)
 
-    assert prunable(NOW).answers == 2
-    assert prune(NOW).answers == 2
+    assert prunable(NOW)["answers"] == 2
+    assert prune(NOW)["answers"] == 2
 
     assert list(IdempotentRequest.objects.all()) == [young]
     assert prune(NOW) == NOTHING

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
+from collections import Counter
 from datetime import UTC, datetime
 from itertools import count
 
@@ -18,7 +18,7 @@ from tms_webhooks import tasks
 from tms_webhooks.choices import Priority
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 from tms_webhooks.outbox import prune as pruning
-from tms_webhooks.outbox.prune import Pruned, prune
+from tms_webhooks.outbox.prune import prune
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_no_statement_touches_more_rows_than_the_setting_says(webhook, batches_o
         pruned = prune(NOW)
 
     # The rules take turns, so some attempts are deleted with their events.
-    assert replace(pruned, attempts=0) == Pruned(payloads=6, attempts=0, events=3, occurrences=5)
+    assert pruned == Counter(attempts=pruned["attempts"], payloads=6, events=3, occurrences=5)
     assert (Delivery.objects.count(), DeliveryAttempt.objects.count()) == (3, 6)
     changes = [query["sql"] for query in queries if query["sql"].startswith(("UPDATE", "DELETE"))]
     changes = [sql for sql in changes if " IN " in sql]
@@ -60,7 +60,7 @@ def test_each_batch_is_committed_on_its_own(webhook, batches_of_two, monkeypatch
         prune(NOW)
     assert sorted(bodies()) == ["", ""] + ['{"id":"evt_1"}'] * 3
 
-    assert prune(NOW).payloads == 3
+    assert prune(NOW)["payloads"] == 3
 
 
 @pytest.mark.django_db(transaction=True)
@@ -132,9 +132,9 @@ def test_what_somebody_works_on_is_left_to_the_next_run(webhook):
     may_end.set()
     holder.finish()
 
-    assert (first.payloads, first.events) == (1, 1)
+    assert (first["payloads"], first["events"]) == (1, 1)
     assert not Event.objects.filter(pk=free.event_id).exists()
-    assert prune(NOW).events == 1
+    assert prune(NOW)["events"] == 1
     assert not Event.objects.exists()
 
 

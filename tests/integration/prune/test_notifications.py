@@ -24,8 +24,8 @@ def test_notifications_of_91_days_ago_go_and_younger_ones_stay():
         for days in (91, 89)
     )
 
-    assert prunable(NOW).notifications == 1
-    assert prune(NOW).notifications == 1
+    assert prunable(NOW)["notifications"] == 1
+    assert prune(NOW)["notifications"] == 1
 
     assert list(Notification.objects.all()) == [young]
     assert prune(NOW) == NOTHING

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from tests.factories import WebhookFactory
 from tests.integration.prune.rows import DAY, INSTANT, NOTHING, NOW, bodies, delivery, event
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt
-from tms_webhooks.outbox.prune import Pruned, prune
+from tms_webhooks.outbox.prune import prune
 
 
 def test_payloads_are_blanked_when_they_are_older_than_thirty_days(webhook):
     for age in (30 * DAY + INSTANT, 30 * DAY, DAY):
         delivery(webhook, age)
 
-    assert prune(NOW) == Pruned(payloads=1, attempts=0, events=0, occurrences=0)
+    assert prune(NOW) == Counter(payloads=1)
     assert bodies() == ["", '{"id":"evt_1"}', '{"id":"evt_1"}']
     assert (Delivery.objects.count(), DeliveryAttempt.objects.count()) == (3, 3)
 
@@ -25,7 +27,7 @@ def test_the_setting_says_how_long_a_payload_is_kept(webhook, settings):
     delivery(webhook, 8 * DAY)
     delivery(webhook, 6 * DAY)
 
-    assert prune(NOW).payloads == 1
+    assert prune(NOW)["payloads"] == 1
     assert bodies() == ["", '{"id":"evt_1"}']
 
 
@@ -41,7 +43,7 @@ def test_a_payload_stays_as_long_as_one_of_its_deliveries_is_open(webhook):
 
     Delivery.objects.filter(pk=made.pk).update(status=DeliveryStatus.EXHAUSTED, due_at=None)
 
-    assert prune(NOW).payloads == 1
+    assert prune(NOW)["payloads"] == 1
     assert bodies() == [""]
 
 
@@ -67,5 +69,5 @@ def test_an_event_that_nobody_got_is_forgotten_like_others(webhook):
     event(webhook, 91 * DAY)
     event(webhook, 91 * DAY, body="", error="no payload")
 
-    assert prune(NOW) == Pruned(payloads=2, attempts=0, events=2, occurrences=0)
+    assert prune(NOW) == Counter(payloads=2, events=2)
     assert bodies() == [""]

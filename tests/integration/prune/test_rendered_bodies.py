@@ -20,7 +20,7 @@ def test_it_goes_when_the_payload_is_blanked(webhook):
     rendered(webhook, 31 * DAY)
     young = rendered(webhook, 29 * DAY)
 
-    assert prune(NOW).payloads == 1
+    assert prune(NOW)["payloads"] == 1
 
     assert list(DeliveryBody.objects.values_list("delivery", flat=True)) == [young.pk]
 

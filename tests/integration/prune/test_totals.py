@@ -23,7 +23,7 @@ def test_hours_go_and_days_stay(webhook):
     for age in (DAY, 8 * DAY - timedelta(hours=1), 8 * DAY + timedelta(hours=1), 4_000 * DAY):
         count(webhook, age)
 
-    assert prune(NOW).hours == 2
+    assert prune(NOW)["hours"] == 2
 
     assert max(starts(TotalSpan.HOUR)) < 8 * DAY
     assert len(starts(TotalSpan.HOUR)) == 2

@@ -136,7 +136,7 @@ def prune(*, dry_run: bool) -> tuple[Mapping[str, Any], Sequence[str], bool]:
     """Blank and delete stored data whose retention period is over, or count it; return facts, lines and whether it failed."""
     now = timezone.now()
     with stop_on_signal() as stop:
-        facts = asdict(pruning.prunable(now) if dry_run else pruning.prune(now, stop=stop.is_set))
+        facts = pruning.prunable(now) if dry_run else pruning.prune(now, stop=stop.is_set)
     counts = ", ".join(f"{count} {name}" for name, count in facts.items())
     return facts, [f"{'It would prune' if dry_run else 'Pruned'} {counts}."], False
 
