@@ -19,13 +19,11 @@ from tms_webhooks.models import Webhook
 from tms_webhooks.worker.leases import OVERLAP, Quota
 
 # Besides the requests in flight, a queue holds those that a receiver takes in this many seconds. All queues together hold
-# about the second number, and one queue at most the third of replays.
+# about the second number.
 PREFETCH_SECONDS = 0.1
-MAX_PREFETCH, MAX_REPLAYS = 1_024, 32
+MAX_PREFETCH = 1_024
 # While an ordered webhook waits for an answer, less is read together: its next request waits for the end of a read.
 MAX_PREFETCH_NEXT_TO_ORDERED = 256
-# If no live delivery was sent for this number of seconds, replays get the whole capacity of a webhook.
-QUIET_SECONDS = 1.0
 # Waiting requests are read again after this number of seconds: a user may have cancelled them, or disabled the webhook.
 FRESH_SECONDS = 1.0
 # A webhook without work is given back after this number of seconds.
@@ -166,8 +164,7 @@ class AdaptiveLimit:
 class EndpointQueue:
     """One webhook: its waiting requests, those in flight, and its limits.
 
-    Replays wait in a queue of their own. While others are due, they get a quarter of the capacity, or every fourth
-    request of a small one. They get all of it if no other was sent for a moment.
+    Replays wait in a queue of their own. While others are due, every fourth request is one, and otherwise all are.
     """
 
     def __init__(self, webhook_id: int, limit: AdaptiveLimit, queues: EndpointQueues) -> None:
@@ -175,22 +172,21 @@ class EndpointQueue:
         self.webhook: Webhook | None = None
         self.organization: object = None
         # How many requests may be in flight, and how many the receiver can take.
-        self.slots, self.limit = 0, limit
+        self.slots, self.limit = limit.FIRST, limit
         self.rate: RateLimit | None = None
-        self.requests: deque[OutgoingRequest] = deque()
-        self.replays: deque[OutgoingRequest] = deque()
+        # Of live and manual deliveries, and of replays: the waiting requests, and whether more may be due than was read.
+        self.waiting = (deque[OutgoingRequest](), deque[OutgoingRequest]())
+        self.has_more = [True, True]
         # The deliveries that wait here, are in flight, or have a result that is not written yet.
         self.held: set[int] = set()
-        self.in_flight = self.replays_in_flight = 0
-        # How many other requests were sent since the last replay, and when the last of them was sent.
-        self.live_since_replay, self.live_at = 0, 0.0
-        # Whether more may be due than was read, of live and manual deliveries, and of replays.
-        self.has_more = self.has_more_replays = True
+        self.in_flight = 0
+        # How many other requests were sent since the last replay. The first one may be a replay.
+        self.live_since_replay = LIVE_PER_REPLAY
         # When the waiting requests were read; when the queue had work last.
         self.read_at, self.worked_at = 0.0, monotonic()
         # What the last read asked for, of both kinds. By priority: nothing that came due earlier is open and not held. When
         # the next read ignores that.
-        self.asked = (0, 0)
+        self.asked = [0, 0]
         self.bounds: dict[int, datetime] = {}
         self.unbounded_at = 0.0
         # How many results, not written yet, keep the rest from going out.
@@ -206,65 +202,47 @@ class EndpointQueue:
     @property
     def may_send(self) -> bool:
         """Whether a request may go out now."""
-        has_request = self.requests or (self.replays and self.replays_in_flight < self.most_replays)
-        return bool(has_request) and not (self.halts or self.is_leaving) and self.in_flight < self.most_in_flight
-
-    @property
-    def most_replays(self) -> int:
-        """How many replays may be in flight: all of the capacity if no live request waits, and none was sent for a second."""
-        is_quiet = not self.requests and monotonic() - self.live_at > QUIET_SECONDS
-        return self.most_in_flight if is_quiet else max(1, self.most_in_flight // (LIVE_PER_REPLAY + 1))
+        return any(self.waiting) and not (self.halts or self.is_leaving) and self.in_flight < self.most_in_flight
 
     @property
     def waits_for_rate(self) -> bool:
         """Whether more may be due than its rate limit allows now."""
-        return self.rate is not None and (self.has_more or self.has_more_replays)
+        return self.rate is not None and any(self.has_more)
 
-    def take(self) -> OutgoingRequest:
-        """Remove the next request and return it: a replay after three others, or if no other waits."""
-        is_turn = not self.requests or self.live_since_replay >= LIVE_PER_REPLAY
-        if is_turn and self.replays and self.replays_in_flight < self.most_replays:
-            self.live_since_replay = 0
-            return self.replays.popleft()
-        self.live_since_replay += 1
-        self.live_at = monotonic()
-        return self.requests.popleft()
-
-    def put_back(self, request: OutgoingRequest) -> None:
-        """Undo `take`."""
-        (self.replays if request.is_replay else self.requests).appendleft(request)
-        self.live_since_replay = LIVE_PER_REPLAY if request.is_replay else self.live_since_replay - 1
+    @property
+    def is_replays_turn(self) -> bool:
+        """Whether a replay is next: after three other requests, or if no other waits."""
+        return bool(self.waiting[True]) and (not self.waiting[False] or self.live_since_replay >= LIVE_PER_REPLAY)
 
     def clear(self) -> None:
         """Drop the waiting requests. They are still due, and are read again."""
-        self.held.difference_update(one.delivery_id for one in (*self.requests, *self.replays))
-        self.requests.clear()
-        self.replays.clear()
+        for requests in self.waiting:
+            self.held.difference_update(one.delivery_id for one in requests)
+            requests.clear()
         # They came due below the bounds of the next read.
         self.bounds.clear()
-        self.has_more = self.has_more_replays = True
+        self.has_more = [True, True]
 
     @property
-    def wanted(self) -> tuple[int, int]:
+    def wanted(self) -> list[int]:
         """How many more deliveries, and how many more replays, are worth reading now."""
         if self.is_leaving or self.halts:
-            return 0, 0
-        most = AdaptiveLimit.FIRST if self.webhook is None else self.most_in_flight
-        each = self.limit.seconds_each
-        # The requests that the receiver takes one after the other in the next moment.
+            return [0, 0]
+        # The requests that the receiver takes now, and one after the other in the next moment.
+        most, each = self.most_in_flight, self.limit.seconds_each
         rounds = 0 if each is None else int(PREFETCH_SECONDS / max(each, 1e-6))
-        worth, live = most + min(most * rounds, self._queues.prefetch), len(self.requests) + self.in_flight
-        is_short = live < most and not self.requests
-        wanted = worth - live if self.has_more and (is_short or 2 * live <= worth) else 0
-        most_replays = max(1, self.most_replays)
-        worth, held = min(most_replays * (1 + rounds), max(most_replays, MAX_REPLAYS)), len(self.replays)
-        # A webhook that is full all the time has turns for replays, too.
-        has_room = self.in_flight < most or (not held and self.live_since_replay >= LIVE_PER_REPLAY)
-        replays = worth - held if self.has_more_replays and 2 * held <= worth and has_room else 0
-        if self.rate is not None:
-            allowed = int(self.rate.allowed(self._queues.clock())) - len(self.requests) - held
-            wanted, replays = min(wanted, allowed), min(replays, allowed)
-        return max(0, wanted), max(0, replays)
+        room = max(0, most - self.in_flight) + min(most * rounds, self._queues.prefetch)
+        rooms = [room, room]
+        if self.waiting[False] or self.has_more[False]:
+            # Of a receiver that takes few, one in its turn.
+            in_turn = min(room, self.live_since_replay // LIVE_PER_REPLAY, 1)
+            rooms[True] = max(room // (LIVE_PER_REPLAY + 1), in_turn)
+        waiting = [len(requests) for requests in self.waiting]
+        allowed = room if self.rate is None else int(self.rate.allowed(self._queues.clock())) - sum(waiting)
+        return [
+            max(0, min(room - held, allowed)) if has_more and 2 * held <= room else 0
+            for room, held, has_more in zip(rooms, waiting, self.has_more, strict=True)
+        ]
 
     def quotas(self, webhook: Webhook, now: datetime) -> list[Quota]:
         """Return what to read for this queue. ``webhook`` is its row of now."""
@@ -304,10 +282,11 @@ class EndpointQueue:
         """Note which deliveries were found within the last `quotas`: whether more may be due, and from when on."""
         counts: Counter[int | None] = Counter(one.priority for one in found)
         counts[None] = len(found) - counts[Priority.MANUAL]
-        full = {quota.priority for quota in quotas if quota.limit <= counts[quota.priority]}
-        live, replays = self.asked
-        self.has_more = bool(full - {Priority.REPLAY.value}) if live else self.has_more
-        self.has_more_replays = Priority.REPLAY in full if replays else self.has_more_replays
+        full = {quota.priority == Priority.REPLAY for quota in quotas if quota.limit <= counts[quota.priority]}
+        self.has_more = [
+            kind in full if asked else more
+            for kind, asked, more in zip((False, True), self.asked, self.has_more, strict=True)
+        ]
         for quota in quotas:
             # Of an ordered webhook, earlier ones may be blocked. A user may have a delivery sent that is long due.
             if quota.priority and not quota.in_order:
@@ -364,7 +343,7 @@ class EndpointQueues:
     def expect_more(self, keys: Set[int]) -> None:
         """Note that more may be due for these webhooks, if they have a queue."""
         for key in keys & self._queues.keys():
-            self._queues[key].has_more = self._queues[key].has_more_replays = True
+            self._queues[key].has_more = [True, True]
             self._short[key] = None
 
     @property
@@ -404,12 +383,10 @@ class EndpointQueues:
         """Add requests that were read."""
         for request in requests:
             queue = self._queues[request.webhook_id]
-            if not (queue.requests or queue.replays):
+            if not any(queue.waiting):
                 queue.read_at = monotonic()
-            if request.is_manual:
-                queue.requests.appendleft(request)
-            else:
-                (queue.replays if request.is_replay else queue.requests).append(request)
+            requests = queue.waiting[request.is_replay]
+            (requests.appendleft if request.is_manual else requests.append)(request)
             queue.held.add(request.delivery_id)
             self._update_turn(queue)
 
@@ -452,7 +429,9 @@ class EndpointQueues:
                 self._short[queue.webhook_id] = None
             if not queue.may_send:
                 continue
-            request = queue.take()
+            is_replay = queue.is_replays_turn
+            request = queue.waiting[is_replay].popleft()
+            queue.live_since_replay = 0 if is_replay else queue.live_since_replay + 1
             self._count(request, queue, 1)
             queue.limit.started(queue.in_flight)
             if queue.rate is not None:
@@ -465,7 +444,8 @@ class EndpointQueues:
     def put_back(self, request: OutgoingRequest) -> None:
         """Put a request of `next` that was not started back: it is the first of its organization, which gets the next turn."""
         queue = self._queues[request.webhook_id]
-        queue.put_back(request)
+        queue.waiting[request.is_replay].appendleft(request)
+        queue.live_since_replay = LIVE_PER_REPLAY if request.is_replay else queue.live_since_replay - 1
         self._count(request, queue, -1)
         webhooks = self._over_share.pop(queue.organization, None) or self._turns.pop(queue.organization, OrderedDict())
         webhooks[queue.webhook_id] = None
@@ -496,7 +476,7 @@ class EndpointQueues:
         self._turns.update(self._over_share)
         self._over_share.clear()
         self._update_turn(queue)
-        return queue.halts > 0 or (request.endpoint.webhook.ordered and not (queue.requests or queue.replays))
+        return queue.halts > 0 or (request.endpoint.webhook.ordered and not any(queue.waiting))
 
     def written(self, result: SendResult, *, is_lost: bool = False) -> None:
         """Note that a result was written. A delivery that waited for it may be due now.
@@ -511,7 +491,7 @@ class EndpointQueues:
             queue.halts -= 1
             # The webhook may be paused, held or disabled now.
             queue.clear()
-        queue.has_more = queue.has_more or request.endpoint.webhook.ordered
+        queue.has_more[False] = queue.has_more[False] or request.endpoint.webhook.ordered
         if queue.is_leaving:
             self.drop([queue.webhook_id])
         else:
@@ -531,12 +511,11 @@ class EndpointQueues:
         self.drop(
             key
             for key, queue in self._queues.items()
-            if not (queue.held or queue.has_more or queue.has_more_replays) and queue.worked_at <= idle_since
+            if not (queue.held or any(queue.has_more)) and queue.worked_at <= idle_since
         )
 
     def _count(self, request: OutgoingRequest, queue: EndpointQueue, change: int) -> None:
         queue.in_flight += change
-        queue.replays_in_flight += change * request.is_replay
         self.in_flight += change
         self.ordered += change * request.endpoint.webhook.ordered
         self._free -= change

@@ -54,7 +54,7 @@ def read(
     for key, organization in organizations.items():
         queue = queue_of(queues, key)
         queue.configure(a_webhook(key, max_in_flight=concurrency, organization_id=organization))
-        queue.has_more = queue.has_more_replays = key in full
+        queue.has_more = [key in full] * 2
     queues.add(found)
 
 
