@@ -20,7 +20,7 @@ CEILINGS = {
     "access": 442,
     "actors": 807,
     "admin": 30_891,
-    "api": 23_054,
+    "api": 23_053,
     "apps": 302,
     "batches": 229,
     "capture": 7_432,
@@ -44,7 +44,7 @@ CEILINGS = {
     "models": 22_231,
     "monitoring": 5_464,
     "net": 12_341,
-    "outbox": 23_477,
+    "outbox": 23_228,
     "payloads": 9_867,
     "pytest_plugin": 240,
     "queues": 3_742,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 18_349,
 }
 
-FUNCTIONS = 2_690
-FILES = 290
+FUNCTIONS = 2_687
+FILES = 289
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

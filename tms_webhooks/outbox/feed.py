@@ -3,13 +3,16 @@
 A primary key is assigned before its transaction commits. So a reader that continues after the last key that it read
 misses events that commit late. The feed has its own positions. One publisher at a time assigns them to committed
 events, so an event that is published later has a higher position. A long transaction delays only its own events.
+
+The feed of one webhook has the events that its subscriptions match, in the same order and with the same cursors. A
+pull-only webhook is read like this; nothing is sent to it. Any other webhook can be compared with its feed.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
@@ -21,11 +24,12 @@ from django.db.models import F, Model, Q, QuerySet
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.exceptions import CursorError, SecretError
-from tms_webhooks.models import Event, FeedEnds
-from tms_webhooks.models.audience import visible_to
+from tms_webhooks.models import Event, FeedEnds, FirstOccurrence, Webhook
+from tms_webhooks.models.audience import EventOrganizations, visible_to
 from tms_webhooks.models.encryption import decrypt, encrypt
-from tms_webhooks.models.event import LEARNERS_ELSEWHERE, EventQuerySet, in_feed
+from tms_webhooks.models.event import LEARNERS_ELSEWHERE, EventQuerySet, conditions_of, in_feed
 from tms_webhooks.outbox import numbers
+from tms_webhooks.routing import filtered
 
 # Events that one transaction publishes.
 BATCH = 1_000
@@ -37,6 +41,14 @@ FAN_OUT_TIME = timedelta(seconds=10)
 READER_SECONDS = 1.0
 # A committed event that has no position for longer than this is reported.
 LATE = timedelta(minutes=5)
+# Events that one page of a webhook's feed examines at most. If few match, the page is short, and its cursor is past those
+# examined.
+EXAMINED = 1_000
+# The columns of an event that decide whether its filters are evaluated.
+COLUMNS = (
+    *("position", "type", "subject_id", "organization", "learner_organization", "subscription", "webhook"),
+    *("actor_kind", "actor_id"),
+)
 # The number of organizations that a query lists by their keys; for more it contains a subquery.
 MOST_LISTED = 100
 
@@ -151,6 +163,64 @@ def read(
     has_more = len(found) > limit
     last = found[limit - 1].position if has_more else None
     return Page(found[:limit], cursor_at(last or start.end, start.owner), has_more)
+
+
+def read_webhook(
+    webhook: Webhook, *, now: datetime, after: str = "", among: Iterable[EventQuerySet] = (), limit: int = 100
+) -> Page:
+    """Return up to ``limit`` events of a webhook after a cursor, oldest first. Examines about `EXAMINED` events at most.
+
+    It takes and returns the cursors of `read`, and the same ``among``, and raises the same `CursorError`. A page may be
+    shorter than ``limit``, or empty, and have more after it.
+    """
+    model: Any = Event._meta.get_field("organization").related_model
+    start = begin(model._base_manager.filter(pk=webhook.organization_id), now=now, after=after)
+    organizations = webhook.scope.organizations(using=router.db_for_read(Event))
+    conditions, narrow = conditions_of(webhook.scope, organizations), list(map(in_feed, among))
+    position, examined, found, has_more = start.position, 0, list[Event](), True
+    while has_more and len(found) < limit and examined < EXAMINED:
+        published = Event.objects.filter(*narrow, position__gt=position, position__lte=start.end)
+        rows = list(first_events(published, conditions, limit + 1).only(*COLUMNS))
+        chunk, has_more = rows[:limit], len(rows) > limit
+        matching = _matching(webhook, organizations, chunk)
+        fitting = matching[: limit - len(found)]
+        found += fitting
+        examined += len(chunk)
+        if len(fitting) < len(matching):
+            has_more = True
+            position = fitting[-1].position or 0
+        else:
+            position = (chunk[-1].position or 0) if has_more else start.end
+    whole = Event.objects.in_bulk([event.pk for event in found])
+    events = [whole[event.pk] for event in found if event.pk in whole]
+    return Page(events, cursor_at(position, start.owner), has_more)
+
+
+def _matching(webhook: Webhook, organizations: Collection[Any], events: Sequence[Event]) -> list[Event]:
+    """Return which of these events match a subscription of the webhook, with its filters and its condition.
+
+    ``organizations`` are those whose events it receives. A snapshot has applied the filters to the events that it made
+    for one webhook.
+    """
+    matching: set[int] = set()
+    keys: list[int] = []
+    for event in events:
+        to = EventOrganizations(event.organization_id, event.learner_organization_id)
+        if event.webhook_id == webhook.pk:
+            matching.add(event.pk)
+        elif (
+            event.webhook_id is None
+            and webhook.scope.includes(to, organizations)
+            and not webhook.is_subject_of(event.type, event.subject_id)
+            and not webhook.skips(actor_kind=event.actor_kind, actor_id=event.actor_id)
+        ):
+            keys.append(event.pk)
+    if keys:
+        # Nothing is sent to a pull-only webhook: what its feed shows first is the first occurrence.
+        claim = FirstOccurrence.objects.claim if webhook.pull_only else FirstOccurrence.objects.recorded
+        with transaction.atomic(using=router.db_for_write(FirstOccurrence)):
+            matching |= {*filtered.matching_events(webhook, keys, claim=claim)}
+    return [event for event in events if event.pk in matching]
 
 
 def begin(organizations: QuerySet[Model], *, now: datetime, after: str) -> Start:

@@ -19,7 +19,7 @@ from tests.integration.audience.world import enrolled, listening, missed_by, org
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import CheckResult
 from tms_webhooks.models import Delivery, Event, Subscription, Webhook
-from tms_webhooks.outbox import feed, webhook_feed
+from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.dry_run import dry_run
 from tms_webhooks.routing.explain import explain
@@ -91,7 +91,7 @@ def test_replay_of_missed_events_the_dry_run_and_the_feed_leave_them_out_too():
     assert len(missed_by(other)) == 2
     assert len(missed_by(webhook)) == 1
     assert [event.actor_id for event in dry_run(webhook, [webhook.subscriptions.get()]).events] == ["hr"]
-    page = webhook_feed.read(webhook, now=timezone.now() + feed.FAN_OUT_TIME)
+    page = feed.read_webhook(webhook, now=timezone.now() + feed.FAN_OUT_TIME)
     assert [event.actor_id for event in page.events] == ["hr"]
 
 

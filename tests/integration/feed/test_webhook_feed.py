@@ -11,7 +11,7 @@ from tests.integration.feed.rows import NOW, keys, page, write
 from tms_webhooks.choices import Audience
 from tms_webhooks.exceptions import CursorError
 from tms_webhooks.models import Delivery, Event, FeedEnds, FirstOccurrence, Subscription, Webhook
-from tms_webhooks.outbox import webhook_feed
+from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.fanout import fan_out
 
 
@@ -28,7 +28,7 @@ def read_all(webhook: Webhook, *, after: str = "", limit: int = 100) -> list[int
     """Read on until there are no more; return the events' keys."""
     found: list[int] = []
     while True:
-        one = webhook_feed.read(webhook, now=NOW, after=after, limit=limit)
+        one = feed.read_webhook(webhook, now=NOW, after=after, limit=limit)
         found += keys(one.events)
         after = one.cursor
         if not one.has_more:
@@ -137,13 +137,13 @@ def test_a_page_that_is_full_ends_in_the_middle_of_what_was_examined(webhook):
 
 
 def test_a_page_examines_a_limited_number_of_events(webhook, monkeypatch):
-    monkeypatch.setattr(webhook_feed, "EXAMINED", 6)
+    monkeypatch.setattr(feed, "EXAMINED", 6)
     write(webhook.organization, 13, "user.updated")
     (event,) = write(webhook.organization)
 
-    first = webhook_feed.read(webhook, now=NOW, limit=3)
-    second = webhook_feed.read(webhook, now=NOW, after=first.cursor, limit=3)
-    third = webhook_feed.read(webhook, now=NOW, after=second.cursor, limit=3)
+    first = feed.read_webhook(webhook, now=NOW, limit=3)
+    second = feed.read_webhook(webhook, now=NOW, after=first.cursor, limit=3)
+    third = feed.read_webhook(webhook, now=NOW, after=second.cursor, limit=3)
 
     assert [(keys(one.events), one.has_more) for one in (first, second, third)] == [
         ([], True),
@@ -154,11 +154,11 @@ def test_a_page_examines_a_limited_number_of_events(webhook, monkeypatch):
 
 def test_a_page_takes_as_many_queries_for_many_events_as_for_few(webhook, django_assert_num_queries):
     write(webhook.organization, 50)
-    webhook_feed.read(webhook, now=NOW)
+    feed.read_webhook(webhook, now=NOW)
 
     for limit in (10, 50):
-        with django_assert_num_queries(13):
-            webhook_feed.read(webhook, now=NOW, limit=limit)
+        with django_assert_num_queries(12):
+            feed.read_webhook(webhook, now=NOW, limit=limit)
 
 
 def test_it_takes_the_cursors_of_the_feed_and_gives_such(webhook):
@@ -167,7 +167,7 @@ def test_it_takes_the_cursors_of_the_feed_and_gives_such(webhook):
     (event,) = write(webhook.organization)
 
     assert read_all(webhook, after=general) == [event.pk]
-    own = webhook_feed.read(webhook, now=NOW).cursor
+    own = feed.read_webhook(webhook, now=NOW).cursor
     assert page(webhook.organization, after=own).events == []
     assert read_all(webhook, after="latest") == []
 
@@ -178,11 +178,11 @@ def test_a_cursor_is_refused_as_in_the_feed(webhook, cursor, code):
     if cursor == "foreign":
         cursor = page(OrganizationFactory()).cursor
     if cursor == "old":
-        cursor = webhook_feed.read(webhook, now=NOW, limit=1).cursor
+        cursor = feed.read_webhook(webhook, now=NOW, limit=1).cursor
         FeedEnds.objects.update(forgotten=2)
 
     with pytest.raises(CursorError) as error:
-        webhook_feed.read(webhook, now=NOW, after=cursor)
+        feed.read_webhook(webhook, now=NOW, after=cursor)
     assert error.value.code == code
 
 

@@ -28,7 +28,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.replay import JobProgress, progress
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
-from tms_webhooks.outbox import erasure, feed, webhook_feed
+from tms_webhooks.outbox import erasure, feed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
 from tms_webhooks.snapshot import job as snapshot
@@ -181,7 +181,7 @@ def test_a_pull_only_webhook_gets_events_with_a_place_in_its_feed_and_no_deliver
     own = Event.objects.filter(webhook=webhook).filter(position__gt=0).order_by("position")
     assert [event.type for event in own] == ["class.snapshot", "webhook.snapshot_completed"]
     assert not {event.type for event in feed_of(webhook).events} & {"class.snapshot", "webhook.snapshot_completed"}
-    shown = webhook_feed.read(webhook, now=timezone.now()).events
+    shown = feed.read_webhook(webhook, now=timezone.now()).events
     assert [event.type for event in shown][-2:] == ["class.snapshot", "webhook.snapshot_completed"]
 
 

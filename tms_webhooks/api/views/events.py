@@ -21,7 +21,7 @@ from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.event import EventQuerySet, Subject
-from tms_webhooks.outbox import feed, webhook_feed
+from tms_webhooks.outbox import feed
 
 TYPES = parameter(
     "type",
@@ -127,7 +127,7 @@ class WebhookEventViewSet(FeedViewSet, WebhookPartViewSet):
         """Return a page of the events that match the webhook's subscriptions, oldest first. A page may be empty and have
         more after it: the filters of a limited number of events are evaluated for each."""
         webhook = self.webhook()
-        return self.feed_response(self.read_feed(webhook_feed.read, webhook), webhook=webhook)
+        return self.feed_response(self.read_feed(feed.read_webhook, webhook), webhook=webhook)
 
 
 def events_of_objects(request: Any) -> list[EventQuerySet]:
