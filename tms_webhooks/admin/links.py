@@ -36,7 +36,7 @@ SESSION_KEY = "tms_webhooks_customer_link"
 
 @sensitive_variables()
 def customer_link(
-    request_or_user: Any,
+    user: Any,
     organization: Any,
     *,
     path: str = "",
@@ -45,10 +45,10 @@ def customer_link(
     backend: str = "",
     now: datetime | None = None,
 ) -> str:
-    """Return a URL that opens a customers' site once, within ``max_age`` seconds, as a user.
+    """Return a URL without a host that opens a customers' site once, within ``max_age`` seconds, as a user.
 
     Args:
-        request_or_user: A user, for a URL that begins with a slash; or a request of this user, for one with the host.
+        user: The user whom your own page has authenticated.
         organization: The organization that the session shows, with those below it, if the access policy allows them.
         path: The page, below the site's index, such as "tms_webhooks/webhook/add/".
         site: The name of the `CustomerSite`.
@@ -59,8 +59,6 @@ def customer_link(
             and at most 600.
         ConfigurationError: The project's URLs have no site of this name.
     """
-    request = request_or_user if hasattr(request_or_user, "build_absolute_uri") else None
-    user = request_or_user if request is None else request.user
     if not (user.is_authenticated and user.is_active):
         raise ValueError(f"customer_link got the user {user!r}; use a user who is signed in and active.")
     if not 0 < max_age <= LONGEST_AGE.total_seconds():
@@ -77,8 +75,7 @@ def customer_link(
         "path": path,
         "until": (now or timezone.now()).timestamp() + max_age,
     }
-    url = f"{reverse(f'{site}:enter')}?{urlencode({'token': signing.dumps(link, salt=PURPOSE)})}"
-    return url if request is None else request.build_absolute_uri(url)
+    return f"{reverse(f'{site}:enter')}?{urlencode({'token': signing.dumps(link, salt=PURPOSE)})}"
 
 
 @sensitive_variables()

@@ -166,16 +166,13 @@ def _chart(title: str, bars: Sequence[AttemptStats], labels: Sequence[str]) -> d
         "given_up": pgettext("attempts", "Given up"),
     }
     most, step = max(bar.attempts for bar in bars), 100 / len(bars)
-    # An even number of its first two digits, for the line in the middle.
-    unit = 2 * 10 ** max(0, len(str(most)) - 2)
-    top = -(-most // unit) * unit
     columns = []
     for index, (bar, label) in enumerate(zip(bars, labels, strict=True)):
         counts = {kind: getattr(bar, kind) for kind in kinds}
         rectangles, bottom = [], 100.0
         for kind, count in counts.items():
             # A small value is visible, too.
-            height = max(MARK, 100 * count / top) if count else 0
+            height = max(MARK, 100 * count / most) if count else 0
             bottom -= height
             rectangles += [(kind, round(bottom, 3), round(height, 3))] if count else []
         text = ", ".join(f"{kinds[kind]} {format_count(count)}" for kind, count in counts.items())
@@ -198,8 +195,7 @@ def _chart(title: str, bars: Sequence[AttemptStats], labels: Sequence[str]) -> d
         "title": title,
         "summary": summary % {"attempts": format_count(attempts), "delivered": format_count(delivered)},
         "legend": kinds.items(),
-        "lines": [(100 - 100 * value / top, format_count(value)) for value in (0, top // 2, top)],
+        "most": format_count(most),
         "columns": columns,
         "width": round(step * (1 - GAP), 3),
-        "ticks": [labels[index] for index in (0, len(labels) // 2, -1)],
     }

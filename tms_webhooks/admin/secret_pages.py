@@ -7,7 +7,6 @@ the session stores only the keys of new secrets that their creator has not seen 
 from __future__ import annotations
 
 from datetime import timedelta
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from django.contrib import messages
@@ -32,13 +31,6 @@ if TYPE_CHECKING:
 
 END_OLD = "end_old"
 """The choice to sign with the new secret only, after a leak."""
-LANGUAGES = (
-    ("python", "Python", "pip install standardwebhooks"),
-    ("javascript", "JavaScript", "npm install standardwebhooks"),
-    ("csharp", "C#", "dotnet add package StandardWebhooks"),
-    ("php", "PHP", "composer require standard-webhooks/standard-webhooks"),
-)
-"""The languages of the samples that verify a request, with the command that installs their library of Standard Webhooks."""
 
 
 @sensitive_variables()
@@ -101,14 +93,5 @@ def _secret_page(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, *,
         message = _("The secret can't be decrypted with the configured keys. Rotate it.")
         admin.message_user(request, message, messages.ERROR)
         return admin.redirect("webhook_change", webhook)
-    context = {"title": _("Signing secret"), "secret": secret, "is_new": is_new, "samples": code_samples()}
+    context = {"title": _("Signing secret"), "secret": secret, "is_new": is_new}
     return admin.webhook_page(request, "secret", webhook, **context)
-
-
-def code_samples() -> list[dict[str, str]]:
-    """Return the code samples that verify a request, in the order of the page. The tests run those of Python and JavaScript."""
-    folder = files("tms_webhooks.admin") / "samples"
-    return [
-        {"key": key, "language": language, "install": install, "code": (folder / f"{key}.txt").read_text("utf-8")}
-        for key, language, install in LANGUAGES
-    ]

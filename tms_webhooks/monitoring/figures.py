@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import F, Q, Sum
 
 from tms_webhooks.choices import DISABLED_BY_USER, Health, TotalSpan
 from tms_webhooks.models import DeliveryTotal, OwnerlessObject, Webhook
@@ -188,11 +188,19 @@ def needing_attention(webhooks: ReceiverQuerySet, *, now: datetime, most: int) -
 
     ``most`` is the largest number of webhooks to return, and of degraded ones to look for.
     """
-    worst = [row["webhook"] for row in _degraded(webhooks, now=now)[:most]]
-    stopped = Q(enabled=False) & ~Q(disabled_reason__in=DISABLED_BY_USER)
+    totals = DeliveryTotal.objects.filter(
+        span=TotalSpan.HOUR,
+        starts_at__gte=first_start(TotalSpan.HOUR, HOURS, now),
+        webhook__in=webhooks.enabled().order_by(),
+    )
+    sums = totals.order_by().values("webhook").annotate(ok=Sum("delivered"), again=Sum("retried"), lost=Sum("given_up"))
+    too_few = Q(ok__lt=LEAST_SUCCESS_RATE * (F("ok") + F("again") + F("lost")))
+    degraded = sums.filter(Q(lost__gt=0) | too_few).order_by("-lost", "webhook").values_list("webhook", flat=True)
+    is_stopped = Q(enabled=False) & ~Q(disabled_reason__in=DISABLED_BY_USER)
+    is_ill = Q(state__failures__gt=0) | Q(pk__in=list(degraded[:most]))
     rows = (
         webhooks.existing()
-        .filter(stopped | Q(enabled=True, state__failures__gt=0) | Q(enabled=True, pk__in=worst))
+        .filter(is_stopped | Q(is_ill, enabled=True))
         .select_related("organization", "state")
         .defer(*HEAVY_COLUMNS)
         .order_by("enabled", "-state__pauses", "-state__failures", "pk")[:most]
@@ -200,18 +208,6 @@ def needing_attention(webhooks: ReceiverQuerySet, *, now: datetime, most: int) -
     found = health_by_webhook(rows, now=now)
     ill = [(one, found[one.pk]) for one in rows if found[one.pk].word in URGENCY]
     return sorted(ill, key=lambda pair: (URGENCY.index(pair[1].word), -pair[1].day.given_up))
-
-
-def _degraded(webhooks: ReceiverQuerySet, *, now: datetime) -> QuerySet[Any, Any]:
-    """Return the keys of the webhooks whose figures of the last 24 hours are degraded, as ``webhook``."""
-    rows = DeliveryTotal.objects.filter(
-        span=TotalSpan.HOUR,
-        starts_at__gte=first_start(TotalSpan.HOUR, HOURS, now),
-        webhook__in=webhooks.enabled().order_by(),
-    )
-    sums = rows.order_by().values("webhook").annotate(ok=Sum("delivered"), again=Sum("retried"), lost=Sum("given_up"))
-    too_few = Q(ok__lt=LEAST_SUCCESS_RATE * (F("ok") + F("again") + F("lost")))
-    return sums.filter(Q(lost__gt=0) | too_few).order_by("-lost", "webhook")
 
 
 @dataclass(frozen=True, slots=True)

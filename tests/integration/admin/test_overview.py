@@ -168,7 +168,7 @@ def test_a_chart_is_drawn_in_plain_numbers_and_has_a_text_alternative(operator, 
         assert "<desc" in drawing
         assert "<td>3</td><td>0</td><td>2</td><td>147 ms</td><td>1.2 s</td>" in drawing
     assert "Delivered 3, Retried 0, Given up 2" in drawings[0]
-    bar = 'class="tms-delivered" x="95.833" y="50.0" width="3.125" height="50.0"'
+    bar = 'class="tms-delivered" x="95.833" y="40.0" width="3.125" height="60.0"'
     assert bar in drawings[0]
     assert "<script>" not in markup.split('id="content-main"')[1]
     assert "style=" not in markup.split('id="content-main"')[1]

@@ -53,35 +53,18 @@ def test_a_subscription_is_added_with_what_narrows_it(client, webhook, address):
     assert response.status_code == 201, response.content
     added = webhook.subscriptions.get(event_type="class.cancelled")
     assert (added.filters, added.condition) == (body["filters"], body["condition"])
-    days = {"more_than_days": None, "less_than_days": None, "window": None}
+    days = {"more_than_days": None, "less_than_days": None}
     quiet = {"quiet_seconds": 0, "quiet_longest_seconds": None}
     assert response.json() == {"id": added.public_id, **days, **quiet, **body}
     assert response["Location"] == f"http://testserver{address}{added.public_id}/"
     assert response["ETag"] == client.get(at(webhook))["ETag"]
 
 
-DEFAULT = {"more_than_days": 0, "less_than_days": 30, "is_default": True}
+def test_a_subscription_gets_a_window_of_its_own(webhook, change_it):
+    response = change_it(less_than_days=7)
 
-
-@pytest.mark.parametrize(
-    ("before", "days", "window"),
-    [
-        ((None, None), {"less_than_days": 7}, (0, 7)),
-        # The same days as the default, but stated.
-        ((None, None), {"less_than_days": 30}, (0, 30)),
-    ],
-)
-def test_the_answer_names_the_window_that_is_stated_or_stays(webhook, change_it, before, days, window):
-    webhook.subscriptions.update(more_than_days=before[0], less_than_days=before[1])
-
-    response = change_it(**days)
-
-    assert response.json()["window"] == {
-        "more_than_days": window[0],
-        "less_than_days": window[1],
-        "is_default": False,
-    }
-    assert (webhook.subscriptions.get().more_than_days or 0, webhook.subscriptions.get().less_than_days) == window
+    assert (response.json()["more_than_days"], response.json()["less_than_days"]) == (None, 7)
+    assert webhook.subscriptions.get().window == (0, 7)
 
 
 @pytest.mark.parametrize(
@@ -92,11 +75,6 @@ def test_the_answer_names_the_window_that_is_stated_or_stays(webhook, change_it,
             {"more_than_days": 7},
             "less_than_days",
             "Less than days is empty; give the upper end of the window, above 7.",
-        ),
-        (
-            {"window": {"less_than_days": 7}},
-            "window",
-            "This field is read-only here; set more_than_days and less_than_days.",
         ),
     ],
 )

@@ -91,7 +91,6 @@ def test_a_webhook_is_shown_with_all_that_is_set_and_how_it_fares(client, acme):
                 "quiet_longest_seconds": None,
                 "filters": {},
                 "condition": None,
-                "window": None,
             }
         ],
         "enabled": True,

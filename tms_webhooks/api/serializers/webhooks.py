@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 from django.utils import timezone
 from rest_framework import serializers
@@ -45,32 +45,14 @@ CONTENT_OF_OTHER_FORMAT = "Only the format custom has content; omit it, or choos
 """The error for content that would have no effect."""
 
 
-class Window(TypedDict):
-    """The days window of a subscription to expiring events. ``is_default`` is true where the subscription names no days."""
-
-    more_than_days: float
-    less_than_days: float
-    is_default: bool
-
-
 class SubscriptionSerializer(StrictModelSerializer):
     """One event name or pattern, with optional filters."""
 
     id = IDField(source="public_id")
-    window = serializers.SerializerMethodField()
-
-    read_only_remedies = {"window": "set more_than_days and less_than_days"}
 
     class Meta:
         model = Subscription
-        fields = ("id", *Subscription.CONFIGURED, "window")
-
-    def get_window(self, subscription: Subscription) -> Window | None:
-        """Return the window that applies; null for events without one."""
-        if not subscription.has_window:
-            return None
-        more, less = subscription.window
-        return {"more_than_days": more, "less_than_days": less, "is_default": subscription.has_default_window}
+        fields = ("id", *Subscription.CONFIGURED)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the subscription as it would be after the change."""
