@@ -41,8 +41,6 @@ class Timing:
 class Marks:
     """The times between the parts of an exchange, on the monotonic clock; None for a part that it has not reached."""
 
-    __slots__ = ("answered", "connected", "ready", "resolved", "secure", "started")
-
     def __init__(self, started: float, *, secure: bool) -> None:
         self.started = started
         self.secure = secure

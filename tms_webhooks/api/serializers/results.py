@@ -150,7 +150,6 @@ class DryRunMissSerializer(Serializer):
         allow_null=True,
         help_text="The index of the subscription that the check belongs to. Null for a check of the webhook.",
     )
-    subscription = IDField(allow_null=True, help_text="The id of that subscription, if it is stored.")
 
 
 class DryRunReportSerializer(Serializer):
@@ -168,15 +167,12 @@ class DryRunReportSerializer(Serializer):
 
     def to_representation(self, instance: DryRunReport) -> dict[str, Any]:
         """Return the counts of a report, and those of each failed check."""
-        # Subscriptions of the request are not stored.
-        stored = [None if one._state.adding else one.public_id for one in self.context["subscriptions"]]
         misses = [
             {
                 "name": reason.name,
                 "detail": reason.sentence,
                 "events": count,
                 "position": reason.subscription,
-                "subscription": None if reason.subscription is None else stored[reason.subscription],
             }
             for reason, count in instance.main_reasons
         ]

@@ -56,9 +56,7 @@ class SubscriptionSerializer(StrictModelSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the subscription as it would be after the change."""
-        names = [name for name, field in self.fields.items() if not field.read_only]
-        current = {} if self.instance is None else {name: getattr(self.instance, name) for name in names}
-        apply_and_validate(Subscription(**current), attrs)
+        apply_and_validate(copy.copy(self.instance) if self.instance else Subscription(), attrs)
         return attrs
 
 

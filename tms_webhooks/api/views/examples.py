@@ -106,7 +106,7 @@ class ExampleViewSet(ResourceViewSet):
             else list(webhook.subscriptions.order_by("pk"))
         )
         report = dry_run(webhook, subscriptions, latest=body["latest"])
-        return Response(DryRunReportSerializer(report, context={"subscriptions": subscriptions}).data)
+        return Response(DryRunReportSerializer(report).data)
 
     def _event_to_explain(self, webhook: Webhook) -> Event:
         """Return the event of the query: a recorded one whose payload the caller may see, or one that has not happened."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from django.utils import timezone
@@ -40,7 +39,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
     def create(self) -> Response:
         """Add a subscription to a webhook."""
         webhook = self.webhook(lock=True)
-        subscription = Subscription(webhook=webhook, **self._values(None, webhook))
+        subscription = self._changed(Subscription(webhook=webhook))
         subscriptions.add(webhook, [subscription], actor=self.actor, now=timezone.now())
         response = self._response(subscription, webhook, status.HTTP_201_CREATED)
         response["Location"] = self.url_of(
@@ -52,9 +51,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
     def partial_update(self) -> Response:
         """Change the fields in the body. Other fields stay as they are."""
         webhook = self.webhook(lock=True)
-        subscription = self.get_object()
-        for name, value in self._values(subscription, webhook).items():
-            setattr(subscription, name, value)
+        subscription = self._changed(self.get_object())
         subscriptions.update(subscription, actor=self.actor, now=timezone.now())
         return self._response(subscription, webhook)
 
@@ -65,22 +62,22 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
         subscriptions.remove(self.get_object(), actor=self.actor, now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def _values(self, subscription: Subscription | None, webhook: Webhook) -> Any:
-        """Return the validated body; raise ``ValidationError`` if the webhook's content or URL is invalid for its events."""
-        serializer = self.get_serializer(subscription, data=self.request.data, partial=subscription is not None)
+    def _changed(self, subscription: Subscription) -> Subscription:
+        """Set the values of the body; raise ``ValidationError`` if the webhook's content or URL is invalid for its events."""
+        stored = None if subscription._state.adding else subscription
+        serializer = self.get_serializer(stored, data=self.request.data, partial=stored is not None)
         serializer.is_valid(raise_exception=True)
-        values = serializer.validated_data
-        changed = copy.copy(subscription or Subscription())
-        for name, value in values.items():
-            setattr(changed, name, value)
-        others = list(webhook.subscriptions.exclude(pk=changed.pk))
-        if error := duplicates([*others, changed]).get(len(others)):
+        for name, value in serializer.validated_data.items():
+            setattr(subscription, name, value)
+        webhook = subscription.webhook
+        rows = [*webhook.subscriptions.exclude(pk=subscription.pk), subscription]
+        if error := duplicates(rows).get(len(rows) - 1):
             raise serializers.ValidationError(to_drf_detail(error))
-        if "event_type" in values:
-            problems = rendering.problems_for(webhook, [one.event_type for one in (*others, changed)])
+        if "event_type" in serializer.validated_data:
+            problems = rendering.problems_for(webhook, [one.event_type for one in rows])
             if problems is not None:
                 raise serializers.ValidationError({"event_type": problems.messages})
-        return values
+        return subscription
 
     def _response(self, subscription: Subscription, webhook: Webhook, code: int = status.HTTP_200_OK) -> Response:
         subscription.refresh_from_db()

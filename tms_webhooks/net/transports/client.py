@@ -47,8 +47,6 @@ class Exchange(Marks):
     ``received`` is the number of bytes. ``ended``: the receiver has closed its side of the connection.
     """
 
-    __slots__ = ("deadline_at", "ended", "received")
-
     def __init__(self, seconds: float) -> None:
         super().__init__(time.monotonic(), secure=False)
         self.deadline_at = self.started + seconds

@@ -80,8 +80,6 @@ _VERIFY_PROBLEM = re.compile(r"(?:SSL certificate problem|verify result): ([A-Za
 class Target:
     """An origin and its checked addresses."""
 
-    __slots__ = ("addresses", "attempt_delay", "connect_to", "expires_at", "resolve", "url")
-
     def __init__(self, safe: SafeURL, addresses: Sequence[str], now: float) -> None:
         self.url = safe.url.removesuffix(safe.target) + "/"
         self.addresses = frozenset(addresses)
@@ -99,8 +97,6 @@ class Target:
 class CurlExchange:
     """One request that is waiting for its addresses or in flight."""
 
-    __slots__ = ("deadline_at", "headers", "key", "request", "resolved_at", "safe", "started_at")
-
     def __init__(self, request: Request, key: Any, safe: SafeURL, started_at: float) -> None:
         self.request = request
         self.key = key
@@ -117,21 +113,6 @@ class CurlExchange:
 
 class Handle:
     """One easy handle of libcurl and the answer that it receives. It serves one exchange after the other."""
-
-    __slots__ = (
-        "begun_at",
-        "body",
-        "easy",
-        "exchange",
-        "heard_at",
-        "limit",
-        "lines",
-        "method",
-        "opened",
-        "proxy",
-        "target",
-        "truncated",
-    )
 
     exchange: CurlExchange
     target: Target
