@@ -20,6 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 
+from tms_webhooks import reconciliation
 from tms_webhooks.batches import Batches, after, run_alternately
 from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import app_settings
@@ -36,7 +37,6 @@ from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN, waker
 from tms_webhooks.queues import DUE_JOBS, enqueue, get_queue, periodic_jobs, refuse_immediate_run
-from tms_webhooks.reconcile import passes
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.worker.drain import Drain, Tally
 
@@ -177,7 +177,7 @@ def sweep(**_future: Any) -> None:
     now = clock.measured_now()
     if not get_queue().has_schedules:
         get_queue().enqueue_at(clock.on_this_machine(now + timedelta(seconds=RESTART_SECONDS)), DUE_JOBS)
-    passes.settle_ownerless(now)
+    reconciliation.settle_ownerless(now)
     health.warn_all(now, stop=after(STEP_SECONDS))
     feed.keep_up(now, seconds=STEP_SECONDS)
     # Last: it may wait some seconds for a mail server.
@@ -247,10 +247,10 @@ def reconcile(begin: bool = True, **_future: Any) -> int:  # noqa: FBT001, FBT00
 
     With ``begin=False``, only passes that were interrupted are continued.
     """
-    sources = passes.reconciled_sources()
+    sources = reconciliation.reconciled_sources()
     if begin:
-        passes.forget_others(sources)
-    found = passes.reconcile_all(sources, now=timezone.now(), begin=begin, stop=after(TASK_SECONDS)).values()
+        reconciliation.forget_others(sources)
+    found = reconciliation.reconcile_all(sources, now=timezone.now(), begin=begin, stop=after(TASK_SECONDS)).values()
     if any(not one.finished and not one.failed for one in found):
         enqueue(RECONCILE, False)
     return sum(one.events for one in found)

@@ -43,15 +43,15 @@ def measure(rounds):
     from example_project.training.models import TrainingClass
     from example_project.training.webhooks import TrainingClasses
     from tests import uncaptured
+    from tms_webhooks import reconciliation
     from tms_webhooks.models import Event, SourceState
-    from tms_webhooks.reconcile import passes
 
     bulk.fill(ROWS)
-    (source,) = passes.all_sources()[:1]
+    (source,) = reconciliation.all_sources()[:1]
     TrainingClasses.reconcile = True
 
     def pass_over():
-        return bulk.timed(lambda: passes.reconcile(source, now=timezone.now()))
+        return bulk.timed(lambda: reconciliation.reconcile(source, now=timezone.now()))
 
     found = {
         "first": [pass_over()],

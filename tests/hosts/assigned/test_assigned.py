@@ -11,8 +11,8 @@ from tests.hosts.assigned.models import Program, Proposal
 from tests.hosts.models import Tenant
 from tests.hosts.routes import CHANGES, DELETIONS
 from tests.outbox import prune_events
+from tms_webhooks import reconciliation
 from tms_webhooks.models import OwnerlessObject, Webhook
-from tms_webhooks.reconcile import passes
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_an_organization_that_another_row_gets_is_found_by_the_sweep(change, ten
 
     change(program, tenant=tenant)
     assert recorded() == []
-    assert passes.settle_ownerless(timezone.now() + timedelta(hours=1)) == 1
+    assert reconciliation.settle_ownerless(timezone.now() + timedelta(hours=1)) == 1
 
     assert [event["type"] for event in recorded()] == ["class.tentative"]
 
@@ -56,7 +56,7 @@ def test_an_organization_that_another_row_gets_is_found_by_the_sweep(change, ten
 @pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
 def test_a_class_that_is_deleted_before_it_has_one_is_no_event(delete, proposal, recorded):
     delete(proposal)
-    passes.settle_ownerless(timezone.now())
+    reconciliation.settle_ownerless(timezone.now())
 
     assert recorded() == []
     assert not OwnerlessObject.objects.exists()

@@ -20,9 +20,8 @@ from tests.factories import WebhookFactory
 from tests.integration.capture.lessons import BARE
 from tests.outbox import prune_events
 from tests.testapp.models import Guest, Lease, Lesson, Region, Series, Site, Visitor
-from tms_webhooks import sources
+from tms_webhooks import reconciliation, sources
 from tms_webhooks.models import Event
-from tms_webhooks.reconcile import passes
 
 OWNERS = {
     "its own column": "tenant",
@@ -88,8 +87,8 @@ def upsert(visitor: Any, **values: Any) -> None:
 
 def reconcile(visitor: Any, **values: Any) -> None:
     uncaptured.update(type(visitor).objects.filter(pk=visitor.pk), **values)
-    (source,) = passes.reconciled_sources()
-    passes.reconcile(source, now=timezone.now())
+    (source,) = reconciliation.reconciled_sources()
+    reconciliation.reconcile(source, now=timezone.now())
 
 
 WAYS = [save, save_named, save_deferred, save_ids, update, bulk_update, upsert, reconcile]

@@ -16,8 +16,7 @@ from tests.integration.capture.talks import EVENT_TYPES, TalkSource
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Speech, Talk, Ticket, Workshop
 from tms_webhooks.models import SourceState
-from tms_webhooks.reconcile.passes import reconcile
-from tms_webhooks.reconcile.record import ReconcileResult
+from tms_webhooks.reconciliation import ReconcileResult, reconcile
 
 
 @pytest.fixture

@@ -12,10 +12,9 @@ from tests import uncaptured
 from tests.factories import WebhookFactory
 from tests.integration.capture.lessons import BARE, Lessons, OwnedLessons
 from tests.testapp.models import Lesson, Series
-from tms_webhooks import sources
+from tms_webhooks import reconciliation, sources
 from tms_webhooks.models import OwnerlessObject
 from tms_webhooks.outbox.record import record_changes
-from tms_webhooks.reconcile import passes
 from tms_webhooks.sources import states
 from tms_webhooks.sources.changes import diff
 from tms_webhooks.sources.row_sets import rows_of
@@ -75,14 +74,14 @@ def test_an_organization_that_another_row_gets_is_detected(listen, recorded, org
     Lesson.objects.create(title="Algebra", series=series)
     Lesson.objects.create(title="Logic", series=series)
     now = timezone.now()
-    assert passes.settle_ownerless(now) == 0
+    assert reconciliation.settle_ownerless(now) == 0
 
     series.organizations.add(organization)
     assert recorded() == []
 
-    assert passes.settle_ownerless(now + DAY / 24) == 2
+    assert reconciliation.settle_ownerless(now + DAY / 24) == 2
     assert types(recorded) == ["class.scheduled", "class.scheduled"]
-    assert passes.settle_ownerless(now + DAY / 12) == 0
+    assert reconciliation.settle_ownerless(now + DAY / 12) == 0
     assert len(recorded()) == 2
 
 
@@ -92,11 +91,11 @@ def test_an_object_that_stays_without_one_is_reported_once_and_forgotten_after_a
     now = timezone.now()
 
     for moment in (now, now + 2 * DAY, now + 3 * DAY):
-        passes.settle_ownerless(moment)
+        reconciliation.settle_ownerless(moment)
 
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert warning.getMessage().startswith("testapp.Lesson: objects without an organization for a day: 1. ")
-    passes.settle_ownerless(now + 31 * DAY)
+    reconciliation.settle_ownerless(now + 31 * DAY)
     assert not OwnerlessObject.objects.exists()
 
 
@@ -107,7 +106,7 @@ def test_a_deleted_object_is_forgotten(listen, recorded, organization):
 
     lesson.delete()
     Lesson.objects.all().delete()
-    passes.settle_ownerless(timezone.now())
+    reconciliation.settle_ownerless(timezone.now())
 
     assert not OwnerlessObject.objects.exists()
     assert recorded() == []
@@ -137,7 +136,7 @@ def test_a_change_whose_organization_can_not_be_read_is_recorded_when_it_can(
     assert types(recorded) == ["class.scheduled"]
 
     uncaptured.update(Lesson.objects.all(), role="learner")
-    assert passes.settle_ownerless(timezone.now()) == 1
+    assert reconciliation.settle_ownerless(timezone.now()) == 1
 
     assert [event["data"]["name"] for event in recorded()] == ["Algebra", "Geometry"]
 
@@ -160,7 +159,7 @@ def test_so_is_one_whose_several_organizations_can_not_be_read(listen, lenient, 
     lesson.save()
     uncaptured.update(Lesson.objects.all(), role="learner")
 
-    assert passes.settle_ownerless(timezone.now()) == 1
+    assert reconciliation.settle_ownerless(timezone.now()) == 1
     assert [event["data"]["name"] for event in recorded()] == ["Algebra", "Geometry"]
 
 
@@ -178,7 +177,7 @@ def test_a_source_that_fails_is_logged_and_does_not_stop_the_others(
     monkeypatch.setattr(failing, "canonical", lambda *_args, **_kwargs: 1 / 0)
     uncaptured.update(Lesson.objects.filter(pk=lesson.pk), deputy=organization)
 
-    assert passes.settle_ownerless(timezone.now()) == 1
+    assert reconciliation.settle_ownerless(timezone.now()) == 1
 
     assert types(recorded) == ["class.scheduled"]
     assert "without an organization could not be checked" in caplog.text
@@ -186,10 +185,10 @@ def test_a_source_that_fails_is_logged_and_does_not_stop_the_others(
 
 def test_a_database_without_an_outbox_is_not_asked(listen, monkeypatch):
     listen(Lessons, Lesson)
-    monkeypatch.setattr(passes, "has_outbox", lambda using: False)
+    monkeypatch.setattr(reconciliation, "has_outbox", lambda using: False)
     monkeypatch.setattr(OwnerlessObject.objects, "using", lambda using: 1 / 0)
 
-    assert passes.settle_ownerless(timezone.now()) == 0
+    assert reconciliation.settle_ownerless(timezone.now()) == 0
 
 
 def test_an_id_that_is_too_long_to_be_kept_does_not_break_the_save(listen, organization, caplog, monkeypatch):
@@ -218,17 +217,17 @@ def test_a_change_that_is_rolled_back_keeps_and_forgets_nothing(listen, recorded
 def test_objects_of_a_source_that_is_not_registered_hold_up_no_others_and_are_forgotten(
     listen, recorded, organization, monkeypatch
 ):
-    monkeypatch.setattr(passes, "OWNERLESS_BATCH", 1)
+    monkeypatch.setattr(reconciliation, "OWNERLESS_BATCH", 1)
     listen(Lessons, Lesson)
     now = timezone.now()
     OwnerlessObject.objects.create(source="gone:Source", key="1", since=now - DAY, checked_at=now - DAY)
     lesson = Lesson.objects.create(title="Algebra")
     uncaptured.update(Lesson.objects.filter(pk=lesson.pk), host=organization)
 
-    assert passes.settle_ownerless(now + DAY) == 1
+    assert reconciliation.settle_ownerless(now + DAY) == 1
     assert types(recorded) == ["class.scheduled"]
     assert OwnerlessObject.objects.get().source == "gone:Source"
-    passes.settle_ownerless(now + 30 * DAY)
+    reconciliation.settle_ownerless(now + 30 * DAY)
     assert not OwnerlessObject.objects.exists()
 
 

@@ -13,8 +13,8 @@ from example_project.training.models import TrainingClass
 from example_project.training.webhooks import TrainingClasses
 from tests import uncaptured
 from tests.factories import WebhookFactory
+from tms_webhooks import reconciliation
 from tms_webhooks.models import Event, SourceState
-from tms_webhooks.reconcile import passes
 
 NAME = "training.TrainingClass:TrainingClasses"
 
@@ -88,7 +88,7 @@ def test_without_any_source_it_says_so():
 
 
 def test_a_source_that_fails_ends_it_with_1(renamed, monkeypatch):
-    monkeypatch.setattr(passes, "reconcile", lambda *_args, **_options: [][0])
+    monkeypatch.setattr(reconciliation, "reconcile", lambda *_args, **_options: [][0])
     out = io.StringIO()
 
     with pytest.raises(SystemExit) as ended:

@@ -22,12 +22,12 @@ from example_project.training.factories import (
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import lease
 from tests.receiver import Answer
+from tms_webhooks import reconciliation
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, SourceState, Webhook
 from tms_webhooks.outbox.erasure import Erased, erase, people_in
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.reconcile import passes
 from tms_webhooks.sources.registry import all_sources
 
 PRIVATE = {
@@ -234,7 +234,7 @@ def test_what_is_remembered_to_find_unseen_changes_is_forgotten_too(told, person
     sources = [one for one in all_sources() if one.noun.name in {"user", "feedback", "enrollment"}]
     for source in sources:
         monkeypatch.setattr(source, "reconcile", True, raising=False)
-        passes.reconcile(source, now=clock.now)
+        reconciliation.reconcile(source, now=clock.now)
     colleague = UserFactory(organization=told, email="other@mail.example")
     assert SourceState.objects.filter(state__contains=WROTE).exists()
     # The host forgets the person by a script of its own.
@@ -250,7 +250,7 @@ def test_what_is_remembered_to_find_unseen_changes_is_forgotten_too(told, person
     assert traces(everything()) == []
     assert SourceState.objects.filter(state__contains=colleague.email).exists()
     before = Event.objects.count()
-    assert sum(passes.reconcile(source, now=clock.now).events for source in sources) == 0
+    assert sum(reconciliation.reconcile(source, now=clock.now).events for source in sources) == 0
     assert Event.objects.count() == before
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from django.db import DatabaseError
 from django.utils import timezone
 
+from tms_webhooks import reconciliation
 from tms_webhooks.db import clock
 from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, counted, stop_on_signal
 from tms_webhooks.management.base import seconds as number_of_seconds
@@ -25,7 +26,6 @@ from tms_webhooks.management.timer import Timer, ticking
 from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.reconcile import passes
 from tms_webhooks.worker import drain as worker_drain
 from tms_webhooks.worker.drain import Drain, Tally
 
@@ -144,7 +144,7 @@ def prune(*, dry_run: bool) -> tuple[Mapping[str, Any], Sequence[str], bool]:
 def reconcile() -> tuple[Mapping[str, Any], Sequence[str], bool]:
     """Emit events for out-of-band changes; return facts, a line for each source, and whether one failed."""
     with stop_on_signal() as stop:
-        found = passes.reconcile_all(passes.reconciled_sources(), now=timezone.now(), stop=stop.is_set)
+        found = reconciliation.reconcile_all(reconciliation.reconciled_sources(), now=timezone.now(), stop=stop.is_set)
     facts = {source.name: asdict(result) for source, result in found.items()}
     failed = [name for name, result in facts.items() if any(result[problem] for problem in PROBLEMS)]
     lines = [

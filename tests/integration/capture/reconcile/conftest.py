@@ -12,10 +12,10 @@ from django.utils import timezone
 from tests import uncaptured
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
+from tms_webhooks import reconciliation
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.reconcile import passes
-from tms_webhooks.reconcile.record import ReconcileResult
+from tms_webhooks.reconciliation import ReconcileResult
 from tms_webhooks.sources.base import Source
 
 
@@ -34,7 +34,7 @@ def reconcile() -> Callable[..., ReconcileResult]:
 
     def run(source: Source, **options: Any) -> ReconcileResult:
         with actor_context(ActorKind.RECONCILE):
-            return passes.reconcile(source, now=timezone.now(), **options)
+            return reconciliation.reconcile(source, now=timezone.now(), **options)
 
     return run
 

@@ -8,7 +8,7 @@ from example_project.training.factories import DepartmentFactory, UserFactory
 from example_project.training.models import Department, User
 from tests.integration.capture.reconcile.conftest import unseen
 from tests.outbox import prune_events
-from tms_webhooks.reconcile.record import ReconcileResult
+from tms_webhooks.reconciliation import ReconcileResult
 from tms_webhooks.sources import AnyChange, Custom, UserSource
 
 

@@ -11,7 +11,7 @@ from example_project.training.factories import CourseFactory, OrganizationFactor
 from tests.integration.capture.reconcile.conftest import Workshops, unseen, unseen_insert
 from tests.testapp.models import Banquet, DatedAssignment, OnsiteWorkshop, Plaque, Ticket
 from tms_webhooks import sources
-from tms_webhooks.reconcile.record import ReconcileResult
+from tms_webhooks.reconciliation import ReconcileResult
 
 MADE = {
     Ticket: lambda organization, n: Ticket(uuid.UUID(int=n + 1), organization.pk, f"T{n}"),

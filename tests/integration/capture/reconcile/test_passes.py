@@ -11,11 +11,9 @@ from tests.integration.capture.reconcile.conftest import Workshops, unseen, unse
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
 from tests.threads import at_once, several
-from tms_webhooks import tasks
+from tms_webhooks import reconciliation, tasks
 from tms_webhooks.models import Event, Reconciliation, SourceState
-from tms_webhooks.reconcile import passes, record
-from tms_webhooks.reconcile.passes import reconcile_all
-from tms_webhooks.reconcile.record import ReconcileResult
+from tms_webhooks.reconciliation import ReconcileResult, reconcile_all
 
 
 def renamed() -> list[str]:
@@ -50,7 +48,7 @@ def test_a_killed_pass_and_the_next_one_record_each_change_once(source, workshop
     where = {
         "advance": (Reconciliation, "advance"),
         "overwrite": (type(SourceState.objects), "overwrite"),
-        "record": (record, "record_changes"),
+        "record": (reconciliation, "record_changes"),
     }[killed_at]
     own, calls = getattr(*where), iter(range(10))
 
@@ -109,7 +107,7 @@ def test_in_production_it_is_logged_and_not_tried_every_night(
 
 
 def test_a_source_that_fails_does_not_stop_the_others(source, workshops, monkeypatch, caplog):
-    own = passes.record.compare_rows
+    own = reconciliation.compare_rows
 
     def failing(of, *args, **kwargs):
         if of is source:
@@ -117,7 +115,7 @@ def test_a_source_that_fails_does_not_stop_the_others(source, workshops, monkeyp
         return own(of, *args, **kwargs)
 
     other = WorkshopSource(Workshop, {})
-    monkeypatch.setattr(passes.record, "compare_rows", failing)
+    monkeypatch.setattr(reconciliation, "compare_rows", failing)
 
     found = reconcile_all([source, other], now=timezone.now())
 
@@ -171,7 +169,7 @@ def test_two_concurrent_passes_record_each_change_once(source, workshops, organi
     unseen_insert(Workshop(organization=organization, title="Restored", seats=9))
 
     def one() -> None:
-        passes.reconcile(source, now=timezone.now(), batch=2)
+        reconciliation.reconcile(source, now=timezone.now(), batch=2)
 
     assert at_once(one, one, one) == []
     recorded = sorted((event.type, event.subject_id) for event in Event.objects.all())
@@ -190,7 +188,7 @@ def test_an_object_that_is_saved_during_a_pass_is_recorded_once(source, workshop
 
     def reconciling() -> None:
         for _number in range(20):
-            found = passes.reconcile(source, now=timezone.now(), batch=2)
+            found = reconciliation.reconcile(source, now=timezone.now(), batch=2)
             assert (found.created, found.changed, found.deleted) == (0, 0, 0)
 
     assert at_once(saving, reconciling) == []
@@ -206,7 +204,7 @@ def test_an_object_that_is_created_and_deleted_during_a_pass_is_recorded_once(so
 
     def reconciling() -> None:
         for _number in range(20):
-            found = passes.reconcile(source, now=timezone.now(), batch=2)
+            found = reconciliation.reconcile(source, now=timezone.now(), batch=2)
             assert (found.created, found.changed, found.deleted) == (0, 0, 0)
 
     assert at_once(saving, reconciling) == []

@@ -17,7 +17,7 @@ from tests.factories import WebhookFactory
 from tests.integration.capture.reconcile.conftest import unseen, unseen_insert
 from tests.testapp.models import Workshop
 from tms_webhooks.models import Event, SourceState
-from tms_webhooks.reconcile.record import ReconcileResult
+from tms_webhooks.reconciliation import ReconcileResult
 
 FIVE = {"seen": 5}
 
