@@ -6,9 +6,8 @@ Nothing is sent or recorded. Sentences hold the settings of subscriptions, and n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import NamedTuple
 
 from django.utils.translation import gettext as _
@@ -25,8 +24,6 @@ from tms_webhooks.routing.explain import clauses_of, exclusions_of, not_the_firs
 LATEST = 200
 """Events that a dry run examines by default, and `MOST` at most."""
 MOST = 1_000
-SECONDS = 2.0
-"""The time after which it ends with those examined until then."""
 CHUNK = 50
 """Events whose bodies are read together."""
 MOST_REASONS = 100
@@ -44,14 +41,13 @@ class Reason(NamedTuple):
 class DryRunReport:
     """The result of a dry run of several subscriptions.
 
-    - ``examined``: the number of events examined; ``is_complete`` is false if the time was over before all of them were
+    - ``examined``: the number of events examined
     - ``events``: those that match a subscription, the latest first; their bodies are deferred
     - ``reasons``: for events that match no subscription, how many failed each check. An event counts for each check that
       it fails of the subscriptions to its type
     """
 
     examined: int = 0
-    is_complete: bool = True
     events: list[Event] = field(default_factory=list)
     reasons: Counter[Reason] = field(default_factory=Counter)
 
@@ -61,43 +57,31 @@ class DryRunReport:
         return self.reasons.most_common(MOST_REASONS)
 
 
-def dry_run(
-    webhook: Webhook,
-    subscriptions: Sequence[Subscription],
-    *,
-    latest: int = LATEST,
-    seconds: float = SECONDS,
-    clock: Callable[[], float] = monotonic,
-) -> DryRunReport:
+def dry_run(webhook: Webhook, subscriptions: Sequence[Subscription], *, latest: int = LATEST) -> DryRunReport:
     """Return which of the ``latest`` stored events of a webhook's organizations and audience match one of these subscriptions.
 
-    The subscriptions may be unsaved; they must be valid. The latest events are examined first, for at most ``seconds``.
-    Events whose payload is no longer stored are left out. Raises ``ValueError`` if ``latest`` is below 1 or above `MOST`.
+    The subscriptions may be unsaved; they must be valid. Events whose payload is no longer stored are left out. Raises
+    ``ValueError`` if ``latest`` is below 1 or above `MOST`.
     """
     if not 1 <= latest <= MOST:
         raise ValueError(f"latest is {latest}; choose from 1 to {MOST}.")
-    report, end = DryRunReport(), clock() + seconds
-    rules = [SubscriptionRules.of(one) for one in subscriptions]
-    outcomes: list[_Outcome] = []
+    report, firsts = DryRunReport(), filtered.PredictedFirstOccurrences()
+    # An unsaved subscription has had no event yet.
+    rules = [(one, one.pk or -1 - index, SubscriptionRules.of(one)) for index, one in enumerate(subscriptions)]
     for event in _latest_events(webhook, latest):
-        if clock() >= end:
-            report.is_complete = False
-            break
-        outcomes.append(_outcome_of(webhook, subscriptions, rules, event))
+        report.examined += 1
+        reasons = _reasons_against(webhook, rules, event, firsts)
+        if reasons:
+            report.reasons.update(reasons)
+        else:
+            report.events.insert(0, event)
         # The bodies of all events together may take much memory. One that is read is loaded again.
         del event.body
-    _decide_first_occurrences(outcomes, subscriptions)
-    for outcome in outcomes:
-        report.examined += 1
-        if outcome.is_match:
-            report.events.append(outcome.event)
-        else:
-            report.reasons.update(outcome.reasons)
     return report
 
 
 def _latest_events(webhook: Webhook, latest: int) -> Iterator[Event]:
-    """Yield the latest events of a webhook's organizations and audience whose payload is stored, the latest first.
+    """Yield the latest events of a webhook's organizations and audience whose payload is stored, the oldest of them first.
 
     The keys are read by the indexes of the feed, of events without a position and of those with one.
     """
@@ -109,7 +93,7 @@ def _latest_events(webhook: Webhook, latest: int) -> Iterator[Event]:
         published = rows.filter(position__gt=OUTSIDE_THE_FEED).order_by("-position")
         for some in (new, published):
             keys.update(some.values_list("pk", flat=True)[:latest])
-    newest = sorted(keys, reverse=True)[:latest]
+    newest = sorted(keys)[-latest:]
     for start in range(0, len(newest), CHUNK):
         found = Event.objects.in_bulk(newest[start : start + CHUNK])
         # An event may have been deleted since.
@@ -120,51 +104,24 @@ def _latest_events(webhook: Webhook, latest: int) -> Iterator[Event]:
                 yield event
 
 
-@dataclass(slots=True)
-class _Outcome:
-    """One event: whether it matches, the positions of the subscriptions that it matches if it is a first occurrence, and
-    the reasons against it.
-    """
-
-    event: Event
-    is_match: bool = False
-    if_first: list[int] = field(default_factory=list)
-    reasons: set[Reason] = field(default_factory=set)
-
-
-def _outcome_of(
-    webhook: Webhook, subscriptions: Sequence[Subscription], rules: Sequence[SubscriptionRules], event: Event
-) -> _Outcome:
-    outcome = _Outcome(event)
-    outcome.reasons = {Reason(clause.name, clause.sentence, None) for clause in exclusions_of(webhook, event)}
-    if outcome.reasons:
-        return outcome
-    given = filter_input_of(event, webhook.audience, event_values(event))
-    is_of_a_type = False
-    for position, (subscription, own) in enumerate(zip(subscriptions, rules, strict=True)):
-        if not filtered.is_of_type(subscription, event):
-            continue
-        is_of_a_type = True
-        failed = [one for one in clauses_of(subscription, own, event, given) if one.verdict is not CheckResult.YES]
-        outcome.reasons.update(Reason(clause.name, clause.sentence, position) for clause in failed)
-        if not failed and own.is_first_only:
-            outcome.if_first.append(position)
-        elif not failed:
-            outcome.is_match = True
-    if not is_of_a_type:
-        outcome.reasons = {Reason("event_type", _("No subscription includes this event type."), None)}
-    return outcome
-
-
-def _decide_first_occurrences(outcomes: Sequence[_Outcome], subscriptions: Sequence[Subscription]) -> None:
-    """Decide, from the oldest event on, which events are the first of their type and object for a subscription."""
-    # An unsaved subscription has had no event yet.
-    keys = [subscription.pk or -1 - position for position, subscription in enumerate(subscriptions)]
-    candidates = [(keys[position], one.event) for one in reversed(outcomes) for position in one.if_first]
-    firsts = filtered.PredictedFirstOccurrences().claim(candidates)
-    for outcome in outcomes:
-        for position in outcome.if_first:
-            if (keys[position], outcome.event.pk) in firsts:
-                outcome.is_match = True
-            else:
-                outcome.reasons.add(Reason(f"filters.{FIRST_OCCURRENCE}", not_the_first(), position))
+def _reasons_against(
+    webhook: Webhook,
+    rules: Sequence[tuple[Subscription, int, SubscriptionRules]],
+    event: Event,
+    firsts: filtered.PredictedFirstOccurrences,
+) -> set[Reason]:
+    """Return the checks that an event fails; none if it matches a subscription. Events are given from the oldest on."""
+    reasons = {Reason(clause.name, clause.sentence, None) for clause in exclusions_of(webhook, event)}
+    if reasons:
+        return reasons
+    given, is_match = filter_input_of(event, webhook.audience, event_values(event)), False
+    for position, (subscription, key, own) in enumerate(rules):
+        if filtered.is_of_type(subscription, event):
+            clauses = clauses_of(subscription, own, event, given)
+            failed = [(one.name, one.sentence) for one in clauses if one.verdict is not CheckResult.YES]
+            if not failed and own.is_first_only and not firsts.claim([(key, event)]):
+                failed = [(f"filters.{FIRST_OCCURRENCE}", not_the_first())]
+            is_match = is_match or not failed
+            reasons.update(Reason(name, sentence, position) for name, sentence in failed)
+    none = Reason("event_type", _("No subscription includes this event type."), None)
+    return set() if is_match else reasons or {none}

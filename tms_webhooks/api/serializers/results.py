@@ -157,9 +157,6 @@ class DryRunReportSerializer(Serializer):
 
     examined = IntegerField()
     matched = IntegerField()
-    complete = BooleanField(
-        help_text="False if the time limit was reached before all of the latest events were examined."
-    )
     misses = DryRunMissSerializer(
         many=True, help_text="The failed checks of the events that match no subscription, the most frequent first."
     )
@@ -180,7 +177,6 @@ class DryRunReportSerializer(Serializer):
             {
                 "examined": instance.examined,
                 "matched": len(instance.events),
-                "complete": instance.is_complete,
                 "misses": misses,
                 "events": [event.public_id for event in instance.events],
             }
