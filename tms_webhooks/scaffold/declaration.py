@@ -70,7 +70,6 @@ class Declaration:
 
     - ``fields``: paths by canonical name
     - ``statuses``: the meanings of a field's values, where its source can't read them; empty if unknown
-    - ``other_owners``: further paths to an organization
     """
 
     model: type[models.Model]
@@ -78,7 +77,6 @@ class Declaration:
     attributes: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, Path] = field(default_factory=dict)
     statuses: dict[str, dict[Any, str]] = field(default_factory=dict)
-    other_owners: list[str] = field(default_factory=list)
 
     def subclass(self) -> type[Source]:
         """Return the declared class."""
@@ -145,8 +143,8 @@ class Guesses:
         possible = [path for path in found if source.owned_by_learner or not path.startswith(tuple(persons))]
         references = ("user",) if source.owned_by_learner else OWNERS.get(one.noun, ())
         near = [path for name in references for path in possible if path.startswith(f"{_base(source, name)}.")]
-        if owners := list(dict.fromkeys([*near, *possible])):
-            one.attributes["owner"], *one.other_owners = owners[:3]
+        if owners := [*near, *possible]:
+            one.attributes["owner"] = owners[0]
         learners = [path for path in found if path.startswith(f"{_base(source, 'user')}.")]
         if learners and not source.owned_by_learner and "user.id" in source.available:
             one.attributes["learner"] = learners[0]

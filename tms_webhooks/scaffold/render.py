@@ -6,11 +6,9 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tms_webhooks.catalogue.values import status_name
 from tms_webhooks.computed import Expression
 from tms_webhooks.scaffold.declaration import SOURCES, Declaration, Guesses
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.paths import column_at
 
 WIDTH = 88
 """The line length of `ruff format` and of Black by default; comments are broken there."""
@@ -67,12 +65,15 @@ def _class(name: str, one: Declaration, source: Source) -> Iterator[str]:
     written = {attribute: value for attribute, value in attributes.items() if value}
     for attribute, value in written.items():
         yield from _assignment(f"{INDENT}{attribute} = ", value)
-        if attribute == "owner" and one.other_owners:
-            yield from _comment(f"Or {' or '.join(map(literal, one.other_owners))}.")
     if not written:
         yield f"{INDENT}pass"
-    for remark in _remarks(one, source):
-        yield from _comment(remark)
+    # The rows of a source without a snapshot are no objects of the noun: other columns belong to another source.
+    have = source.available
+    lacking = [name.name for name in source.noun.fields if name.name not in have and source.path_of(name.name)]
+    references = {name: name.partition(".")[0] for name in lacking if "organization." not in name}
+    null = dict.fromkeys(name if f"{first}.id" in have else first for name, first in references.items())
+    if null and source.snapshot:
+        yield from _comment(f"Null, because no name fits: {', '.join(null)}.")
 
 
 def _assignment(beginning: str, value: Any, end: str = "") -> Iterator[str]:
@@ -85,28 +86,6 @@ def _assignment(beginning: str, value: Any, end: str = "") -> Iterator[str]:
         yield f"{indent}}}{end}"
     else:
         yield f"{beginning}{literal(value)}{end}" if value else f"{indent}# {beginning.strip()} ?"
-
-
-def _remarks(one: Declaration, source: Source) -> Iterator[str]:
-    """Yield what no name said."""
-    for name, mapped in source.mapped.items():
-        column, meanings = column_at(one.model, mapped.path), one.statuses.get(name, {})
-        listed = ", ".join(status_name(member) for member in mapped.field.choices or ())
-        if listed and not all(meanings.values()):
-            yield f"Each ? in statuses[{name!r}] is one of {listed}."
-        elif listed and column is not None and not column.flatchoices:
-            yield (
-                f"{mapped.path!r} has no choices: write each value that it may have into statuses[{name!r}], with one of "
-                f"{listed}. manage.py check --database default names those of your rows."
-            )
-    if not source.snapshot:  # its rows are no objects of the noun: their other columns belong to another source
-        return
-    have = source.available
-    lacking = [name.name for name in source.noun.fields if name.name not in have and source.path_of(name.name)]
-    references = {name: name.partition(".")[0] for name in lacking if "organization." not in name}
-    null = dict.fromkeys(name if f"{first}.id" in have else first for name, first in references.items())
-    if null:
-        yield f"Null, because no name fits: {', '.join(null)}."
 
 
 def _comment(text: str, *, indent: str = INDENT) -> list[str]:
