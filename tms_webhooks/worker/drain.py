@@ -33,7 +33,7 @@ from tms_webhooks.choices import ErrorClass
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.db.writer import is_conflict, log_refusal, others_write
 from tms_webhooks.delivery import health, lifecycle
-from tms_webhooks.delivery.outgoing import ClaimedDelivery
+from tms_webhooks.delivery.outgoing import ClaimedDelivery, SendResult
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.rendering import with_contents
 from tms_webhooks.models import Delivery, DrainSlot
@@ -50,7 +50,7 @@ from tms_webhooks.worker.leases import (
     leave_to_others,
     next_due_at,
 )
-from tms_webhooks.worker.results import PendingResults
+from tms_webhooks.worker.results import write_results
 from tms_webhooks.worker.send import KnownEndpoints, Sender, make_requests
 
 # Deliveries that are read together.
@@ -157,7 +157,12 @@ class Drain:
         # Since when receivers can't be reached, as the slot says; whether the slot was read.
         self._unreachable_since: datetime | None = None
         self._knows_slot = False
-        self._pending = PendingResults(clock=clock, random=random, outage=self._outage)
+        self._random = random
+        # The results that are not written yet: if a write fails, it is repeated, never the request. The webhooks that get
+        # no request until theirs are written; the deliveries whose results were given up.
+        self._results: list[SendResult] = []
+        self._urgent: set[int] = set()
+        self._lost: set[int] = set()
         self._database = DatabaseState()
         self._selector = DefaultSelector()
         self._selector.register(self._transport, EVENT_READ)
@@ -258,7 +263,7 @@ class Drain:
     @property
     def _unfinished(self) -> int:
         """How many deliveries are in flight, or have a result that is not written."""
-        return self._queues.in_flight + len(self._pending)
+        return self._queues.in_flight + len(self._results)
 
     # --- Events, webhooks and deliveries ---
 
@@ -441,7 +446,7 @@ class Drain:
             if len(requests) < STARTED_TOGETHER:
                 return
             self._collect()
-            if self._pending.urgent:
+            if self._urgent:
                 return
 
     def _serve_ordered(self) -> None:
@@ -474,7 +479,7 @@ class Drain:
         seconds = [min(at) - monotonic()]
         if not self._database.is_away:
             seconds += self._queues.seconds_until_allowed()
-            if self._pending:
+            if self._results:
                 seconds.append(RESULTS_PAUSE)
         if (in_transport := self._sender.timeout()) is not None:
             seconds.append(in_transport)
@@ -488,9 +493,12 @@ class Drain:
         for attempt, answer, seconds in answers:
             result = attempt.end(answer, seconds, self._clock())
             is_urgent = self._queues.answered(result, max(0.0, seconds - lateness))
-            if not self._pending:
+            if not self._results:
                 self._write_at = self._collected_at + RESULTS_LATEST
-            self._pending.add(result, is_urgent=is_urgent)
+            self._outage.note(result, self._clock())
+            self._results.append(result)
+            if is_urgent:
+                self._urgent.add(result.request.webhook_id)
             self._answered_at = self._collected_at
 
     # --- Results ---
@@ -499,24 +507,40 @@ class Drain:
         """Write the pending results, unless more come that can be written with them."""
         others_wait = self._queues.ordered or self._try(others_write)
         limit = RESULTS_WHILE_OTHERS_WAIT if others_wait else RESULTS_PER_WRITE
-        while self._pending:
-            now, is_full = monotonic(), len(self._pending) >= limit
+        while self._results:
+            now, is_full = monotonic(), len(self._results) >= limit
             expects_none = not self._queues.in_flight or now - self._answered_at >= RESULTS_PAUSE
             is_pausing = expects_none and not (self._queues.may_start or self._queues.wants_more)
-            if not (is_full or self._pending.urgent or now >= self._write_at or is_pausing):
+            if not (is_full or self._urgent or now >= self._write_at or is_pausing):
                 return
             if self._try(self._write_some, limit) is None:
                 return
             self._serve_ordered()
 
     def _write_some(self, limit: int) -> int:
-        """Write at most this many of the pending results; return how many."""
-        results = self._pending.write(limit, token=self._leases.token, throttle=self._queues.throttle)
-        self.tally.sent += len(results)
-        self.tally.delivered += sum(result.outcome.success for result in results)
-        for result in results:
-            self._queues.written(result, is_lost=result.request.delivery_id in self._pending.lost)
-        return len(results)
+        """Write at most this many of the pending results; return how many.
+
+        Urgent ones come first, together with the earlier ones of their webhooks.
+        """
+        now = self._clock()
+        self._results = self._outage.excused(self._results, now)
+        urgent = [one for one in self._results if one.request.webhook_id in self._urgent]
+        done = write_results(
+            (urgent or self._results)[:limit],
+            self._lost,
+            token=self._leases.token,
+            now=now,
+            random=self._random,
+            throttle=self._queues.throttle,
+        )
+        settled = set(map(id, done))
+        self._results = [one for one in self._results if id(one) not in settled]
+        self._urgent.intersection_update(one.request.webhook_id for one in self._results)
+        self.tally.sent += len(done)
+        self.tally.delivered += sum(result.outcome.success for result in done)
+        for result in done:
+            self._queues.written(result, is_lost=result.request.delivery_id in self._lost)
+        return len(done)
 
     def _report_outage(self) -> None:
         """Write to the slot and to the log that this worker reaches no receiver, or reaches receivers again."""

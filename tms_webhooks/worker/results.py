@@ -1,7 +1,7 @@
 """What a batch of results means for its deliveries and webhooks: retries, pauses, the attempt log and the signals.
 
-`PendingResults` keeps results until they are written. Plain successes, which most are, are written by `write_successes` in
-as short a write as the database allows, and all others by `record`.
+Plain successes, which most are, are written by `write_successes` in as short a write as the database allows, and all others
+by `record`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -26,7 +26,6 @@ from tms_webhooks.db.writer import brief_write
 from tms_webhooks.delivery import health, lifecycle, retry
 from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult, may_stop_webhook
-from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Webhook, attempt, encryption, total
 from tms_webhooks.models.attempt import AttemptRow
@@ -49,80 +48,42 @@ Decisions = Mapping[int, RetryDecision | None]
 logger = logging.getLogger(__name__)
 
 
-class PendingResults:
-    """Keeps results until they are written. If a write fails, the write is repeated, never the request."""
+def write_results(
+    batch: Sequence[SendResult],
+    lost: set[int],
+    *,
+    token: str,
+    now: datetime,
+    random: Callable[[], float],
+    throttle: Callable[[int], float],
+) -> Sequence[SendResult]:
+    """Write these results, or some of the first ones, for the holder of ``token``; return those settled.
 
-    def __init__(
-        self,
-        *,
-        clock: Callable[[], datetime],
-        random: Callable[[], float],
-        outage: OwnOutage,
-    ) -> None:
-        self._outage = outage
-        self._clock = clock
-        self._random = random
-        self._results: list[SendResult] = []
-        # The webhooks that get no request until their results are written.
-        self.urgent: set[int] = set()
-        # The deliveries whose results were given up.
-        self.lost: set[int] = set()
-
-    def __len__(self) -> int:
-        return len(self._results)
-
-    def add(self, result: SendResult, *, is_urgent: bool = False) -> None:
-        """Keep a result. If it is urgent, its webhook gets no request until the result is written."""
-        self._outage.note(result, self._clock())
-        self._results.append(result)
-        if is_urgent:
-            self.urgent.add(result.request.webhook_id)
-
-    def write(
-        self, limit: int | None = None, *, token: str, throttle: Callable[[int], float] = lambda _webhook_id: 0.0
-    ) -> Sequence[SendResult]:
-        """Write results, at most ``limit``, for the holder of ``token``; return those settled.
-
-        Urgent results come first, together with the earlier ones of their webhooks. Some results may be left for the next
-        call. ``throttle`` returns the seconds until a webhook's rate limit allows a request. Raises ``OperationalError``
-        or ``InterfaceError`` where a repetition can help; all results are kept then.
-        """
-        self._results = self._outage.excused(self._results, self._clock())
-        urgent = [one for one in self._results if one.request.webhook_id in self.urgent]
-        done = self._written((urgent or self._results)[:limit], token, throttle)
-        dropped = set(map(id, done))
-        self._results = [result for result in self._results if id(result) not in dropped]
-        self.urgent.intersection_update(result.request.webhook_id for result in self._results)
-        return done
-
-    def _written(
-        self, batch: Sequence[SendResult], token: str, throttle: Callable[[int], float]
-    ) -> Sequence[SendResult]:
-        """Write these results, or some of the first ones; return them.
-
-        A result that the database refuses permanently must not block the others. Those before it are written first, and
-        it is written without the receiver's texts.
-        """
-        now = self._clock()
-        try:
-            # The others are left for the next call, so that no result is written twice.
-            if done := write_successes(batch, token=token, now=now):
-                _report(done, {})
-                return done
-            record(batch, token=token, now=now, random=self._random, throttle=throttle)
-        except PASSING:
-            raise
-        except DatabaseError:
-            if len(batch) > 1:
-                return self._written(batch[: len(batch) // 2], token, throttle)
-            request, bare = batch[0].request, batch[0].without_texts()
-            logger.exception("The database refused a result permanently: %r.", request)
-            if bare != batch[0]:
-                self._written([bare], token, throttle)
-            else:
-                # Another drain sends it again, when this one has ended.
-                self.lost.add(request.delivery_id)
-        return batch
+    ``throttle`` returns the seconds until a webhook's rate limit allows a request. A result that the database refuses
+    permanently must not block the others. Those before it are written first, and it is written without the receiver's
+    texts; if that is refused, too, its delivery is added to ``lost``. Raises ``OperationalError`` or ``InterfaceError``
+    where a repetition can help.
+    """
+    again = partial(write_results, lost=lost, token=token, now=now, random=random, throttle=throttle)
+    try:
+        # The others are left for the next call, so that no result is written twice.
+        if done := write_successes(batch, token=token, now=now):
+            _report(done, {})
+            return done
+        record(batch, token=token, now=now, random=random, throttle=throttle)
+    except PASSING:
+        raise
+    except DatabaseError:
+        if len(batch) > 1:
+            return again(batch[: len(batch) // 2])
+        request, bare = batch[0].request, batch[0].without_texts()
+        logger.exception("The database refused a result permanently: %r.", request)
+        if bare != batch[0]:
+            again([bare])
+        else:
+            # Another drain sends it again, when this one has ended.
+            lost.add(request.delivery_id)
+    return batch
 
 
 def write_successes(results: Sequence[SendResult], *, token: str, now: datetime) -> Sequence[SendResult]:

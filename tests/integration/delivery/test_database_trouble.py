@@ -21,7 +21,6 @@ from tms_webhooks.queues.wakeup import wake_local
 from tms_webhooks.worker import drain
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.leases import Leases
-from tms_webhooks.worker.results import PendingResults
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -208,21 +207,21 @@ def test_what_was_sent_before_an_outage_is_kept_for_ten_minutes_and_written_and_
     write_events(subscribed("/quick").organization, 40)
     simulation = simulate(lambda request: in_seconds(2.0)(request) if "/slow" in request.url else quick(request))
     trouble = outage(simulation, 1.0, 600.0)
-    done, renew, write = [], Leases.renew, PendingResults.write
+    done, renew, write = [], Leases.renew, Drain._write_some
 
     def renewed(leases):
         found = renew(leases)
         done.append("renewed")
         return found
 
-    def written(pending, limit, **values):
-        found = write(pending, limit, **values)
+    def written(drain, limit):
+        found = write(drain, limit)
         done.append("written")
         return found
 
     simulation.time.after(1.5, done.clear)
     monkeypatch.setattr(Leases, "renew", renewed)
-    monkeypatch.setattr(PendingResults, "write", written)
+    monkeypatch.setattr(Drain, "_write_some", written)
     tally = simulation.run(seconds=650.0)
 
     assert trouble.asked_at

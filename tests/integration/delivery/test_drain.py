@@ -23,7 +23,6 @@ from tms_webhooks.queues.wakeup import wake_local
 from tms_webhooks.worker import drain, leases
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.leases import Leases
-from tms_webhooks.worker.results import PendingResults
 
 
 @pytest.fixture
@@ -110,14 +109,14 @@ def test_an_idle_drain_makes_at_most_one_statement_a_second(simulate, clock, mon
 @pytest.fixture
 def written(monkeypatch):
     """The sizes of the writes of a drain."""
-    written, write = [], PendingResults.write
+    written, write = [], Drain._write_some
 
-    def noted(pending, limit, **values):
-        found = write(pending, limit, **values)
-        written.append(len(found))
+    def noted(drain, limit):
+        found = write(drain, limit)
+        written.append(found)
         return found
 
-    monkeypatch.setattr(PendingResults, "write", noted)
+    monkeypatch.setattr(Drain, "_write_some", noted)
     return written
 
 

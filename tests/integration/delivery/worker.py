@@ -9,7 +9,6 @@ from tests.integration.delivery.rows import lease, write_delivery
 from tests.integration.delivery.wire import Wire
 from tms_webhooks.choices import Priority
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
-from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.rendering import with_contents
 from tms_webhooks.models import Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
@@ -18,7 +17,6 @@ from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker import leases
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.leases import Quota, due_within, held_webhooks
-from tms_webhooks.worker.results import PendingResults
 from tms_webhooks.worker.send import make_requests, send
 
 MANY = 1_000
@@ -32,7 +30,7 @@ class Worker:
     def __init__(self, name: str, *, clock: Clock, wire: Wire) -> None:
         self.clock = clock
         self.wire = wire
-        self.drain = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire))
+        self.drain = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire), random=lambda: 0.5)
         self.leases.token = name
         # Its steps are called one by one.
         self.drain._selector.close()
@@ -90,12 +88,9 @@ class Worker:
         """Write results, and give back the webhooks of which nothing is in flight any more."""
         for result in results:
             self.queues.answered(result, result.seconds)
-        pending = PendingResults(clock=self.clock, random=lambda: 0.5, outage=OwnOutage())
-        for result in results:
-            pending.add(result)
-        while pending:
-            for result in pending.write(token=self.token, throttle=self.queues.throttle):
-                self.queues.written(result)
+        self.drain._results = list(results)
+        while self.drain._results:
+            self.drain._write_some(MANY)
         if self.token != TOGETHER:
             self.rest()
 
