@@ -357,13 +357,10 @@ class Drain:
         if not leased:
             due_at, are_others_leased = next_due_at(token=self._leases.token, now=now)
             until_due = DRAIN_SLEEP if due_at is None else (due_at - now).total_seconds()
-            if self._queues.keys:
-                seconds = min(until_due, LOOK_EVERY)
-            elif self._leases.is_alone:
-                seconds = min(until_due, self._rest)
-            else:
-                # What comes due is mostly of webhooks that others hold; one of these may be killed.
-                seconds = min(until_due, LOOK_AMONG_OTHERS if are_others_leased else self._rest)
+            idle = LOOK_AMONG_OTHERS if are_others_leased else self._rest
+            seconds = min(until_due, LOOK_EVERY if self._queues.keys else idle)
+            if not (self._queues.keys or self._leases.is_alone):
+                # What comes due is mostly of webhooks that others hold.
                 seconds = max(LOOK_EVERY, seconds)
         ended_at = monotonic()
         self._look_earliest = ended_at + (ended_at - begun_at) / LOOK_SHARE
