@@ -37,3 +37,10 @@ def test_what_may_be_given_several_times_means_any_of_them(client, acme):
 
     assert client.get("/api/deliveries/?status=pending&status=waiting").status_code == 200
     assert len(client.get(f"/api/webhooks/?organization={acme.pk}").json()["results"]) == 1
+
+
+@pytest.mark.parametrize("value", ["acme", "9" * 30])
+def test_a_text_that_is_no_key_of_an_organization_is_an_unknown_one(client, problem, value):
+    details = problem(client.get(f"/api/webhooks/?organization={value}"), "not-found")
+
+    assert details["detail"] == "organization: Unknown organization; use the id of one of yours."

@@ -97,8 +97,8 @@ def test_no_message_names_a_setting_of_the_operator():
 
 def test_a_wrong_parameter_is_in_the_detail_of_the_whole_too(client, problem):
     page_size = problem(client.get("/api/deliveries/?page_size=0"), "invalid-request")
-    two = problem(client.get("/api/deliveries/?organization=acme&created_after=soon"), "invalid-request")
+    two = problem(client.get("/api/deliveries/?event=acme&created_after=soon"), "invalid-request")
 
     assert page_size["detail"] == "page_size: Use a whole number from 1 to 100."
-    assert two["detail"].startswith("organization: Expected a whole number")
+    assert two["detail"].startswith("event: Use an event id")
     assert two["detail"].endswith(" And 1 more.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rest_framework import serializers
 
 from tms_webhooks.api.serializers.base import (
@@ -14,7 +12,7 @@ from tms_webhooks.api.serializers.base import (
     StrictSerializer,
     UTCDateTimeField,
 )
-from tms_webhooks.api.serializers.webhooks import subscription_list
+from tms_webhooks.api.serializers.webhooks import SubscriptionListField
 from tms_webhooks.choices import JobKind, PayloadFormat
 from tms_webhooks.conf import app_settings
 from tms_webhooks.routing.dry_run import LATEST, MOST
@@ -98,11 +96,5 @@ class PreviewSerializer(SendTestSerializer):
 class SubscriptionDryRunSerializer(StrictSerializer):
     """The subscriptions to try, by default those of the webhook, and how many of the latest events to examine."""
 
-    subscriptions = subscription_list()
+    subscriptions = SubscriptionListField()
     latest = StrictIntegerField(required=False, default=LATEST, min_value=1, max_value=MOST)
-
-    def get_fields(self) -> dict[str, Any]:
-        """Return the fields, with the limit of subscriptions that applies."""
-        fields: dict[str, Any] = super().get_fields()
-        fields["subscriptions"].max_length = app_settings.SUBSCRIPTIONS_LIMIT
-        return fields

@@ -60,12 +60,12 @@ class SubscriptionSerializer(StrictModelSerializer):
         return attrs
 
 
-def subscription_list() -> Any:
-    """Return an optional field with a list of subscriptions. Set its ``max_length`` to ``SUBSCRIPTIONS_LIMIT`` when it is used."""
-    return serializers.ListSerializer(
-        child=SubscriptionSerializer(),
-        required=False,
-    )
+class SubscriptionListField(serializers.ListSerializer):
+    """An optional list of subscriptions, at most ``SUBSCRIPTIONS_LIMIT``. Each request makes one, so the setting may change."""
+
+    def __init__(self, **options: Any) -> None:
+        limit = app_settings.SUBSCRIPTIONS_LIMIT
+        super().__init__(child=SubscriptionSerializer(), required=False, max_length=limit, **options)
 
 
 class WebhookSerializer(StrictModelSerializer):
@@ -91,7 +91,7 @@ class WebhookSerializer(StrictModelSerializer):
     state = serializers.SerializerMethodField()
     health = serializers.SerializerMethodField()
     warnings = serializers.SerializerMethodField()
-    subscriptions: Any = subscription_list()
+    subscriptions: Any = SubscriptionListField()
 
     read_only_remedies = {
         "organization": "the organization of a webhook can't change",
@@ -156,7 +156,6 @@ class WebhookSerializer(StrictModelSerializer):
     def get_fields(self) -> dict[str, Any]:
         """Return the fields; for an existing webhook, some are read-only. A new one needs a URL unless it is pull-only."""
         fields: dict[str, Any] = super().get_fields()
-        fields["subscriptions"].max_length = app_settings.SUBSCRIPTIONS_LIMIT
         data = getattr(self, "initial_data", None)
         if isinstance(data, Mapping) and data.get("pull_only") is not True:
             fields["url"].required = True

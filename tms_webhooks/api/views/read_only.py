@@ -33,11 +33,7 @@ class EventTypeViewSet(ResourceViewSet):
     pagination_class = SinglePagination
     serializer_class = EventTypeSerializer
     lookup_url_kwarg = "name"
-    parameters = {
-        "retrieve": (EVENT_TYPE,),
-        "json_schema": (EVENT_TYPE,),
-        "example": (EVENT_TYPE,),
-    }
+    parameters = dict.fromkeys(("retrieve", "json_schema", "example"), (EVENT_TYPE,))
 
     @extend_schema(responses=EventTypeSerializer(many=True), filters=False)
     def list(self, request: Any) -> Response:
