@@ -30,7 +30,7 @@ CEILINGS = {
     "computed": 1_641,
     "conf": 1_520,
     "config_files": 3_543,
-    "db": 6_125,
+    "db": 6_050,
     "delivery": 14_894,
     "documents": 2_477,
     "event_names": 771,
@@ -53,7 +53,7 @@ CEILINGS = {
     "scaffold": 4_084,
     "signals": 281,
     "snapshot": 2_789,
-    "sources": 27_405,
+    "sources": 27_403,
     "tasks": 1_421,
     "telemetry": 990,
     "testing": 3_079,
@@ -61,7 +61,7 @@ CEILINGS = {
     "worker": 18_211,
 }
 
-FUNCTIONS = 2_676
+FUNCTIONS = 2_675
 FILES = 287
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
-from django.db.models import F, Q
+from django.db.models import F, IntegerField, Model, Q
 from django.db.models.lookups import Lookup
 
 from tms_webhooks.db.sql import numbers
@@ -32,18 +31,6 @@ class KeyIn(_Lookup):
         return f"{column} IN ({self.rhs})", tuple(params)
 
 
-class EqualsAny(_Lookup):
-    """PostgreSQL's ``= ANY``: all keys as one parameter."""
-
-    prepare_rhs = False
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        """Return ``column = ANY(…)``."""
-        column, params = self.process_lhs(compiler, connection)
-        prepare = self.lhs.output_field.get_db_prep_value
-        return f"{column} = ANY(%s)", (*params, [prepare(key, connection) for key in self.rhs])
-
-
 def key_in(ids: Iterable[int]) -> KeyIn:
     """Return a filter for the rows of a table of this app with these keys, which are whole numbers.
 
@@ -60,8 +47,7 @@ def equals(column: str, text: str) -> Q:
     return Q(**{column: text, f"{column}__startswith": text, f"{column}__endswith": text})
 
 
-def keys_in(keys: Sequence[Any], *, using: str) -> Lookup[Any] | Q:
-    """Return a filter for the rows with these keys, of any type."""
-    if keys and connections[using].vendor == "postgresql":
-        return EqualsAny(F("pk"), keys)
-    return Q(pk__in=keys)
+def keys_in(model: type[Model], keys: Sequence[Any]) -> KeyIn | Q:
+    """Return a filter for the rows of the host's ``model`` with these keys, of any type."""
+    is_whole = isinstance(model._meta.pk, IntegerField) and all(isinstance(key, int) for key in keys)
+    return key_in(keys) if keys and is_whole else Q(pk__in=keys)

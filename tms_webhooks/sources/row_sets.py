@@ -57,7 +57,7 @@ def objects_at(source: Source, keys: Sequence[Any], *, using: str) -> Rows:
 
 def at_keys(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Rows:
     """Return the rows with these keys in the order of keys. No manager is used: it may hide rows."""
-    return models.QuerySet(model, using=using).filter(keys_in(keys, using=using)).order_by("pk")
+    return models.QuerySet(model, using=using).filter(keys_in(model, keys)).order_by("pk")
 
 
 def key_name(model: type[models.Model], source: Source) -> str:
@@ -99,7 +99,7 @@ def exactly(rows: Rows, keys: Sequence[Any]) -> Rows:
         found.query.order_by = rows.query.order_by
     # Newer versions of Django refuse to update a queryset with distinct fields; older ones ignore them.
     found.query.distinct_fields = rows.query.distinct_fields
-    return models.QuerySet.filter(found, keys_in(keys, using=rows.db))
+    return models.QuerySet.filter(found, keys_in(rows.model, keys))
 
 
 def conflicting(
