@@ -7,7 +7,7 @@ subscriptions are not all evaluated within the turn is left for the next one, wh
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from time import monotonic
@@ -20,8 +20,8 @@ from tms_webhooks.routing.filtered import Evaluation, Pair, Verdict
 MATCHING_BUDGET = 0.02
 # Budgets that all organizations of a turn may take together.
 BUDGETS_PER_TURN = 4
-# Events whose verdicts are kept for the next turn. An organization has one or two.
-MOST_KEPT = 256
+# Verdicts that are kept for the next turn. An organization has those of one or two events.
+MOST_KEPT = 20_000
 
 
 class Candidate(NamedTuple):
@@ -48,11 +48,10 @@ class TurnResult:
 
 
 class TimeSpent:
-    """The seconds that each organization has spent in a turn. Each may spend some, whatever its budget is."""
+    """The seconds that each organization has spent in a turn."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.clock = clock
-        self._budget = MATCHING_BUDGET
         self._by_organization: dict[Any, float] = defaultdict(float)
         self._total = 0.0
 
@@ -63,13 +62,12 @@ class TimeSpent:
 
     def is_over(self, organization_id: Any) -> bool:
         """Return whether an organization has used up its budget."""
-        spent = self._by_organization
-        return organization_id in spent and spent[organization_id] >= self._budget
+        return self._by_organization[organization_id] >= MATCHING_BUDGET
 
     @property
     def is_over_for_all(self) -> bool:
         """Whether the turn is over for all organizations."""
-        return bool(self._by_organization) and self._total >= BUDGETS_PER_TURN * self._budget
+        return self._total >= BUDGETS_PER_TURN * MATCHING_BUDGET
 
 
 class BudgetedMatcher(threading.local):
@@ -77,34 +75,31 @@ class BudgetedMatcher(threading.local):
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._kept: OrderedDict[UUID, dict[int, Verdict]] = OrderedDict()
+        # By the event's uid and the subscription's key.
+        self._kept: dict[tuple[UUID | None, int], Verdict] = {}
 
     def match(self, candidates: Iterable[Candidate]) -> TurnResult:
         """Evaluate candidates in their order, until the budgets of their organizations are used up."""
         organizations = {(one.event_id, one.subscription_id): one.organization_id for one in candidates}
-        evaluation, spent = Evaluation(organizations.keys()), TimeSpent(self._clock)
+        evaluation, spent = Evaluation(organizations), TimeSpent(self._clock)
         uids = {pk: event.uid for pk, event in evaluation.events.items()}
-        found = {pk: dict(self._kept.pop(uid, {})) for pk, uid in uids.items()}
-        unfinished: dict[int, None] = {}
+        keys = {pair: (uids.get(pair[0]), pair[1]) for pair in organizations}
+        verdicts = {pair: self._kept.pop(key) for pair, key in keys.items() if key in self._kept}
+        unfinished: set[int] = set()
         end: int | None = None
-        for (event_id, subscription_id), organization_id in organizations.items():
-            verdicts = found.setdefault(event_id, {})
-            if subscription_id in verdicts:
+        for pair, organization_id in organizations.items():
+            if pair in verdicts:
                 continue
             if spent.is_over(organization_id):
-                unfinished[event_id] = None
+                unfinished.add(pair[0])
             elif spent.is_over_for_all:
-                end = event_id if end is None else end
-                unfinished[event_id] = None
+                end = pair[0] if end is None else end
+                unfinished.add(pair[0])
             else:
                 start = self._clock()
-                verdicts[subscription_id] = evaluation.verdict(event_id, subscription_id)
+                verdicts[pair] = evaluation.verdict(*pair)
                 spent.spend(organization_id, self._clock() - start)
-        self._kept.update({uids[pk]: found[pk] for pk in unfinished if found[pk]})
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)
-        return TurnResult(
-            {(event, subscription): verdict for event, own in found.items() for subscription, verdict in own.items()},
-            frozenset(unfinished),
-            end,
-        )
+        self._kept |= {keys[pair]: verdict for pair, verdict in verdicts.items() if pair[0] in unfinished}
+        for key in list(self._kept)[:-MOST_KEPT]:
+            del self._kept[key]
+        return TurnResult(verdicts, frozenset(unfinished), end)

@@ -48,7 +48,7 @@ class PredictedFirstOccurrences:
 
     def claim(self, candidates: Sequence[tuple[int, Event]]) -> set[tuple[int, int]]:
         """Return the keys of the subscription and the event for each candidate that would be the first, in this order."""
-        unknown = [one for one in candidates if one[0] > 0 and first_key(*one) not in self._seen]
+        unknown = [one for one in candidates if first_key(*one) not in self._seen]
         self._seen.update(FirstOccurrence.objects.of(unknown))
         pairs = (
             (subscription_id, event.pk, first_key(subscription_id, event)) for subscription_id, event in candidates
