@@ -34,8 +34,8 @@ def check_managers(**_kwargs: Any) -> Iterator[CheckMessage]:
     by_database = [vars(models)[name] for name in DONE_BY_DATABASE if name in vars(models)]
     captured = tuple({model for source in all_sources() for model in source.captured_models})
     for model in apps.get_models():
-        remotes = ((field.name, field.remote_field) for field in model._meta.local_fields)
-        touched = [name for name, remote in remotes if getattr(remote, "on_delete", None) in by_database]
+        keys = model._meta.local_fields
+        touched = [key.name for key in keys if getattr(key.remote_field, "on_delete", None) in by_database]
         if touched and issubclass(model, captured):
             yield message(
                 "W056",

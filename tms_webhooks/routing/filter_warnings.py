@@ -12,12 +12,13 @@ from tms_webhooks.sources.objects import FILTERED_BY_ID, IDS_PER_QUERY, ids_of_o
 
 MOST_NAMED_IDS = 5
 """The maximum number of ids in one warning."""
-MOST_CHECKED_IDS = 2_000
-"""Ids of one filter, of all subscriptions of a webhook, that are looked up for a warning."""
 
 
 def unknown_filter_ids(webhook: Webhook) -> Iterator[tuple[str, list[str]]]:
-    """Yield each filter of a webhook with ids that no object of its organizations has, and some of these ids."""
+    """Yield each filter of a webhook with ids that no object of its organizations has, and some of these ids.
+
+    Of one filter, of all subscriptions, the first `IDS_PER_QUERY` are looked up.
+    """
     wanted: dict[str, dict[Any, None]] = {}
     for subscription in webhook.subscriptions.all():
         for name in FILTERED_BY_ID:
@@ -27,11 +28,7 @@ def unknown_filter_ids(webhook: Webhook) -> Iterator[tuple[str, list[str]]]:
         return
     keys = webhook.scope.organizations(using=Webhook.objects.db)
     for name, checked in wanted.items():
-        ids, unknown = list(checked)[:MOST_CHECKED_IDS], list[str]()
-        while ids and len(unknown) < MOST_NAMED_IDS:
-            unknown += ids_of_others(name, ids[:IDS_PER_QUERY], organizations=keys)
-            del ids[:IDS_PER_QUERY]
-        if unknown:
+        if unknown := ids_of_others(name, list(checked)[:IDS_PER_QUERY], organizations=keys):
             yield name, unknown[:MOST_NAMED_IDS]
 
 
