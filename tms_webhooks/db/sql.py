@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, TypeVar
@@ -46,46 +47,41 @@ def filled(sql: str, **parts: str) -> str:
     return sql.format(**_tables(database().alias), **parts)
 
 
-def read(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str) -> list[tuple[Any, ...]]:
-    """Run a query and return its rows as the database's driver returns them: times and booleans are not converted."""
-    with database().cursor() as cursor:
-        cursor.execute(filled(sql, **parts), params)
+def read(
+    sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, repeated: bool = False, **parts: str
+) -> list[tuple[Any, ...]]:
+    """Run a query and return its rows as the database's driver returns them: times and booleans are not converted.
+
+    One that is ``repeated`` is a prepared statement where possible. Its text must always be the same.
+    """
+    with _executed(sql, params, parts, repeated=repeated) as cursor:
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
 
 
-def read_as_json(columns: str, sql: str, params: Mapping[str, Any], **parts: str) -> list[tuple[Any, ...]]:
-    """Run a query as `read_prepared` does. ``columns`` are the names of all its columns, which are numbers and texts.
+def read_as_json(columns: str, sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Run a repeated query. ``columns`` are the names of all its columns, which are numbers and texts.
 
     On SQLite all rows come as one JSON value: its driver releases Python's lock with each row, and busy threads are
     slow to return it.
     """
     if database().vendor != "sqlite":
-        return read_prepared(sql, params, **parts)
-    ((rows,),) = read(f"SELECT json_group_array(json_array({columns})) FROM ({sql})", params, **parts)  # noqa: S608 (names of ours)
+        return read(sql, params, repeated=True)
+    ((rows,),) = read(f"SELECT json_group_array(json_array({columns})) FROM ({sql})", params)  # noqa: S608 (names of ours)
     return [tuple(row) for row in json.loads(rows)]
 
 
-def write(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str) -> int:
-    """Run a statement that changes rows, and return their number."""
-    with database().cursor() as cursor:
-        cursor.execute(filled(sql, **parts), params)
+def write(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, repeated: bool = False, **parts: str) -> int:
+    """Run a statement that changes rows, and return their number; ``repeated`` is that of `read`."""
+    with _executed(sql, params, parts, repeated=repeated) as cursor:
         return int(cursor.rowcount)
 
 
-def read_prepared(sql: str, params: Mapping[str, Any], **parts: str) -> list[tuple[Any, ...]]:
-    """Run a query as `read` does, as a prepared statement where possible. Its text must always be the same."""
-    with prepared(database()) as cursor:
+@contextmanager
+def _executed(sql: str, params: Any, parts: Mapping[str, str], *, repeated: bool) -> Iterator[Any]:
+    with prepared(database()) if repeated else database().cursor() as cursor:
         cursor.execute(filled(sql, **parts), params)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-    return found
-
-
-def write_prepared(sql: str, params: Mapping[str, Any]) -> int:
-    """Run a statement as `write` does, prepared where possible. Its text must always be the same, and have no braces."""
-    with prepared(database()) as cursor:
-        cursor.execute(sql, params)
-        return int(cursor.rowcount)
+        yield cursor
 
 
 def moment(value: datetime) -> Any:

@@ -25,7 +25,6 @@ from tms_webhooks.db.sql import (
     numbers,
     read,
     read_as_json,
-    read_prepared,
     write,
 )
 from tms_webhooks.models.audience import Relation, recipient_sql
@@ -105,7 +104,7 @@ ROW = f"""e.id, w.id, {{status}}, {{due_at}}, {Priority.LIVE.value}, CASE WHEN w
     '', %(now)s, {{finished_at}}"""
 
 # A delivery is due, or for a disabled webhook skipped: it can be sent again after the webhook is enabled.
-STATE = {
+STATE: Mapping[str, Any] = {
     "status": "CASE WHEN w.enabled THEN 'pending' ELSE 'skipped' END",
     "finished_at": "CASE WHEN w.enabled THEN NULL ELSE %(now)s END",
 }
@@ -191,7 +190,7 @@ class EventBatch:
     def __bool__(self) -> bool:
         return bool(self.events)
 
-    def parts(self, relation: Relation | None) -> dict[str, str]:
+    def parts(self, relation: Relation | None) -> dict[str, Any]:
         """Return the parts of a statement that lead from these events to the webhooks of one relation."""
         ids = numbers(one.id for one in self.events)
         return {
@@ -263,7 +262,7 @@ def read_extras() -> list[tuple[Any, ...]]:
     Rows for quiet periods follow, whose last two values are the pattern of a subscription, empty in other rows, and
     whether its webhook is ordered.
     """
-    return read_prepared(EXTRAS, {}, condition=_condition())
+    return read(EXTRAS, {}, repeated=True, condition=_condition())
 
 
 def in_pairs(pairs: Iterable[tuple[int, int]]) -> str:
@@ -307,13 +306,14 @@ def insert_deliveries(
     cases = " ".join(f"WHEN w.delay_seconds = {delay} THEN %(after{delay})s" for delay in delays)
     params = {**batch.params, **after, "now": moment(now)}
     excludes = may_exist and database().vendor == "mysql"
+    existing: dict[str, Any] = {name: filled(part) if excludes else "" for name, part in WITHOUT_EXISTING.items()}
     return write(
         INSERT_DELIVERIES,
         params,
         insert=insert,
         suffix=suffix,
         wanted=wanted,
-        **{name: filled(part) if excludes else "" for name, part in WITHOUT_EXISTING.items()},
+        **existing,
         due_at=f"CASE WHEN NOT w.enabled THEN NULL {cases} ELSE %(now)s END",
         **STATE,
         **batch.parts(relation),

@@ -26,7 +26,6 @@ from tms_webhooks.db.sql import (
     numbers,
     read,
     read_as_json,
-    read_prepared,
     write,
 )
 from tms_webhooks.db.writer import brief_write
@@ -270,9 +269,10 @@ def held_webhooks(keys: Iterable[int], *, token: str, now: datetime) -> dict[int
         among, params["ids"] = "= ANY(%(ids)s::bigint[])", array(keys)
     else:
         among = f"IN ({numbers(keys)})"
-    rows = read_prepared(
+    rows = read(
         statements.WEBHOOKS,
         params,
+        repeated=True,
         columns=columns_of(Webhook, "w"),
         state=columns_of(WebhookState, "st"),
         among=among,

@@ -21,7 +21,7 @@ from django.db.models.functions import Coalesce
 from tms_webhooks import signals
 from tms_webhooks.choices import AttemptResult, DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.sql import array, database, filled, for_update, moment, numbers, read, write, write_prepared
+from tms_webhooks.db.sql import array, database, filled, for_update, moment, numbers, read, write
 from tms_webhooks.db.writer import brief_write
 from tms_webhooks.delivery import health, lifecycle, retry
 from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
@@ -111,7 +111,7 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
             "token": token,
             "now": now,
         }
-        return chosen if write_prepared(_record_successes(), params) == len(chosen) else ()
+        return chosen if write(_record_successes(), params, repeated=True) == len(chosen) else ()
     by_number: dict[int, dict[int, str]] = defaultdict(dict)
     for one in chosen:
         by_number[one.request.number][one.request.delivery_id] = one.request.event_id

@@ -12,7 +12,7 @@ from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.db import prepared
 from tms_webhooks.db.prepared import SHORT_LIVED
-from tms_webhooks.db.sql import read_prepared
+from tms_webhooks.db.sql import read
 from tms_webhooks.db.writer import brief_write
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.outbox.fanout import fan_out
@@ -40,7 +40,7 @@ def fresh_connection():
 
 def test_a_statement_is_planned_once_for_a_connection():
     for number in range(3):
-        assert read_prepared(SQL, {"id": number}) == [(0,)]
+        assert read(SQL, {"id": number}, repeated=True) == [(0,)]
 
     assert prepared_ones() == 1
 
@@ -50,9 +50,9 @@ def test_the_connection_is_left_as_it_was():
     raw = connection.connection
     before = raw.cursor_factory, raw.prepare_threshold
 
-    read_prepared(SQL, {"id": 1})
+    read(SQL, {"id": 1}, repeated=True)
     with pytest.raises(ProgrammingError):
-        read_prepared("SELECT nothing", {})
+        read("SELECT nothing", {}, repeated=True)
 
     assert (raw.cursor_factory, raw.prepare_threshold) == before
     assert Delivery.objects.count() == 0
@@ -62,19 +62,19 @@ def test_the_connection_is_left_as_it_was():
 def test_behind_a_pooler_nothing_is_prepared(monkeypatch):
     monkeypatch.setattr(prepared, "_is_direct", lambda connection: False)
 
-    assert read_prepared(SQL, {"id": 1}) == [(0,)]
+    assert read(SQL, {"id": 1}, repeated=True) == [(0,)]
 
     assert prepared_ones() == 0
 
 
 def test_what_the_server_forgot_behind_our_back_is_prepared_again():
-    read_prepared(SQL, {"id": 1})
+    read(SQL, {"id": 1}, repeated=True)
     connection.connection.pgconn.exec_(b"DEALLOCATE ALL")
 
     with pytest.raises((OperationalError, ProgrammingError)):
-        read_prepared(SQL, {"id": 1})
+        read(SQL, {"id": 1}, repeated=True)
 
-    assert read_prepared(SQL, {"id": 1}) == [(0,)]
+    assert read(SQL, {"id": 1}, repeated=True) == [(0,)]
 
 
 def test_what_a_drain_does_all_the_time_is_prepared(clock):
