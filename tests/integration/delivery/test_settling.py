@@ -157,10 +157,8 @@ def test_failures_of_one_kind_are_one_statement(worker, wire, due):
     with CaptureQueriesContext(connection) as queries:
         alice.write(*results)
 
-    table = connection.ops.quote_name(Delivery._meta.db_table)
-    failures = [
-        one["sql"] for one in queries if one["sql"].lstrip().startswith(f"UPDATE {table} SET status = 'waiting'")
-    ]
+    table, status = map(connection.ops.quote_name, (Delivery._meta.db_table, "status"))
+    failures = [one["sql"] for one in queries if one["sql"].startswith(f"UPDATE {table} SET {status} = 'waiting'")]
     assert len(failures) == 1
     rows = webhook.deliveries.order_by("pk").values_list("status", "attempts", "charged")
     assert set(rows) == {("waiting", 1, 1)}
