@@ -88,8 +88,8 @@ _CONVERTERS: Mapping[FieldKind, Callable[[Field, Any], Json]] = {
 def nested_json(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str, Json]:
     """Return the values of these fields as JSON, nested by the fields' dotted names; a missing value is null.
 
-    Raises `PayloadError` for a required value that can't be read or sent, under DEBUG and in tests also for an optional one
-    that can't be sent. It names the field and the type but not the value: it may be personal.
+    Raises `PayloadError` for a required value that can't be read or sent. Under DEBUG and in tests, an optional value that
+    can't be sent raises it, too. It names the field and the type but not the value: it may be personal.
 
     >>> nested_json([Field("id", FieldKind.ID), Field("user.id", FieldKind.ID)], {"id": 1, "user.id": 2})
     {'id': 1, 'user': {'id': 2}}
