@@ -235,8 +235,8 @@ class EndpointQueue:
         rooms = [room, room]
         if self.waiting[False] or self.has_more[False]:
             # Of a receiver that takes few, one in its turn.
-            in_turn = min(room, self.live_since_replay // LIVE_PER_REPLAY, 1)
-            rooms[True] = max(room // (LIVE_PER_REPLAY + 1), in_turn)
+            of_turns = min(room, self.live_since_replay // LIVE_PER_REPLAY, 1)
+            rooms[True] = max(room // (LIVE_PER_REPLAY + 1), of_turns)
         waiting = [len(requests) for requests in self.waiting]
         allowed = room if self.rate is None else int(self.rate.allowed(self._queues.clock())) - sum(waiting)
         return [
