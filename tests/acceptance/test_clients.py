@@ -36,7 +36,7 @@ from tms_webhooks.models import Event
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
-from tms_webhooks.payloads.formats.detail import reduced
+from tms_webhooks.payloads.formats.shape import reduced
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.snapshot import read
 

@@ -19,9 +19,7 @@ from tms_webhooks.api.views.deliveries import DeliveryViewSet
 from tms_webhooks.api.views.events import EventViewSet, WebhookEventViewSet
 from tms_webhooks.api.views.jobs import JobViewSet
 from tms_webhooks.api.views.read_only import EventTypeViewSet, MeViewSet
-from tms_webhooks.api.views.secrets import SecretViewSet
-from tms_webhooks.api.views.subscriptions import SubscriptionViewSet
-from tms_webhooks.api.views.webhooks import WebhookViewSet
+from tms_webhooks.api.views.webhooks import SecretViewSet, SubscriptionViewSet, WebhookViewSet
 
 app_name = "tms_webhooks"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from django.core.checks import CheckMessage
 
-from tms_webhooks.checks import environment, managers, settings, sources, statuses, values
+from tms_webhooks.checks import environment, paths, settings, sources, statuses, values
 
 GROUPS: Mapping[str, Sequence[Callable[..., Iterable[CheckMessage]]]] = {
     "work": (
@@ -23,7 +23,7 @@ GROUPS: Mapping[str, Sequence[Callable[..., Iterable[CheckMessage]]]] = {
         environment.check_databases,
         environment.check_django_settings,
         sources.check_sources,
-        managers.check_managers,
+        paths.check_managers,
     ),
     "deploy": (
         environment.check_keys,

@@ -47,7 +47,7 @@ def test_errors_are_in_spanish(operator):
     response = operator.post(url(Webhook, "change", webhook.public_id), form, headers=SPANISH)
 
     assert errors_at(response) == {
-        "headers": ["La línea 1 no tiene «=». Escríbala como nombre=valor, o quítela."],
+        "headers": ["Línea 1: Falta el «=». Escriba nombre=valor, o quite la línea."],
         "schedule": [
             "Calendario de reintentos, espera 1: 'soon' no es un número de segundos de 0 a 604800. Corríjalo o quítelo."
         ],

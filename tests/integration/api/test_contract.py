@@ -24,7 +24,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.catalogue import temporary_type
 from tests.integration.api.test_scope import NO_RESOURCE, routes
 from tms_webhooks import __version__, catalogue
-from tms_webhooks.api.schema.document import document
+from tms_webhooks.api.schema.urls import document
 from tms_webhooks.catalogue import EventType, Noun, references
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "openapi.json"

@@ -19,7 +19,7 @@ from schemathesis import GenerationMode, checks
 
 from example_project.training.models import ApiKey
 from tests.integration.api.test_scope import world
-from tms_webhooks.api.schema.document import document
+from tms_webhooks.api.schema.urls import document
 
 __all__ = ["world"]
 

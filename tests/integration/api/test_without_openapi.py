@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from tests.scripts import run_script
-from tms_webhooks.api.schema.document import document
 from tms_webhooks.api.schema.resources import ResourceSchema
+from tms_webhooks.api.schema.urls import document
 from tms_webhooks.api.urls import router
 
 WITHOUT = """
@@ -32,7 +32,7 @@ settings.REST_FRAMEWORK["DEFAULT_SCHEMA_CLASS"] = "rest_framework.schemas.openap
 import django
 django.setup()
 import json
-from tms_webhooks.api.schema.document import document
+from tms_webhooks.api.schema.urls import document
 print(json.dumps(document()))
 """
 

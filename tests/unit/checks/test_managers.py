@@ -12,7 +12,7 @@ from django.db.models.base import ModelBase
 from example_project.training.models import TrainingClass
 from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Workshop
 from tests.unit.checks.conftest import only
-from tms_webhooks.checks.managers import check_managers
+from tms_webhooks.checks.paths import check_managers
 from tms_webhooks.sources import ClassSource, Source
 
 Declare = Callable[..., Source]

@@ -6,15 +6,59 @@ They are public, because they contain no data of any organization. The page load
 
 from __future__ import annotations
 
+from functools import cache
+from threading import Lock
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
+from django.utils import translation
 from django.views.decorators.http import require_safe
 from django.views.generic import TemplateView
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.settings import patched_settings
 
-from tms_webhooks import catalogue
-from tms_webhooks.api.schema.document import document
+from tms_webhooks import __version__, catalogue
 from tms_webhooks.catalogue.custom import cached
 from tms_webhooks.documents.schemas import event_schema
+
+SETTINGS: dict[str, Any] = {
+    "TITLE": "Webhooks",
+    "DESCRIPTION": (
+        "Manage an organization's webhooks and read its delivery log. Errors are problem details (RFC 9457). Lists have "
+        "pages; `next` is the URL of the next page. Unknown fields and parameters are rejected."
+    ),
+    "VERSION": __version__,
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "SERVERS": [{"url": "/", "description": "This server"}],
+    "OAS_VERSION": "3.1.0",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "PREPROCESSING_HOOKS": ["tms_webhooks.api.schema.hooks.only_webhooks_api"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "tms_webhooks.api.schema.hooks.add_webhooks",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "DeliveryStatus": "tms_webhooks.choices.DeliveryStatus",
+        "JobStatus": "tms_webhooks.choices.JobStatus",
+    },
+}
+
+# patched_settings() changes the settings of the whole process, so only one thread may use it.
+_lock = Lock()
+
+
+def document() -> dict[str, Any]:
+    """Return the OpenAPI document, in English. Each call returns the same object: do not change it."""
+    with _lock:
+        return _document()
+
+
+@cache
+def _document() -> dict[str, Any]:
+    with patched_settings(SETTINGS), translation.override("en"):
+        return SchemaGenerator().get_schema(request=None, public=True)
+
 
 app_name = "tms_webhooks_schema"
 

@@ -1,4 +1,7 @@
-"""Webhooks: list, create, read, change and delete them, and the actions on one webhook."""
+"""Webhooks: list, create, read, change and delete them, and the actions on one webhook; its subscriptions and secrets.
+
+Of a secret there is when it was created and when it ends, never its value.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
-from rest_framework import mixins, status
+from rest_framework import mixins, serializers, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
@@ -25,22 +28,31 @@ from tms_webhooks.api.serializers.actions import (
     SecretRotationSerializer,
     SnapshotSerializer,
 )
-from tms_webhooks.api.serializers.base import nested
+from tms_webhooks.api.serializers.base import nested, to_drf_detail
+from tms_webhooks.api.serializers.records import SecretSerializer
 from tms_webhooks.api.serializers.results import (
     RevealedSecretSerializer,
     RotatedSecretSerializer,
     WebhookStatsSerializer,
 )
-from tms_webhooks.api.serializers.webhooks import CreatedWebhookSerializer, WebhookSerializer, WebhookUpdateSerializer
+from tms_webhooks.api.serializers.webhooks import (
+    CreatedWebhookSerializer,
+    SubscriptionSerializer,
+    WebhookSerializer,
+    WebhookUpdateSerializer,
+)
 from tms_webhooks.api.views.examples import EXPLAIN_PARAMETERS, ExampleViewSet
 from tms_webhooks.api.views.jobs import JOBS_OR_COUNT, JobStartingViewSet
+from tms_webhooks.api.views.resource import WebhookPartViewSet
 from tms_webhooks.choices import Action, Health, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
+from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import SecretError, UnsafeURL
-from tms_webhooks.manage import secrets, webhooks
+from tms_webhooks.manage import secrets, subscriptions, webhooks
 from tms_webhooks.manage.tests import outside_transactions
-from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models import Subscription, Webhook, WebhookSecret
+from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.monitoring.figures import WebhookHealth, health_by_webhook, stats
 from tms_webhooks.net import urls
 from tms_webhooks.net.resolver import system_resolver
@@ -237,3 +249,95 @@ def _refuse_unreachable(data: Mapping[str, Any], *, stored: Webhook | None = Non
                 errors.append((path, str(error), "unsafe_url"))
     if errors:
         raise ValidationError(nested(errors))
+
+
+class SecretViewSet(mixins.ListModelMixin, WebhookPartViewSet):
+    """Secrets of the webhook in the URL, newest first. The value of a secret is in no response of these requests."""
+
+    heading = "Secrets"
+    row_kind = "secret"
+    queryset = WebhookSecret.objects.filter(webhook__deleted_at__isnull=True).select_related("webhook").defer("value")
+    serializer_class = SecretSerializer
+
+    def get_queryset(self) -> Any:
+        """Return the secrets that can be requested: in a list, those that sign now."""
+        rows: Any = super().get_queryset()
+        return rows.signing(clock.measured_now()) if self.action == "list" else rows
+
+    def list(self, request: Any, webhook_id: str) -> Response:
+        """Return the secrets that sign the requests of a webhook now, without their values."""
+        self.webhook()
+        return super().list(request)
+
+    @post_action(EmptySerializer, SecretSerializer, IF_MATCH, ETAG)
+    def expire(self, _body: Any) -> Response:
+        """End an older secret now: no request is signed with it any more. The current secret can only be rotated."""
+        webhook = self.webhook(lock=True)
+        secret: WebhookSecret = self.get_object()
+        secrets.expire(secret, actor=self.actor, now=clock.measured_now())
+        return Response(self.get_serializer(secret).data, headers={"ETag": etag_of(webhook)})
+
+
+class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, WebhookPartViewSet):
+    """Subscriptions of the webhook in the URL. Each change also changes the webhook's entity tag."""
+
+    heading = "Subscriptions"
+    row_kind = "subscription"
+    queryset = Subscription.objects.filter(webhook__deleted_at__isnull=True)
+    serializer_class = SubscriptionSerializer
+    ordering = ("pk",)
+    # It only narrows the events that the webhook receives.
+    own_only = ("destroy",)
+
+    def list(self, request: Any, webhook_id: str) -> Response:
+        """Return the subscriptions of a webhook."""
+        self.webhook()
+        return super().list(request)
+
+    @writes(parameters=[IF_MATCH, ETAG, LOCATION])
+    def create(self) -> Response:
+        """Add a subscription to a webhook."""
+        webhook = self.webhook(lock=True)
+        subscription = self._changed(Subscription(webhook=webhook))
+        subscriptions.add(webhook, [subscription], actor=self.actor, now=timezone.now())
+        response = self._response(subscription, webhook, status.HTTP_201_CREATED)
+        response["Location"] = self.url_of(
+            "subscription-detail", webhook_id=webhook.public_id, pk=subscription.public_id
+        )
+        return response
+
+    @writes(parameters=[IF_MATCH, ETAG])
+    def partial_update(self) -> Response:
+        """Change the fields in the body. Other fields stay as they are."""
+        webhook = self.webhook(lock=True)
+        subscription = self._changed(self.get_object())
+        subscriptions.update(subscription, actor=self.actor, now=timezone.now())
+        return self._response(subscription, webhook)
+
+    @writes(parameters=[IF_MATCH])
+    def destroy(self) -> Response:
+        """Delete a subscription. Queued deliveries are still sent."""
+        self.webhook(lock=True)
+        subscriptions.remove(self.get_object(), actor=self.actor, now=timezone.now())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _changed(self, subscription: Subscription) -> Subscription:
+        """Set the values of the body; raise ``ValidationError`` if the webhook's content or URL is invalid for its events."""
+        stored = None if subscription._state.adding else subscription
+        serializer = self.get_serializer(stored, data=self.request.data, partial=stored is not None)
+        serializer.is_valid(raise_exception=True)
+        for name, value in serializer.validated_data.items():
+            setattr(subscription, name, value)
+        webhook = subscription.webhook
+        rows = [*webhook.subscriptions.exclude(pk=subscription.pk), subscription]
+        if error := duplicates(rows).get(len(rows) - 1):
+            raise serializers.ValidationError(to_drf_detail(error))
+        if "event_type" in serializer.validated_data:
+            problems = rendering.problems_for(webhook, [one.event_type for one in rows])
+            if problems is not None:
+                raise serializers.ValidationError({"event_type": problems.messages})
+        return subscription
+
+    def _response(self, subscription: Subscription, webhook: Webhook, code: int = status.HTTP_200_OK) -> Response:
+        subscription.refresh_from_db()
+        return Response(self.get_serializer(subscription).data, status=code, headers={"ETag": etag_of(webhook)})

@@ -13,8 +13,7 @@ from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats import custom, skillable
 from tms_webhooks.payloads.formats.custom import fill_url, tokens_without_value
-from tms_webhooks.payloads.formats.detail import linked, reduced
-from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
+from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat, linked, reduced
 from tms_webhooks.payloads.formats.template import TextTooLong
 
 __all__ = ["JSON", "Rendered", "RequestFormat", "fill_url", "render", "tailored", "tokens_without_value"]

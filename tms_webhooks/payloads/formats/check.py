@@ -21,8 +21,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.formats import custom, tailored, template
-from tms_webhooks.payloads.formats.detail import is_included
-from tms_webhooks.payloads.formats.shape import LONGEST_CONTENT_TYPE, RequestFormat
+from tms_webhooks.payloads.formats.shape import LONGEST_CONTENT_TYPE, RequestFormat, is_included
 from tms_webhooks.payloads.formats.skillable import name_of
 from tms_webhooks.payloads.formats.template import Token, TokenPosition
 from tms_webhooks.payloads.formats.token_formats import RULES

@@ -22,7 +22,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import Preset
 from tms_webhooks.event_names import EVERYTHING
 from tms_webhooks.payloads.formats import token_formats
-from tms_webhooks.payloads.formats.detail import is_included
+from tms_webhooks.payloads.formats.shape import is_included
 
 MOST_FACTS = 10
 """Facts of one event: Slack allows this many fields in a section."""

@@ -13,7 +13,7 @@ from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.choices import FieldPrivacy, PayloadDetail, PayloadFormat
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
-from tms_webhooks.payloads.formats.detail import linked, reduced
+from tms_webhooks.payloads.formats.shape import linked, reduced
 
 WITHOUT = RequestFormat(detail=PayloadDetail.NO_PERSONAL)
 THIN = RequestFormat(detail=PayloadDetail.THIN)
