@@ -14,7 +14,7 @@ from tests.integration.api.conftest import acme, alice, client, names, policy, p
 from tests.integration.api.people import at
 from tms_webhooks.admin.forms.fields import ConditionField
 from tms_webhooks.catalogue import registry
-from tms_webhooks.config_files.document import DocumentError, parse
+from tms_webhooks.config_files import DocumentError, parse
 from tms_webhooks.filters.parsing import check
 from tms_webhooks.models import Webhook
 from tms_webhooks.net.urls import same_receiver

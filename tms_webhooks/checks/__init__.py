@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from django.core.checks import CheckMessage
 
-from tms_webhooks.checks import environment, paths, settings, sources, statuses, values
+from tms_webhooks.checks import environment, paths, settings, sources, values
 
 GROUPS: Mapping[str, Sequence[Callable[..., Iterable[CheckMessage]]]] = {
     "work": (
@@ -31,6 +31,6 @@ GROUPS: Mapping[str, Sequence[Callable[..., Iterable[CheckMessage]]]] = {
         environment.check_transport,
         environment.check_notifications,
     ),
-    "rows": (statuses.check_rows,),
+    "rows": (sources.check_rows,),
 }
 """The checks by the occasion at which they run. `tms_webhooks.apps` registers each group."""

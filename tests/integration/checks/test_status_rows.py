@@ -60,7 +60,7 @@ def test_a_source_with_a_wrong_path_is_left_to_the_other_checks(check):
 
 
 def test_of_many_values_some_are_named(check, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.checks.statuses.MOST_NAMED", 1)
+    monkeypatch.setattr("tms_webhooks.checks.sources.MOST_NAMED", 1)
 
     (message,) = check({}, databases=["default"])
 
@@ -68,7 +68,7 @@ def test_of_many_values_some_are_named(check, monkeypatch):
 
 
 def test_only_the_newest_rows_of_a_table_are_read_also_where_few_are_objects(check, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.checks.statuses.NEWEST", 2)
+    monkeypatch.setattr("tms_webhooks.checks.sources.NEWEST", 2)
     TrainingClassFactory(name="late")
 
     (message,) = check({}, databases=["default"], only={"name": ["planned", "late"]})

@@ -10,12 +10,12 @@ from tests.integration.audience.world import told_to
 from tests.integration.delivery.rows import body_of, subscribed, write_event
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.routing import checks, rules
+from tms_webhooks.routing import checks, filtered
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_kept(monkeypatch):
-    monkeypatch.setattr(rules, "_cache", rules._Cache())
+    monkeypatch.setattr(filtered, "_cache", filtered._Cache())
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_change_counts_from_the_next_event_on(webhook, clock, change):
 
 
 def test_rules_are_kept_up_to_a_size_and_match_all_the_same_beyond_it(webhook, parsed, clock, monkeypatch):
-    monkeypatch.setattr(rules, "MOST_KEPT", 50)
+    monkeypatch.setattr(filtered, "MOST_KEPT", 50)
     webhook.subscriptions.update(condition={"data.name": "Zoë's class"})
     other = subscribed(organization=webhook.organization, events=["class.*"])
     other.subscriptions.update(condition={"data.name": "Zoë's class"})
@@ -98,7 +98,7 @@ def test_rules_are_kept_up_to_a_size_and_match_all_the_same_beyond_it(webhook, p
 
 @pytest.mark.parametrize("chunk", [1, 2, 50])
 def test_subscriptions_are_read_in_chunks_of_any_size(clock, monkeypatch, chunk):
-    monkeypatch.setattr(rules, "CHUNK", chunk)
+    monkeypatch.setattr(filtered, "CHUNK", chunk)
     webhooks = [subscribed(events=["class.*"])]
     webhooks += [subscribed(events=["class.*"], organization=webhooks[0].organization) for _ in range(4)]
     for number, webhook in enumerate(webhooks):
