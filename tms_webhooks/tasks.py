@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 
-from tms_webhooks import reconciliation
+from tms_webhooks import reconciliation, snapshot
 from tms_webhooks.batches import Batches, after, run_alternately
 from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import app_settings
@@ -37,7 +37,6 @@ from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN, waker
 from tms_webhooks.queues import DUE_JOBS, enqueue, get_queue, periodic_jobs, refuse_immediate_run
-from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.worker.drain import Drain, Tally
 
 PRUNE = "tms_webhooks.tasks.prune"

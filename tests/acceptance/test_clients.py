@@ -28,7 +28,7 @@ from tests.acceptance.receivers import pages
 from tests.factories import WebhookFactory
 from tests.patience import PATIENCE
 from tests.receiver import Receiver
-from tms_webhooks import catalogue
+from tms_webhooks import catalogue, snapshot
 from tms_webhooks.choices import JobKind, PayloadDetail
 from tms_webhooks.documents.schemas import schema_name
 from tms_webhooks.manage.jobs import start as start_job
@@ -37,8 +37,6 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
 from tms_webhooks.payloads.formats.shape import reduced
-from tms_webhooks.snapshot import job as snapshot
-from tms_webhooks.snapshot import read
 
 pytestmark = ONCE
 
@@ -160,7 +158,7 @@ def recorded_bodies(world):
     here, there = world.tenants
     webhook = WebhookFactory(organization=here.organization, events=["*"], include_children=True)
     WebhookFactory(organization=there.organization, events=["*"])
-    job = start_job(JobKind.SNAPSHOT, webhook, nouns=read.available(webhook), now=timezone.now())
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=snapshot.available(webhook), now=timezone.now())
     while snapshot.work_on(job, now=timezone.now()):
         pass
     learner = here.people.learners[0]

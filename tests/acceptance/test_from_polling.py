@@ -14,10 +14,9 @@ from example_project.training.models import ApiKey, ClassEnrollment
 from tests import forks
 from tests.acceptance.receivers import pages
 from tests.factories import WebhookFactory
-from tms_webhooks import catalogue
+from tms_webhooks import catalogue, snapshot
 from tms_webhooks.choices import JobKind
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.snapshot import job as snapshot
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

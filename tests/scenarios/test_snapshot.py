@@ -103,7 +103,7 @@ class Sizes:
 def test_a_receiver_ends_equal_to_the_database(receiver, processes, tables):
     copy = Copy()
     receiver.respond = lambda request: copy.apply(request, receiver.received)
-    here = processes.but(**{"snapshot.job.SNAPSHOT_BACKLOG": BACKLOG})
+    here = processes.but(**{"snapshot.SNAPSHOT_BACKLOG": BACKLOG})
     with here.start("tests.scenarios.snapshots", "fill", receiver.url, str(OBJECTS)) as filler:
         made = json.loads(filler.communicate(timeout=SECONDS)[0])
     own = Delivery.objects.using(tables.using).filter(priority=2)

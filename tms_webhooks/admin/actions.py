@@ -29,7 +29,7 @@ from tms_webhooks.manage import jobs, webhooks
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.example_events import subscribed_types
-from tms_webhooks.snapshot.read import available
+from tms_webhooks.snapshot import available
 from tms_webhooks.worker.request_preview import pretty
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Start a job for the deliveries of one webhook, or count what it would do. Workers do it in batches.
 
-`tms_webhooks.delivery.replay` and `tms_webhooks.snapshot.job` have the work. A job of the kind ``cancel_pending`` cancels
+`tms_webhooks.delivery.replay` and `tms_webhooks.snapshot` have the work. A job of the kind ``cancel_pending`` cancels
 deliveries, and ends the jobs that would make more of them wait.
 """
 
@@ -24,8 +24,7 @@ from tms_webhooks.models import AuditEntry, Job, Webhook, limits
 from tms_webhooks.models.webhook import NO_HOLD
 from tms_webhooks.outbox import feed
 from tms_webhooks.queues import enqueue
-from tms_webhooks.snapshot.job import count_objects
-from tms_webhooks.snapshot.read import checked
+from tms_webhooks.snapshot import checked, count_objects
 
 
 def count(kind: JobKind, webhook: Webhook, *, now: datetime, **selection: Any) -> int:

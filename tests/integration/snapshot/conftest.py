@@ -9,13 +9,12 @@ from typing import Any
 import pytest
 
 from tests.integration.delivery.wire import Wire
-from tms_webhooks import catalogue
+from tms_webhooks import catalogue, snapshot
 from tms_webhooks.choices import DeliveryStatus, JobKind
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.worker.drain import Drain
 
 

@@ -13,11 +13,11 @@ from example_project.training.factories import TrainingClassFactory, UserFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.conftest import acme, alice, client, policy, problem, restricted, stranger  # noqa: F401
 from tests.integration.api.people import at
+from tms_webhooks import snapshot
 from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job
-from tms_webhooks.snapshot import job as snapshot
 
 
 @pytest.fixture

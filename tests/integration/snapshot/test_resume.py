@@ -9,13 +9,11 @@ import pytest
 from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory, UserFactory
 from tests.factories import WebhookFactory
 from tests.integration.snapshot.conftest import sent
-from tms_webhooks import tasks
+from tms_webhooks import snapshot, tasks
 from tms_webhooks.choices import DisabledReason, JobKind, JobStatus
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, Job, PeriodicRun
-from tms_webhooks.snapshot import job as snapshot
-from tms_webhooks.snapshot import read
 
 
 class Killed(BaseException):
@@ -30,7 +28,7 @@ def webhook():
 @pytest.fixture
 def objects(webhook, monkeypatch):
     """Five classes and three enrollments, of which two are read at a time."""
-    monkeypatch.setattr(read, "PAGE", 2)
+    monkeypatch.setattr(snapshot, "PAGE", 2)
     classes = TrainingClassFactory.create_batch(5, organization=webhook.organization)
     enrollments = ClassEnrollmentFactory.create_batch(3, training_class=classes[0])
     # Their creation is of no interest here.
@@ -92,7 +90,7 @@ def test_a_job_without_any_object_ends_with_the_last_event(webhook, take):
 
 
 def test_a_job_waits_while_too_many_of_its_deliveries_are_unfinished(webhook, objects, clock, monkeypatch, deliver):
-    monkeypatch.setattr("tms_webhooks.snapshot.job.SNAPSHOT_BACKLOG", 3)
+    monkeypatch.setattr("tms_webhooks.snapshot.SNAPSHOT_BACKLOG", 3)
     job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
 
     assert [snapshot.work_on(job, now=clock.now) for _ in range(4)] == [True, True, False, False]
@@ -121,7 +119,7 @@ def test_the_last_event_waits_for_all_others(webhook, objects, clock, deliver):
 def test_the_task_continues_a_job_that_waits_after_some_seconds(
     webhook, objects, settings, clock, deliver, monkeypatch
 ):
-    monkeypatch.setattr("tms_webhooks.snapshot.job.SNAPSHOT_BACKLOG", 2)
+    monkeypatch.setattr("tms_webhooks.snapshot.SNAPSHOT_BACKLOG", 2)
     start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
 
     tasks.work_on_jobs()
@@ -136,7 +134,7 @@ def test_the_task_continues_a_job_that_waits_after_some_seconds(
 
 
 def test_a_job_whose_receiver_is_down_is_left_to_the_regular_runs(webhook, objects, clock, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.snapshot.job.SNAPSHOT_BACKLOG", 2)
+    monkeypatch.setattr("tms_webhooks.snapshot.SNAPSHOT_BACKLOG", 2)
     job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
     snapshot.work_on(job, now=clock.now)
     assert snapshot.next_run(clock.now) is not None

@@ -17,11 +17,11 @@ from tests.integration.audience.test_who_hears import EVERYBODY, HEARING
 from tests.integration.audience.world import enrolled, listening, organizations
 from tests.integration.snapshot.conftest import bodies, sent
 from tests.outbox import number_events
+from tms_webhooks import snapshot
 from tms_webhooks.choices import JobKind, JobStatus, Priority
 from tms_webhooks.delivery.replay import JobProgress, progress
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
-from tms_webhooks.snapshot import job as snapshot
 
 
 @pytest.fixture

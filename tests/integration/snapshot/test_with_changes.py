@@ -23,6 +23,7 @@ from tests.factories import WebhookFactory
 from tests.integration.snapshot.conftest import bodies
 from tests.outbox import number_events
 from tests.patience import PATIENCE
+from tms_webhooks import snapshot
 from tms_webhooks.choices import CheckResult, JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.replay import JobProgress, progress
@@ -31,8 +32,6 @@ from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
 from tms_webhooks.outbox import erasure, feed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
-from tms_webhooks.snapshot import job as snapshot
-from tms_webhooks.snapshot import read
 
 
 @pytest.fixture
@@ -68,7 +67,7 @@ class Receiver:
 
 def edit_between(monkeypatch, moment: str, edit) -> None:
     """Make an edit just before or after the sequence numbers are read, or after the objects are."""
-    numbers, rows, calls = EventSequence.objects.current, read.read_rows, []
+    numbers, rows, calls = EventSequence.objects.current, snapshot.read_rows, []
     edits = {moment: edit}
 
     def edit_at(now: str) -> None:
@@ -89,7 +88,7 @@ def edit_between(monkeypatch, moment: str, edit) -> None:
         return found
 
     monkeypatch.setattr(type(EventSequence.objects), "current", lambda _self, *args, **kwargs: current(*args, **kwargs))
-    monkeypatch.setattr(read, "read_rows", read_rows)
+    monkeypatch.setattr(snapshot, "read_rows", read_rows)
 
 
 @pytest.mark.parametrize("moment", ["before", "between", "after"])
