@@ -189,7 +189,7 @@ def filters(admin: Any, request: HttpRequest, key: str, subscription: str = "") 
         else:
             message = _("The filters of %(event)s were saved.") % {"event": row.event_type}
             admin.message_user(request, message, messages.SUCCESS)
-            admin.warn(request, webhook)
+            admin.show_warnings(request, webhook)
             return admin.redirect("webhook_change", webhook)
     event = EventRow(row.event_type, is_selected=True)
     fieldset = AdminForm(form, [(None, {"fields": [*form.fields]})], {}, model_admin=admin)

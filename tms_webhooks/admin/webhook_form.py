@@ -128,15 +128,15 @@ class FormPages(ScopedAdmin):
     def response_add(self, request: HttpRequest, obj: Webhook, post_url_continue: str | None = None) -> HttpResponse:
         """Redirect to the page that shows the secret once."""
         self.message_user(request, _("“%(name)s” was added.") % {"name": obj}, messages.SUCCESS)
-        self.warn(request, obj)
+        self.show_warnings(request, obj)
         return self.redirect("webhook_secret", obj)
 
     def response_change(self, request: HttpRequest, obj: Webhook) -> HttpResponse:
         """Respond as Django does, with warnings if the webhook has no events, or tokens that are empty in some."""
-        self.warn(request, obj)
+        self.show_warnings(request, obj)
         return super().response_change(request, obj)
 
-    def warn(self, request: HttpRequest, webhook: Webhook) -> None:
+    def show_warnings(self, request: HttpRequest, webhook: Webhook) -> None:
         """Warn of a webhook without events, of tokens that are empty in some, and of ids that no object has."""
         from tms_webhooks.admin.forms.subscription import IDS
         from tms_webhooks.delivery import rendering
