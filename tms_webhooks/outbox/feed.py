@@ -77,15 +77,20 @@ class Start(NamedTuple):
     organizations: list[Any]
 
 
-def publish(now: datetime, *, limit: int = BATCH) -> int:
-    """Assign positions to up to ``limit`` committed events; return the number of those events.
+def late_events(now: datetime, *, limit: int = BATCH) -> list[int]:
+    """Return the keys of events that no worker has fanned out in time. Reads all that wait: call it in no transaction."""
+    late = Event.objects.using(router.db_for_write(Event)).unnumbered().filter(occurred_at__lt=now - FAN_OUT_TIME)
+    return list(late.values_list("pk", flat=True)[:limit])
+
+
+def publish(late: Collection[int], *, limit: int = BATCH) -> int:
+    """Number late events, and assign positions to up to ``limit`` numbered ones that are committed; return how many of these.
 
     Concurrent calls are safe: one of them publishes, the others return 0.
     """
     events = Event.objects.using(router.db_for_write(Event))
     with transaction.atomic(using=events.db):
-        late = events.unnumbered().filter(occurred_at__lt=now - FAN_OUT_TIME)
-        numbers.number(list(late.values_list("pk", flat=True)[:limit]))
+        numbers.number(late)
         ends = FeedEnds.objects.locked()
         if ends is None:
             return 0
@@ -104,9 +109,11 @@ def publish(now: datetime, *, limit: int = BATCH) -> int:
 def publish_all(now: datetime, *, seconds: float) -> int:
     """Publish until no events are left or the time is over; return the number of published events."""
     end = monotonic() + seconds
-    total = 0
-    while published := publish(now):
+    total, late = 0, late_events(now)
+    while published := publish(late):
         total += published
+        # Few were all that there were.
+        late = late_events(now) if len(late) == BATCH else []
         if published < BATCH or monotonic() >= end:
             break
     return total
