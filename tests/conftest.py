@@ -15,6 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import quote
+from weakref import WeakKeyDictionary
 
 import hypothesis
 import pytest
@@ -27,7 +28,9 @@ from tests.patience import PATIENCE
 from tests.receiver import Receiver
 from tms_webhooks import tasks
 from tms_webhooks.db import clock as database_clock
+from tms_webhooks.db import writer
 from tms_webhooks.delivery.own_outage import OwnOutage
+from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.worker.drain import Drain, Tally
@@ -231,6 +234,13 @@ def _unlimited_budget() -> Iterator[None]:
 def _reset_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget which hosts the drains of earlier tests did not reach."""
     monkeypatch.setattr(tasks, "own_outage", OwnOutage())
+
+
+@pytest.fixture(autouse=True)
+def _reset_writers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another thread of an earlier test wrote, and how much an event had there, must not make batches smaller."""
+    monkeypatch.setattr(writer, "_versions", WeakKeyDictionary())
+    monkeypatch.setattr(fanout, "_rotation", fanout._Rotation())
 
 
 @pytest.fixture(autouse=True)
