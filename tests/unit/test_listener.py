@@ -1,4 +1,4 @@
-"""The receiver for development: it verifies requests, and answers as it is told."""
+"""The receiver for development: it verifies requests, and answers with the status that it is given."""
 
 from __future__ import annotations
 

@@ -338,15 +338,16 @@ class Drain:
             self._start()
             found += self._look()
             begun_at = monotonic()
-            if self._until_idle or begun_at >= self._read_all_at:
+            reads_all = self._until_idle or begun_at >= self._read_all_at
+            if reads_all:
                 self._queues.expect_more(self._queues.keys)
-                found += self._read()
-                self._read_all_at = monotonic() + (monotonic() - begun_at) / LOOK_SHARE
             found += self._read()
+            if reads_all:
+                self._read_all_at = monotonic() + (monotonic() - begun_at) / LOOK_SHARE
         return found
 
     def _look(self) -> int:
-        """Lease free webhooks with due work, and note that more may be due for all; return how many were leased."""
+        """Lease free webhooks with due work, and note for which held ones more came due; return how many were leased."""
         begun_at, now = monotonic(), self._clock()
         self._queues.drop_unused()
         leased = self._leases.acquire(now, shares=not self._until_idle)

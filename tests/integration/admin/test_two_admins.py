@@ -1,4 +1,4 @@
-"""Two users edit one webhook: the second is told of the changes of the first before they are overwritten."""
+"""Two users edit one webhook: the second sees which changes of the first the form would overwrite."""
 
 from __future__ import annotations
 

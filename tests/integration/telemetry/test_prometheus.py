@@ -143,7 +143,7 @@ def test_a_database_that_does_not_answer_costs_the_backlog_only(registry, run, c
 
 @pytest.mark.parametrize("fails", [True, False])
 def test_a_scrape_closes_old_connections_as_the_end_of_a_request_does(registry, monkeypatch, fails):
-    # It may run in a thread of its own, where nobody would close them.
+    # It may run in a thread of its own, where no code closes them.
     closed, found = [], examine()
 
     def read():
