@@ -154,9 +154,8 @@ def test_the_log_fits_a_narrow_screen(desk, webhook):
     )
 
 
-@pytest.mark.parametrize("language", ["en", "es"])
-def test_the_last_columns_of_wide_tables_are_in_sight(desk, webhook, settings, language):
-    settings.LANGUAGE_CODE = language
+def test_the_last_columns_of_wide_tables_are_in_sight(desk, webhook, settings):
+    settings.LANGUAGE_CODE = "es"  # whose words are longer
     now = timezone.now()
     Job.objects.create(
         kind="replay_missed",
