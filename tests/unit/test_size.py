@@ -58,7 +58,7 @@ CEILINGS = {
     "telemetry": 990,
     "testing": 3_079,
     "validators": 1_619,
-    "worker": 18_213,
+    "worker": 18_212,
 }
 
 FUNCTIONS = 2_675

@@ -11,7 +11,6 @@ from tests.factories import WebhookFactory
 from tests.integration.api.people import codes_of
 from tests.integration.delivery.rows import OCCURRED_AT, write_delivery
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.manage import webhooks
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Job, Webhook, WebhookState
 
 LIST = "/api/deliveries/"
@@ -113,13 +112,6 @@ def test_the_log_can_be_filtered(client, acme, webhook, finished):
 )
 def test_a_filter_that_means_nothing_is_refused(client, query):
     assert list(codes_of(client.get(f"{LIST}?{query}"))) == [query.partition("=")[0]]
-
-
-def test_the_log_of_a_deleted_webhook_is_still_there(client, webhook, finished):
-    delivery = finished()
-    webhooks.delete(webhook, now=timezone.now())
-
-    assert ids(client.get(f"{LIST}?webhook={webhook.public_id}")) == [delivery.public_id]
 
 
 def test_each_attempt_is_listed(client, finished):

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.api.people import URL, at, codes_of
-from tests.integration.delivery.rows import write_delivery
-from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import AuditEntry, Delivery, Webhook
+from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
 
 
@@ -132,19 +127,6 @@ def test_headers_are_replaced_and_the_mask_keeps_a_value(client, acme):
     assert reveal(webhook.headers) == "A=1\nC=5\nD=4=4"
 
 
-def test_a_deleted_webhook_is_gone_and_its_log_stays(client, acme, clock):
-    webhook = WebhookFactory(organization=acme)
-    delivery = write_delivery(webhook, now=clock())
-
-    response = client.delete(at(webhook))
-
-    assert (response.status_code, response.content) == (204, b"")
-    assert client.get(at(webhook)).status_code == 404
-    assert client.get("/api/webhooks/").json()["results"] == []
-    sweeps.settle(clock())
-    assert Delivery.objects.get(pk=delivery.pk).status == DeliveryStatus.CANCELLED
-
-
 def test_a_list_can_be_filtered(client, acme):
     for name, enabled in (("B", True), ("A", False), ("C", True)):
         WebhookFactory(organization=acme, name=name, enabled=enabled)
@@ -156,17 +138,6 @@ def test_a_list_can_be_filtered(client, acme):
     assert names("?enabled=true") == ["C", "B"]
     assert names("?name=b") == ["B"]
     assert names(f"?organization={acme.pk}") == ["C", "A", "B"]
-
-
-@pytest.mark.parametrize("headers", [{"X-Key": "••••"}, {"X-Key": "s3cret"}])
-def test_headers_that_stay_as_they_are_are_no_change(client, change, acme, headers):
-    webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret")
-    before = client.get(at(webhook))["ETag"]
-
-    response = change(webhook, headers=headers)
-
-    assert (response.status_code, response["ETag"]) == (200, before)
-    assert not AuditEntry.objects.exists()
 
 
 def test_a_header_value_does_not_go_unasked_where_the_url_leads_now(change, acme):
