@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.patience import PATIENCE
@@ -71,6 +71,27 @@ def at_once(*calls: Callable[[], object]) -> list[BaseException]:
     for thread in threads:
         thread.wait()
     return [thread.error for thread in threads if thread.error is not None]
+
+
+class Refused(Exception):
+    """What a test ends a transaction with."""
+
+
+def during(first: Callable[[], object], second: Callable[[], object], *, refuse: bool = False) -> None:
+    """Run ``second`` while the transaction of ``first`` is still open, which then commits, or is rolled back."""
+    written = threading.Event()
+
+    def begin() -> None:
+        with transaction.atomic():
+            first()
+            written.set()
+            # The other one is at the lock by now, or comes to it later: either way it has to wait.
+            time.sleep(0.3)
+            if refuse:
+                raise Refused
+
+    errors = at_once(begin, lambda: (written.wait(PATIENCE), second()))
+    assert [type(error) for error in errors] == [Refused] * refuse
 
 
 def wait_until_blocking() -> None:

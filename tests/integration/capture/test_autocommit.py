@@ -51,18 +51,6 @@ def test_a_crash_after_the_event_was_written_takes_both(training_class):
     assert not Event.objects.exists()
 
 
-def test_one_transaction_holds_reading_writing_and_recording(training_class):
-    with CaptureQueriesContext(connection) as captured:
-        training_class.cancel()
-
-    statements = [query["sql"].split()[0] for query in captured]
-    begin, commit = statements.index("BEGIN") if "BEGIN" in statements else 0, statements.index("COMMIT")
-    assert "INSERT" in statements[begin:commit]
-    assert "UPDATE" in statements[begin:commit]
-    assert statements.count("COMMIT") == 1
-    assert not connection.in_atomic_block
-
-
 @pytest.mark.parametrize(("changes", "writes"), [(True, 1), (False, 0)])
 def test_a_save_in_autocommit_takes_so_many_statements(training_class, changes, writes):
     training_class.cancel()

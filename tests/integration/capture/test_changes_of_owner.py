@@ -212,21 +212,6 @@ def recipients(recorded) -> list[tuple[str, int, bool]]:
     return [(event["type"], event["organization"]["id"], event.get("left", False)) for event in events]
 
 
-def test_an_object_without_an_organization_is_created_when_it_gets_one(visitors, places, recorded):
-    visitor = Visitor.objects.create(code="V-1", first_name="A")
-    visitor.first_name = "B"
-    visitor.save()
-    assert recorded() == []
-
-    visitor.site = places[0]["site"]
-    visitor.save(update_fields=["site"])
-    visitor.delete()
-
-    created, deleted = recorded()
-    assert (created["type"], created["sequence"], created["data"]["first_name"]) == ("user.created", 1, "B")
-    assert (deleted["type"], deleted["sequence"]) == ("user.deleted", 2)
-
-
 def test_reconciling_reports_a_captured_move_no_second_time(visitors, places, recorded):
     first, second, third = places
     saved = Visitor.objects.create(code="V-1", first_name="A", **first)

@@ -8,6 +8,7 @@ import pytest
 
 from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
+from tms_webhooks.models import Event
 
 VERBS = {
     "schedule": ("class.scheduled", 0, "Scheduled"),
@@ -91,3 +92,15 @@ def test_the_event_of_a_class_has_all_its_references(training_class, recorded):
     assert data["delivery_type"] == {"code": 1, "name": "Physical"}
     assert data["time_zone"] == "Central Standard Time"
     assert data["instructor"] == dict.fromkeys(["id", "external_id", "first_name", "last_name", "email"])
+
+
+def test_the_link_of_a_meeting_is_in_no_body_and_another_link_is_another_change(training_class, recorded):
+    for number in (1, 2, 2):
+        training_class.custom_virtual_classroom_url = f"https://meet.example/{number}?pwd=open-sesame"
+        training_class.save()
+
+    first, second = recorded()
+    assert first["previous"] == {"meeting_fingerprint": None}
+    assert second["previous"]["meeting_fingerprint"] == first["data"]["meeting_fingerprint"]
+    assert second["data"]["meeting_fingerprint"] != first["data"]["meeting_fingerprint"]
+    assert not Event.objects.filter(body__contains="meet.example").exists()

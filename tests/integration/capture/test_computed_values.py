@@ -25,27 +25,6 @@ def types(recorded) -> list[str]:
 # Statuses of columns and lists
 
 
-def test_saving_a_cancelled_lesson_again_is_no_event(lesson, listen, recorded):
-    lesson.called_off = True
-    lesson.save()
-    listen(ComputedLessons, Lesson)
-
-    lesson.save()
-
-    assert recorded() == []
-
-
-def test_the_column_of_a_computed_status_changes_it(lesson, listen, recorded):
-    listen(ComputedLessons, Lesson)
-
-    lesson.called_off = True
-    lesson.save()
-
-    (event,) = recorded()
-    assert (event["type"], event["changed"]) == ("class.cancelled", ["status"])
-    assert (event["data"]["status"]["name"], event["previous"]["status"]["name"]) == ("Cancelled", "Scheduled")
-
-
 def test_a_label_changes_a_computed_status(lesson, listen, recorded):
     listen(ComputedLessons, Lesson)
 
@@ -53,14 +32,6 @@ def test_a_label_changes_a_computed_status(lesson, listen, recorded):
     lesson.labels.clear()
 
     assert types(recorded) == ["class.cancelled", "class.scheduled"]
-
-
-def test_a_label_that_means_nothing_is_no_event(lesson, listen, recorded):
-    listen(ComputedLessons, Lesson)
-
-    lesson.labels.add(Label.objects.create(word="popular"))
-
-    assert recorded() == []
 
 
 def test_another_save_of_a_lesson_that_a_label_cancels_keeps_its_status(lesson, listen, recorded):
@@ -241,23 +212,6 @@ def test_the_owner_is_the_first_organization_that_a_path_leads_to(listen, record
     assert [event["type"] for event in before] == ["class.scheduled", "class.updated"]
     assert {event["organization"]["external_id"] for event in before} == {"DEPUTY"}
     assert (left["left"], left["organization"]["external_id"]) == (True, "DEPUTY")
-
-
-class ByMethod(Lessons):
-    def owner(self, lesson):
-        return lesson.deputy or lesson.host
-
-
-def test_a_method_names_the_owner(listen, recorded, organization):
-    listen(ByMethod, Lesson)
-    lesson = Lesson.objects.create(title="Algebra", deputy=organization, host=OrganizationFactory())
-    lesson.title = "Geometry"
-    lesson.save()
-    Lesson.objects.update(title="Logic")
-    lesson.delete()
-
-    assert types(recorded) == ["class.scheduled", "class.updated", "class.updated", "class.deleted"]
-    assert {event["organization"]["id"] for event in recorded()} == {organization.pk}
 
 
 def test_the_names_of_an_organizations_values_are_set_once(lesson, listen, recorded, settings):

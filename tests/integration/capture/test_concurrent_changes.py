@@ -18,7 +18,7 @@ from example_project.training.models import ClassEnrollment, TrainingClass
 from tests.factories import WebhookFactory
 from tests.outbox import number_events, prune_events
 from tests.patience import PATIENCE
-from tests.threads import at_once
+from tests.threads import at_once, during
 from tms_webhooks.models import Event
 
 pytestmark = [
@@ -38,51 +38,14 @@ def training_class():
 
 
 def test_the_second_of_two_begins_where_the_first_one_ended(training_class, recorded):
-    written, go_on = threading.Event(), threading.Event()
+    other = TrainingClass.objects.get(pk=training_class.pk)
 
-    def first() -> None:
-        with transaction.atomic():
-            TrainingClass.objects.get(pk=training_class.pk).cancel()
-            written.set()
-            # The other transaction is at the lock by now, or comes to it later: either way it has to wait.
-            go_on.wait(0.3)
-
-    def second() -> None:
-        other = TrainingClass.objects.get(pk=training_class.pk)
-        assert written.wait(PATIENCE)
-        other.guarantee()
-
-    assert at_once(first, second) == []
+    during(training_class.cancel, other.guarantee)
 
     assert [(event["type"], event["sequence"], event["previous"]["status"]["name"]) for event in recorded()] == [
         ("class.cancelled", 1, "Scheduled"),
         ("class.guaranteed_to_run", 2, "Cancelled"),
     ]
-
-
-def test_the_first_of_two_that_is_rolled_back_leaves_the_second_its_place(training_class, recorded):
-    written = threading.Event()
-
-    class Refused(Exception):
-        pass
-
-    def first() -> None:
-        with transaction.atomic():
-            TrainingClass.objects.get(pk=training_class.pk).cancel()
-            written.set()
-            threading.Event().wait(0.3)
-            raise Refused
-
-    def second() -> None:
-        other = TrainingClass.objects.get(pk=training_class.pk)
-        assert written.wait(PATIENCE)
-        other.guarantee()
-
-    (error,) = at_once(first, second)
-
-    assert isinstance(error, Refused)
-    (event,) = recorded()
-    assert (event["sequence"], event["previous"]["status"]["name"]) == (1, "Scheduled")
 
 
 def test_many_at_once_make_one_chain(training_class, recorded):
@@ -183,26 +146,12 @@ def test_a_change_keeps_nobody_from_changing_a_webhook(training_class):
 
 
 def test_a_deletion_waits_for_a_change_and_records_it(recorded):
-    enrollment = ClassEnrollmentFactory()
-    user = enrollment.user
-    WebhookFactory(organization=OrganizationFactory(), events=["*"])
+    user = ClassEnrollmentFactory().user
     WebhookFactory(organization=user.organization, events=["user.*"])
-    written = threading.Event()
+    other = type(user).objects.get(pk=user.pk)
+    user.first_name = "Renamed"
 
-    def rename() -> None:
-        with transaction.atomic():
-            mine = type(user).objects.get(pk=user.pk)
-            mine.first_name = "Renamed"
-            mine.save()
-            written.set()
-            threading.Event().wait(0.3)
-
-    def delete() -> None:
-        mine = type(user).objects.get(pk=user.pk)
-        assert written.wait(PATIENCE)
-        mine.delete()
-
-    assert at_once(rename, delete) == []
+    during(user.save, other.delete)
 
     assert [(event["type"], event["data"]["first_name"], event["sequence"]) for event in recorded()] == [
         ("user.updated", "Renamed", 1),

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from example_project.training.factories import ClassEnrollmentFactory, OrganizationFactory
+from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
@@ -16,17 +16,6 @@ from tms_webhooks.models import Event, Webhook
 
 # Committed, so that the database's own deferred constraints have their say.
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def test_what_a_deletion_takes_with_it_is_recorded_too(recorded):
-    enrollment = ClassEnrollmentFactory()
-    organization = enrollment.training_class.organization
-    WebhookFactory(organization=organization, events=["class.*", "enrollment.*", "user.*"])
-
-    enrollment.user.delete()
-
-    assert {event["type"] for event in recorded()} == {"user.deleted", "enrollment.deleted"}
-    assert {event["data"]["organization"]["id"] for event in recorded()} == {organization.pk}
 
 
 @pytest.mark.parametrize("model", [Workshop, Plaque])

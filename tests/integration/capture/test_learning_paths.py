@@ -84,12 +84,6 @@ def test_the_last_course_completes_the_path(world, recorded):
     assert Event.objects.get().subject_id == f"{world.path.pk}:{world.learner.pk}"
 
 
-def test_the_order_of_the_courses_is_advice_only(world, recorded):
-    world.complete(1, 0)
-
-    assert len(recorded()) == 1
-
-
 def test_a_course_that_is_taken_again_completes_nothing_anew(world):
     world.complete()
 
@@ -240,18 +234,6 @@ def test_a_course_added_after_the_completion_changes_nothing(world, recorded):
     late.complete(at=world.now)
 
     assert [event["data"]["course_count"] for event in recorded()] == [2]
-
-
-def test_a_course_added_before_the_completion_counts(world, recorded):
-    world.complete(0)
-    late = CourseAssignmentFactory(user=world.learner, subscription=world.subscription)
-    LearningPathCourseFactory(learning_path=world.path, course=late.course)
-    world.complete(1)
-    assert not Event.objects.exists()
-
-    late.complete(at=world.now)
-
-    assert [event["data"]["course_count"] for event in recorded()] == [3]
 
 
 def test_a_path_without_courses_is_never_completed(world, monkeypatch):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
@@ -58,18 +56,6 @@ def test_a_deleted_object_that_is_saved_comes_anew(training_class, recorded):
     assert (scheduled["previous"], scheduled["sequence"]) == ({}, 2)
 
 
-def test_a_copy_under_a_new_key_is_a_new_object(training_class, recorded):
-    original = training_class.pk
-    training_class.pk, training_class.external_id = None, None
-
-    training_class.save()
-
-    (event,) = recorded()
-    assert event["type"] == "class.scheduled"
-    assert event["data"]["id"] == training_class.pk != original
-    assert event["sequence"] == 1
-
-
 def test_an_object_whose_key_is_known_before_its_row_is_new_all_the_same(listen, organization, recorded):
     listen(WorkshopSource, Ticket)
 
@@ -105,13 +91,3 @@ def test_an_object_whose_key_the_database_makes_is_new(listen, organization, rec
     created, changed = recorded()
     assert (created["type"], created["data"]["id"]) == ("workshop.created", "main")
     assert (changed["type"], changed["previous"]) == ("workshop.changed", {"title": "In honor of Ada"})
-
-
-def test_two_objects_made_at_once_by_get_or_create_are_one(listen, organization, recorded):
-    listen(WorkshopSource, Ticket)
-    key = uuid.uuid4()
-
-    for _attempt in range(2):
-        Ticket.objects.get_or_create(pk=key, defaults={"organization": organization, "title": "One seat"})
-
-    assert [event["type"] for event in recorded()] == ["workshop.created"]

@@ -73,33 +73,6 @@ def test_the_other_side_records_of_each_class(training_class, alice, bob, record
     ]
 
 
-def test_every_other_event_has_the_ids_too(training_class, alice, bob, recorded):
-    training_class.instructors.set([bob, alice])
-    prune_events()
-
-    training_class.cancel()
-    TrainingClass.objects.update(max_students=3)
-
-    assert [(event["changed"], event["data"]["instructor_ids"]) for event in recorded()] == [
-        (["status"], [alice.pk, bob.pk]),
-        (["max_students"], [alice.pk, bob.pk]),
-    ]
-
-
-def test_the_ids_cost_a_save_no_query(training_class, alice, bob):
-    def cost() -> int:
-        with CaptureQueriesContext(connection) as captured:
-            training_class.max_students += 1
-            training_class.save()
-        return len(captured)
-
-    cost()
-    none = cost()
-    training_class.instructors.set([alice, bob])
-
-    assert cost() == none
-
-
 def test_a_change_that_nobody_wants_costs_one_query(training_class, alice):
     Subscription.objects.all().delete()
 

@@ -141,28 +141,6 @@ def test_a_change_whose_organization_can_not_be_read_is_recorded_when_it_can(
     assert [event["data"]["name"] for event in recorded()] == ["Algebra", "Geometry"]
 
 
-def owners_of(lesson):
-    if lesson.role == "unknown":
-        raise LookupError("The branch is closed.")
-    return [lesson.host]
-
-
-class OwnersByFunction(sources.ClassSource):
-    owner = [owners_of]
-    fields = BARE
-
-
-def test_so_is_one_whose_several_organizations_can_not_be_read(listen, lenient, recorded, organization):
-    listen(OwnersByFunction, Lesson)
-    lesson = Lesson.objects.create(title="Algebra", host=organization)
-    lesson.role, lesson.title = "unknown", "Geometry"
-    lesson.save()
-    uncaptured.update(Lesson.objects.all(), role="learner")
-
-    assert reconciliation.settle_ownerless(timezone.now()) == 1
-    assert [event["data"]["name"] for event in recorded()] == ["Algebra", "Geometry"]
-
-
 class OfDeputies(Lessons):
     owner = "deputy"
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from django.db.models import QuerySet
 
 from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import Course, TrainingClass
-from tests import uncaptured
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 
@@ -33,28 +31,6 @@ def test_a_stale_instance_does_not_bring_its_old_values_along(training_class, re
     assert (guaranteed["type"], guaranteed["previous"]) == ("class.guaranteed_to_run", {"status": CANCELLED})
 
 
-def test_what_a_stale_instance_overwrites_is_recorded_as_a_change(training_class, recorded):
-    stale = TrainingClass.objects.get(pk=training_class.pk)
-    training_class.max_students = 20
-    training_class.save()
-
-    stale.save()
-
-    assert [(event["changed"], event["previous"], event["data"]["max_students"]) for event in recorded()] == [
-        (["max_students"], {"max_students": 16}, 20),
-        (["max_students"], {"max_students": 20}, 16),
-    ]
-
-
-def test_a_change_that_sent_no_signal_is_part_of_the_old_values(training_class, recorded):
-    uncaptured.update(QuerySet(TrainingClass).filter(pk=training_class.pk), confirmation_status_id=4)
-
-    training_class.cancel()
-
-    (event,) = recorded()
-    assert event["previous"] == {"status": {"code": 4, "name": "Tentative"}}
-
-
 def test_a_deferred_field_that_is_set_has_its_old_value(training_class, recorded):
     deferred = TrainingClass.objects.only("name").get(pk=training_class.pk)
     deferred.confirmation_status_id = 2
@@ -70,31 +46,12 @@ def test_a_deferred_field_that_is_set_has_its_old_value(training_class, recorded
     assert event["data"]["max_students"] == 16
 
 
-def test_a_save_of_deferred_fields_that_were_not_set_records_nothing(training_class):
-    TrainingClass.objects.defer("confirmation_status_id", "max_students").get(pk=training_class.pk).save()
-
-    assert not Event.objects.exists()
-
-
 def test_a_changed_field_that_update_fields_leaves_out_records_nothing(training_class):
     training_class.confirmation_status_id = 2
 
     training_class.save(update_fields=["name"])
 
     assert not Event.objects.exists()
-
-
-def test_an_instance_made_by_hand_is_compared_with_the_row_of_its_key(training_class, recorded):
-    copy = TrainingClass.objects.get(pk=training_class.pk)
-    made = TrainingClass(
-        **{field.attname: getattr(copy, field.attname) for field in TrainingClass._meta.concrete_fields}
-    )
-    made.max_students = 12
-
-    made.save(force_update=True)
-
-    (event,) = recorded()
-    assert (event["type"], event["previous"]) == ("class.updated", {"max_students": 16})
 
 
 def test_what_the_instance_remembers_of_its_references_is_not_sent(training_class, recorded):

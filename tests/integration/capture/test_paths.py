@@ -18,19 +18,6 @@ def test_the_other_side_of_a_one_to_one_is_null_where_there_is_none(listen, orga
     assert [event["data"]["headline"] for event in recorded()] == [None, "7"]
 
 
-def test_a_method_is_called(listen, organization, recorded, monkeypatch):
-    monkeypatch.setattr(Workshop, "shout", lambda self: self.title.upper(), raising=False)
-
-    class Shouted(WorkshopSource):
-        fields = {"headline": "shout"}
-
-    listen(Shouted, Workshop)
-
-    Workshop.objects.create(organization=organization, title="Pair programming")
-
-    assert recorded()[0]["data"]["headline"] == "PAIR PROGRAMMING"
-
-
 def test_two_fields_may_share_a_column(listen, organization, recorded):
     class Twice(WorkshopSource):
         fields = {"headline": "title"}

@@ -7,14 +7,12 @@ import contextlib
 import pytest
 from django.db import transaction
 from django.db.models.signals import post_save, pre_save
-from django.utils import timezone
 
-from example_project.training.factories import CourseAssignmentFactory, TrainingClassFactory
-from example_project.training.models import TrainingClass
+from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
-from tms_webhooks.models import Event, EventSequence, Occurrence
+from tms_webhooks.models import Event, EventSequence
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -53,30 +51,6 @@ def test_a_savepoint_that_is_rolled_back_leaves_only_what_came_before_it(trainin
         ("class.guaranteed_to_run", 2, 2),
     ]
     assert EventSequence.objects.get().last == 2
-
-
-def test_what_is_recorded_once_may_be_recorded_after_it_was_rolled_back():
-    assignment = CourseAssignmentFactory()
-    WebhookFactory(organization=assignment.user.organization, events=["course_assignment.expired"])
-    past = timezone.now().replace(microsecond=0) - timezone.timedelta(days=1)
-    with pytest.raises(Refused), transaction.atomic():
-        assignment.extend(expires_at=past)
-        assert (Event.objects.count(), Occurrence.objects.count()) == (1, 1)
-        raise Refused
-    assert (Event.objects.count(), Occurrence.objects.count()) == (0, 0)
-
-    assignment.extend(expires_at=past)
-
-    assert Event.objects.get().type == "course_assignment.expired"
-
-
-def test_a_receiver_that_raises_takes_row_and_event_back_with_it(training_class):
-    with raising_after_the_write(TrainingClass), pytest.raises(Refused):
-        training_class.cancel()
-
-    training_class.refresh_from_db()
-    assert training_class.confirmation_status_id == 0
-    assert not Event.objects.exists()
 
 
 @pytest.mark.parametrize("first", ["ours", "theirs"])

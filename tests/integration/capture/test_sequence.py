@@ -41,19 +41,6 @@ def test_an_object_counts_from_one(training_class, recorded):
     assert [event["sequence"] for event in recorded()] == [1, 2, 3]
 
 
-def test_two_events_of_one_change_follow_each_other(training_class, recorded):
-    enrollment = ClassEnrollmentFactory(training_class=training_class)
-    prune_events()
-
-    enrollment.enrollment_status_id, enrollment.completion_status_id = 20, 40
-    enrollment.save()
-
-    assert [(event["type"], event["sequence"]) for event in recorded()] == [
-        ("enrollment.waitlisted", 2),
-        ("enrollment.no_show", 3),
-    ]
-
-
 def test_objects_of_two_kinds_with_one_key_count_apart(training_class):
     enrollment = ClassEnrollmentFactory(training_class=training_class, pk=training_class.pk)
     training_class.cancel()
@@ -102,15 +89,6 @@ def test_an_event_is_announced_and_stored_without_a_number(training_class):
     fan_out(timezone.now())
     event = Event.objects.get()
     assert (event.sequence, json.loads(event.body)["sequence"]) == (1, 1)
-
-
-def test_what_nobody_wants_is_not_counted(training_class):
-    training_class.organization.webhooks.get().subscriptions.update(event_type="class.guaranteed_to_run")
-
-    training_class.cancel()
-    training_class.guarantee()
-
-    assert sequences(training_class) == [1]
 
 
 def test_pruned_events_leave_their_number_taken(training_class):

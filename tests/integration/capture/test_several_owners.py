@@ -90,25 +90,6 @@ def test_an_owner_without_a_subscription_gets_no_event_and_no_gap(lesson, listen
     ]
 
 
-def test_another_series_has_other_owners(lesson, first, listen, recorded):
-    third = OrganizationFactory(external_id="THIRD")
-    WebhookFactory(organization=third, events=["*"])
-    series = Series.objects.create()
-    series.organizations.set([first, third])
-    listen(LessonsOfSeries, Lesson)
-
-    lesson.series = series
-    lesson.title = "Geometry"
-    lesson.save()
-
-    left, stayed, came = sorted(recorded(), key=lambda event: "SFT".index(event["organization"]["external_id"][0]))
-    assert (left["organization"]["external_id"], left["left"], left["previous"]) == ("SECOND", True, {})
-    assert "name" not in left["data"]
-    assert (stayed["changed"], stayed["previous"]) == (["name"], {"name": "Algebra"})
-    assert (came["changed"], came["previous"]) == (["name", "organization.id"], {})
-    assert came["data"]["name"] == "Geometry"
-
-
 def test_an_owner_is_added_to_the_list_and_removed(first, second, listen, recorded):
     lesson = Lesson.objects.create(title="Algebra")
     lesson.owners.add(first)

@@ -34,21 +34,3 @@ def test_what_has_to_be_unique_goes_in_batches_of_the_hosts_own_size(monkeypatch
         TrainingClass.objects.bulk_update(classes, ["external_id"])
 
     assert sum(query["sql"].startswith("UPDATE") for query in captured) == 1
-
-
-def test_what_ends_in_a_save_is_recorded_once(workshops, recorded):
-    organization = workshops[0].organization
-    changed, created = Workshop.objects.update_or_create({"title": "Changed"}, seats=0)
-    assert not created
-    Workshop.objects.update_or_create({"title": "Changed"}, seats=0)
-    made, created = Workshop.objects.update_or_create({"title": "Made", "organization": organization}, seats=70)
-    assert created
-    again, created = Workshop.objects.get_or_create({"title": "Again", "organization": organization}, seats=80)
-    assert created
-    Workshop.objects.get_or_create({"title": "Never"}, seats=80)
-
-    assert [(event["type"], event["data"]["id"]) for event in recorded()] == [
-        ("workshop.changed", changed.pk),
-        ("workshop.created", made.pk),
-        ("workshop.created", again.pk),
-    ]

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import F
 
 from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
 from tests.outbox import number_events
-from tests.patience import PATIENCE
-from tests.threads import at_once
+from tests.threads import at_once, during
 from tms_webhooks.models import Event
 
 pytestmark = [
@@ -61,66 +58,34 @@ def test_overlapping_updates_make_one_chain_for_each_object(classes, recorded):
 
 
 def test_a_save_waits_for_the_update_and_begins_where_it_ended(classes, recorded):
-    written = threading.Event()
+    mine = classes[3]
+    mine.max_students = 30
 
-    def update() -> None:
-        with transaction.atomic():
-            TrainingClass.objects.update(max_students=20)
-            written.set()
-            # The other transaction is at the lock by now, or comes to it later: either way it has to wait.
-            threading.Event().wait(0.3)
+    during(lambda: TrainingClass.objects.update(max_students=20), mine.save)
 
-    def save() -> None:
-        mine = TrainingClass.objects.get(pk=classes[3].pk)
-        assert written.wait(PATIENCE)
-        mine.max_students = 30
-        mine.save()
-
-    assert at_once(update, save) == []
-
-    assert chains(recorded())[classes[3].pk] == [(1, 10, 20), (2, 20, 30)]
+    assert chains(recorded())[mine.pk] == [(1, 10, 20), (2, 20, 30)]
 
 
 def test_an_update_leaves_alone_what_stops_to_match_while_it_waits(classes, recorded):
-    written = threading.Event()
+    cancelled = classes[0]
 
-    def first() -> None:
-        with transaction.atomic():
-            TrainingClass.objects.get(pk=classes[0].pk).cancel()
-            written.set()
-            threading.Event().wait(0.3)
+    during(
+        cancelled.cancel,
+        lambda: TrainingClass.objects.filter(confirmation_status_id=0).update(confirmation_status_id=1),
+    )
 
-    def second() -> None:
-        assert written.wait(PATIENCE)
-        TrainingClass.objects.filter(confirmation_status_id=0).update(confirmation_status_id=1)
-
-    assert at_once(first, second) == []
-
-    assert TrainingClass.objects.get(pk=classes[0].pk).confirmation_status_id == 2
-    assert [event["type"] for event in recorded() if event["data"]["id"] == classes[0].pk] == ["class.cancelled"]
+    assert TrainingClass.objects.get(pk=cancelled.pk).confirmation_status_id == 2
+    assert [event["type"] for event in recorded() if event["data"]["id"] == cancelled.pk] == ["class.cancelled"]
     assert Event.objects.filter(type="class.guaranteed_to_run").count() == 7
 
 
 def test_an_update_that_fails_leaves_the_other_its_numbers(classes, recorded):
-    class Refused(Exception):
-        pass
+    during(
+        lambda: TrainingClass.objects.update(max_students=20),
+        lambda: TrainingClass.objects.update(max_students=30),
+        refuse=True,
+    )
 
-    written = threading.Event()
-
-    def first() -> None:
-        with transaction.atomic():
-            TrainingClass.objects.update(max_students=20)
-            written.set()
-            threading.Event().wait(0.3)
-            raise Refused
-
-    def second() -> None:
-        assert written.wait(PATIENCE)
-        TrainingClass.objects.update(max_students=30)
-
-    (error,) = at_once(first, second)
-
-    assert isinstance(error, Refused)
     assert chains(recorded()) == {one.pk: [(1, 10, 30)] for one in classes}
 
 

@@ -15,9 +15,7 @@ from example_project.training.factories import (
 )
 from example_project.training.models import TrainingClass, User
 from tests.factories import WebhookFactory
-from tests.integration.capture.workshops import WorkshopSource
-from tests.outbox import prune_events
-from tests.testapp.models import OnsiteWorkshop, Workshop
+from tests.testapp.models import Workshop
 
 # Committed, so that the database's own deferred constraints have their say.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -31,17 +29,6 @@ def test_each_object_is_recorded_as_it_was_at_last(workshops, steps):
     assert Workshop.objects.count() == 2
 
 
-def test_a_child_is_recorded_once_by_its_parents_source(listen, organization, recorded):
-    listen(WorkshopSource, Workshop)
-    made = OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
-    key = made.pk
-    prune_events()
-
-    OnsiteWorkshop.objects.all().delete()
-
-    assert [(event["type"], event["data"]["id"]) for event in recorded()] == [("workshop.deleted", key)]
-
-
 def test_a_refused_deletion_that_the_host_catches_was_none(recorded):
     training_class = TrainingClassFactory()
     VoucherFactory(organization=training_class.organization, redeemed_class=training_class)
@@ -53,17 +40,6 @@ def test_a_refused_deletion_that_the_host_catches_was_none(recorded):
         training_class.cancel()
 
     assert [(event["type"], event["sequence"]) for event in recorded()] == [("class.cancelled", 1)]
-
-
-def test_later_deletions_of_the_same_keys_are_recorded_anew(workshops, recorded):
-    """The list of recorded deletions is empty afterwards."""
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
-        Workshop.objects.all().delete()
-        raise ZeroDivisionError
-
-    workshops[0].delete()
-
-    assert [(event["type"], event["data"]["title"]) for event in recorded()] == [("workshop.deleted", "W0")]
 
 
 @pytest.mark.parametrize("by", ["object", "queryset"])

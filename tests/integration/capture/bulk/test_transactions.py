@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import IntegrityError, connection, transaction
-from django.test.utils import CaptureQueriesContext
+from django.db import IntegrityError, transaction
 
 from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
@@ -69,17 +68,6 @@ def test_a_crash_before_the_events_are_written_takes_the_rows_with_it(classes, c
 
     assert (statuses(), TrainingClass.objects.count()) == ({0}, 5)
     assert not Event.objects.exists()
-
-
-def test_one_transaction_holds_reading_writing_and_recording(classes, change):
-    with CaptureQueriesContext(connection) as captured:
-        change(classes)
-
-    statements = [query["sql"] for query in captured if "django_q" not in query["sql"]]
-    commits = [number for number, sql in enumerate(statements) if sql == "COMMIT"]
-    assert len(commits) == 1
-    assert not any(sql.startswith(("INSERT", "UPDATE", "DELETE")) for sql in statements[commits[0] :])
-    assert not connection.in_atomic_block
 
 
 def test_a_chunk_that_the_database_refuses_takes_the_others_back(classes):
