@@ -21,7 +21,7 @@ from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff, with_values_behind_keys
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
-from tms_webhooks.sources.snapshots import compared_names, followed_organizations, read_whole
+from tms_webhooks.sources.snapshots import compared_names, read_whole
 from tms_webhooks.sources.stored_rows import RowSnapshot, StoredRow, key_of, read_before, watched_fields
 
 logger = logging.getLogger(__name__)
@@ -79,11 +79,11 @@ class SavePlan(NamedTuple):
     """What the saves of a model need, decided once.
 
     - ``by_model``: those with events, which one query reads together
-    - ``columns``: the names of the fields whose change may be an event; None if that may be any
+    - ``columns``: the names of the fields whose change may be an event
     """
 
     by_model: SourcesByModel
-    columns: frozenset[str] | None
+    columns: frozenset[str]
 
 
 _plans: dict[type[models.Model], SavePlan] = {}
@@ -91,12 +91,11 @@ _plans: dict[type[models.Model], SavePlan] = {}
 
 def _plan_of(model: type[models.Model]) -> SavePlan:
     sources = sources_of(model)
-    columns: set[str] | None = set()
+    columns = set[str]()
     for source in sources:
         with source_errors_logged(source):
-            watched = watched_fields(source)
-            columns = None if columns is None or watched is None else columns | watched
-    plan = SavePlan(_by_model(sources), None if columns is None else frozenset(columns))
+            columns |= watched_fields(source)
+    plan = SavePlan(_by_model(sources), frozenset(columns))
     _plans[model] = plan
     return plan
 
@@ -152,7 +151,7 @@ def save(instance: models.Model, write: Callable[[], None], *, using: str, names
     a transaction of the host records what it has written: the host may catch the error and commit.
     """
     plan = _plans.get(type(instance)) or _plan_of(type(instance))
-    is_untouched = names is not None and plan.columns is not None and plan.columns.isdisjoint(names)
+    is_untouched = names is not None and plan.columns.isdisjoint(names)
     if is_untouched or not has_outbox(using):
         write()
         return
@@ -163,11 +162,8 @@ def save(instance: models.Model, write: Callable[[], None], *, using: str, names
         try:
             watched = _read_before(plan, captured_saves, instance, using=using)
             is_hosts = True
-            try:
+            with nullcontext() if watched is None else watched.returned_by_update(connections[using]):
                 write()
-            finally:
-                if watched is not None:
-                    watched.end_watch()
             is_hosts = False
             for captured in captured_saves:
                 # The capture may be that of an outer save of the same row.
@@ -215,7 +211,6 @@ def _read_before(
     row = captured_saves[0].before.row if is_alone and captured_saves else None
     if row is None or not any(one.before.event_types or one.source.reconcile for one in captured_saves):
         return None
-    row.watch_update(connections[using])
     return row
 
 
@@ -227,8 +222,6 @@ def _record(captured: CapturedSave, *, continues: bool = True) -> None:
         if not (before.event_types or moved or source.reconcile) or before.is_unchanged():
             return
         wanted = None if moved or not before.exact else before.event_types
-        if followed_organizations(source):
-            before.read_organizations(using=using)
         key, after = key_of(source, captured.instance), before.after(using=using)
         if after is None and key is not None:
             after = read_whole(source, key, using=using)

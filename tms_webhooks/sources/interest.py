@@ -65,13 +65,14 @@ def _known_learner_path(source: Source) -> tuple[OrganizationPath, ...]:
 
 def _paths(source: Source, name: str, *, closed_to: Audience | None) -> tuple[OrganizationPath, ...]:
     """Return the paths to the organization with this canonical name; none if SQL can't follow one of them."""
-    lookups: list[Any] = [source.mapped[name].lookup if name in source.mapped else None]
-    owners, listed = source.owners.lookup if source.owners is not None and name == OWNER_ID else None, ""
-    if source.owners is not None and isinstance(owners, RelatedList):
-        lookups, listed = [owners.base or source.model._meta.pk.attname], source.owners.path.replace(".", "__")
-    elif name in source.computed:
-        lookups = [source.inputs[one].lookup for one in source.computed[name][1]]
-    key = Webhook._meta.get_field("organization").target_field
+    key, meta, listed = Webhook._meta.get_field("organization").target_field, source.model._meta, ""
+    if name == OWNER_ID and source.owners is not None:
+        owners = source.owners.lookup
+        lookups: list[Any] = [(owners.base or meta.pk.attname) if isinstance(owners, RelatedList) else None]
+        listed = source.owners.path.replace(".", "__")
+    else:
+        inputs = source.computed[name][1] if name in source.computed else (name,)
+        lookups = [source.mapped[one].lookup if one in source.mapped else None for one in inputs]
     found = []
     for lookup in lookups:
         if not isinstance(lookup, str) or (not listed and stored_at(source.model, lookup) is not key):
@@ -113,18 +114,18 @@ class Interest:
     def __init__(self, source: Source, event_types: tuple[str, ...], using: str) -> None:
         self._event_types = event_types
         self.columns: dict[str, Any] = {}
-        self._certain: list[str] = []
-        self._possible: list[str] = []
-        self._of_any = f"tms_webhooks_of_any_{id(source)}"
+        # SQL can't know which one of several paths leads to the owner.
+        self._certain = set[str]()
+        subscriptions = Subscription.objects.using(using)
         paths = organization_paths(source)
         if not paths:
-            self.columns[self._of_any] = Exists(Subscription.objects.using(using).matching(event_types))
+            self.columns[f"tms_webhooks_of_any_{id(source)}"] = Exists(subscriptions.matching(event_types))
             return
         for path in paths:
             name = f"tms_webhooks_of_{path.column}_{path.onward}{path.owners}_but_{path.closed_to or 'none'}"
             self.columns[name] = patterns_at_path(source, path, using=using)
-            # SQL can't know which one of several paths leads to the owner.
-            (self._possible if OWNER_ID in source.computed else self._certain).append(name)
+            if OWNER_ID not in source.computed:
+                self._certain.add(name)
         # By no path: webhooks that include child organizations and, if SQL can't follow the row to the learner's
         # organization, webhooks for learners. Whether they receive an event depends on the row's values.
         is_unknown_learner = source.has_learner and not _known_learner_path(source)
@@ -135,24 +136,20 @@ class Interest:
             others |= ~Q(webhook__audience=LEARNER.closed_to)
         if others:
             name = f"tms_webhooks_of_others_{is_unknown_learner}"
-            self.columns[name] = _patterns(Subscription.objects.using(using).of_existing_webhooks().filter(others))
-            self._possible.append(name)
+            self.columns[name] = _patterns(subscriptions.of_existing_webhooks().filter(others))
 
     def types_for(self, value_of: Callable[[str], Any]) -> tuple[Collection[str], bool]:
         """Return the event types that may be subscribed to, and whether the row's organizations subscribe to all of them.
 
         ``value_of`` returns the value of a column.
         """
-        if self._of_any in self.columns:
-            is_any = value_of(self._of_any)
-            return self._event_types if is_any else subscribed_types(self._event_types, frozenset()), False
-        patterns, others = frozenset[str](), frozenset[str]()
-        for name in self._certain:
-            patterns |= patterns_in(value_of(name))
-        for name in self._possible:
-            others |= patterns_in(value_of(name))
-        certain, possible = subscribed_types(self._event_types, patterns), subscribed_types(self._event_types, others)
-        return certain | possible, possible <= certain
+        certain, every = frozenset[str](), frozenset[str]()
+        for name in self.columns:
+            patterns = patterns_in(value_of(name))
+            every |= patterns
+            certain |= patterns if name in self._certain else frozenset()
+        types = subscribed_types(self._event_types, every)
+        return types, types == subscribed_types(self._event_types, certain)
 
 
 @cache
@@ -166,9 +163,9 @@ def _patterns(subscriptions: SubscriptionQuerySet) -> Subquery:
 
 
 @lru_cache(maxsize=1024)
-def patterns_in(result: str | None) -> frozenset[str]:
-    """Return the patterns in the result of one of the expressions above."""
-    return frozenset(json.loads(result) if result else ())
+def patterns_in(result: str | bool | None) -> frozenset[str]:
+    """Return the patterns in the result of one of the expressions above; of one that is true, any."""
+    return frozenset(json.loads(result) if isinstance(result, str) else [event_names.EVERYTHING] if result else ())
 
 
 def patterns_of_any_webhook(event_types: tuple[str, ...], *, using: str) -> frozenset[str]:

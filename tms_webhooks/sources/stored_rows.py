@@ -5,11 +5,12 @@ The row before the save is locked, and read with the subscriptions of its organi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import connections, models
@@ -24,11 +25,11 @@ from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
 from tms_webhooks.sources.interest import interest_in, organization_paths, patterns_of_any_webhook, subscribed_types
 from tms_webhooks.sources.paths import field_at
 from tms_webhooks.sources.snapshots import (
+    ORGANIZATIONS,
     at_key,
     compared_properties,
     follow_paths,
     followed_fields,
-    followed_organizations,
     locked,
 )
 
@@ -47,61 +48,37 @@ AS_FIRST_SEEN = "tms_webhooks_as_first_seen"
 """The column of `as_first_seen` in a query."""
 
 
-class RowQuery:
-    """A query of one row by its key, and what an ``UPDATE`` of the row's table needs to return the row's own columns."""
+class RowQuery(NamedTuple):
+    """A query of one row by its key, and what an ``UPDATE`` of the row's table needs to return the row's own columns.
 
-    def __init__(
-        self,
-        rows: models.QuerySet[Any],
-        lookups: Sequence[str],
-        extra: Sequence[str],
-        *,
-        keys: Collection[str],
-        lock: str,
-        whole: bool,
-    ) -> None:
-        """Compile ``rows``, which select the values at ``lookups`` and the annotations ``extra``.
+    - ``positions``: the positions of the columns in the query, by their names
+    - ``own``: the row's own columns by their positions, quoted
+    - ``references``: the positions of its key and its foreign keys. A change of one of these makes the values behind it
+      others, or the row another one
+    - ``whole``: whether the query reads all values that a payload needs
+    """
 
-        ``keys`` are the columns by which other rows are found. ``lock`` is the clause that locks the row. ``whole`` says that the query reads all values that a payload needs.
-        """
-        meta, quote = rows.model._meta, connections[rows.db].ops.quote_name
-        self.query = CompiledQuery(rows, lock=lock)
-        self.whole = whole
-        self.positions = {name: position for position, name in enumerate((*lookups, *extra))}
-        columns = {field.attname: quote(str(field.column)) for field in meta.local_concrete_fields}
-        own = {position: columns[name] for name, position in self.positions.items() if name in columns}
-        self.own = tuple(own)
-        self.update = f"UPDATE {quote(meta.db_table)} SET "  # noqa: S608 (names of ours)
-        self.returning = f" RETURNING {', '.join(own.values())}"
-        # A change of one of these makes the values behind foreign keys others, or the row another one.
-        self.keys = {self.positions[name] for name in keys if name in self.positions}
-
-
-def key_columns(model: type[models.Model], lookups: Iterable[str]) -> list[str]:
-    """Return the names of the columns of a row's own key, and of its foreign keys that ``lookups`` follow."""
-    references = {lookup.partition("__")[0] for lookup in lookups if "__" in lookup}
-    fields: list[Any] = [model._meta.pk, *map(model._meta.get_field, sorted(references))]
-    return [field.attname for field in fields if field.concrete]
+    query: CompiledQuery
+    positions: dict[str, int]
+    own: dict[int, str]
+    references: set[int]
+    update: str
+    whole: bool
 
 
 class StoredRow:
     """The row of an object before a save, and after it. Values are converted to Python's when they are first read.
 
     ``changed`` are the driver's values that the save has changed, by their positions in the query; None unless they are
-    known. While it is watched, it is an ``execute_wrapper`` of Django's, which sees each statement of the connection. The
-    first one returns the row if that is its ``UPDATE``. After a second one the row may have changed again, so that it has
-    to be read.
+    known.
     """
 
-    __slots__ = ("_before", "_returned", "_values", "_was_run", "_wrappers", "changed", "query")
+    __slots__ = ("_before", "_values", "changed", "query")
 
     def __init__(self, query: RowQuery, before: Sequence[Any]) -> None:
         self.query = query
         self._before = before
         self._values: Sequence[Any] | None = None
-        self._wrappers: list[Any] | None = None
-        self._was_run = False
-        self._returned: list[Sequence[Any]] | None = None
         self.changed: dict[int, Any] | None = None
 
     def column(self, name: str) -> Any:
@@ -112,54 +89,50 @@ class StoredRow:
     def value(self, name: str) -> Any:
         """Return the value of one column before the save."""
         position = self.query.positions[name]
-        if self._values is None:
-            return self.query.query.value_at(position, self._before[position])
-        return self._values[position]
+        return self.query.query.value_at(position, self._before[position])
 
     def values(self, names: Mapping[str, str], *, after: bool = False) -> dict[str, Any]:
         """Return the columns in the values of ``names``, by its keys, before the save or after it."""
         if self._values is None:
             self._values = self.query.query.as_python(self._before)
-        values, positions = self._values, self.query.positions
-        found = {name: values[positions[column]] for name, column in names.items()}
-        if after and self.changed:
-            new = {at: self.query.query.value_at(at, value) for at, value in self.changed.items()}
-            found |= {name: new[positions[column]] for name, column in names.items() if positions[column] in new}
-        return found
+        values = list(self._values)
+        for position, value in (self.changed or {}).items() if after else ():
+            values[position] = self.query.query.value_at(position, value)
+        return {name: values[self.query.positions[column]] for name, column in names.items()}
 
     def instance(self, model: type[models.Model], using: str, *, after: bool = False) -> models.Model:
         """Return the object as it was, or as it was saved; the query must have all of its columns."""
         attributes = {field.attname: field.attname for field in model._meta.concrete_fields}
         return model.from_db(using, *zip(*self.values(attributes, after=after).items(), strict=True))
 
-    def watch_update(self, connection: Any) -> None:
-        """Have the ``UPDATE`` of the save return the row, until `end_watch`; not where the rest has to be read anyway."""
-        if self.query.whole and self.column(AS_FIRST_SEEN) is not False:
-            self._wrappers = connection.execute_wrappers
-            connection.execute_wrappers.append(self)
+    @contextmanager
+    def returned_by_update(self, connection: Any) -> Iterator[None]:
+        """Have the ``UPDATE`` of a save in the block return the row; not where the rest has to be read anyway.
 
-    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 (Django's)
-        """Execute a statement, as Django's ``execute_wrapper`` has it."""
-        is_update = sql.startswith(self.query.update) and " RETURNING " not in sql and not many
-        if self._was_run or not is_update:
-            self._was_run, self._returned = True, None
-            return execute(sql, params, many, context)
-        self._was_run = True
-        result = execute(sql + self.query.returning, params, many, context)
-        # To the last row: SQLite knows how many rows it has updated when it has returned them all.
-        self._returned = context["cursor"].fetchall()
-        return result
+        It does if it is the first statement of the connection. After a second one the row may have changed again, so
+        that it has to be read.
+        """
+        returned: list[Sequence[Any]] = []
 
-    def end_watch(self) -> None:
-        """Take what the ``UPDATE`` has returned, if it was the only statement of the save."""
-        if self._wrappers is None:
+        def execute(execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 (Django's)
+            is_first = not returned
+            returned.append(())
+            if not is_first or many or not sql.startswith(self.query.update) or " RETURNING " in sql:
+                return execute(sql, params, many, context)
+            result = execute(f"{sql} RETURNING {', '.join(self.query.own.values())}", params, many, context)
+            # To the last row: SQLite knows how many rows it has updated when it has returned them all.
+            returned[0] = context["cursor"].fetchall()
+            return result
+
+        if not self.query.whole or self.column(AS_FIRST_SEEN) is False:
+            yield
             return
-        self._wrappers.remove(self)
-        self._wrappers = None
-        if self._returned is not None and len(self._returned) == 1:
-            before, columns = self._before, zip(self.query.own, self._returned[0], strict=True)
-            changed = {at: value for at, value in columns if before[at] != value}
-            if self.query.keys.isdisjoint(changed):
+        with connection.execute_wrapper(execute):
+            yield
+        if len(returned) == 1 and len(returned[0]) == 1:
+            columns = zip(self.query.own, returned[0][0], strict=True)
+            changed = {at: value for at, value in columns if self._before[at] != value}
+            if self.query.references.isdisjoint(changed):
                 self.changed = changed
 
 
@@ -171,7 +144,7 @@ class RowSnapshot:
     - ``event_types``: the types of the source to which the row's organizations subscribe, if ``exact`` is true.
       Otherwise the types to which any webhook subscribes that may receive events of this row
     - ``exact``: whether ``event_types`` are those of the row's organizations
-    - ``properties``: the values of `compared_properties`, and those of `followed_organizations` once they are read
+    - ``properties``: the values of `compared_properties`
     """
 
     source: Source
@@ -193,16 +166,6 @@ class RowSnapshot:
         columns = (path.column for path in organization_paths(self.source))
         return any(column in saved and saved[column] != self.row.value(column) for column in columns)
 
-    def read_organizations(self, *, using: str) -> None:
-        """Read the organizations of the row that only Python can read; also if that fails, which the host may mend."""
-        followed = {} if self.row is None else followed_organizations(self.source)
-        if followed and self.row is not None and not followed.keys() <= self.properties.keys():
-            try:
-                found = follow_paths(followed, self.row.instance(self.source.model, using), using=using)
-            except PayloadError as error:
-                found = dict.fromkeys(followed, error)
-            self.properties.update(found)
-
     def is_unchanged(self) -> bool:
         """Return whether the save is known to have changed no value of the row itself."""
         if self.row is None or (changed := self.row.changed) is None:
@@ -216,7 +179,7 @@ class RowSnapshot:
             return None
         raw = self.row.values(_columns(self.source), after=True)
         if followed := followed_fields(self.source):
-            raw.update(follow_paths(followed, self.row.instance(self.source.model, using, after=True), using=using))
+            raw.update(*follow_paths(followed, [self.row.instance(self.source.model, using, after=True)], using=using))
         return raw
 
 
@@ -235,9 +198,9 @@ def _own_columns(source: Source) -> dict[str, str]:
 @cache
 def _compared_columns(source: Source) -> list[str]:
     """Return the names of the columns whose change may be an event: all, if only Python can read whose the object is."""
-    ignored = {mapped.column for name, mapped in source.own.items() if name in SAVE_TIMESTAMPS}
-    every = [one.attname for one in source.model._meta.concrete_fields] if followed_organizations(source) else []
-    return [name for name in (*_own_columns(source).values(), *every) if name not in ignored]
+    if not followed_fields(source).keys().isdisjoint(ORGANIZATIONS):
+        return [field.attname for field in source.model._meta.concrete_fields]
+    return [column for name, column in _own_columns(source).items() if name not in SAVE_TIMESTAMPS]
 
 
 def read_before(
@@ -269,9 +232,13 @@ def read_before(
     for source, event_types in sources.items():
         types, exact = interest_in(source, event_types, using, parent).types_for(row.column)
         found[source] = RowSnapshot(source, row, types, exact)
-        properties = compared_properties(source)
-        if properties and (types or source.reconcile):
-            found[source].properties.update(follow_paths(properties, row.instance(model, using), using=using))
+        if (properties := compared_properties(source)) and (types or source.reconcile):
+            try:
+                (values,) = follow_paths(properties, [row.instance(model, using)], using=using)
+            except PayloadError as error:
+                # The save may mend it.
+                values = dict.fromkeys(properties, error)
+            found[source].properties.update(values)
     return found
 
 
@@ -281,37 +248,37 @@ def _query_before(
 ) -> RowQuery:
     """Return the query of `read_before`; a ``whole`` one also reads the values behind foreign keys."""
     model = sources[0][0].model
-    lookups: dict[str, None] = {}
+    connection, quote = connections[using], connections[using].ops.quote_name
+    fields = {field.attname: field for field in model._meta.local_concrete_fields}
+    references = [name for name, field in fields.items() if field.primary_key or field.is_relation]
+    lookups: dict[str, None] = dict.fromkeys(references if whole else ())
     extra: dict[str, Any] = {}
     for source, event_types in sources:
-        lookups.update(dict.fromkeys(_lookups_before(source, whole=whole)))
-        if whole:
-            lists = (mapped.lookup for mapped in source.mapped.values())
-            extra.update((one.column, one) for one in lists if isinstance(one, RelatedList))
+        for mapped in (source.mapped if whole else source.own).values():
+            if isinstance(mapped.lookup, RelatedList):
+                extra[mapped.column] = mapped.lookup
+            elif mapped.lookup is not None:
+                lookups[mapped.lookup] = None
+        lookups.update(dict.fromkeys(path.column for path in organization_paths(source)))
+        if followed_fields(source) if whole else compared_properties(source):
+            # Python follows the paths from an instance.
+            lookups.update(dict.fromkeys(field.attname for field in model._meta.concrete_fields))
         extra.update(interest_in(source, event_types, using, parent).columns)
-    bases = [one.base for one in extra.values() if isinstance(one, RelatedList) and one.base]
-    keys = key_columns(model, (*lookups, *(f"{base}__pk" for base in bases)))
-    if whole:
-        lookups.update(dict.fromkeys(keys))
     rows, lock = at_key(sources[0][0], using), ""
     if not whole:
         rows = locked(rows)
-    elif connections[using].features.has_select_for_update:
+    elif connection.features.has_select_for_update:
         lock = lock_of_row(model, using)
         extra[AS_FIRST_SEEN] = as_first_seen(model, using)
-    selected = rows.annotate(**extra).values_list(*lookups, *extra)
-    return RowQuery(selected, list(lookups), list(extra), keys=keys, lock=lock, whole=whole)
-
-
-def _lookups_before(source: Source, *, whole: bool) -> list[str]:
-    """Return the lookups that `read_before` reads for a source."""
-    mapped = source.mapped if whole else source.own
-    lookups = [one.lookup for one in mapped.values() if isinstance(one.lookup, str)]
-    lookups += [path.column for path in organization_paths(source)]
-    if followed_fields(source) if whole else compared_properties(source) or followed_organizations(source):
-        # Python follows the paths from an instance.
-        lookups += [field.attname for field in source.model._meta.concrete_fields]
-    return lookups
+    positions = {name: position for position, name in enumerate((*lookups, *extra))}
+    return RowQuery(
+        CompiledQuery(rows.annotate(**extra).values_list(*lookups, *extra), lock=lock),
+        positions,
+        own={positions[name]: quote(str(field.column)) for name, field in fields.items() if name in positions},
+        references={positions[name] for name in references if name in positions},
+        update=f"UPDATE {quote(model._meta.db_table)} SET ",  # noqa: S608 (names of ours)
+        whole=whole,
+    )
 
 
 def _before_creation(sources: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, RowSnapshot]:
@@ -324,10 +291,8 @@ def _before_creation(sources: Mapping[Source, tuple[str, ...]], *, using: str) -
 
 
 @cache
-def watched_fields(source: Source) -> set[str] | None:
-    """Return the names of the fields of a row whose change may be an event; None if that may be any."""
-    if followed_organizations(source):
-        return None
+def watched_fields(source: Source) -> set[str]:
+    """Return the names of the fields of a row whose change may be an event."""
     columns = [*_compared_columns(source), *(path.column for path in organization_paths(source))]
     fields: list[Any] = [field_at(source.model, column) for column in columns]
     return {name for field in fields for name in (field.name, field.attname)}
