@@ -33,7 +33,7 @@ from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, set_sequence
 from tms_webhooks.outbox.record import wake_on_commit
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content
-from tms_webhooks.routing.checks import PresentRules, filter_input_of
+from tms_webhooks.routing.checks import event_values, present_checks
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import organization_value
@@ -113,11 +113,10 @@ class SourceReader:
     """Reads the objects of one source that a webhook receives: by its organization and audience, and by its filters."""
 
     def __init__(self, webhook: Webhook, source: Source) -> None:
-        self._webhook = webhook
         self._source = source
         self._event_type = catalogue.get(event_names.snapshot_of(source.noun.name))
-        self._rules = [PresentRules(one, self._event_type) for one in subscriptions_to(webhook, source.noun.name)]
-        self._takes_all = any(rules.accept_all for rules in self._rules)
+        self._checks = [present_checks(one, self._event_type) for one in subscriptions_to(webhook, source.noun.name)]
+        self._takes_all = not all(self._checks)
         self._objects = owners.ObjectScope(webhook.scope)
         relations = [one for one in RELATIONS if one.closed_to != webhook.audience]
         self._scope = in_organizations(source, dict.fromkeys(relations, self._objects.organizations))
@@ -203,8 +202,9 @@ class SourceReader:
         )
         if event.error or self._takes_all:
             return event
-        given = filter_input_of(event, self._webhook.audience)
-        return event if any(rules.are_met(given) for rules in self._rules) else None
+        values_of = event_values(event)
+        is_met = any(all(check.condition.holds(values_of) for check in checks) for checks in self._checks)
+        return event if is_met else None
 
 
 SNAPSHOT_BACKLOG = 2_000

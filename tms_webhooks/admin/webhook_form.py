@@ -140,7 +140,7 @@ class FormPages(ScopedAdmin):
         """Warn of a webhook without events, of tokens that are empty in some, and of ids that no object has."""
         from tms_webhooks.admin.forms.subscription import IDS
         from tms_webhooks.delivery import rendering
-        from tms_webhooks.routing.filter_warnings import unknown_filter_ids, unknown_ids_warning
+        from tms_webhooks.routing.explain import unknown_filter_ids, unknown_ids_warning
 
         patterns = list(webhook.subscriptions.values_list("event_type", flat=True))
         unknown = [unknown_ids_warning(IDS[name], ids) for name, ids in unknown_filter_ids(webhook)]

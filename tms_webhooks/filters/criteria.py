@@ -1,14 +1,13 @@
 """The filters of a subscription: each has a name and a list of accepted values, such as ``{"course": [301]}``.
 
-Each but two is a comparison of a condition in other words: ``{"course": [301]}`` means ``{"data.course.id": [301]}``. The
-organization depends on how the webhook receives the event, and first occurrences need the database: see ``routing``.
+Each but one is a comparison of a condition in other words: ``{"course": [301]}`` means ``{"data.course.id": [301]}``. First
+occurrences need the database: see ``routing``.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -18,7 +17,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, FieldKind, status_name
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.filters.condition import EventValues, OneOf, comparable, hashable
+from tms_webhooks.filters.condition import OneOf, comparable, hashable
 from tms_webhooks.filters.paths import MOST_PROBLEMS, PartError, event_paths, patterns_of, quoted, shortened, suggested
 
 # The values of a filter, and the characters of a value.
@@ -27,6 +26,8 @@ LONGEST_TEXT = 255
 FIRST_OCCURRENCE = "first_occurrence"
 """The name of the filter that is true or false, not a list."""
 ORGANIZATION = "organization"
+ORGANIZATIONS = "organizations"
+"""Where the values of an event have the organizations by which webhooks get it: a list of ids for each audience."""
 STATUS_FROM = "status_from"
 PATHS: Mapping[str, str] = {
     "course": "data.course.id",
@@ -38,14 +39,6 @@ PATHS: Mapping[str, str] = {
     "actor_kind": "actor.kind",
 }
 """The path in an event that each filter compares, by the names of all filters that are lists, in the order of display."""
-
-
-@dataclass(frozen=True, slots=True)
-class FilterInput:
-    """An event as input of filters: the values in it, and the keys, as text, of the organizations by which a webhook gets it."""
-
-    body: EventValues
-    organizations: frozenset[str]
 
 
 def path_in(event_type: EventType, name: str) -> str:
@@ -72,16 +65,13 @@ def values_by_name(name: str, event_types: Sequence[EventType]) -> dict[str, Any
     return {status_name(member).lower(): int(member) for member in statuses_of(name, event_types)}
 
 
-def matches(name: str, values: Sequence[Any], event_type: EventType) -> Callable[[FilterInput], bool]:
-    """Return whether an event of a type has one of the values that a filter accepts, as a function."""
-    if name == ORGANIZATION:
-        accepted = frozenset(map(str, values))
-        return lambda given: not accepted.isdisjoint(given.organizations)
-    path, known = path_in(event_type, name), values_by_name(name, [event_type])
+def comparison(name: str, values: Sequence[Any], event_type: EventType, audience: str) -> OneOf:
+    """Return the comparison that a filter with these values is, for events of a type and a webhook with an audience."""
+    path = f"{ORGANIZATIONS}.{audience}" if name == ORGANIZATION else path_in(event_type, name)
+    known = values_by_name(name, [event_type])
     kind = None if known else FieldKind.ID
     found = (known.get(value.lower(), value) if isinstance(value, str) else value for value in values)
-    comparison = OneOf(path, kind, tuple(hashable(comparable(kind, value) for value in found)))
-    return lambda given: comparison.holds(given.body)
+    return OneOf(path, kind, tuple(hashable(comparable(kind, value) for value in found)))
 
 
 def check(filters: Any, event_types: Sequence[EventType]) -> None:

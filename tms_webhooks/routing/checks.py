@@ -11,9 +11,10 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType
+from tms_webhooks.choices import Audience
 from tms_webhooks.exceptions import UnknownEventType
-from tms_webhooks.filters.condition import AllOf, EventValues, Node, in_words, part_about
-from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, PATHS, STATUS_FROM, FilterInput, matches
+from tms_webhooks.filters.condition import AllOf, AnyOf, EventValues, Node, in_words, part_about
+from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, ORGANIZATIONS, PATHS, STATUS_FROM, comparison
 from tms_webhooks.filters.parsing import parse
 from tms_webhooks.filters.paths import EventPath, event_paths
 from tms_webhooks.models import Event, Subscription
@@ -28,50 +29,49 @@ OF_CHANGES = frozenset({STATUS_FROM, "status_to", "actor_kind", FIRST_OCCURRENCE
 
 
 class EventCheck(NamedTuple):
-    """One check: its name, whether it holds for an event, and a description for people."""
+    """One check: its name, the condition that an event has to meet, and a description for people."""
 
     name: str
-    holds: Callable[[FilterInput], bool]
+    condition: Node
     words: Callable[[], str]
 
 
 class SubscriptionRules:
-    """The filters and the condition of a subscription, compiled once for all events.
+    """The filters and the condition of a subscription, compiled once for all events; ``audience`` is that of its webhook.
 
     The filter `FIRST_OCCURRENCE` is in no check, because it needs the database: see `routing.filtered`.
     """
 
-    def __init__(self, subscription_id: int | None, filters: Any, condition: Any) -> None:
+    def __init__(self, subscription_id: int | None, filters: Any, condition: Any, audience: str) -> None:
         self._subscription_id = subscription_id
         self._condition = condition
         self._filters = filters
+        self._audience = audience
         self._checks: dict[str, tuple[EventCheck, ...]] = {}
         self._parsed: list[tuple[dict[str, EventPath | None], tuple[EventCheck, ...]]] = []
         self.is_first_only = isinstance(filters, dict) and filters.get(FIRST_OCCURRENCE) is True
-
-    @classmethod
-    def of(cls, subscription: Subscription) -> SubscriptionRules:
-        """Return the rules of a subscription as it is now. It may be unsaved."""
-        return cls(subscription.pk, subscription.filters, subscription.condition)
 
     def checks(self, event_type: str) -> tuple[EventCheck, ...]:
         """Return the checks for events of this type. An event matches if all of them hold."""
         if event_type not in self._checks:
             try:
                 kind = catalogue.get(event_type)
-                self._checks[event_type] = (*_of_filters(self._filters, kind), *self._of_condition(kind))
+                self._checks[event_type] = (
+                    *_of_filters(self._filters, kind, self._audience),
+                    *self._of_condition(kind),
+                )
             except UnknownEventType as error:
                 self._checks[event_type] = (_invalid(event_type, str(error)),)
         return self._checks[event_type]
 
-    def are_met(self, event: Event, given: FilterInput) -> bool:
-        """Return whether an event matches the filters and the condition, except `FIRST_OCCURRENCE`."""
-        return all(self.holds(check, event, given) for check in self.checks(event.type))
+    def are_met(self, event: Event, values: EventValues) -> bool:
+        """Return whether an event with these values matches the filters and the condition, except `FIRST_OCCURRENCE`."""
+        return all(self.holds(check, event, values) for check in self.checks(event.type))
 
-    def holds(self, check: EventCheck, event: Event, given: FilterInput) -> bool:
+    def holds(self, check: EventCheck, event: Event, values: EventValues) -> bool:
         """Return whether a check holds for an event; False if it raises, so that one check can't stop the fan-out."""
         try:
-            return check.holds(given)
+            return check.condition.holds(values)
         except Exception:
             message = "The check of subscription %s failed for event %s: %s."
             logger.exception(message, self._subscription_id, event.pk, check.name)
@@ -95,69 +95,49 @@ class SubscriptionRules:
         return checks
 
 
-class PresentRules:
-    """Those rules of a subscription that are about the current state of an object, for the snapshot of a noun.
+def present_checks(subscription: Subscription, snapshot: EventType) -> tuple[EventCheck, ...]:
+    """Return the checks of a subscription that are about the current state of an object, for the snapshot of a noun.
 
     Rules about a change are left out: statuses before and after it, its actor, and first occurrences. So are the parts
     of a condition about ``previous``, ``changed`` or fields that only some events of the noun have.
     """
-
-    def __init__(self, subscription: Subscription, snapshot: EventType) -> None:
-        filters = subscription.filters
-        if isinstance(filters, dict):
-            filters = {name: values for name, values in filters.items() if name not in OF_CHANGES}
-        self._checks = tuple(_of_filters(filters, snapshot))
-        if subscription.condition in (None, {}):
-            return
-        try:
-            tree = parse(subscription.condition, catalogue.expand(subscription.event_type))
-        except ValidationError as error:
-            self._checks += (_invalid(snapshot.name, " ".join(error.messages)),)
-            return
-        known = event_paths(snapshot)
-        part = part_about(tree, lambda path: path.startswith("data.") and path in known)
-        if part is not None:
-            self._checks += (_of_part(part),)
-
-    @property
-    def accept_all(self) -> bool:
-        """Whether every object meets them."""
-        return not self._checks
-
-    def are_met(self, given: FilterInput) -> bool:
-        """Return whether an object's snapshot meets them."""
-        return all(check.holds(given) for check in self._checks)
+    filters = subscription.filters
+    if isinstance(filters, dict):
+        filters = {name: values for name, values in filters.items() if name not in OF_CHANGES}
+    checks = tuple(_of_filters(filters, snapshot, subscription.webhook.audience))
+    if subscription.condition in (None, {}):
+        return checks
+    try:
+        tree = parse(subscription.condition, catalogue.expand(subscription.event_type))
+    except ValidationError as error:
+        return (*checks, _invalid(snapshot.name, " ".join(error.messages)))
+    known = event_paths(snapshot)
+    part = part_about(tree, lambda path: path.startswith("data.") and path in known)
+    return checks if part is None else (*checks, _of_part(part))
 
 
 def event_values(event: Event) -> EventValues:
-    """Return the values in the body of an event; none if the body is no JSON object."""
+    """Return the values in the body of an event, and its `ORGANIZATIONS`; only these if the body is no JSON object."""
     try:
         body: Any = from_text(event.body)
     except ValueError:
         body = None
-    return EventValues(body if isinstance(body, Mapping) else {})
+    keys = [(relation, getattr(event, relation.column)) for relation in RELATIONS]
+    organizations = {
+        audience: [key for relation, key in keys if key is not None and audience != relation.closed_to]
+        for audience in Audience
+    }
+    return EventValues({**(body if isinstance(body, Mapping) else {}), ORGANIZATIONS: organizations})
 
 
-def filter_input_of(event: Event, audience: str, values: EventValues | None = None) -> FilterInput:
-    """Return an event as input of the filters of a webhook with this audience.
-
-    ``values`` are its `event_values`, if the caller has them.
-    """
-    keys = (getattr(event, relation.column) for relation in RELATIONS if audience != relation.closed_to)
-    return FilterInput(
-        values or event_values(event),
-        frozenset(str(key) for key in keys if key is not None),
-    )
-
-
-def _of_filters(filters: Any, event_type: EventType) -> Iterator[EventCheck]:
+def _of_filters(filters: Any, event_type: EventType, audience: str) -> Iterator[EventCheck]:
     """Yield a check for each filter. A filter that is not valid in the database matches no event."""
     if not isinstance(filters, dict):
         yield _never("filters", _("The filters are invalid. Correct and save the subscription."))
         return
     for name, values in filters.items():
         if name in PATHS and isinstance(values, list):
-            yield EventCheck(f"filters.{name}", matches(name, values, event_type), _words_of(name, values))
+            yield EventCheck(f"filters.{name}", comparison(name, values, event_type, audience), _words_of(name, values))
         elif name != FIRST_OCCURRENCE:
             message = _("The filter %(name)s is invalid. Correct and save the subscription.")
             yield _never(f"filters.{name}", message % {"name": name})
@@ -168,7 +148,7 @@ def _words_of(name: str, values: list[Any]) -> Callable[[], str]:
 
 
 def _of_part(part: Node) -> EventCheck:
-    return EventCheck("condition", lambda given: part.holds(given.body), lambda: str(part))
+    return EventCheck("condition", part, lambda: str(part))
 
 
 def _invalid(event_type: str, reason: str) -> EventCheck:
@@ -179,4 +159,4 @@ def _invalid(event_type: str, reason: str) -> EventCheck:
 
 def _never(name: str, reason: str) -> EventCheck:
     """Return a check that never holds, for filters or a condition that are invalid."""
-    return EventCheck(name, lambda _given: False, lambda: reason)
+    return EventCheck(name, AnyOf(()), lambda: reason)

@@ -1,25 +1,42 @@
-"""Explain why a webhook receives an event or not: one clause for each rule of the fan-out."""
+"""Explain why a webhook receives an event or not: one clause for each rule of the fan-out.
+
+A dry run applies them to the stored events: which of them subscriptions would have matched, and why not the others. Nothing
+is sent or recorded. Sentences hold the settings of subscriptions, and no values of events.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any, NamedTuple
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from tms_webhooks.choices import Audience, CheckResult
-from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, FilterInput
+from tms_webhooks.filters.condition import EventValues
+from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.audience import EventOrganizations
+from tms_webhooks.models.event import OUTSIDE_THE_FEED, conditions_of
 from tms_webhooks.models.occurrence import first_key
 from tms_webhooks.monitoring.words import stop_of
 from tms_webhooks.routing import filtered
-from tms_webhooks.routing.checks import SubscriptionRules, filter_input_of
+from tms_webhooks.routing.checks import SubscriptionRules, event_values
+from tms_webhooks.sources.objects import FILTERED_BY_ID, IDS_PER_QUERY, ids_of_others
 
 AUDIENCE = "audience"
 """The name of the clause about the organizations of the event."""
+LATEST = 200
+"""Events that a dry run examines by default, and `MOST` at most."""
+MOST = 1_000
+CHUNK = 50
+"""Events whose bodies are read together."""
+MOST_REASONS = 100
+MOST_NAMED_IDS = 5
+"""The maximum number of ids in one warning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +108,10 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
     if any(clause.name == AUDIENCE and clause.verdict is CheckResult.NO for clause in own):
         # Conditions could find out the values of an event that is not for this webhook.
         return Explanation(CheckResult.NO, own, delivery, is_example)
-    given = filter_input_of(event, webhook.audience)
-    by_subscription = [tuple(_of_subscription(one, event, given)) for one in webhook.subscriptions.order_by("pk")]
+    values = event_values(event)
+    by_subscription = [
+        tuple(_of_subscription(one, webhook, event, values)) for one in webhook.subscriptions.order_by("pk")
+    ]
     if not by_subscription:
         by_subscription = [(_clause("subscription", False, _("The webhook has no subscriptions.")),)]
     matches = any(all(clause.verdict is CheckResult.YES for clause in clauses) for clauses in by_subscription)
@@ -129,12 +148,12 @@ def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[C
             "The webhook was created after the event. To deliver it, send missed events since a time before it."
         )
         yield _clause("created", False, sentence)
-    yield from exclusions_of(webhook, event)
+    yield from _exclusions_of(webhook, event)
     yield _of_audience(webhook, event)
     yield _of_enabled(webhook)
 
 
-def exclusions_of(webhook: Webhook, event: Event) -> Iterator[Clause]:
+def _exclusions_of(webhook: Webhook, event: Event) -> Iterator[Clause]:
     """Yield the reasons why a webhook leaves out an event of its organizations, whatever its subscriptions are."""
     if webhook.is_subject_of(event.type, event.subject_id):
         yield _clause(
@@ -171,16 +190,22 @@ def _of_audience(webhook: Webhook, event: Event) -> Clause:
     return _clause(AUDIENCE, is_received, sentence % {"scope": events})
 
 
-def _of_subscription(subscription: Subscription, event: Event, given: FilterInput) -> Iterator[Clause]:
+def _of_subscription(
+    subscription: Subscription, webhook: Webhook, event: Event, values: EventValues
+) -> Iterator[Clause]:
     """Yield the clauses of one subscription; only the first one if it does not include the event's type."""
-    rules = SubscriptionRules.of(subscription)
-    yield from clauses_of(subscription, rules, event, given)
+    rules = _rules_of(subscription, webhook)
+    yield from _clauses_of(subscription, rules, event, values)
     if rules.is_first_only and filtered.is_of_type(subscription, event):
-        yield _of_firsts(subscription, event, met=rules.are_met(event, given))
+        yield _of_firsts(subscription, event, met=rules.are_met(event, values))
 
 
-def clauses_of(
-    subscription: Subscription, rules: SubscriptionRules, event: Event, given: FilterInput
+def _rules_of(subscription: Subscription, webhook: Webhook) -> SubscriptionRules:
+    return SubscriptionRules(subscription.pk, subscription.filters, subscription.condition, webhook.audience)
+
+
+def _clauses_of(
+    subscription: Subscription, rules: SubscriptionRules, event: Event, values: EventValues
 ) -> Iterator[Clause]:
     """Yield the clauses of a subscription with these compiled rules, except whether the event is a first occurrence."""
     pk, name = subscription.pk, subscription.event_type
@@ -195,7 +220,7 @@ def clauses_of(
         sentence = _("The object entered the window of more than %(more)g and less than %(less)g days.")
         yield _clause("window", True, sentence % {"more": more, "less": less}, pk)
     for check in rules.checks(event.type):
-        met = rules.holds(check, event, given)
+        met = rules.holds(check, event, values)
         sentence = _("Met: %(words)s.") if met else _("Not met: %(words)s.")
         yield _clause(check.name, met, sentence % {"words": check.words()}, pk)
 
@@ -207,14 +232,142 @@ def _of_firsts(subscription: Subscription, event: Event, *, met: bool) -> Clause
         sentence = _("This is the first event of this type for this object.")
     else:
         none_yet = _("No event of this type has been the first for this object yet.")
-        sentence = none_yet if first is None else not_the_first()
+        sentence = none_yet if first is None else _not_the_first()
     return _clause(f"filters.{FIRST_OCCURRENCE}", is_first, sentence, subscription.pk)
 
 
-def not_the_first() -> str:
+def _not_the_first() -> str:
     """Return the sentence about an event that follows the first occurrence."""
     return _("An earlier event was the first of this type for this object.")
 
 
 def _clause(name: str, met: bool, sentence: str, subscription_id: int | None = None) -> Clause:  # noqa: FBT001
     return Clause(name, CheckResult.YES if met else CheckResult.NO, sentence, subscription_id)
+
+
+# Dry runs
+
+
+class Reason(NamedTuple):
+    """A check that events failed: its name, its sentence, and the position of its subscription; None for the webhook."""
+
+    name: str
+    sentence: str
+    subscription: int | None
+
+
+@dataclass(slots=True)
+class DryRunReport:
+    """The result of a dry run of several subscriptions.
+
+    - ``examined``: the number of events examined
+    - ``events``: those that match a subscription, the latest first; their bodies are deferred
+    - ``reasons``: for events that match no subscription, how many failed each check. An event counts for each check that
+      it fails of the subscriptions to its type
+    """
+
+    examined: int = 0
+    events: list[Event] = field(default_factory=list)
+    reasons: Counter[Reason] = field(default_factory=Counter)
+
+    @property
+    def main_reasons(self) -> list[tuple[Reason, int]]:
+        """The `MOST_REASONS` most frequent reasons, each with its number of events."""
+        return self.reasons.most_common(MOST_REASONS)
+
+
+def dry_run(webhook: Webhook, subscriptions: Sequence[Subscription], *, latest: int = LATEST) -> DryRunReport:
+    """Return which of the ``latest`` stored events of a webhook's organizations and audience match one of these subscriptions.
+
+    The subscriptions may be unsaved; they must be valid. Events whose payload is no longer stored are left out. Raises
+    ``ValueError`` if ``latest`` is below 1 or above `MOST`.
+    """
+    if not 1 <= latest <= MOST:
+        raise ValueError(f"latest is {latest}; choose from 1 to {MOST}.")
+    report, firsts = DryRunReport(), filtered.PredictedFirstOccurrences()
+    # An unsaved subscription has had no event yet.
+    rules = [(one, one.pk or -1 - index, _rules_of(one, webhook)) for index, one in enumerate(subscriptions)]
+    for event in _latest_events(webhook, latest):
+        report.examined += 1
+        reasons = _reasons_against(webhook, rules, event, firsts)
+        if reasons:
+            report.reasons.update(reasons)
+        else:
+            report.events.insert(0, event)
+        # The bodies of all events together may take much memory. One that is read is loaded again.
+        del event.body
+    return report
+
+
+def _latest_events(webhook: Webhook, latest: int) -> Iterator[Event]:
+    """Yield the latest events of a webhook's organizations and audience whose payload is stored, the oldest of them first.
+
+    The keys are read by the indexes of the feed, of events without a position and of those with one.
+    """
+    organizations = webhook.scope.organizations(using=Event.objects.db)
+    keys: set[int] = set()
+    for condition in conditions_of(webhook.scope, organizations):
+        rows = Event.objects.filter(condition)
+        new = rows.without_position().order_by("-pk")
+        published = rows.filter(position__gt=OUTSIDE_THE_FEED).order_by("-position")
+        for some in (new, published):
+            keys.update(some.values_list("pk", flat=True)[:latest])
+    newest = sorted(keys)[-latest:]
+    for start in range(0, len(newest), CHUNK):
+        found = Event.objects.in_bulk(newest[start : start + CHUNK])
+        # An event may have been deleted since.
+        for event in (found[pk] for pk in newest[start : start + CHUNK] if pk in found):
+            to = EventOrganizations(event.organization_id, event.learner_organization_id)
+            # The events of a snapshot are for one webhook.
+            if event.body and event.webhook_id is None and webhook.scope.includes(to, organizations):
+                yield event
+
+
+def _reasons_against(
+    webhook: Webhook,
+    rules: Sequence[tuple[Subscription, int, SubscriptionRules]],
+    event: Event,
+    firsts: filtered.PredictedFirstOccurrences,
+) -> set[Reason]:
+    """Return the checks that an event fails; none if it matches a subscription. Events are given from the oldest on."""
+    reasons = {Reason(clause.name, clause.sentence, None) for clause in _exclusions_of(webhook, event)}
+    if reasons:
+        return reasons
+    values, is_match = event_values(event), False
+    for position, (subscription, key, own) in enumerate(rules):
+        if filtered.is_of_type(subscription, event):
+            clauses = _clauses_of(subscription, own, event, values)
+            failed = [(one.name, one.sentence) for one in clauses if one.verdict is not CheckResult.YES]
+            if not failed and own.is_first_only and not firsts.claim([(key, event)]):
+                failed = [(f"filters.{FIRST_OCCURRENCE}", _not_the_first())]
+            is_match = is_match or not failed
+            reasons.update(Reason(name, sentence, position) for name, sentence in failed)
+    none = Reason("event_type", _("No subscription includes this event type."), None)
+    return set() if is_match else reasons or {none}
+
+
+# Filters that match nothing
+
+
+def unknown_filter_ids(webhook: Webhook) -> Iterator[tuple[str, list[str]]]:
+    """Yield each filter of a webhook with ids that no object of its organizations has, and some of these ids.
+
+    Of one filter, of all subscriptions, the first `IDS_PER_QUERY` are looked up.
+    """
+    wanted: dict[str, dict[Any, None]] = {}
+    for subscription in webhook.subscriptions.all():
+        for name in FILTERED_BY_ID:
+            if ids := subscription.filters.get(name):
+                wanted.setdefault(name, {}).update(dict.fromkeys(ids))
+    if not wanted:
+        return
+    keys = webhook.scope.organizations(using=Webhook.objects.db)
+    for name, checked in wanted.items():
+        if unknown := ids_of_others(name, list(checked)[:IDS_PER_QUERY], organizations=keys):
+            yield name, unknown[:MOST_NAMED_IDS]
+
+
+def unknown_ids_warning(name: object, ids: list[str]) -> str:
+    """Return the warning about ids of a filter; ``name`` is the filter's name, or its label in a form."""
+    message = _("The filter %(name)s has ids that no object of the organization has: %(ids)s. Check them.")
+    return message % {"name": name, "ids": ", ".join(ids)}

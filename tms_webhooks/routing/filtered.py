@@ -15,10 +15,9 @@ from tms_webhooks import event_names
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.db.sql import database, numbers, read
 from tms_webhooks.filters.condition import EventValues
-from tms_webhooks.filters.criteria import FilterInput
 from tms_webhooks.models import Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.occurrence import FirstKey, first_key
-from tms_webhooks.routing.checks import SubscriptionRules, event_values, filter_input_of
+from tms_webhooks.routing.checks import SubscriptionRules, event_values
 
 # Subscriptions that are read together: few enough that those with the longest conditions take some milliseconds.
 CHUNK = 50
@@ -33,13 +32,6 @@ TEXTS = "SELECT s.id, {texts} FROM {subscription} s WHERE s.id IN ({ids})"
 # For PostgreSQL, two columns that change with each change of the row. Others compare the texts themselves: PostgreSQL
 # stores no texts, and to make them of long conditions takes longer than to match these.
 VERSION_OF_ROW = "s.xmin::text, s.ctid::text"
-
-
-class WebhookRules(NamedTuple):
-    """The rules of a subscription, and the audience of its webhook."""
-
-    rules: SubscriptionRules
-    audience: str
 
 
 class _Kept(NamedTuple):
@@ -79,9 +71,9 @@ class RuleReader:
 
     def __init__(self, subscription_ids: Iterable[int]) -> None:
         self._unread = dict.fromkeys(sorted(subscription_ids))
-        self._found: dict[int, WebhookRules | None] = {}
+        self._found: dict[int, SubscriptionRules | None] = {}
 
-    def get(self, subscription_id: int) -> WebhookRules | None:
+    def get(self, subscription_id: int) -> SubscriptionRules | None:
         """Return the rules of one of the subscriptions; None if it no longer exists."""
         if subscription_id not in self._found:
             self._read(subscription_id)
@@ -97,19 +89,18 @@ class RuleReader:
         # A reserved word in MariaDB.
         condition = database().ops.quote_name("condition")
         version_of = VERSION_OF_ROW if by_row else f"s.filters, s.{condition}"
-        found = read(VERSIONS, ids=numbers(chunk), version=version_of)
-        versions = {pk: (audience, version) for pk, audience, *version in found}
-        current = {pk: _cache.get(pk, version) for pk, (_audience, version) in versions.items()}
-        outdated = [pk for pk, rules in current.items() if rules is None]
-        texts = [(pk, *versions[pk][1]) for pk in outdated]
+        versions = {pk: version for pk, *version in read(VERSIONS, ids=numbers(chunk), version=version_of)}
+        self._found |= {pk: _cache.get(pk, version) for pk, version in versions.items()}
+        outdated = [pk for pk in versions if self._found[pk] is None]
+        texts = [(pk, *versions[pk][1:]) for pk in outdated]
         if by_row and outdated:
             texts = read(TEXTS, ids=numbers(outdated), texts=f"s.filters::text, s.{condition}::text")
+        # None was deleted between the two queries.
         for pk, filters, condition in texts:
-            current[pk] = rules = SubscriptionRules(pk, json.loads(filters), json.loads(condition or "null"))
-            _cache.put(pk, _Kept(versions[pk][1], rules, len(filters) + len(condition or "")))
-        for pk, current_rules in current.items():
-            # None was deleted between the two queries.
-            self._found[pk] = None if current_rules is None else WebhookRules(current_rules, versions[pk][0])
+            audience, *_version = versions[pk]
+            rules = SubscriptionRules(pk, json.loads(filters), json.loads(condition or "null"), audience)
+            self._found[pk] = rules
+            _cache.put(pk, _Kept(versions[pk], rules, len(filters) + len(condition or "")))
 
 
 # The columns of an event that first occurrences need, and those that filters need.
@@ -158,21 +149,17 @@ class Evaluation:
         self.events = _events({event for event, _subscription in pairs}, columns=COLUMNS) if pairs else {}
         self._rules = RuleReader({subscription for _event, subscription in pairs})
         self._values: dict[int, EventValues] = {}
-        self._inputs: dict[tuple[int, str], FilterInput] = {}
 
     def verdict(self, event_id: int, subscription_id: int) -> Verdict:
         """Return whether an event matches a subscription; NO if one of the two no longer exists."""
-        event, found = self.events.get(event_id), self._rules.get(subscription_id)
-        if event is None or found is None:
+        event, rules = self.events.get(event_id), self._rules.get(subscription_id)
+        if event is None or rules is None:
             return Verdict.NO
-        if event.pk not in self._values:
-            self._values[event.pk] = event_values(event)
-        key = (event.pk, found.audience)
-        if key not in self._inputs:
-            self._inputs[key] = filter_input_of(event, found.audience, self._values[event.pk])
-        if not found.rules.are_met(event, self._inputs[key]):
+        if event_id not in self._values:
+            self._values[event_id] = event_values(event)
+        if not rules.are_met(event, self._values[event_id]):
             return Verdict.NO
-        return Verdict.IF_FIRST if found.rules.is_first_only else Verdict.YES
+        return Verdict.IF_FIRST if rules.is_first_only else Verdict.YES
 
 
 def matching(

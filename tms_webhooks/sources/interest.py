@@ -163,7 +163,7 @@ def _patterns(subscriptions: SubscriptionQuerySet) -> Subquery:
 
 
 @lru_cache(maxsize=1024)
-def patterns_in(result: str | bool | None) -> frozenset[str]:
+def patterns_in(result: Any) -> frozenset[str]:
     """Return the patterns in the result of one of the expressions above; of one that is true, any."""
     return frozenset(json.loads(result) if isinstance(result, str) else [event_names.EVERYTHING] if result else ())
 

@@ -21,8 +21,7 @@ from tms_webhooks.choices import CheckResult
 from tms_webhooks.models import Delivery, Event, Subscription, Webhook
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.routing.dry_run import dry_run
-from tms_webhooks.routing.explain import explain
+from tms_webhooks.routing.explain import dry_run, explain
 
 CANCELLED = {"events": ["enrollment.cancelled"]}
 KEY = {**CANCELLED, "skip_own": True, "integration_kind": "api", "integration_id": "crm"}

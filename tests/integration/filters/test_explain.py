@@ -15,8 +15,7 @@ from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.routing import checks
-from tms_webhooks.routing.dry_run import dry_run
-from tms_webhooks.routing.explain import explain
+from tms_webhooks.routing.explain import dry_run, explain
 
 
 def enrolled(webhook: Webhook, **values) -> Event:

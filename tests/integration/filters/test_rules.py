@@ -8,7 +8,8 @@ import pytest
 
 from tests.integration.audience.world import told_to
 from tests.integration.delivery.rows import body_of, subscribed, write_event
-from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.choices import Audience
+from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing import checks, filtered
 
@@ -53,8 +54,7 @@ def test_a_condition_is_parsed_once_for_all_types_with_the_same_field(webhook, p
 
 
 def test_a_condition_is_parsed_again_for_a_type_without_the_field(parsed, caplog):
-    subscription = Subscription(condition={"data.late_cancel": True}, filters={})
-    found = checks.SubscriptionRules.of(subscription)
+    found = checks.SubscriptionRules(None, {}, {"data.late_cancel": True}, Audience.BOTH)
 
     with caplog.at_level(logging.CRITICAL, "tms_webhooks"):
         names = [len(found.checks(name)) for name in ("enrollment.cancelled", "class.cancelled", "enrollment.enrolled")]

@@ -6,17 +6,18 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from tms_webhooks import catalogue
+from tms_webhooks.choices import Audience
 from tms_webhooks.filters import criteria
 from tms_webhooks.filters.condition import EventValues
-from tms_webhooks.filters.criteria import PATHS, FilterInput
+from tms_webhooks.filters.criteria import ORGANIZATIONS, PATHS
 from tms_webhooks.routing.checks import SubscriptionRules
 
 EVERYTHING = [event_type.name for event_type in catalogue.all_types()]
 
 
 def is_met(key, values, name, body, organizations=()):
-    (check,) = SubscriptionRules(None, {key: values}, None).checks(name)
-    return check.holds(FilterInput(EventValues(body), frozenset(organizations)))
+    (check,) = SubscriptionRules(None, {key: values}, None, Audience.BOTH).checks(name)
+    return check.condition.holds(EventValues({**body, ORGANIZATIONS: {Audience.BOTH: list(organizations)}}))
 
 
 BORN = {"changed": [], "previous": {}}

@@ -15,7 +15,7 @@ from tms_webhooks.api.serializers.base import (
 from tms_webhooks.api.serializers.webhooks import SubscriptionListField
 from tms_webhooks.choices import JobKind, PayloadFormat
 from tms_webhooks.conf import app_settings
-from tms_webhooks.routing.dry_run import LATEST, MOST
+from tms_webhooks.routing.explain import LATEST, MOST
 
 MAX_WEBHOOKS = 100
 """The maximum number of webhooks of one bulk replay."""

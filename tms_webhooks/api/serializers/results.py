@@ -31,8 +31,7 @@ from tms_webhooks.api.serializers.base import (
     WordField,
 )
 from tms_webhooks.choices import Action, ActorKind, CheckResult, DeliveryStatus, ErrorClass, Health
-from tms_webhooks.routing.dry_run import DryRunReport
-from tms_webhooks.routing.explain import Clause
+from tms_webhooks.routing.explain import Clause, DryRunReport
 
 WEBHOOK_STATES = ("enabled", "held", "paused", "disabled")
 

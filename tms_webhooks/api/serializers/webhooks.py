@@ -36,7 +36,7 @@ from tms_webhooks.models.credentials import from_text, is_same_receiver, known_h
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.models.webhook_fields import INTEGRATIONS
-from tms_webhooks.routing.filter_warnings import unknown_filter_ids, unknown_ids_warning
+from tms_webhooks.routing.explain import unknown_filter_ids, unknown_ids_warning
 
 # The fields that name the API key or user of a webhook.
 INTEGRATION = ("integration_kind", "integration_id")

@@ -32,8 +32,7 @@ from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.models.audience import visible_to
 from tms_webhooks.outbox.example_events import example_event, first_type
-from tms_webhooks.routing.dry_run import dry_run
-from tms_webhooks.routing.explain import explain
+from tms_webhooks.routing.explain import dry_run, explain
 from tms_webhooks.worker.request_preview import preview_of_event
 
 EXPLAINED_EVENT = parameter("event", EventIDField.json_schema, "The event to explain.")
