@@ -59,7 +59,7 @@ class CapturedSave:
             if dict(Event.objects.using(self.using).filter(uid__in=bodies).values_list("uid", "body")) == bodies:
                 return values
             self.recorded.pop()
-        return self.before.raw
+        return self.before.raw(using=self.using)
 
 
 class _ThreadState(threading.local):
@@ -226,7 +226,7 @@ def _record(captured: CapturedSave, *, continues: bool = True) -> None:
         if after is None and key is not None:
             after = read_whole(source, key, using=using)
         if after is not None:
-            last = captured.last_recorded() if captured.recorded else before.raw
+            last = captured.last_recorded() if captured.recorded else before.raw(using=using)
             recorded = record_states(source, {key: (last, after)}, using=using, wanted=wanted)
             if continues:
                 captured.remember(recorded.get(key, ()), after)

@@ -27,10 +27,7 @@ from tms_webhooks.sources.deadlines import (
     DAY,
     Deadline,
     DueDate,
-    as_moment,
-    end_of_day,
     expiring_key,
-    is_day,
 )
 from tms_webhooks.sources.interest import is_everything_subscribed
 from tms_webhooks.sources.row_sets import database_of, in_organizations, rows_of
@@ -124,7 +121,7 @@ def _entered_window(
     now: datetime,
 ) -> PlannedEvent | None:
     """Return the event of a row that entered the subscription's window; None if it did not, or was recorded before."""
-    created_at = raw["created_at"] if isinstance(raw["created_at"], datetime) else None
+    created_at = raw["created_at"] if isinstance(raw.get("created_at"), datetime) else None
     window, since = subscription.window, subscription.since
     if not windows.was_inside(due.at, window, since=since, now=now, created_at=created_at):
         return None
@@ -161,14 +158,9 @@ def _read_due_rows(
     rows = rows_of(source).filter(_with_subscribers(source, event_type), source._open_rows(), **dates)
     names = {"id", OWNER, LEARNER_ORGANIZATION.name, TIME_ZONE.name, "created_at", deadline.field, *source.inputs}
     for key, raw in read_rows(source, rows, names=names):
-        source.add_computed(raw)
-        if is_day(raw[deadline.field]):
-            raw[deadline.field] = end_of_day(raw[deadline.field], source.zone_of(raw))
-            if not low < raw[deadline.field] <= high:
-                continue
-        raw["created_at"] = as_moment(raw.get("created_at"))
-        source.add_learner_organization(raw)
-        yield key, raw
+        values = source.canonical(raw)
+        if low < values[deadline.field] <= high:
+            yield key, values
 
 
 def _with_subscribers(source: Source, event_type: str) -> Q:

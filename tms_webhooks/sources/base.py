@@ -254,7 +254,7 @@ class Source:
     @cached_property
     def inputs(self) -> dict[str, MappedField]:
         """The values that are read only to compute others, or to find the owners. They are complete before a change."""
-        derived = (*self.computed.values(), *self._made.values())
+        derived = (one for name, one in self._derived.items() if name in self.computed or isinstance(one[0], Computed))
         reads = (read for one, names in derived for read in zip(one.paths, names, strict=True))
         found = [map_input(self.model, path) for path, name in reads if name != path]
         found += [map_input(self.model, path, one_to_one=True) for path in self.only]
@@ -265,14 +265,24 @@ class Source:
         return inputs if self.owners is None else {**inputs, OWNERS: self.owners}
 
     @cached_property
+    def _derived(self) -> dict[str, tuple[Expression, tuple[str, ...]]]:
+        """The canonical fields that are made of other values, each with the names of these: inputs, or fields for a `Computed`."""
+        fields = {field.name for field in self.all_fields}
+        found: dict[str, tuple[Expression, tuple[str, ...]]] = {}
+        for field in self.all_fields:
+            path = self.path_of(field.name)
+            if isinstance(path, Expression) and not isinstance(path, Function):
+                others = fields - {field.name} if isinstance(path, Computed) else ()
+                found[field.name] = path, tuple(one if one in others else input_name(one) for one in path.paths)
+        return found
+
+    @cached_property
     def computed(self) -> dict[str, tuple[Expression, tuple[str, ...]]]:
         """The canonical fields that are computed from values that SQL can read, each with the names of these values."""
         return {
-            name: (path, tuple(map(input_name, path.paths)))
-            for name, path in self._paths.items()
-            if isinstance(path, Expression)
-            and not isinstance(path, Function | Computed)
-            and all(map_input(self.model, one) is not None for one in path.paths)
+            name: one
+            for name, one in self._derived.items()
+            if not isinstance(one[0], Computed) and all(map_input(self.model, path) for path in one[0].paths)
         }
 
     @cached_property
@@ -282,13 +292,17 @@ class Source:
         A function that reads a field which the host's model lacks is left out.
         """
         known = {*self.mapped, *self.computed}
-        made = self._made.items()
-        return {name: one for name, one in made if callable(one[0].function) and known.issuperset(one[1])}
+        return {
+            name: (one, reads)
+            for name, (one, reads) in self._derived.items()
+            if isinstance(one, Computed) and callable(one.function) and known.issuperset(reads)
+        }
 
     @cached_property
     def made(self) -> tuple[str, ...]:
         """The canonical fields whose values functions make, or `events_for` adds."""
-        return (*self.functions, *(name for name, (one, _names) in self._made.items() if one.function is None))
+        added = (name for name, (one, _reads) in self._derived.items() if one == Computed())
+        return (*self.functions, *added)
 
     @cached_property
     def available(self) -> set[str]:
@@ -297,30 +311,12 @@ class Source:
         return {*self.mapped, *self.computed, *self.made, *(f"organization.{item.name}" for item in of_owners)}
 
     @cached_property
-    def _paths(self) -> dict[str, Path]:
-        """The paths of all fields that are not left out."""
-        paths = ((field.name, self.path_of(field.name)) for field in self.all_fields)
-        return {name: path for name, path in paths if path}
-
-    @cached_property
-    def _made(self) -> dict[str, tuple[Computed, tuple[str, ...]]]:
-        """The fields that are made by a `Computed`, each with the names of the values that it reads: other fields, or inputs."""
-        fields = {field.name for field in self.all_fields}
-        return {
-            name: (path, tuple(one if one in fields - {name} else input_name(one) for one in path.paths))
-            for name, path in self._paths.items()
-            if isinstance(path, Computed)
-        }
-
-    @cached_property
     def owners(self) -> MappedField | None:
         """The list of the organizations that own the object; None for a source with a single owner."""
-        paths = self._owner_paths
-        if not paths:
+        if not self._owner_paths:
             return None
         model: Any = Webhook._meta.get_field("organization").related_model
-        named = (field for field in self.all_fields if field.name.startswith("organization."))
-        fields = {field.name.partition(".")[2]: field for field in named}
+        fields = {one.name.partition(".")[2]: one for one in self.all_fields if one.name.startswith("organization.")}
         items: dict[str, Path] = {}
         for name in fields:
             item = organization_path(name)
@@ -329,13 +325,14 @@ class Source:
                 items[name] = item
         listed = tuple(replace(fields[name], name=name) for name in items)
         field = Field(OWNERS, FieldKind.OBJECTS, FieldPrivacy.ID, items=listed)
-        if len(paths) == 1 and isinstance(paths[0], str):
-            found = map_list(self.model, field, paths[0], items=items)
+        path, *others = self._owner_paths
+        if isinstance(path, str) and not others:
+            found = map_list(self.model, field, path, items=items)
             if found is not None and isinstance(found.lookup, RelatedList) and len(items) == len(found.lookup.columns):
                 return found
         # SQL can't read the list, or a value of its organizations.
-        text = ", ".join(map(str, paths))
-        return MappedField(field, text, None, own=False, items=items, computed=Function(partial(follow_all, paths)))
+        text, read = ", ".join(map(str, self._owner_paths)), Function(partial(follow_all, self._owner_paths))
+        return MappedField(field, text, None, own=False, items=items, computed=read)
 
     @cached_property
     def selection(self) -> Only:
@@ -408,8 +405,9 @@ class Source:
         canonical values that functions may need and ``raw`` lacks.
         """
         values: dict[str, Any] = dict(raw)
-        if self.computed:
-            self.add_computed(values)
+        for name, (computed, inputs) in self.computed.items():
+            if all(one in values for one in inputs):
+                values[name] = computed.value([values[one] for one in inputs])
         if self.due_field and is_day(values.get(self.due_field)):
             values[self.due_field] = end_of_day(values[self.due_field], self.zone_of(values))
         for name, convert in self._conversions.items():
@@ -417,15 +415,9 @@ class Source:
                 values[name] = convert(values[name])
         if self.functions:
             values.update(self.function_values({**others, **values} if others else values))
-        if self.owned_by_learner:
-            self.add_learner_organization(values)
+        if self.owned_by_learner and OWNER in values:
+            values[LEARNER_ORGANIZATION.name] = values[OWNER]
         return values
-
-    def add_computed(self, values: dict[str, Any]) -> None:
-        """Add the values that are computed from raw ones, where these are known."""
-        for name, (computed, inputs) in self.computed.items():
-            if all(one in values for one in inputs):
-                values[name] = computed.value([values[one] for one in inputs])
 
     def function_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the values that functions make of canonical ones, where these are known. Names of statuses become numbers.
@@ -472,11 +464,6 @@ class Source:
     def zone_of(self, values: Mapping[str, Any]) -> tzinfo:
         """Return the time zone of the organization in these values; the project's if the source names no path to it."""
         return time_zone(values.get(TIME_ZONE.name))
-
-    def add_learner_organization(self, values: dict[str, Any]) -> None:
-        """Add the learner's organization to canonical values, if it is the owner."""
-        if self.owned_by_learner and "organization.id" in values:
-            values[LEARNER_ORGANIZATION.name] = values["organization.id"]
 
     @cached_property
     def status_mappings(self) -> Mapping[str, Mapping[Any, Any]]:

@@ -144,7 +144,7 @@ class RowSnapshot:
     - ``event_types``: the types of the source to which the row's organizations subscribe, if ``exact`` is true.
       Otherwise the types to which any webhook subscribes that may receive events of this row
     - ``exact``: whether ``event_types`` are those of the row's organizations
-    - ``properties``: the values of `compared_properties`
+    - ``properties``: the values of `compared_properties`, once they are read
     """
 
     source: Source
@@ -153,10 +153,19 @@ class RowSnapshot:
     exact: bool = False
     properties: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def raw(self) -> dict[str, Any] | None:
-        """The values of `compared_names`; None if the row doesn't exist."""
-        return None if self.row is None else {**self.row.values(_own_columns(self.source)), **self.properties}
+    def raw(self, *, using: str) -> dict[str, Any] | None:
+        """Return the values of `compared_names`; None if the row doesn't exist."""
+        if self.row is None:
+            return None
+        properties = compared_properties(self.source)
+        if properties and not self.properties:
+            try:
+                values = follow_paths(properties, [self.row.instance(self.source.model, using)], using=using)
+            except PayloadError as error:
+                # The save may have mended it.
+                values = [dict.fromkeys(properties, error)]
+            self.properties.update(*values)
+        return {**self.row.values(_own_columns(self.source)), **self.properties}
 
     def changes_organization(self, instance: models.Model) -> bool:
         """Return whether ``instance`` may have been saved with another organization than the row had."""
@@ -228,18 +237,8 @@ def read_before(
     if not rows:
         return of_new or _before_creation(sources, using=using)
     row = StoredRow(query, rows[0])
-    found = {}
-    for source, event_types in sources.items():
-        types, exact = interest_in(source, event_types, using, parent).types_for(row.column)
-        found[source] = RowSnapshot(source, row, types, exact)
-        if (properties := compared_properties(source)) and (types or source.reconcile):
-            try:
-                (values,) = follow_paths(properties, [row.instance(model, using)], using=using)
-            except PayloadError as error:
-                # The save may mend it.
-                values = dict.fromkeys(properties, error)
-            found[source].properties.update(values)
-    return found
+    interests = {source: interest_in(source, types, using, parent) for source, types in sources.items()}
+    return {source: RowSnapshot(source, row, *one.types_for(row.column)) for source, one in interests.items()}
 
 
 @cache
