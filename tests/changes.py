@@ -17,9 +17,8 @@ from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.payloads.fields import nested_json
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
-from tms_webhooks.sources.row_sets import database_of
-from tms_webhooks.sources.snapshots import read_whole
+from tms_webhooks.sources.rows import database_of, read_whole
+from tms_webhooks.sources.states import SAVE_TIMESTAMPS
 
 Strategy = st.SearchStrategy[Any]
 # Given the object, changes it and saves it.

@@ -19,8 +19,8 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.changes import compared
 from tms_webhooks.sources.rules import Change, Entered
+from tms_webhooks.sources.states import compared
 
 DAYS = (timedelta(days=-2), timedelta(days=20))
 

@@ -25,11 +25,10 @@ from tms_webhooks.outbox.owners import has_owner
 from tms_webhooks.outbox.record import failures, record_changes, source_errors_logged
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.changes import diff
 from tms_webhooks.sources.registry import all_sources
-from tms_webhooks.sources.row_sets import database_of, objects_at, rows_of
+from tms_webhooks.sources.rows import database_of, locked, objects_at, read_rows, rows_of
 from tms_webhooks.sources.rules import Change
-from tms_webhooks.sources.snapshots import locked, read_rows
+from tms_webhooks.sources.states import diff
 
 
 @dataclass(frozen=True, slots=True)

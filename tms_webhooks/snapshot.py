@@ -38,9 +38,8 @@ from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of_noun
-from tms_webhooks.sources.row_sets import Rows, at_keys, database_of, in_organizations, rows_of
+from tms_webhooks.sources.rows import Rows, at_keys, database_of, in_organizations, read_rows, rows_of
 from tms_webhooks.sources.rules import Change
-from tms_webhooks.sources.snapshots import read_rows
 
 FIELD = "nouns"
 """The argument that the errors name."""

@@ -21,8 +21,7 @@ from tms_webhooks.outbox.record import source_errors_logged
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_types
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.row_sets import CHUNK, Rows, at_keys, locked_rows
-from tms_webhooks.sources.snapshots import compared_names, locked, read_rows
+from tms_webhooks.sources.rows import CHUNK, Rows, at_keys, compared_names, locked, locked_rows, read_rows
 from tms_webhooks.sources.stored_rows import key_of
 
 

@@ -29,7 +29,7 @@ from tms_webhooks.db.django_private import (
     wrap_save_base,
 )
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.row_sets import CHUNK, Rows, at_keys, conflicting, exactly, key_name, locked_keys
+from tms_webhooks.sources.rows import CHUNK, Rows, at_keys, conflicting, exactly, key_name, locked_keys
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from tms_webhooks.models import Event, SourceState
 from tms_webhooks.outbox.record import log_source_error, record_changes, source_errors_logged
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.changes import diff, with_values_behind_keys
 from tms_webhooks.sources.registry import sources_of
+from tms_webhooks.sources.rows import compared_names, read_whole
 from tms_webhooks.sources.rules import Change
-from tms_webhooks.sources.snapshots import compared_names, read_whole
+from tms_webhooks.sources.states import diff, with_values_behind_keys
 from tms_webhooks.sources.stored_rows import RowSnapshot, StoredRow, key_of, read_before, watched_fields
 
 logger = logging.getLogger(__name__)

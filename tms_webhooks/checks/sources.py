@@ -28,11 +28,10 @@ from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
-from tms_webhooks.sources.mapping import OWN_PACKAGE, merged_fields
+from tms_webhooks.sources.mapping import OWN_PACKAGE, merged_fields, read_status
 from tms_webhooks.sources.registry import all_sources
-from tms_webhooks.sources.row_sets import database_of, rows_of
+from tms_webhooks.sources.rows import database_of, rows_of
 from tms_webhooks.sources.rules import Rule
-from tms_webhooks.sources.statuses import read_status
 from tms_webhooks.sources.tms import ActivityProgressSource
 
 NEWEST = 10_000

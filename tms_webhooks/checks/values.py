@@ -20,8 +20,7 @@ from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.scaffold.names import column_for
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import OWNER, Source
-from tms_webhooks.sources.mapping import merged_fields, organization_path
-from tms_webhooks.sources.only import without_null
+from tms_webhooks.sources.mapping import merged_fields, organization_path, without_null
 from tms_webhooks.sources.paths import follow, may_be_null
 from tms_webhooks.sources.registry import all_sources, sources_of
 

@@ -30,9 +30,8 @@ from tms_webhooks.sources.deadlines import (
     expiring_key,
 )
 from tms_webhooks.sources.interest import is_everything_subscribed
-from tms_webhooks.sources.row_sets import database_of, in_organizations, rows_of
+from tms_webhooks.sources.rows import database_of, in_organizations, read_rows, rows_of
 from tms_webhooks.sources.rules import PlannedEvent
-from tms_webhooks.sources.snapshots import read_rows
 
 # The greatest distance between two moments with the same calendar date: a day, and 26 hours if the organization moved
 # to another time zone.

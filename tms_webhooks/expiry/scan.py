@@ -26,9 +26,8 @@ from tms_webhooks.outbox.subscribed import matching_types
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import Deadline
 from tms_webhooks.sources.registry import all_sources
-from tms_webhooks.sources.row_sets import database_of, rows_of
+from tms_webhooks.sources.rows import database_of, locked, read_rows, rows_of
 from tms_webhooks.sources.rules import Change
-from tms_webhooks.sources.snapshots import locked, read_rows
 
 
 class ScanResult(NamedTuple):

@@ -24,8 +24,8 @@ from tms_webhooks.payloads.fields import dotted_names
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER
 from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of
+from tms_webhooks.sources.rows import read_whole
 from tms_webhooks.sources.rules import Change
-from tms_webhooks.sources.snapshots import read_whole
 from tms_webhooks.sources.stored_rows import key_of
 
 if TYPE_CHECKING:

@@ -36,8 +36,7 @@ from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources, sources_of
-from tms_webhooks.sources.row_sets import at_keys
-from tms_webhooks.sources.snapshots import read_rows, read_whole
+from tms_webhooks.sources.rows import at_keys, read_rows, read_whole
 from tms_webhooks.sources.stored_rows import key_of
 
 # Events that one transaction erases.

@@ -29,12 +29,11 @@ from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row, organizations_of, set_sequence
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
-from tms_webhooks.sources.changes import compared
 from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of_noun
-from tms_webhooks.sources.row_sets import database_of, rows_of
+from tms_webhooks.sources.rows import database_of, read_rows, rows_of
 from tms_webhooks.sources.rules import Change, Reopened
-from tms_webhooks.sources.snapshots import read_rows
+from tms_webhooks.sources.states import compared
 
 Values = Mapping[str, Any]
 

@@ -36,6 +36,7 @@ from tms_webhooks.sources.deadlines import (
 from tms_webhooks.sources.mapping import (
     OWNERS,
     MappedField,
+    Only,
     input_name,
     key_behind,
     key_name,
@@ -44,11 +45,10 @@ from tms_webhooks.sources.mapping import (
     map_list,
     merged_fields,
     organization_path,
+    read_status,
 )
-from tms_webhooks.sources.only import Only
 from tms_webhooks.sources.paths import broken_path, column_at, follow
 from tms_webhooks.sources.rules import Change, Entered, PlannedEvent, Reopened, Rule, event_types_of
-from tms_webhooks.sources.statuses import read_status
 
 # The fields by which an event finds the organizations that receive it.
 ORGANIZATION_FIELDS: tuple[Field, ...] = (

@@ -1,18 +1,22 @@
-"""Map canonical fields to attribute paths of the host's models, and paths to query lookups."""
+"""Map a host's models to canonical fields: attribute paths to query lookups, status values to statuses, and rows to objects."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from zlib import crc32
 
 from django.db import models
+from django.db.models import IntegerChoices, Q
 
+from tms_webhooks import choices
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.computed import Expression, Path, as_path, follow_value, follow_value_or_none
+from tms_webhooks.computed import Expression, Not, Path, as_path, follow_value, follow_value_or_none
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import DeclarationError, PayloadError
 from tms_webhooks.sources.aggregates import RelatedList, list_at, list_relation
@@ -193,3 +197,115 @@ def merged_fields(cls: type, attribute: str = "fields", *, of_host: bool = False
             )
         merged.update(value)
     return merged
+
+
+# Names that the real system's pages use where its API uses others.
+OTHER_WORDS: dict[type[IntegerChoices], dict[str, IntegerChoices]] = {
+    choices.ClassStatus: {
+        "canceled": choices.ClassStatus.CANCELLED,
+        "confirmed": choices.ClassStatus.GUARANTEED_TO_RUN,
+    },
+    choices.EnrollmentStatus: {
+        "requested": choices.EnrollmentStatus.REQUEST,
+        "cancelled": choices.EnrollmentStatus.CANCEL,
+        "canceled": choices.EnrollmentStatus.CANCEL,
+        "waitlisted": choices.EnrollmentStatus.WAITLIST,
+        "approved": choices.EnrollmentStatus.APPROVE,
+        "denied": choices.EnrollmentStatus.DENY,
+        "audited": choices.EnrollmentStatus.AUDIT,
+        "enrolled": choices.EnrollmentStatus.ENROLL,
+    },
+    choices.CompletionStatus: {"completed": choices.CompletionStatus.COMPLETE},
+    choices.AssignmentStatus: {"canceled": choices.AssignmentStatus.CANCELLED},
+}
+
+
+def read_status(
+    value: Any, *, field: str, statuses: type[IntegerChoices], mapping: Mapping[Any, Any] | None = None
+) -> IntegerChoices | None:
+    """Return the status that the host's ``value`` means; None stays None.
+
+    ``mapping`` translates the host's value first. The result is read as a number, then as a name, ignoring case and
+    separators. Raises `PayloadError` for an unknown value.
+    """
+    if value is None:
+        return None
+    if mapping is not None:
+        if value not in mapping:
+            raise PayloadError(f"{field}: the value {value!r} has no entry in statuses[{field!r}]; add one.")
+        value = mapping[value]
+    word = value if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if isinstance(word, str):
+        word = int(word) if word.isdecimal() else re.sub(r"[^a-z0-9]", "", word.lower())
+    member = _by_word(statuses).get(word)
+    if member is None:
+        raise PayloadError(
+            f"{field}: the value {value!r} is not a {statuses.__name__}; map it in statuses[{field!r}] "
+            f"to one of {', '.join(f'{m.value} {m.name}' for m in statuses)}."
+        )
+    return member
+
+
+@cache
+def _by_word(statuses: type[IntegerChoices]) -> Mapping[Any, IntegerChoices]:
+    """Return the statuses by their numbers, and by their names in lower case without separators."""
+    names = {member.name.replace("_", "").lower(): member for member in statuses}
+    return {**OTHER_WORDS.get(statuses, {}), **names, **{member.value: member for member in statuses}}
+
+
+class Only:
+    """The conditions of a source's ``only``: the accepted values at each path, and how to read the value there.
+
+    They are a value, a list of values, or ``Not`` of either: ``{"role": "learner", "deleted_at": None, "user": Not(None)}``.
+    """
+
+    def __init__(self, conditions: Sequence[tuple[str, MappedField | None, Any]]) -> None:
+        self._conditions = conditions
+
+    def excludes_null(self, path: str) -> bool:
+        """Return whether only rows with a value in the column at the beginning of a path are objects of the source."""
+        first = path.partition(".")[0]
+        return any(
+            one.partition(".")[0] == first and not _accepts(None, condition)
+            for one, _mapped, condition in self._conditions
+        )
+
+    def matches(self, raw: Mapping[str, Any]) -> bool:
+        """Return whether a row with these values is an object of the source. Of a list, one value has to be accepted."""
+        for _path, mapped, condition in self._conditions:
+            value = raw.get(mapped.field.name) if mapped is not None else None
+            is_list = mapped is not None and isinstance(mapped.lookup, RelatedList)
+            if not any(_accepts(one, condition) for one in (value or [None] if is_list else [value])):
+                return False
+        return True
+
+    def filter(self, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        """Return the rows that match."""
+        for path, mapped, condition in self._conditions:
+            lookup, listed = path.replace(".", "__"), _listed(condition)
+            matching = Q(**{f"{lookup}__in": [one for one in listed if one is not None]})
+            if None in listed:
+                matching |= Q(**{f"{lookup}__isnull": True})
+            if isinstance(condition, Not):
+                matching = ~matching
+            if mapped is None or not mapped.own:
+                # A join with a list returns a row more than once, and one with another table can't always be locked.
+                matching = Q(pk__in=models.QuerySet(rows.model).filter(matching).order_by().values("pk"))
+            rows = rows.filter(matching)
+        return rows
+
+
+def without_null(condition: Any) -> Any:
+    """Return a condition of `Source.only` that accepts the same values as this one, but not null."""
+    if isinstance(condition, Not):
+        return condition if not _accepts(None, condition) else Not([*_listed(condition), None])
+    return [one for one in _listed(condition) if one is not None] or Not(None)
+
+
+def _accepts(value: Any, condition: Any) -> bool:
+    return (value in _listed(condition)) is not isinstance(condition, Not)
+
+
+def _listed(condition: Any) -> Collection[Any]:
+    values = condition.path if isinstance(condition, Not) else condition
+    return list(values) if isinstance(values, list | tuple | set | frozenset) else [values]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import reduce
+from itertools import chain
 from operator import or_
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from django.db.models import Q
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.paths import stored_at
 from tms_webhooks.sources.registry import all_sources
-from tms_webhooks.sources.row_sets import rows_of
+from tms_webhooks.sources.rows import rows_of
 
 FILTERED_BY_ID = ("course", "class", "organization")
 """The filters that hold ids of the host's objects."""
@@ -40,11 +41,9 @@ class FoundObject(NamedTuple):
 
 def impossible_ids(name: str, ids: Collection[Any]) -> list[str]:
     """Return those ids of a filter that no object can have, because its key does not accept them: a name, for example."""
-    for source in all_sources():
-        lookup = _lookup(source, "id" if source.noun.name == name else f"{name}.id")
-        if lookup is not None:
-            field = stored_at(source.model, lookup)
-            return [str(one) for one in ids if not _by_key(field, [one])]
+    for source, _prefix, lookup in _holders(name):
+        field = stored_at(source.model, lookup)
+        return [str(one) for one in ids if not _by_key(field, [one])]
     return []
 
 
@@ -57,17 +56,15 @@ def ids_of_others(name: str, ids: Collection[Any], *, organizations: Collection[
         own = {str(one) for one in organizations}
         return [str(one) for one in ids if str(one) not in own]
     left = dict.fromkeys(ids)
-    for source in all_sources():
-        path = "id" if source.noun.name == name else f"{name}.id"
-        key = _lookup(source, path)
-        if key is None:
-            continue
-        owners = [_lookup(source, OWNER), _lookup(source, LEARNER_ORGANIZATION.name)]
-        if owners[0] is None:
+    for source, _prefix, lookup in _holders(name):
+        owner, learner = _lookup(source, OWNER), _lookup(source, LEARNER_ORGANIZATION.name)
+        if owner is None:
             return []
-        rows = rows_of(source).filter(reduce(or_, (Q(**{f"{one}__in": list(organizations)}) for one in owners if one)))
-        present = _present(rows, key, stored_at(source.model, key), left)
-        left = {one: None for one in left if one not in present}
+        rows = _owned(source, organizations, owner, learner)
+        by_key = _by_key(stored_at(source.model, lookup), left)
+        present = rows.filter(**{f"{lookup}__in": list(by_key)}).order_by().values_list(lookup, flat=True).distinct()
+        for one in chain.from_iterable(by_key.get(key, ()) for key in present):
+            left.pop(one)
     return [str(one) for one in left]
 
 
@@ -78,32 +75,32 @@ def search(noun: str, text: str, *, organizations: Collection[Any]) -> list[Foun
     """
     text = text.strip()[:LONGEST_SEARCH]
     found: dict[str, FoundObject] = {}
-    for source in all_sources():
-        is_own = source.noun.name == noun
-        for one in _search_in(source, "" if is_own else f"{noun}.", text, organizations):
-            found.setdefault(one.id, one)
+    for source, prefix, lookup in _holders(noun):
+        labels = [label for name in LABELS if (label := _lookup(source, prefix + name))][:MOST_LABELS]
+        owner = _lookup(source, OWNER)
+        if owner is None or (prefix and not labels):
+            continue
+        conditions = [Q(**{lookup: key}) for key in _by_key(stored_at(source.model, lookup), [text])] if text else [Q()]
+        if text and labels:
+            conditions.append(reduce(or_, (Q(**{f"{label}__icontains": text}) for label in labels)))
+        rows = _owned(source, organizations, owner).exclude(**{lookup: None})
+        for condition in conditions:
+            for key, *texts in (
+                rows.filter(condition).values_list(lookup, *labels).order_by(lookup).distinct()[:MOST_FOUND]
+            ):
+                label = " · ".join([*(str(one) for one in texts if one), str(key)])
+                found.setdefault(str(key), FoundObject(str(key), label))
         if len(found) >= MOST_FOUND:
             break
     return list(found.values())[:MOST_FOUND]
 
 
-def _search_in(source: Source, prefix: str, text: str, organizations: Collection[Any]) -> Iterator[FoundObject]:
-    """Yield the objects that one source has or refers to; ``prefix`` begins the names of its fields about them."""
-    key, owner = _lookup(source, f"{prefix}id"), _lookup(source, OWNER)
-    labels = [lookup for name in LABELS if (lookup := _lookup(source, prefix + name))][:MOST_LABELS]
-    if key is None or owner is None or (prefix and not labels):
-        return
-    rows = rows_of(source).filter(Q(**{f"{owner}__in": list(organizations)}), Q(**{f"{key}__isnull": False}))
-    by_label = Q()
-    for lookup in labels if text else ():
-        by_label |= Q(**{f"{lookup}__icontains": text})
-    for matching in [Q(**{key: text}), *([by_label] if labels else [])] if text else [Q()]:
-        try:
-            found = list(rows.filter(matching).values_list(key, *labels).order_by(key).distinct()[:MOST_FOUND])
-        except (TypeError, ValueError, ArithmeticError, ValidationError):
-            continue  # No id of this model has such a text.
-        for pk, *texts in found:
-            yield FoundObject(str(pk), " · ".join([*(str(one) for one in texts if one), str(pk)]))
+def _holders(noun: str) -> Iterator[tuple[Source, str, str]]:
+    """Yield the sources whose rows are objects of a noun or refer to one; also the prefix of its fields, and its id's lookup."""
+    for source in all_sources():
+        prefix = "" if source.noun.name == noun else f"{noun}."
+        if (lookup := _lookup(source, f"{prefix}id")) is not None:
+            yield source, prefix, lookup
 
 
 def _lookup(source: Source, name: str) -> str | None:
@@ -111,14 +108,9 @@ def _lookup(source: Source, name: str) -> str | None:
     return mapped.lookup if mapped is not None and isinstance(mapped.lookup, str) else None
 
 
-def _present(rows: Any, lookup: str, field: models.Field[Any, Any], ids: Collection[Any]) -> set[Any]:
-    """Return those of these ids that a row has at a lookup, which leads to ``field``, in few queries."""
-    by_key = _by_key(field, ids)
-    keys, found = list(by_key), set()
-    for start in range(0, len(keys), IDS_PER_QUERY):
-        some = rows.filter(**{f"{lookup}__in": keys[start : start + IDS_PER_QUERY]})
-        found |= set(some.order_by().values_list(lookup, flat=True).distinct())
-    return {one for key in found & by_key.keys() for one in by_key[key]}
+def _owned(source: Source, organizations: Collection[Any], *lookups: str | None) -> models.QuerySet[Any]:
+    """Return the rows with one of these organizations at one of the lookups."""
+    return rows_of(source).filter(reduce(or_, (Q(**{f"{one}__in": list(organizations)}) for one in lookups if one)))
 
 
 def _by_key(field: models.Field[Any, Any], ids: Collection[Any]) -> dict[Any, list[Any]]:

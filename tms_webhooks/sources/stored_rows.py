@@ -21,10 +21,9 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models.audience import parent_column
 from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
 from tms_webhooks.sources.interest import interest_in, organization_paths, patterns_of_any_webhook, subscribed_types
 from tms_webhooks.sources.paths import field_at
-from tms_webhooks.sources.snapshots import (
+from tms_webhooks.sources.rows import (
     ORGANIZATIONS,
     at_key,
     compared_properties,
@@ -32,6 +31,7 @@ from tms_webhooks.sources.snapshots import (
     followed_fields,
     locked,
 )
+from tms_webhooks.sources.states import SAVE_TIMESTAMPS
 
 # Whether a table is an ordinary one, without the triggers and rules that may change a row after its UPDATE returned it.
 IS_PLAIN_TABLE = {

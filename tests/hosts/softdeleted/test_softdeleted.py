@@ -10,8 +10,7 @@ from tests.hosts.routes import CHANGES
 from tests.hosts.softdeleted.models import Clinic
 from tests.outbox import prune_events
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.row_sets import rows_of
-from tms_webhooks.sources.snapshots import read_rows
+from tms_webhooks.sources.rows import read_rows, rows_of
 
 
 @pytest.fixture

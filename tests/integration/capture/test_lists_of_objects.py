@@ -25,7 +25,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.payloads.fields import instant
 from tms_webhooks.sources.mapping import map_field
-from tms_webhooks.sources.snapshots import read_whole
+from tms_webhooks.sources.rows import read_whole
 
 START = datetime(2026, 12, 7, 8, tzinfo=UTC)
 DAY = timedelta(days=1)

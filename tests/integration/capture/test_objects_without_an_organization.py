@@ -16,9 +16,8 @@ from tms_webhooks import reconciliation, sources
 from tms_webhooks.models import OwnerlessObject
 from tms_webhooks.outbox.record import record_changes
 from tms_webhooks.sources import states
-from tms_webhooks.sources.changes import diff
-from tms_webhooks.sources.row_sets import rows_of
-from tms_webhooks.sources.snapshots import read_rows
+from tms_webhooks.sources.rows import read_rows, rows_of
+from tms_webhooks.sources.states import diff
 
 DAY = timedelta(days=1)
 

@@ -19,7 +19,7 @@ from tms_webhooks import sources
 from tms_webhooks.outbox import emit
 from tms_webhooks.outbox.owners import ObjectScope
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.snapshots import read_whole
+from tms_webhooks.sources.rows import read_whole
 
 
 class ByFirst(sources.ClassSource):

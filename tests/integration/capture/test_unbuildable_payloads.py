@@ -21,7 +21,7 @@ from tms_webhooks.choices import ClassStatus
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Delivery, Event, EventSequence
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.sources import Computed, snapshots
+from tms_webhooks.sources import Computed, rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -108,7 +108,7 @@ def test_in_production_the_save_succeeds_and_the_event_records_why_it_can_not_be
 def test_in_production_an_optional_value_that_can_not_be_read_is_null_with_one_warning(
     listen, lenient, workshop, recorded, caplog, source, monkeypatch
 ):
-    monkeypatch.setattr(snapshots, "_reported", set())
+    monkeypatch.setattr(rows, "_reported", set())
     listen(source, Workshop)
 
     rename(workshop)

@@ -29,7 +29,7 @@ from tms_webhooks.actors import SYSTEM
 from tms_webhooks.catalogue import registry
 from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.sources.registry import all_sources, sources_of
-from tms_webhooks.sources.snapshots import read_whole
+from tms_webhooks.sources.rows import read_whole
 
 FACTORIES = {
     "class": TrainingClassFactory,

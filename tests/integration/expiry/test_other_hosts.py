@@ -22,7 +22,7 @@ from tms_webhooks.models import Event, Occurrence
 from tms_webhooks.sources.base import TIME_ZONE
 from tms_webhooks.sources.deadlines import time_zone, zone_of
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.snapshots import read_whole
+from tms_webhooks.sources.rows import read_whole
 
 TODAY = datetime.now(UTC).date()
 MIDNIGHT = datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC)
