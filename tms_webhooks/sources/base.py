@@ -254,8 +254,7 @@ class Source:
     @cached_property
     def inputs(self) -> dict[str, MappedField]:
         """The values that are read only to compute others, or to find the owners. They are complete before a change."""
-        derived = (one for name, one in self._derived.items() if name in self.computed or isinstance(one[0], Computed))
-        reads = (read for one, names in derived for read in zip(one.paths, names, strict=True))
+        reads = (read for one, names in self._derived.values() for read in zip(one.paths, names, strict=True))
         found = [map_input(self.model, path) for path, name in reads if name != path]
         found += [map_input(self.model, path, one_to_one=True) for path in self.only]
         if self.owners is not None and self.owners.lookup is None:
@@ -266,24 +265,29 @@ class Source:
 
     @cached_property
     def _derived(self) -> dict[str, tuple[Expression, tuple[str, ...]]]:
-        """The canonical fields that are made of other values, each with the names of these: inputs, or fields for a `Computed`."""
-        fields = {field.name for field in self.all_fields}
+        """The canonical fields that are made of values that SQL can read, each with the names of these.
+
+        They are inputs. A `Computed` may also read other fields.
+        """
+        fields = dict.fromkeys(field.name for field in self.all_fields)
         found: dict[str, tuple[Expression, tuple[str, ...]]] = {}
-        for field in self.all_fields:
-            path = self.path_of(field.name)
-            if isinstance(path, Expression) and not isinstance(path, Function):
-                others = fields - {field.name} if isinstance(path, Computed) else ()
-                found[field.name] = path, tuple(one if one in others else input_name(one) for one in path.paths)
+        for name in fields:
+            path = self.path_of(name)
+            if isinstance(path, Computed):
+                others = fields.keys() - {name}
+                found[name] = path, tuple(one if one in others else input_name(one) for one in path.paths)
+            elif (
+                isinstance(path, Expression)
+                and not isinstance(path, Function)
+                and all(map_input(self.model, one) for one in path.paths)
+            ):
+                found[name] = path, tuple(map(input_name, path.paths))
         return found
 
     @cached_property
     def computed(self) -> dict[str, tuple[Expression, tuple[str, ...]]]:
-        """The canonical fields that are computed from values that SQL can read, each with the names of these values."""
-        return {
-            name: one
-            for name, one in self._derived.items()
-            if not isinstance(one[0], Computed) and all(map_input(self.model, path) for path in one[0].paths)
-        }
+        """The canonical fields that are computed from raw values, each with the names of these values."""
+        return {name: one for name, one in self._derived.items() if not isinstance(one[0], Computed)}
 
     @cached_property
     def functions(self) -> dict[str, tuple[Computed, tuple[str, ...]]]:
@@ -301,7 +305,8 @@ class Source:
     @cached_property
     def made(self) -> tuple[str, ...]:
         """The canonical fields whose values functions make, or `events_for` adds."""
-        added = (name for name, (one, _reads) in self._derived.items() if one == Computed())
+        derived = ((name, one) for name, (one, _reads) in self._derived.items())
+        added = (name for name, one in derived if isinstance(one, Computed) and one.function is None)
         return (*self.functions, *added)
 
     @cached_property
