@@ -164,7 +164,7 @@ class _Parser:
     def _comparison(self, path: EventPath, value: Any) -> Node:
         if isinstance(value, Mapping):
             return self._operators(path, value)
-        if path.is_json:
+        if path.kind is FieldKind.JSON:
             return self._refuse(
                 _('%(path)s is a JSON value; ask only whether it exists: {"exists": true}.'), path=path.path
             )

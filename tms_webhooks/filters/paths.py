@@ -46,11 +46,6 @@ class EventPath:
     allowed: tuple[Any, ...] = ()
     is_status: bool = False
 
-    @property
-    def is_json(self) -> bool:
-        """Whether the value is any JSON, of which a condition can only ask whether it exists."""
-        return self.kind is FieldKind.JSON
-
 
 # The paths of the actor, which every event has.
 ACTOR = (

@@ -7,7 +7,7 @@ is sent or recorded. Sentences hold the settings of subscriptions, and no values
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
@@ -72,22 +72,20 @@ class Explanation:
         if self.delivery is not None:
             status = self.delivery.get_status_display()
             return _("The webhook has a delivery of this event: %(status)s.") % {"status": status}
-        if self.is_pull_only and self.verdict is CheckResult.YES and not self.is_example:
-            return _("The webhook is pull-only, and the event is in its feed.")
         if self.verdict is CheckResult.HELD:
             return _("The event would now be kept for this webhook as skipped, and not sent.")
-        return _SUMMARIES[self.is_example, self.verdict]()
-
-
-# Functions, because the language is that of the reader.
-_SUMMARIES: Mapping[tuple[bool, CheckResult], Callable[[], str]] = {
-    (False, CheckResult.YES): lambda: _(
-        "The webhook has no delivery of this event, but it matches now. Send missed events to deliver it."
-    ),
-    (False, CheckResult.NO): lambda: _("The webhook has no delivery of this event, and the event does not match now."),
-    (True, CheckResult.YES): lambda: _("The webhook would receive this event."),
-    (True, CheckResult.NO): lambda: _("The webhook would not receive this event."),
-}
+        is_match = self.verdict is CheckResult.YES
+        if self.is_example:
+            would, would_not = (
+                _("The webhook would receive this event."),
+                _("The webhook would not receive this event."),
+            )
+            return would if is_match else would_not
+        if not is_match:
+            return _("The webhook has no delivery of this event, and the event does not match now.")
+        if self.is_pull_only:
+            return _("The webhook is pull-only, and the event is in its feed.")
+        return _("The webhook has no delivery of this event, but it matches now. Send missed events to deliver it.")
 
 
 def explain(webhook: Webhook, event: Event) -> Explanation:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum, auto
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from django.db import router
 
@@ -34,33 +33,22 @@ TEXTS = "SELECT s.id, {texts} FROM {subscription} s WHERE s.id IN ({ids})"
 VERSION_OF_ROW = "s.xmin::text, s.ctid::text"
 
 
-class _Kept(NamedTuple):
-    version: Sequence[str]
-    rules: SubscriptionRules
-    size: int
-
-
 class _Cache(threading.local):
-    """The rules that this thread has compiled, the least recently used first."""
+    """The rules that this thread has compiled, each with the version of its row. When they are too large, all are forgotten."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[int, _Kept] = OrderedDict()
+        self._kept: dict[int, tuple[Sequence[str], SubscriptionRules]] = {}
         self._size = 0
 
     def get(self, subscription_id: int, version: Sequence[str]) -> SubscriptionRules | None:
-        kept = self._kept.get(subscription_id)
-        if kept is None or kept.version != version:
-            return None
-        self._kept.move_to_end(subscription_id)
-        return kept.rules
+        kept_version, rules = self._kept.get(subscription_id, (None, None))
+        return rules if kept_version == version else None
 
-    def put(self, subscription_id: int, kept: _Kept) -> None:
-        before = self._kept.pop(subscription_id, None)
-        self._kept[subscription_id] = kept
-        self._size += kept.size - (before.size if before else 0)
-        while self._size > MOST_KEPT:
-            _id, oldest = self._kept.popitem(last=False)
-            self._size -= oldest.size
+    def put(self, subscription_id: int, version: Sequence[str], rules: SubscriptionRules, *, size: int) -> None:
+        self._size += size
+        if self._size > MOST_KEPT:
+            self._kept, self._size = {}, size
+        self._kept[subscription_id] = version, rules
 
 
 _cache = _Cache()
@@ -100,7 +88,7 @@ class RuleReader:
             audience, *_version = versions[pk]
             rules = SubscriptionRules(pk, json.loads(filters), json.loads(condition or "null"), audience)
             self._found[pk] = rules
-            _cache.put(pk, _Kept(versions[pk], rules, len(filters) + len(condition or "")))
+            _cache.put(pk, versions[pk], rules, size=len(filters) + len(condition or ""))
 
 
 # The columns of an event that first occurrences need, and those that filters need.
