@@ -163,7 +163,9 @@ def with_moves(parts: Sequence[Part]) -> tuple[list[Part], Departures]:
         else:
             old, new = (organizations_of(values) or EventOrganizations(None) for values in (before, change.after))
             marked.append(Part(index, replace(change, moved=not new.keys <= old.keys)))
-            departure = Departure(*(None if was == now else was for was, now in zip(old, new, strict=True)))
+            # The owner still sees an object whose learner is no longer its own.
+            learner = None if old.learner in (new.owner, new.learner) else old.learner
+            departure = Departure(None if old.owner == new.owner else old.owner, learner)
             if departure != Departure(None, None):
                 departures.append((change, index, departure))
     return marked, departures

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar
@@ -362,32 +361,30 @@ class AchievementSource(Source):
     noun = ACHIEVEMENT
     owner: ClassVar[Any] = "user.organization"
     owned_by_learner = True
-    rules: ClassVar[tuple[Rule, ...]] = (Created("achievement.received"), Deleted("achievement.revoked"))
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Created("achievement.received"),
+        AnyOtherChange("achievement.updated"),
+        Deleted("achievement.revoked"),
+    )
 
 
-@dataclass(frozen=True)
-class _Given(Rule):
-    """Feedback is created: on a class if it refers to one, otherwise on a course."""
+class _OnClassOrCourse(Rule):
+    """Feedback is created, changed or deleted: on a class if it refers to one, otherwise on a course."""
 
-    reads_deletions = False
-
-    on_class: str
-    on_course: str
-
-    @property
-    def event_types(self) -> tuple[str, ...]:
-        return (self.on_class, self.on_course)
+    event_types = tuple(
+        f"{kind}_feedback.{verb}" for kind in ("class", "course") for verb in ("created", "updated", "deleted")
+    )
 
     def needs(self, event_type: str) -> tuple[str, ...]:
-        return ("class.id",) if event_type == self.on_class else ()
+        return ("class.id",) if event_type.startswith("class") else ()
 
     def describe(self, event_type: str, noun: Noun) -> str:
-        return f"Feedback on a {'class' if event_type == self.on_class else 'course'} is created."
+        kind, _, verb = event_type.partition("_feedback.")
+        return f"Feedback on a {kind} is {'changed' if verb == 'updated' else verb}."
 
     def read(self, change: Change) -> str | None:
-        if not change.created:
-            return None
-        return self.on_course if change.after.get("class.id") is None else self.on_class
+        verb = "created" if change.created else "deleted" if change.deleted else "updated"
+        return f"{'course' if change.values.get('class.id') is None else 'class'}_feedback.{verb}"
 
 
 class FeedbackSource(Source):
@@ -396,7 +393,7 @@ class FeedbackSource(Source):
     noun = FEEDBACK
     owner: ClassVar[Any] = "course.organization"
     fields = {"class": "class_enrollment.training_class", "enrollment": "class_enrollment"}
-    rules: ClassVar[tuple[Rule, ...]] = (_Given("class_feedback.created", "course_feedback.created"),)
+    rules: ClassVar[tuple[Rule, ...]] = (_OnClassOrCourse(),)
 
 
 class VoucherSource(Source):
@@ -407,8 +404,11 @@ class VoucherSource(Source):
 
     noun = VOUCHER
     rules: ClassVar[tuple[Rule, ...]] = (
+        Created("voucher.created"),
         Filled("redeemed_at", "voucher.redeemed"),
         Cleared("redeemed_at", "voucher.returned"),
+        AnyOtherChange("voucher.updated"),
+        Deleted("voucher.deleted"),
     )
     deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="voucher.expiring")
     closed_when = ClosedWhen(filled=("redeemed_at",))

@@ -15,17 +15,21 @@ from hypothesis import strategies as st
 
 from example_project.training import models
 from example_project.training.factories import (
+    AchievementFactory,
+    ActivityFactory,
     ClassEnrollmentFactory,
     ClassroomFactory,
     CompanyFactory,
     CourseAssignmentFactory,
     CourseFactory,
+    CourseFeedbackFactory,
     DepartmentFactory,
     OrganizationFactory,
     SubscriptionAssignmentFactory,
     SubscriptionProfileFactory,
     TrainingClassFactory,
     UserFactory,
+    VoucherFactory,
 )
 from tests.catalogue import temporary_type
 from tests.changes import check_all, check_edit, edit_relation
@@ -98,6 +102,42 @@ def test_of_a_user(organization):
     user = models.User.objects.filter(organization=organization)[0]
 
     check_all(source_of(models.User, sources.UserSource), user)
+
+
+def test_of_an_award(organization):
+    award = AchievementFactory(organization=organization).award(
+        models.User.objects.filter(organization=organization)[0], at=datetime(2026, 1, 1, tzinfo=UTC)
+    )
+
+    check_all(source_of(models.UserAchievement, sources.AchievementSource), award)
+
+
+def test_of_a_voucher(organization):
+    voucher = VoucherFactory(organization=organization, course=models.Course.objects.first())
+
+    check_all(source_of(models.Voucher, sources.VoucherSource), voucher)
+
+
+@pytest.mark.parametrize("of_class", [True, False], ids=["class", "course"])
+def test_of_feedback(organization, of_class):
+    factory = ClassEnrollmentFactory if of_class else CourseAssignmentFactory
+    course = models.Course.objects.first()
+    kept = {"training_class": models.TrainingClass.objects.first()} if of_class else {"course": course}
+    users = models.User.objects.filter(organization=organization)
+    parents = [factory(user=user, **kept) for user in users[:2]]
+    keys, of = st.sampled_from([parent.pk for parent in parents]), ("class_enrollment", "course_assignment")
+    activity, _other = ActivityFactory.create_batch(2, course=course)
+    feedback = CourseFeedbackFactory(
+        course=course, user=users[0], activity=activity, positive=False, **{of[not of_class]: parents[0]}
+    )
+
+    # What the model's constraints allow.
+    check_all(
+        source_of(models.CourseFeedback, sources.FeedbackSource),
+        feedback,
+        **{of[not of_class]: keys, of[of_class]: st.none()},
+        positive=st.just(value=False),
+    )
 
 
 class DatedAssignments(sources.CourseAssignmentSource):

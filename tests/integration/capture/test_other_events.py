@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
@@ -18,7 +18,6 @@ from example_project.training.factories import (
     UserFactory,
     VoucherFactory,
 )
-from example_project.training.models import Organization
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 from tms_webhooks.payloads.fields import instant
@@ -76,24 +75,28 @@ def test_feedback_of_a_learner_who_stays_unnamed(recorded):
     assert set(event["data"]["user"].values()) == {None}
 
 
-@pytest.mark.parametrize(
-    ("factory", "values"),
-    [
-        (CourseFeedbackFactory, {"content": "On second thought"}),
-        (VoucherFactory, {"expires_at": datetime(2099, 1, 1, tzinfo=UTC)}),
-    ],
-)
-def test_other_changes_of_a_fact_of_a_moment_are_no_events(factory, values):
-    fact = factory()
-    for organization in Organization.objects.all():
-        WebhookFactory(organization=organization, events=["*"])
+def test_feedback_that_is_edited_and_deleted(recorded):
+    feedback = CourseFeedbackFactory(course_assignment=CourseAssignmentFactory(), content="Good")
+    WebhookFactory(organization=feedback.course.organization, events=["course_feedback.*"])
 
-    type(fact).objects.update(**values)
-    for name, value in values.items():
-        setattr(fact, name, value)
-    fact.save()
+    feedback.content = "On second thought"
+    feedback.save()
+    feedback.delete()
 
-    assert not Event.objects.exists()
+    updated, deleted = recorded()
+    assert (updated["type"], updated["previous"]) == ("course_feedback.updated", {"content": "Good"})
+    assert (deleted["type"], deleted["data"]["content"]) == ("course_feedback.deleted", "On second thought")
+
+
+def test_feedback_goes_with_its_enrollment(recorded):
+    feedback = CourseFeedbackFactory(class_enrollment=ClassEnrollmentFactory())
+    WebhookFactory(organization=feedback.course.organization, events=["class_feedback.*"])
+    key = feedback.pk
+
+    feedback.class_enrollment.delete()
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["id"]) == ("class_feedback.deleted", key)
 
 
 # Users
@@ -148,17 +151,19 @@ def test_a_subscription_that_is_extended_taken_up_again_and_deleted(recorded, no
 # Achievements
 
 
-def test_an_achievement_that_is_earned_and_revoked(recorded, now):
+def test_an_achievement_that_is_earned_corrected_and_revoked(recorded, now):
     achievement = AchievementFactory(points=50)
     learner = UserFactory(organization=achievement.organization)
     WebhookFactory(organization=learner.organization, events=["achievement.*"])
 
     award = achievement.award(learner, at=now)
-    key = award.pk
+    award.points, key = 75, award.pk
+    award.save()
     award.delete()
 
-    received, revoked = recorded()
+    received, updated, revoked = recorded()
     assert (received["type"], revoked["type"]) == ("achievement.received", "achievement.revoked")
+    assert (updated["type"], updated["previous"]) == ("achievement.updated", {"points": 50})
     assert (received["data"]["points"], received["data"]["earned_at"]) == (50, instant(now))
     assert received["data"]["achievement"]["name"] == achievement.name
     assert received["data"]["id"] == revoked["data"]["id"] == key
@@ -202,3 +207,18 @@ def test_a_voucher_that_is_returned_quotes_each_field_that_changed(recorded, now
         "class": {"id": training_class.pk},
         "user": {"id": learner.pk},
     }
+
+
+def test_a_voucher_that_is_bought_corrected_and_deleted(recorded, now):
+    voucher = VoucherFactory(order_id="ORD-1")
+    WebhookFactory(organization=voucher.organization, events=["voucher.*"])
+
+    other = VoucherFactory(organization=voucher.organization, course=voucher.course)
+    voucher.order_id = "ORD-X"
+    voucher.save()
+    voucher.delete()
+
+    created, updated, deleted = recorded()
+    assert (created["type"], created["data"]["id"]) == ("voucher.created", other.pk)
+    assert (updated["type"], updated["previous"]) == ("voucher.updated", {"order_id": "ORD-1"})
+    assert (deleted["type"], deleted["data"]["order_id"]) == ("voucher.deleted", "ORD-X")

@@ -10,8 +10,8 @@ from tms_webhooks.exceptions import ConfigurationError, UnknownEventType
 
 PROMISED = {
     "class": "scheduled guaranteed_to_run cancelled rescheduled tentative requested denied completed updated deleted snapshot",
-    "class_feedback": "created",
-    "course_feedback": "created",
+    "class_feedback": "created updated deleted",
+    "course_feedback": "created updated deleted",
     "feedback": "snapshot",
     "course_assignment": "created started completed expired expiring cancelled updated reopened deleted progressed snapshot",
     "subscription": "created expiring expired cancelled updated reopened deleted snapshot",
@@ -19,8 +19,8 @@ PROMISED = {
     "attending completed incomplete no_show failed updated deleted snapshot",
     "user": "created updated activated deactivated deleted merged closed snapshot",
     "learning_path": "completed snapshot",
-    "achievement": "received revoked snapshot",
-    "voucher": "redeemed returned expiring snapshot",
+    "achievement": "received updated revoked snapshot",
+    "voucher": "created redeemed returned expiring updated deleted snapshot",
     "webhook": "test failing disabled recovered exhausted secret_rotated snapshot_completed",
 }
 

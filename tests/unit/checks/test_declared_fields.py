@@ -133,7 +133,8 @@ MISTAKES = [
     ),
     (
         feedback(fields={"class": None}),
-        "W047: Never emitted, because training.CourseFeedback has no 'class.id': class_feedback.created.",
+        "W047: Never emitted, because training.CourseFeedback has no 'class.id': class_feedback.created, "
+        "class_feedback.updated, class_feedback.deleted.",
     ),
     # A required field may not be null.
     (

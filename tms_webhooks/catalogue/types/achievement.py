@@ -47,6 +47,13 @@ EVENT_TYPES = (
         sample_actor=ActorKind.USER,
     ),
     EventType(
+        "achievement.updated",
+        ACHIEVEMENT,
+        "An award changed, such as the points that it counts for.",
+        sample=_SAMPLE,
+        sample_previous={"points": 200},
+    ),
+    EventType(
         "achievement.revoked",
         ACHIEVEMENT,
         "An achievement was revoked; the data is the award's last state.",

@@ -58,39 +58,56 @@ _SAMPLE: Mapping[str, Any] = {
     "course_assignment": {"id": None},
 }
 
+_ON_CLASS: Mapping[str, Any] = {
+    **_SAMPLE,
+    "class": {**references.SAMPLE_CLASS, "start_at": "2026-11-16T08:00:00.000Z", "end_at": "2026-11-20T16:00:00.000Z"},
+}
+_ON_COURSE: Mapping[str, Any] = {
+    **_SAMPLE,
+    "id": 991,
+    "title": "Hard to follow",
+    "content": "The second video has no captions.",
+    "positive": False,
+    "negative": True,
+    "activity": {"id": 6133, "name": "Video 2: identity", "type": status_value(ActivityType.VIDEO)},
+    "class": None,
+    "enrollment": {"id": None},
+    "course_assignment": {"id": 55120},
+}
+
+
+def _event_types(kind: str, label: str, sample: Mapping[str, Any]) -> tuple[EventType, ...]:
+    """Return the events of the feedback on a class or on a course: ``kind`` says on which."""
+    noun, needs = f"{kind}_feedback", (f"{kind}.id",)
+    return (
+        EventType(
+            f"{noun}.created",
+            FEEDBACK,
+            f"A learner gave feedback on {label}.",
+            sample=sample,
+            needs=needs,
+            sample_actor=ActorKind.USER,
+        ),
+        EventType(
+            f"{noun}.updated",
+            FEEDBACK,
+            f"Feedback on {label} changed.",
+            sample=sample,
+            sample_previous={"positive": None},
+            needs=needs,
+            sample_actor=ActorKind.USER,
+        ),
+        EventType(
+            f"{noun}.deleted",
+            FEEDBACK,
+            f"Feedback on {label} was deleted; the data is its last state.",
+            sample=sample,
+            needs=needs,
+        ),
+    )
+
+
 EVENT_TYPES = (
-    EventType(
-        "class_feedback.created",
-        FEEDBACK,
-        "A learner gave feedback on a class.",
-        sample={
-            **_SAMPLE,
-            "class": {
-                **references.SAMPLE_CLASS,
-                "start_at": "2026-11-16T08:00:00.000Z",
-                "end_at": "2026-11-20T16:00:00.000Z",
-            },
-        },
-        needs=("class.id",),
-        sample_actor=ActorKind.USER,
-    ),
-    EventType(
-        "course_feedback.created",
-        FEEDBACK,
-        "A learner gave feedback on a course taken without a class.",
-        sample={
-            **_SAMPLE,
-            "id": 991,
-            "title": "Hard to follow",
-            "content": "The second video has no captions.",
-            "positive": False,
-            "negative": True,
-            "activity": {"id": 6133, "name": "Video 2: identity", "type": status_value(ActivityType.VIDEO)},
-            "class": None,
-            "enrollment": {"id": None},
-            "course_assignment": {"id": 55120},
-        },
-        needs=("course.id",),
-        sample_actor=ActorKind.USER,
-    ),
+    *_event_types("class", "a class", _ON_CLASS),
+    *_event_types("course", "a course taken without a class", _ON_COURSE),
 )

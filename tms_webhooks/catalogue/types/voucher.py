@@ -54,7 +54,24 @@ _SAMPLE: Mapping[str, Any] = {
     "updated_at": "2026-11-24T15:04:05.123Z",
 }
 
+_UNUSED: Mapping[str, Any] = {
+    **_SAMPLE,
+    "redeemed_at": None,
+    "class": dict.fromkeys(references.SAMPLE_CLASS),
+    "user": dict.fromkeys(references.SAMPLE_LEARNER),
+    "redemption": {"id": None},
+    "enrollment": {"id": None},
+}
+
 EVENT_TYPES = (
+    EventType("voucher.created", VOUCHER, "An organization got a voucher.", sample=_UNUSED),
+    EventType(
+        "voucher.updated",
+        VOUCHER,
+        "A voucher changed in something other than its redemption, such as its expiration.",
+        sample=_UNUSED,
+        sample_previous={"expires_at": "2026-12-31T00:00:00.000Z"},
+    ),
     EventType(
         "voucher.redeemed",
         VOUCHER,
@@ -66,14 +83,7 @@ EVENT_TYPES = (
         "voucher.returned",
         VOUCHER,
         "A redeemed voucher was returned: it can be redeemed again.",
-        sample={
-            **_SAMPLE,
-            "redeemed_at": None,
-            "class": dict.fromkeys(references.SAMPLE_CLASS),
-            "user": dict.fromkeys(references.SAMPLE_LEARNER),
-            "redemption": {"id": None},
-            "enrollment": {"id": None},
-        },
+        sample=_UNUSED,
         sample_previous={
             "redeemed_at": "2026-11-10T09:00:00.000Z",
             "class": {"id": 8840},
@@ -85,13 +95,8 @@ EVENT_TYPES = (
         VOUCHER,
         "A voucher that is not redeemed entered a window of days before its expiration.",
         sample={
-            **_SAMPLE,
-            "redeemed_at": None,
+            **_UNUSED,
             "expires_at": references.SAMPLE_EXPIRES_AT,
-            "class": dict.fromkeys(references.SAMPLE_CLASS),
-            "user": dict.fromkeys(references.SAMPLE_LEARNER),
-            "redemption": {"id": None},
-            "enrollment": {"id": None},
             "updated_at": "2026-11-01T00:00:00.000Z",
             **references.SAMPLE_WINDOW,
         },
@@ -99,4 +104,5 @@ EVENT_TYPES = (
         needs=("expires_at",),
         sample_actor=ActorKind.SYSTEM,
     ),
+    EventType("voucher.deleted", VOUCHER, "A voucher was deleted; the data is its last state.", sample=_UNUSED),
 )
