@@ -149,7 +149,7 @@ class Leases:
         now = self._clock()
         # What another drain has just fanned out may be older than that, if its transaction was open.
         since, self._due_until = min(since, self._due_until - (timedelta() if self.is_alone else OVERLAP)), now
-        rows = read(statements.DUE_SINCE, {"since": moment(since), "now": moment(now)})
+        rows = read(statements.DUE_SINCE, {"since": moment(since), "now": moment(now)}, repeated=True)
         return {pk for (pk,) in rows}
 
     def give_back(self, rates: Mapping[int, Any]) -> None:
@@ -303,10 +303,10 @@ def due_within(quotas: Sequence[Quota], *, now: datetime) -> list[ClaimedDeliver
             "held": array({pk for quota in plain for pk in quota.held}),
             "now": now,
         }
-        due = statements.WITHIN_QUOTAS.format(
-            in_order=statements.IS_FIRST_OF_OBJECT, limit=max(quota.limit for quota in plain)
-        )
-        found += read(statements.DUE, params, due=filled(due))
+        # Few texts, so that each is prepared.
+        limit = 1 << (max(quota.limit for quota in plain) - 1).bit_length()
+        due = statements.WITHIN_QUOTAS.format(in_order=statements.IS_FIRST_OF_OBJECT, limit=limit)
+        found += read(statements.DUE, params, repeated=True, due=filled(due))
         quotas = [quota for quota in quotas if quota.priority is None]
     for start in range(0, len(quotas), MAX_UNION):
         group = quotas[start : start + MAX_UNION]
@@ -321,7 +321,7 @@ def next_due_at(*, token: str, now: datetime) -> tuple[datetime | None, bool]:
 
     The second value is whether another drain holds a webhook.
     """
-    ((at, others),) = read(statements.NEXT_DUE, {"now": moment(now), "token": token})
+    ((at, others),) = read(statements.NEXT_DUE, {"now": moment(now), "token": token}, repeated=True)
     return as_datetime(at), others > 0
 
 
