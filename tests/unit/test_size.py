@@ -58,10 +58,10 @@ CEILINGS = {
     "telemetry": 990,
     "testing": 3_079,
     "validators": 1_619,
-    "worker": 18_212,
+    "worker": 18_185,
 }
 
-FUNCTIONS = 2_662
+FUNCTIONS = 2_661
 FILES = 269
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

@@ -195,24 +195,15 @@ class EndpointQueue:
         self.is_leaving = False
 
     @property
-    def most_in_flight(self) -> int:
-        """How many requests may be in flight."""
-        return min(self.slots, self.limit.limit)
-
-    @property
     def may_send(self) -> bool:
         """Whether a request may go out now."""
-        return any(self.waiting) and not (self.halts or self.is_leaving) and self.in_flight < self.most_in_flight
+        is_full = self.in_flight >= self.slots or self.in_flight >= self.limit.limit
+        return not (is_full or self.halts or self.is_leaving) and any(self.waiting)
 
     @property
     def waits_for_rate(self) -> bool:
         """Whether more may be due than its rate limit allows now."""
         return self.rate is not None and any(self.has_more)
-
-    @property
-    def is_replays_turn(self) -> bool:
-        """Whether a replay is next: after three other requests, or if no other waits."""
-        return bool(self.waiting[True]) and (not self.waiting[False] or self.live_since_replay >= LIVE_PER_REPLAY)
 
     def clear(self) -> None:
         """Drop the waiting requests. They are still due, and are read again."""
@@ -229,7 +220,7 @@ class EndpointQueue:
         if self.is_leaving or self.halts:
             return [0, 0]
         # The requests that the receiver takes now, and one after the other in the next moment.
-        most, each = self.most_in_flight, self.limit.seconds_each
+        most, each = min(self.slots, self.limit.limit), self.limit.seconds_each
         rounds = 0 if each is None else int(PREFETCH_SECONDS / max(each, 1e-6))
         room = max(0, most - self.in_flight) + min(most * rounds, self._queues.prefetch)
         rooms = [room, room]
@@ -429,7 +420,8 @@ class EndpointQueues:
                 self._short[queue.webhook_id] = None
             if not queue.may_send:
                 continue
-            is_replay = queue.is_replays_turn
+            live, replays = queue.waiting
+            is_replay = bool(replays) and (not live or queue.live_since_replay >= LIVE_PER_REPLAY)
             request = queue.waiting[is_replay].popleft()
             queue.live_since_replay = 0 if is_replay else queue.live_since_replay + 1
             self._count(request, queue, 1)
@@ -446,14 +438,10 @@ class EndpointQueues:
         queue = self._queues[request.webhook_id]
         queue.waiting[request.is_replay].appendleft(request)
         queue.live_since_replay = LIVE_PER_REPLAY if request.is_replay else queue.live_since_replay - 1
-        self._count(request, queue, -1)
-        webhooks = self._over_share.pop(queue.organization, None) or self._turns.pop(queue.organization, OrderedDict())
-        webhooks[queue.webhook_id] = None
-        webhooks.move_to_end(queue.webhook_id, last=False)
-        self._turns[queue.organization] = webhooks
-        self._turns.move_to_end(queue.organization, last=False)
-        if queue.is_leaving:
-            self.drop([request.webhook_id])
+        self._free_slot(request, queue)
+        if queue.may_send:
+            self._turns[queue.organization].move_to_end(queue.webhook_id, last=False)
+            self._turns.move_to_end(queue.organization, last=False)
 
     def answered(self, result: SendResult, seconds: float) -> bool:
         """Note that a request came back, and how long its receiver took.
@@ -471,11 +459,8 @@ class EndpointQueues:
             ceiling=queue.slots,
             in_flight=queue.in_flight,
         )
-        self._count(request, queue, -1)
         queue.worked_at = monotonic()
-        self._turns.update(self._over_share)
-        self._over_share.clear()
-        self._update_turn(queue)
+        self._free_slot(request, queue)
         return queue.halts > 0 or (request.endpoint.webhook.ordered and not any(queue.waiting))
 
     def written(self, result: SendResult, *, is_lost: bool = False) -> None:
@@ -492,10 +477,7 @@ class EndpointQueues:
             # The webhook may be paused, held or disabled now.
             queue.clear()
         queue.has_more[False] = queue.has_more[False] or request.endpoint.webhook.ordered
-        if queue.is_leaving:
-            self.drop([queue.webhook_id])
-        else:
-            self._update_turn(queue)
+        self._update_turn(queue)
 
     # --- Giving back ---
 
@@ -514,6 +496,13 @@ class EndpointQueues:
             if not (queue.held or any(queue.has_more)) and queue.worked_at <= idle_since
         )
 
+    def _free_slot(self, request: OutgoingRequest, queue: EndpointQueue) -> None:
+        """Count a request that is no longer in flight. Its slot may be for any organization."""
+        self._count(request, queue, -1)
+        self._turns.update(self._over_share)
+        self._over_share.clear()
+        self._update_turn(queue)
+
     def _count(self, request: OutgoingRequest, queue: EndpointQueue, change: int) -> None:
         queue.in_flight += change
         self.in_flight += change
@@ -522,8 +511,10 @@ class EndpointQueues:
         self._taken[queue.organization] += change
 
     def _update_turn(self, queue: EndpointQueue) -> None:
-        """Give a webhook a turn, if a request of it may go out now. Maybe more is worth reading, too."""
+        """Give a webhook a turn, if a request of it may go out now. Maybe more is worth reading, or it can be given back."""
         self._short[queue.webhook_id] = None
         if queue.may_send:
             turns = self._over_share if queue.organization in self._over_share else self._turns
             turns.setdefault(queue.organization, OrderedDict())[queue.webhook_id] = None
+        elif queue.is_leaving:
+            self.drop([queue.webhook_id])
