@@ -38,16 +38,16 @@ class Timing:
         return cls(*(int(part) / 1000 if part else None for part in (text or NOTHING).split("/")))
 
 
+@dataclass(slots=True)
 class Marks:
     """The times between the parts of an exchange, on the monotonic clock; None for a part that it has not reached."""
 
-    def __init__(self, started: float, *, secure: bool) -> None:
-        self.started = started
-        self.secure = secure
-        self.resolved: float | None = None
-        self.connected: float | None = None
-        self.ready: float | None = None
-        self.answered: float | None = None
+    started: float
+    secure: bool
+    resolved: float | None = None
+    connected: float | None = None
+    ready: float | None = None
+    answered: float | None = None
 
     def timing(self, ended: float) -> Timing:
         """Return the parts of an exchange that ended at ``ended``; its last part lasts until then."""

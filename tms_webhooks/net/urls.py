@@ -89,16 +89,12 @@ _RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/_.~%-]{20,}={0,2}")
 _TOKEN = re.compile(r"(?:\{[^{}]*\})+")
 
 
-Origin = tuple[str, str, int]
-"""Scheme, host and port."""
-
-
 @dataclass(frozen=True, slots=True)
 class SafeURL:
     """The parts of a URL that passed the check.
 
     Attributes:
-        url: The URL in its normal form.
+        origin: Scheme, host and port, such as ``https://example.com:8443``: the key of everything that is kept for a connection.
         scheme: ``http`` or ``https``.
         host: ASCII, in lower case; an IPv6 address without brackets.
         port: The port; the default of the scheme if the URL has none.
@@ -106,7 +102,7 @@ class SafeURL:
         host_header: The value of the ``Host`` header.
     """
 
-    url: str
+    origin: str
     scheme: str
     host: str
     port: int
@@ -114,9 +110,9 @@ class SafeURL:
     host_header: str
 
     @property
-    def origin(self) -> Origin:
-        """Scheme, host and port: the key of everything that is kept for a connection."""
-        return self.scheme, self.host, self.port
+    def url(self) -> str:
+        """The URL in its normal form."""
+        return self.origin + self.target
 
 
 def split_url(url: str) -> SafeURL:
@@ -290,7 +286,7 @@ def parse_url(url: str) -> SafeURL:
     if port != DEFAULT_PORTS[scheme]:
         netloc = f"{netloc}:{port}"
     target = _target((path or "/") + (query or ""))
-    return SafeURL(f"{scheme}://{netloc}{target}", scheme, host, port, target, netloc)
+    return SafeURL(f"{scheme}://{netloc}", scheme, host, port, target, netloc)
 
 
 def _target(text: str) -> str:

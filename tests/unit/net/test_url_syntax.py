@@ -18,31 +18,29 @@ def _http_too(settings):
     [
         (
             "https://example.com/hook",
-            SafeURL("https://example.com/hook", "https", "example.com", 443, "/hook", "example.com"),
+            SafeURL("https://example.com", "https", "example.com", 443, "/hook", "example.com"),
         ),
-        ("https://example.com", SafeURL("https://example.com/", "https", "example.com", 443, "/", "example.com")),
+        ("https://example.com", SafeURL("https://example.com", "https", "example.com", 443, "/", "example.com")),
         (
             "HTTPS://Example.COM:443/A?b=c&d",
-            SafeURL("https://example.com/A?b=c&d", "https", "example.com", 443, "/A?b=c&d", "example.com"),
+            SafeURL("https://example.com", "https", "example.com", 443, "/A?b=c&d", "example.com"),
         ),
         (
             "https://example.com:8443?x=1",
-            SafeURL("https://example.com:8443/?x=1", "https", "example.com", 8443, "/?x=1", "example.com:8443"),
+            SafeURL("https://example.com:8443", "https", "example.com", 8443, "/?x=1", "example.com:8443"),
         ),
         (
             "http://93.184.216.34/",
-            SafeURL("http://93.184.216.34/", "http", "93.184.216.34", 80, "/", "93.184.216.34"),
+            SafeURL("http://93.184.216.34", "http", "93.184.216.34", 80, "/", "93.184.216.34"),
         ),
         (
             "https://[2606:4700::ABCD]:8443/x",
-            SafeURL(
-                "https://[2606:4700::abcd]:8443/x", "https", "2606:4700::abcd", 8443, "/x", "[2606:4700::abcd]:8443"
-            ),
+            SafeURL("https://[2606:4700::abcd]:8443", "https", "2606:4700::abcd", 8443, "/x", "[2606:4700::abcd]:8443"),
         ),
         (
             "https://bücher.example/straße?q=ä",
             SafeURL(
-                "https://xn--bcher-kva.example/stra%C3%9Fe?q=%C3%A4",
+                "https://xn--bcher-kva.example",
                 "https",
                 "xn--bcher-kva.example",
                 443,

@@ -187,7 +187,7 @@ def final_headers(request: Request, safe: SafeURL) -> dict[str, str]:
     Raises `DeliveryError` for a method or a header that would break the frame.
     """
     # An answer to HEAD is read in another way, and no webhook needs it.
-    if not _is_token(request.method) or request.method == "HEAD":
+    if not _TOKEN.fullmatch(request.method) or request.method == "HEAD":
         raise DeliveryError(
             f"the method {request.method!r} can't be sent", error_class=ErrorClass.OTHER, permanent=True
         )
@@ -204,8 +204,4 @@ def final_headers(request: Request, safe: SafeURL) -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def _may_be_set(name: str) -> bool:
-    return name.lower() not in FRAMING_HEADERS and _is_token(name)
-
-
-def _is_token(name: str) -> bool:
-    return _TOKEN.fullmatch(name) is not None
+    return name.lower() not in FRAMING_HEADERS and _TOKEN.fullmatch(name) is not None

@@ -25,9 +25,8 @@ from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net import errors, urls
 from tms_webhooks.net.resolver import Resolver, is_literal, start_lookup, system_resolver
 from tms_webhooks.net.timing import Timing
-from tms_webhooks.net.transports.base import Answer, Request, ThreadQueue, acknowledge_immediately
+from tms_webhooks.net.transports.base import Answer, Request, ThreadQueue, acknowledge_immediately, final_headers
 from tms_webhooks.net.transports.curl_exchange import CurlExchange, Handle, Target, result_of
-from tms_webhooks.net.urls import Origin, SafeURL
 
 TARGETS_LIMIT = 4096
 """Number of origins whose addresses are kept."""
@@ -52,10 +51,10 @@ class CurlTransport:
         self.capacity = max(1, min(app_settings.SENDER_SLOTS, allowed))
         self._resolve = resolve
         self._cafile = cafile
-        self._targets: dict[Origin, Target] = {}
+        self._targets: dict[str, Target] = {}
         # Exchanges that wait for the addresses of an origin. The first one has asked for them.
-        self._lookups: dict[Origin, list[CurlExchange]] = {}
-        self._resolved: ThreadQueue[tuple[Origin, Future[Sequence[str]]]] = ThreadQueue()
+        self._lookups: dict[str, list[CurlExchange]] = {}
+        self._resolved: ThreadQueue[tuple[str, Future[Sequence[str]]]] = ThreadQueue()
         self._idle: list[Handle] = []
         self._in_flight: dict[pycurl.Curl, Handle] = {}
         self._ended: list[Answer] = []
@@ -82,14 +81,12 @@ class CurlTransport:
         try:
             safe = urls.split_url(request.url)
             host = safe.host
-            exchange = CurlExchange(request, key, safe, now)
+            exchange = CurlExchange(request, key, safe, final_headers(request, safe), now, now, now + request.deadline)
             target = self._targets.get(safe.origin)
-            if target is None or target.expires_at <= now:
-                if not is_literal(safe.host):
-                    self._look_up(exchange)
-                    return
-                target = self._new_target(safe, (safe.host,), now)
-            self._begin(exchange, target, now)
+            if is_literal(safe.host) or (target is not None and target.expires_at > now):
+                self._begin(exchange, [safe.host], now)
+            else:
+                self._look_up(exchange)
         except Exception as error:
             failure = errors.as_delivery_error(error, host=host, timing=Timing())
             self._ended.append(Answer(key, failure, time.monotonic() - now))
@@ -150,7 +147,15 @@ class CurlTransport:
         self._selector.close()
         self._resolved.close()
 
-    def _begin(self, exchange: CurlExchange, target: Target, now: float) -> None:
+    def _begin(self, exchange: CurlExchange, addresses: Sequence[str], now: float) -> None:
+        """Begin an exchange with the kept addresses of its origin; without any, these are checked and kept."""
+        safe = exchange.safe
+        target = self._targets.get(safe.origin)
+        if target is None or target.expires_at <= now:
+            urls.vet(safe.host, addresses)
+            if len(self._targets) >= TARGETS_LIMIT:
+                self._targets.clear()
+            target = self._targets[safe.origin] = Target(safe, addresses, now)
         if exchange.deadline_at <= now:
             raise TimeoutError("the deadline has passed")
         handle = self._idle.pop() if self._idle else Handle(self._cafile, opened=self._opened)
@@ -158,13 +163,6 @@ class CurlTransport:
         self._multi.add_handle(handle.easy)
         self._in_flight[handle.easy] = handle
         self._silence_until = min(self._silence_until, now + app_settings.READ_TIMEOUT_SECONDS)
-
-    def _new_target(self, safe: SafeURL, addresses: Sequence[str], now: float) -> Target:
-        urls.vet(safe.host, addresses)
-        if len(self._targets) >= TARGETS_LIMIT:
-            self._targets.clear()
-        target = self._targets[safe.origin] = Target(safe, addresses, now)
-        return target
 
     def _look_up(self, exchange: CurlExchange) -> None:
         """Wait for the addresses of a name: of the lookup that is in progress, or of a new one."""
@@ -177,12 +175,10 @@ class CurlTransport:
     def _begin_resolved(self) -> None:
         for origin, future in self._resolved.take():
             now = time.monotonic()
-            target: Target | None = None
             for exchange in self._lookups.pop(origin, ()):
                 exchange.resolved_at = now
                 try:
-                    target = target or self._new_target(exchange.safe, future.result(), now)
-                    self._begin(exchange, target, now)
+                    self._begin(exchange, future.result(), now)
                 except Exception as error:
                     self._end_lookup([exchange], error, now)
 

@@ -8,6 +8,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pycurl
@@ -16,9 +17,8 @@ from tms_webhooks.choices import ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net import errors
-from tms_webhooks.net.proxy import Proxy, configured_proxy, tunnel_address
-from tms_webhooks.net.resolver import is_literal
-from tms_webhooks.net.timing import Marks, Timing
+from tms_webhooks.net.proxy import configured_proxy, tunnel_address
+from tms_webhooks.net.timing import Marks
 from tms_webhooks.net.transports.base import (
     BODILESS_METHODS,
     HEADERS_LIMIT,
@@ -26,7 +26,6 @@ from tms_webhooks.net.transports.base import (
     LINE_LIMIT,
     Request,
     Response,
-    final_headers,
 )
 from tms_webhooks.net.urls import SafeURL
 
@@ -81,34 +80,27 @@ class Target:
     """An origin and its checked addresses."""
 
     def __init__(self, safe: SafeURL, addresses: Sequence[str], now: float) -> None:
-        self.url = safe.url.removesuffix(safe.target) + "/"
-        self.addresses = frozenset(addresses)
+        self.addresses = addresses
         self.expires_at = now + RESOLUTION_LIMIT
         # The plus: libcurl forgets the entry after a minute. A literal address is in no need of it.
         listed = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
-        literal = tunnel_address(addresses)
-        self.connect_to = (f"{safe.host}:{safe.port}:{f'[{literal}]' if ':' in literal else literal}:{safe.port}",)
-        self.resolve = () if is_literal(safe.host) else (f"+{safe.host}:{safe.port}:{listed}",)
+        self.resolve = () if safe.host in addresses else (f"+{safe.host}:{safe.port}:{listed}",)
         # All addresses have their turn within nine tenths of the time to connect.
         share = 0.9 * app_settings.CONNECT_TIMEOUT_SECONDS / len(addresses)
         self.attempt_delay = max(1, int(min(ATTEMPT_DELAY, share) * 1000))
 
 
+@dataclass(slots=True)
 class CurlExchange:
-    """One request that is waiting for its addresses or in flight."""
+    """One request, with all of its ``headers``, that is waiting for its addresses or in flight."""
 
-    def __init__(self, request: Request, key: Any, safe: SafeURL, started_at: float) -> None:
-        self.request = request
-        self.key = key
-        self.safe = safe
-        # A header without a value has a semicolon in libcurl's notation.
-        self.headers = _NO_OTHER_HEADERS + [
-            (f"{name}: {value}" if value else f"{name};").encode("latin-1")
-            for name, value in final_headers(request, safe).items()
-        ]
-        self.started_at = started_at
-        self.resolved_at = started_at
-        self.deadline_at = started_at + request.deadline
+    request: Request
+    key: Any
+    safe: SafeURL
+    headers: Mapping[str, str]
+    started_at: float
+    resolved_at: float
+    deadline_at: float
 
 
 class Handle:
@@ -128,14 +120,28 @@ class Handle:
         # The last lines only: a longer head loses its status line here, and is refused.
         self.lines: deque[bytes] = deque(maxlen=HEADERS_LIMIT + 2)
         self.easy = pycurl.Curl()
+        setopt = self.easy.setopt
         for option, value in _OPTIONS:
-            self.easy.setopt(option, value)
-        self._set_proxy(self.proxy)
-        self.easy.setopt(pycurl.MAXAGE_CONN, int(IDLE_LIMIT))
-        self.easy.setopt(pycurl.CAINFO, cafile)
-        self.easy.setopt(pycurl.HEADERFUNCTION, self.lines.append)
-        self.easy.setopt(pycurl.WRITEFUNCTION, self._write)
-        self.easy.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+            setopt(option, value)
+        if self.proxy is None:
+            # Against the proxies of the environment.
+            setopt(pycurl.PROXY, "")
+            setopt(pycurl.NOPROXY, "*")
+        else:
+            host = self.proxy.host
+            setopt(pycurl.PROXY, f"http://[{host}]" if ":" in host else f"http://{host}")
+            setopt(pycurl.PROXYPORT, self.proxy.port)
+            setopt(pycurl.NOPROXY, "")
+            setopt(pycurl.HTTPPROXYTUNNEL, 1)
+            if self.proxy.user:
+                setopt(pycurl.PROXYUSERNAME, self.proxy.user)
+                setopt(pycurl.PROXYPASSWORD, self.proxy.password)
+        setopt(pycurl.MAXAGE_CONN, int(IDLE_LIMIT))
+        setopt(pycurl.CAINFO, cafile)
+        setopt(pycurl.CONNECTTIMEOUT_MS, round(app_settings.CONNECT_TIMEOUT_SECONDS * 1000))
+        setopt(pycurl.HEADERFUNCTION, self.lines.append)
+        setopt(pycurl.WRITEFUNCTION, self._write)
+        setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
 
     def prepare(self, exchange: CurlExchange, target: Target, now: float) -> None:
         """Set the options of one exchange."""
@@ -145,16 +151,28 @@ class Handle:
         self.truncated = False
         self.body.clear()
         self.lines.clear()
-        setopt = self.easy.setopt
-        setopt(pycurl.URL, target.url)
+        setopt, request, safe = self.easy.setopt, exchange.request, exchange.safe
+        setopt(pycurl.URL, f"{safe.origin}/")
         # Byte for byte, whatever libcurl would make of the URL.
-        setopt(pycurl.REQUEST_TARGET, exchange.safe.target)
-        setopt(pycurl.HTTPHEADER, exchange.headers)
-        self._set_body(exchange.request)
-        setopt(pycurl.TIMEOUT_MS, _milliseconds(exchange.deadline_at - now))
-        setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(app_settings.CONNECT_TIMEOUT_SECONDS))
+        setopt(pycurl.REQUEST_TARGET, safe.target)
+        # A header without a value has a semicolon in libcurl's notation.
+        lines = [f"{name}: {value}" if value else f"{name};" for name, value in exchange.headers.items()]
+        setopt(pycurl.HTTPHEADER, _NO_OTHER_HEADERS + [line.encode("latin-1") for line in lines])
+        if request.body or request.method not in BODILESS_METHODS:
+            setopt(pycurl.POSTFIELDS, request.body)
+        else:
+            setopt(pycurl.HTTPGET, 1)
+        if request.method != self.method:
+            setopt(pycurl.CUSTOMREQUEST, request.method)
+            self.method = request.method
+        # For libcurl, 0 is no limit.
+        setopt(pycurl.TIMEOUT_MS, max(1, round((exchange.deadline_at - now) * 1000)))
         if self.proxy is not None and target.resolve:
-            setopt(pycurl.CONNECT_TO, target.connect_to)
+            address = tunnel_address(target.addresses)
+            setopt(
+                pycurl.CONNECT_TO,
+                [f"{safe.host}:{safe.port}:{f'[{address}]' if ':' in address else address}:{safe.port}"],
+            )
         elif target.resolve:
             setopt(pycurl.RESOLVE, target.resolve)
             setopt(HAPPY_EYEBALLS_TIMEOUT_MS, target.attempt_delay)
@@ -171,31 +189,6 @@ class Handle:
         if len(self.exchange.request.body) > LARGE_BODY:
             self.easy.setopt(pycurl.POSTFIELDS, b"")
         del self.exchange, self.target
-
-    def _set_proxy(self, proxy: Proxy | None) -> None:
-        setopt = self.easy.setopt
-        if proxy is None:
-            # Against the proxies of the environment.
-            setopt(pycurl.PROXY, "")
-            setopt(pycurl.NOPROXY, "*")
-            return
-        setopt(pycurl.PROXY, f"http://[{proxy.host}]" if ":" in proxy.host else f"http://{proxy.host}")
-        setopt(pycurl.PROXYPORT, proxy.port)
-        setopt(pycurl.NOPROXY, "")
-        setopt(pycurl.HTTPPROXYTUNNEL, 1)
-        if proxy.user:
-            setopt(pycurl.PROXYUSERNAME, proxy.user)
-            setopt(pycurl.PROXYPASSWORD, proxy.password)
-
-    def _set_body(self, request: Request) -> None:
-        setopt = self.easy.setopt
-        if request.body or request.method not in BODILESS_METHODS:
-            setopt(pycurl.POSTFIELDS, request.body)
-        else:
-            setopt(pycurl.HTTPGET, 1)
-        if request.method != self.method:
-            setopt(pycurl.CUSTOMREQUEST, request.method)
-            self.method = request.method
 
     def _write(self, data: bytes) -> int:
         """Keep a piece of the body. A return value other than its length ends the transfer."""
@@ -220,16 +213,23 @@ class Handle:
         return number
 
 
-def _milliseconds(seconds: float) -> int:
-    # For libcurl, 0 is no limit.
-    return max(1, round(seconds * 1000))
-
-
 def result_of(handle: Handle, code: int, text: str, seconds: float) -> Response | DeliveryError:
-    timing = _timing_of(handle, seconds)
+    """Return the result of an exchange that took so long, by libcurl's code and text."""
+    exchange, info = handle.exchange, handle.easy.getinfo
+    marks = Marks(exchange.started_at, secure=exchange.safe.scheme == "https")
+    # At a failure, libcurl fills the times of the parts that were not reached.
+    if sent := info(pycurl.REQUEST_SIZE):
+        answered = info(pycurl.STARTTRANSFER_TIME)
+        marks.ready = exchange.resolved_at + info(pycurl.PRETRANSFER_TIME)
+        marks.answered = exchange.resolved_at + answered if answered else None
+    if info(pycurl.NUM_CONNECTS) or not sent:
+        connected = info(pycurl.CONNECT_TIME)
+        marks.resolved = exchange.resolved_at
+        marks.connected = exchange.resolved_at + connected if connected else None
+    timing = marks.timing(exchange.started_at + seconds)
     details = ""
     if code == pycurl.E_OK or handle.truncated:
-        status = handle.easy.getinfo(pycurl.RESPONSE_CODE)
+        status = info(pycurl.RESPONSE_CODE)
         headers, complete = _read_head(handle.lines)
         if headers is None:
             error_class, details = ErrorClass.OTHER, errors.HEAD_TOO_LONG
@@ -239,7 +239,7 @@ def result_of(handle: Handle, code: int, text: str, seconds: float) -> Response 
             return Response(status, headers, bytes(handle.body), handle.truncated, seconds, timing)
     else:
         error_class, details = _explain(handle, code, text)
-    message = errors.message(handle.exchange.safe.host, error_class, details)
+    message = errors.message(exchange.safe.host, error_class, details)
     return DeliveryError(message, error_class=error_class, timing=timing)
 
 
@@ -290,24 +290,3 @@ def _explain(handle: Handle, code: int, text: str) -> tuple[ErrorClass, str]:
         return ErrorClass.OTHER, errors.HEAD_TOO_LONG
     error_class = _CLASSES.get(code, ErrorClass.OTHER)
     return error_class, f"libcurl's error {code}" if error_class == ErrorClass.OTHER else ""
-
-
-def _timing_of(handle: Handle, seconds: float) -> Timing:
-    """Return the seconds of each part of an exchange that took so long."""
-    info = handle.easy.getinfo
-    exchange = handle.exchange
-    waited = exchange.resolved_at - exchange.started_at
-    # At a failure, libcurl fills the times of the parts that were not reached.
-    sent = info(pycurl.REQUEST_SIZE)
-    ready = info(pycurl.PRETRANSFER_TIME) if sent else 0.0
-    answered = info(pycurl.STARTTRANSFER_TIME) if sent else 0.0
-    marks = Marks(0.0, secure=exchange.safe.scheme == "https")
-    if info(pycurl.NUM_CONNECTS) or not sent:
-        connected = info(pycurl.CONNECT_TIME)
-        marks.resolved = waited
-        marks.connected = waited + connected if connected else None
-        marks.ready = waited + ready if ready else None
-    else:
-        marks.ready = waited + ready
-    marks.answered = waited + answered if answered else None
-    return marks.timing(seconds)
