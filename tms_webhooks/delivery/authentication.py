@@ -76,11 +76,9 @@ def merged(headers: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]
     return {**{name: value for name, value in own.items() if header_key(name) not in taken}, **headers}
 
 
-def client_credentials(kind: str, values: Values) -> ClientCredentials | None:
-    """Return the OAuth 2 client of an authentication, or None for the other kinds."""
-    if kind != AuthenticationKind.OAUTH2:
-        return None
-    known = with_defaults(kind, values)
+def client_credentials(values: Values) -> ClientCredentials:
+    """Return the OAuth 2 client with these credentials."""
+    known = with_defaults(AuthenticationKind.OAUTH2, values)
     # Keyed, so that a dump of the database does not help to guess a short client secret.
     fingerprint = salted_hmac("tms_webhooks.access_token", to_text(known), algorithm="sha256").hexdigest()
     return ClientCredentials(known, fingerprint)

@@ -6,10 +6,10 @@ Pure functions. `tms_webhooks.delivery.retry` decides when the next attempt is m
 from __future__ import annotations
 
 import html
-import http
+import http.client
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -103,17 +103,23 @@ class Outcome:
 
 
 def of_response(*, status: int, headers: Mapping[str, str], now: datetime) -> Outcome:
-    """Return the outcome of a response with this status and these headers (names in any case). ``now`` must be aware.
+    """Return the outcome of a response with this status and these headers (names in lower case). ``now`` must be aware.
 
     A 2xx status is a success. Any other status, redirects included, is a failure that is retried. The webhook is
     disabled by a 410 and, with any status, by the header ``webhook-delivery: disable``. ``Retry-After`` is read from
     429 and 503 only. A response that defers in this way does not count for health.
     """
-    known = {name.lower(): value for name, value in headers.items()}
     success = 200 <= status <= 299
-    disable = _disable(status, known)
+    disable: Literal["gone", "receiver_requested"] | None = "gone" if status == http.HTTPStatus.GONE else None
+    # The header comes first: a proxy may have set the status.
+    if headers.get(DISABLE_HEADER, "").strip().lower() == "disable":
+        disable = "receiver_requested"
     defers = status in RETRY_AFTER_STATUSES and disable is None
-    retry_after = _retry_after(known.get("retry-after", ""), now) if defers else None
+    retry_after = _retry_after(headers.get("retry-after", ""), now) if defers else None
+    message = f"HTTP {status} {http.client.responses.get(status, '')}".rstrip()
+    if 300 <= status <= 399 and (location := headers.get("location")):
+        shown = _scheme_and_host(_one_line(location, LOCATION_LIMIT))
+        message += f"; redirects are not followed. Location: {shown}"
     return Outcome(
         success=success,
         permanent=disable is not None and not success,
@@ -122,7 +128,7 @@ def of_response(*, status: int, headers: Mapping[str, str], now: datetime) -> Ou
         retry_after=retry_after,
         disable=disable,
         counts_for_health=retry_after is None,
-        message=_message(status, known),
+        message=message,
     )
 
 
@@ -141,24 +147,25 @@ def of_error(error: DeliveryError) -> Outcome:
     )
 
 
-def redirect_location(status: int, headers: Mapping[str, str]) -> str:
-    """Return the whole ``Location`` of a redirect on one line; "" without one. Show it only where payloads are shown."""
-    if not 300 <= status <= 399:
-        return ""
-    value = next((value for name, value in headers.items() if name.lower() == "location"), "")
-    return _one_line(value, LOCATION_LIMIT)
+def response_texts(
+    status: int, headers: Mapping[str, str], body: str, *, echoes: Sequence[str], mask: str, is_cut: bool = False
+) -> tuple[str, str]:
+    """Return headers and body of a response for the log, with ``mask`` in place of secrets; a body that ``is_cut`` is incomplete.
 
-
-def headers_text(headers: Mapping[str, str], mask: str) -> str:
-    """Return the headers of a response as lines, bounded, with ``mask`` in place of the values of secret ones.
-
-    Show them only where payloads are shown: they may name an internal network.
+    The headers are lines, bounded. The body of a redirect follows its whole ``Location``. Show them only where payloads are
+    shown: they may name an internal network.
     """
-    lines = (
+    body = mask_echoes(body, echoes, mask, is_cut=is_cut)
+    values = "\n".join(headers.values())
+    if mask_echoes(values, echoes, mask) != values:
+        headers = {name: mask_echoes(value, echoes, mask) for name, value in headers.items()}
+    if 300 <= status <= 399 and (location := headers.get("location")):
+        body = f"Location: {_one_line(location, LOCATION_LIMIT)}\n\n{body}"
+    lines = [
         f"{name[:HEADER_LIMIT]}: {mask if _SECRET.search(name) else _one_line(value, HEADER_LIMIT)}"
         for name, value in islice(headers.items(), MOST_HEADERS)
-    )
-    return "\n".join(lines).replace("\x00", "\ufffd")[:HEADERS_LIMIT]
+    ]
+    return "\n".join(lines).replace("\x00", "\ufffd")[:HEADERS_LIMIT], body.replace("\x00", "\ufffd")
 
 
 def echoes_of(values: Iterable[str]) -> tuple[str, ...]:
@@ -185,13 +192,6 @@ def mask_echoes(text: str, echoes: Iterable[str], mask: str, *, is_cut: bool = F
     return text
 
 
-def _disable(status: int, headers: Mapping[str, str]) -> Literal["gone", "receiver_requested"] | None:
-    # The header comes first: a proxy may have set the status.
-    if headers.get(DISABLE_HEADER, "").strip().lower() == "disable":
-        return "receiver_requested"
-    return "gone" if status == http.HTTPStatus.GONE else None
-
-
 def _retry_after(value: str, now: datetime) -> float | None:
     """Return the seconds from now to a ``Retry-After`` value, a number or an HTTP date; ``None`` if it is neither."""
     value = value.strip()
@@ -207,15 +207,6 @@ def _retry_after(value: str, now: datetime) -> float | None:
         return min(max((moment - now).total_seconds(), 0.0), LONGEST_WAIT)
     except (ValueError, OverflowError):
         return None
-
-
-def _message(status: int, headers: Mapping[str, str]) -> str:
-    try:
-        text = f"HTTP {status} {http.HTTPStatus(status).phrase}"
-    except ValueError:
-        text = f"HTTP {status}"
-    location = redirect_location(status, headers)
-    return f"{text}; redirects are not followed. Location: {_scheme_and_host(location)}" if location else text
 
 
 def _scheme_and_host(location: str) -> str:
@@ -234,5 +225,7 @@ def _scheme_and_host(location: str) -> str:
 
 
 def _one_line(text: str, limit: int) -> str:
-    clean = "".join(character if character.isprintable() else " " for character in text[: limit + 1])
+    clean = text[: limit + 1]
+    if not clean.isprintable():
+        clean = "".join(character if character.isprintable() else " " for character in clean)
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"

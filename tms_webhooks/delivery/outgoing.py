@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from tms_webhooks.delivery.authentication import ClientCredentials
 from tms_webhooks.delivery.outcome import Outcome
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.models.event import PUBLIC_PREFIX
-from tms_webhooks.models.public_ids import delivery_id
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.payloads.formats import JSON, RequestFormat
 
@@ -79,6 +77,7 @@ class OutgoingRequest(NamedTuple):
     """
 
     delivery_id: int
+    webhook_id: int
     event_id: str
     number: int
     charged: int
@@ -95,19 +94,9 @@ class OutgoingRequest(NamedTuple):
     unrendered: str | None = None
 
     @property
-    def webhook_id(self) -> int:
-        """The key of the webhook."""
-        return self.endpoint.webhook.id
-
-    @property
     def is_resent(self) -> bool:
         """Whether it is a finished delivery that a user sends once more: no retry follows."""
         return self.is_manual and not self.is_extra
-
-    @property
-    def public_id(self) -> str:
-        """The id of the delivery that the receiver sees."""
-        return delivery_id(self.event_id.removeprefix(PUBLIC_PREFIX), self.endpoint.webhook.uid.hex)
 
     def __repr__(self) -> str:
         return (

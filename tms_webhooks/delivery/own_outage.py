@@ -34,9 +34,7 @@ class OwnOutage:
 
     def __init__(self) -> None:
         self._answered_at: datetime | None = None
-        self._forget()
-
-    def _forget(self) -> None:
+        # The first failure since the last answer, or None; and the last one.
         self._since: datetime | None = None
         self._failed_at: datetime | None = None
         self._organizations: set[object] = set()
@@ -49,13 +47,15 @@ class OwnOutage:
 
     def note(self, result: SendResult, now: datetime) -> None:
         """Note an attempt. An answer ends the outage."""
-        if _is_unreached(result):
+        if not result.outcome.success and _is_unreached(result):
             self._since, self._failed_at = self._since or result.started_at, now
             self._organizations.add(result.request.endpoint.webhook.organization_id)
             self._hosts.add(urlsplit(result.request.url or result.request.endpoint.webhook.url).hostname)
         elif result.outcome.success or result.outcome.error_class in REACHED:
-            self._forget()
-            self._answered_at = now
+            self._since = self._failed_at = None
+            self._organizations.clear()
+            self._hosts.clear()
+            self._is_resumed, self._answered_at = False, now
 
     def since(self, now: datetime) -> datetime | None:
         """Return when the suspected outage began; None without one."""
@@ -65,12 +65,13 @@ class OwnOutage:
 
     def reported_since(self, now: datetime) -> datetime | None:
         """Return when the outage began, if it is to be reported; None otherwise."""
-        since, failed_at = self.since(now), self._failed_at or now
-        return since if since is not None and failed_at - since >= REPORTED_AFTER else None
+        if self._since is None or (self._failed_at or now) - self._since < REPORTED_AFTER:
+            return None
+        return self.since(now)
 
     def excused(self, results: Sequence[SendResult], now: datetime) -> list[SendResult]:
         """Return the results; during an outage, those that failed before an answer use up no retry."""
-        if self.since(now) is None:
+        if self._since is None or self.since(now) is None:
             return list(results)
         return [
             replace(result, outcome=result.outcome.excused())

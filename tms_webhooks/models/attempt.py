@@ -95,7 +95,7 @@ class DeliveryAttempt(models.Model):
     status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
     error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")
     message = models.CharField(_("message"), max_length=500, blank=True, default="")
-    # As `outcome.headers_text` writes them: bounded, with secret values masked.
+    # As `outcome.response_texts` writes them: bounded, with secret values masked.
     response_headers = models.TextField(_("response headers"), blank=True, default="")
     response_body = models.TextField(_("response body"), blank=True, default="")
     next_delay = models.FloatField(_("next delay (s)"), null=True)

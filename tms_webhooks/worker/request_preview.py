@@ -152,6 +152,7 @@ def _preview(
     secret = {*endpoint.headers, AUTHORIZATION, SIGNATURE_HEADER, webhook.body_signature_header}
     request = OutgoingRequest(
         delivery_id=0,
+        webhook_id=webhook.pk,
         event_id=event.public_id,
         number=number,
         charged=0,
@@ -161,7 +162,7 @@ def _preview(
         **render(shape)._asdict(),
     )
     try:
-        signed = Attempt(request, now).signed(MASK if endpoint.client_credentials else "")
+        signed = Attempt(request, now, token=MASK if endpoint.client_credentials else "").signed()
     except DeliveryError as error:
         return replace(bare, problem=str(error)), shape
     headers = {name: MASK if name in secret else value for name, value in signed.headers.items() if name}

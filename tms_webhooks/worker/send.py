@@ -32,6 +32,7 @@ from tms_webhooks.models import WebhookSecret
 from tms_webhooks.models.credentials import read_headers, secret_names
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.models.public_ids import delivery_id
 from tms_webhooks.net.errors import as_delivery_error
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Answer, Request, Response, Transport
@@ -81,6 +82,7 @@ def make_requests(
         requests.append(
             OutgoingRequest(
                 one.delivery_id,
+                one.webhook_id,
                 PUBLIC_PREFIX + one.uid.replace("-", ""),
                 one.attempts + 1,
                 one.charged,
@@ -110,31 +112,29 @@ def _endpoint(row: WebhookRow, known: KnownEndpoints) -> Endpoint:
 
 def endpoint_of(row: WebhookRow) -> Endpoint:
     """Return the endpoint of a webhook, with its secrets decrypted; or with the problem if they can't be read."""
-    webhook, problem = row.webhook, None
+    webhook, kind, problem = row.webhook, row.webhook.authentication, None
     try:
         secrets = [value.reveal() for value in row.sealed]
         for secret in secrets:
             signing.secret_key(secret)
-        headers, credentials, kind = read_headers(webhook.headers), webhook.read_credentials(), webhook.authentication
+        headers = read_headers(webhook.headers) if webhook.headers else {}
+        credentials = webhook.read_credentials() if kind != AuthenticationKind.NONE else {}
     except (ConfigurationError, SecretError, ValueError, ValidationError) as error:
-        headers, secrets, credentials, kind = {}, [], {}, AuthenticationKind.NONE.value
-        problem = _unreadable(error)
+        headers, secrets, credentials, problem = {}, [], {}, _unreadable(error)
     # The content type goes with the body.
-    others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-    sent = merged(authentication.fixed_headers(kind, credentials), others)
-    # The secrets that an answer may repeat. A header such as Accept is none.
-    private = [value for name, value in sent.items() if not name.lower().startswith("accept")]
-    own = [credentials.get(name, "") for name in secret_names(webhook.authentication)]
-    signing_keys = [secret.removeprefix(signing.SECRET_PREFIX) for secret in secrets]
-    return Endpoint(
-        webhook,
-        sent,
-        secrets,
-        problem,
-        shape_of(webhook, headers),
-        authentication.client_credentials(kind, credentials),
-        outcome.echoes_of([*private, *own, *signing_keys, *query_secrets(webhook.url)]),
-    )
+    sent = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+    # The secrets that an answer may repeat.
+    private = [secret.removeprefix(signing.SECRET_PREFIX) for secret in secrets]
+    client = None
+    if kind != AuthenticationKind.NONE and problem is None:
+        client = authentication.client_credentials(credentials) if kind == AuthenticationKind.OAUTH2 else None
+        sent = merged(authentication.fixed_headers(kind, credentials), sent)
+        private += [credentials.get(name, "") for name in secret_names(kind)]
+    if "?" in webhook.url:
+        private += query_secrets(webhook.url)
+    # A header such as Accept is none.
+    private += [value for name, value in sent.items() if not name.lower().startswith("accept")]
+    return Endpoint(webhook, sent, secrets, problem, shape_of(webhook, headers), client, outcome.echoes_of(private))
 
 
 def _unreadable(error: Exception) -> DeliveryError:
@@ -199,11 +199,12 @@ def _logged() -> Iterator[None]:
 
 
 class Attempt(NamedTuple):
-    """An attempt in flight: its request, when it began, and its observers."""
+    """An attempt in flight: its request, when it began, its observers, and the access token that the request needs."""
 
     request: OutgoingRequest
     started_at: datetime
     observations: Sequence[Observation] = ()
+    token: str = ""
 
     @classmethod
     def begin(cls, request: OutgoingRequest, now: datetime) -> Attempt:
@@ -214,11 +215,8 @@ class Attempt(NamedTuple):
                 observations.append(observe(request))
         return cls(request, now, observations)
 
-    def signed(self, token: str = "") -> Request:
-        """Return the signed HTTP request; raise `DeliveryError` if it can't be sent, whatever the receiver does.
-
-        ``token`` is the access token, where the webhook's authentication needs one.
-        """
+    def signed(self) -> Request:
+        """Return the signed HTTP request; raise `DeliveryError` if it can't be sent, whatever the receiver does."""
         request, endpoint = self.request, self.request.endpoint
         webhook, own = endpoint.webhook, endpoint.headers
         if (problem := endpoint.problem or request.problem) is not None:
@@ -226,8 +224,8 @@ class Attempt(NamedTuple):
         if len(request.body) > app_settings.BODY_LIMIT_BYTES:
             text = f"the body has {len(request.body)} bytes, more than BODY_LIMIT_BYTES"
             raise DeliveryError(text, error_class=ErrorClass.BODY_TOO_LARGE, permanent=True)
-        if token:
-            own = merged(authentication.bearer_header(token), own)
+        if self.token:
+            own = merged(authentication.bearer_header(self.token), own)
         for observation in self.observations:
             with _logged():
                 own = merged(own, {name.lower(): value for name, value in observation.headers.items()})
@@ -236,7 +234,7 @@ class Attempt(NamedTuple):
             **own,
             "content-type": request.content_type,
             "user-agent": USER_AGENT,
-            DELIVERY_HEADER: request.public_id,
+            DELIVERY_HEADER: delivery_id(request.event_id.removeprefix(PUBLIC_PREFIX), webhook.uid.hex),
             ATTEMPT_HEADER: str(request.number),
             **({TEST_HEADER: "true"} if request.is_test else {}),
             **signatures(request, self.started_at),
@@ -251,18 +249,23 @@ class Attempt(NamedTuple):
                 self.request, self.started_at, seconds, outcome.of_error(answer), timing=answer.timing or Timing()
             )
         else:
-            shown = _without_echoes(answer, self.request.endpoint.echoes)
-            # The Location of a redirect precedes the body, since both are as private.
-            location = outcome.redirect_location(shown.status, shown.headers)
-            head = f"Location: {location}\n\n" if location else ""
+            echoes = self.request.endpoint.echoes
+            headers, body = outcome.response_texts(
+                answer.status,
+                answer.headers,
+                answer.body.decode("utf-8", "replace"),
+                echoes=(*echoes, *outcome.echoes_of([self.token])) if self.token else echoes,
+                mask=MASK,
+                is_cut=answer.truncated,
+            )
             result = SendResult(
                 self.request,
                 self.started_at,
                 answer.elapsed,
                 outcome.of_response(status=answer.status, headers=answer.headers, now=now),
                 status=answer.status,
-                headers=outcome.headers_text(shown.headers, MASK),
-                body=head + shown.body.decode("utf-8", "replace").replace("\x00", "\ufffd"),
+                headers=headers,
+                body=body,
                 timing=answer.timing,
             )
         for observation in self.observations:
@@ -282,13 +285,6 @@ def signatures(request: OutgoingRequest, now: datetime) -> dict[str, str]:
             secret=secrets[0], body=body, has_prefix=webhook.body_signature_prefix
         )
     return headers
-
-
-def _without_echoes(answer: Response, echoes: tuple[str, ...]) -> Response:
-    """Return an answer with the mask in place of the secrets that the receiver sent back, for the log."""
-    body = outcome.mask_echoes(answer.body.decode("utf-8", "replace"), echoes, MASK, is_cut=answer.truncated)
-    headers = {name: outcome.mask_echoes(value, echoes, MASK) for name, value in answer.headers.items()}
-    return replace(answer, headers=headers, body=body.encode())
 
 
 # --- Sending, with access tokens ---
@@ -311,15 +307,11 @@ tokens: dict[int, KnownToken] = {}
 
 @dataclass(slots=True)
 class TokenAttempt:
-    """An attempt that needs a token: when it has to be over, and the token that it was sent with.
-
-    ``answer`` is the receiver's first 401.
-    """
+    """An attempt that needs a token, and when it has to be over. ``answer`` is the receiver's first 401."""
 
     attempt: Attempt
     client: ClientCredentials
     deadline_at: float
-    token: str = ""
     answer: Answer | None = None
 
     def end(self, error: DeliveryError) -> Answer:
@@ -382,7 +374,7 @@ class Sender:
         key = (one.attempt.request.webhook_id, one.client.fingerprint)
         known = tokens.get(key[0])
         is_valid = known is not None and known.fingerprint == key[1] and known.expires_at > self._clock()
-        if known is not None and is_valid and known.value != one.token:
+        if known is not None and is_valid and known.value != one.attempt.token:
             self._send(one, known.value)
         elif key in self._requested:
             self._requested[key].waiting.append(one)
@@ -394,9 +386,9 @@ class Sender:
 
     def _send(self, one: TokenAttempt, token: str) -> None:
         """Send an attempt with this token, in the time that is left of its webhook's timeout."""
-        one.token, left = token, one.deadline_at - monotonic()
+        one.attempt, left = one.attempt._replace(token=token), one.deadline_at - monotonic()
         if left > 0:
-            self._transport.start(replace(one.attempt.signed(token), deadline=left), one)
+            self._transport.start(replace(one.attempt.signed(), deadline=left), one)
         else:
             text = "no access token within the timeout of the webhook"
             self._ended.append(one.end(DeliveryError(text, error_class=ErrorClass.TOKEN_ERROR)))
@@ -404,8 +396,6 @@ class Sender:
     def _end_exchange(self, one: TokenAttempt, answer: Answer) -> None:
         """Keep the answer to an attempt. If the receiver refused the token for the first time, send it with a new one."""
         result = answer.result
-        if isinstance(result, Response):
-            result = _without_echoes(result, outcome.echoes_of([one.token]))
         own = Answer(one.attempt, result, answer.seconds)
         if one.answer is None and isinstance(result, Response) and result.status == HTTPStatus.UNAUTHORIZED:
             one.answer = own

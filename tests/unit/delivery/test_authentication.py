@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tms_webhooks.choices import AuthenticationKind
 from tms_webhooks.delivery.authentication import client_credentials
 from tms_webhooks.worker.send import KnownToken
 
 
 def test_no_repr_shows_a_secret():
     values = {"token_url": "https://login.example.com/", "client_id": "tms", "client_secret": "cl13nt-s3cret"}
-    client = client_credentials(AuthenticationKind.OAUTH2, values)
+    client = client_credentials(values)
     token = KnownToken("t0k3n", client.fingerprint, datetime(2026, 11, 27, tzinfo=UTC))
 
     shown = repr([client, {"token": token}, (token,)])

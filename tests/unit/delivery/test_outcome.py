@@ -43,6 +43,17 @@ def answer(status, headers=None):
     return outcome.of_response(status=status, headers=headers or {}, now=NOW)
 
 
+def kept_headers(headers):
+    return outcome.response_texts(200, headers, "", echoes=(), mask=MASK)[0]
+
+
+def kept_location(location):
+    _headers, body = outcome.response_texts(302, {"location": location}, "moved", echoes=(), mask=MASK)
+    head, rest = body.split("\n\n")
+    assert rest == "moved"
+    return head.removeprefix("Location: ")
+
+
 @pytest.mark.parametrize(
     ("status", "message"),
     [
@@ -105,7 +116,7 @@ def test_of_a_location_a_message_has_scheme_and_host_only(location, shown):
     headers = {"location": location}
 
     assert answer(302, headers).message == f"HTTP 302 Found; redirects are not followed. Location: {shown}"
-    assert outcome.redirect_location(302, headers) == location
+    assert kept_location(location) == location
 
 
 def test_a_long_location_is_cut():
@@ -113,14 +124,14 @@ def test_a_long_location_is_cut():
 
     assert shown == "https://" + "a" * 251 + "…"
     assert len(shown) == outcome.HOST_LIMIT
-    assert len(outcome.redirect_location(302, {"location": "/" * 10_000})) == outcome.LOCATION_LIMIT
+    assert len(kept_location("/" * 10_000)) == outcome.LOCATION_LIMIT
 
 
 def test_a_location_can_not_break_or_color_a_log_line():
     headers = {"location": "https://a\r\n\x1b31mINFO all is well\u2028"}
 
     assert answer(302, headers).message.endswith("Location: https://a   31minfo all is well ")
-    assert outcome.redirect_location(302, headers) == "https://a   31mINFO all is well "
+    assert kept_location(headers["location"]) == "https://a   31mINFO all is well "
 
 
 def test_410_disables_the_webhook():
@@ -128,9 +139,8 @@ def test_410_disables_the_webhook():
 
 
 @pytest.mark.parametrize("value", ["disable", "Disable", " DISABLE "])
-@pytest.mark.parametrize("name", ["webhook-delivery", "Webhook-Delivery", "WEBHOOK-DELIVERY"])
-def test_a_receiver_may_ask_to_be_left_alone_whatever_the_status(name, value):
-    headers = {name: value}
+def test_a_receiver_may_ask_to_be_left_alone_whatever_the_status(value):
+    headers = {"webhook-delivery": value}
     assert answer(200, headers) == dataclasses.replace(DELIVERED, disable="receiver_requested")
     assert answer(500, headers) == dataclasses.replace(FAILED, permanent=True, disable="receiver_requested")
     # Said on purpose, it tells more than the status.
@@ -167,7 +177,7 @@ def test_other_words_in_that_header_mean_nothing(value):
 )
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_read_in_seconds_and_as_a_date(status, value, seconds):
-    result = answer(status, {"Retry-After": value})
+    result = answer(status, {"retry-after": value})
     expected = dataclasses.replace(FAILED, retry_after=seconds, counts_for_health=False, message=result.message)
     assert result == expected
     assert result.hold_reason == HoldReason.RETRY_AFTER
@@ -280,21 +290,19 @@ def test_a_long_message_of_an_error_is_cut_to_one_line():
     ],
 )
 def test_the_values_of_secret_headers_are_masked(name):
-    assert outcome.headers_text({name: "s3cret"}, MASK) == f"{name}: ••••"
+    assert kept_headers({name: "s3cret"}) == f"{name}: ••••"
 
 
 def test_other_headers_are_kept_in_their_order():
     headers = {"server": "nginx", "x-request-id": "7f", "www-authenticate": 'Bearer realm="hooks"'}
-    assert (
-        outcome.headers_text(headers, MASK) == 'server: nginx\nx-request-id: 7f\nwww-authenticate: Bearer realm="hooks"'
-    )
+    assert kept_headers(headers) == 'server: nginx\nx-request-id: 7f\nwww-authenticate: Bearer realm="hooks"'
 
 
 def test_headers_are_kept_within_bounds_and_on_one_line_each():
-    assert outcome.headers_text({}, MASK) == ""
-    assert outcome.headers_text({"x-long": "a" * 1_000}, MASK) == "x-long: " + "a" * 299 + "…"
-    assert outcome.headers_text({"x\x00": "a\nb\x00"}, MASK) == "x\ufffd: a b "
-    many = outcome.headers_text({f"x-{number}": "a" * 100 for number in range(200)}, MASK)
+    assert kept_headers({}) == ""
+    assert kept_headers({"x-long": "a" * 1_000}) == "x-long: " + "a" * 299 + "…"
+    assert kept_headers({"x\x00": "a\nb\x00"}) == "x\ufffd: a b "
+    many = kept_headers({f"x-{number}": "a" * 100 for number in range(200)})
     assert len(many) <= 4_096
     assert "x-50:" not in many
 

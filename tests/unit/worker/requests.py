@@ -29,7 +29,7 @@ def a_request(webhook_id: int = 1, *, organization: object = "A") -> OutgoingReq
     key = next(_keys)
     webhook = a_webhook(webhook_id, organization_id=organization, url=f"https://receiver.example.com/{webhook_id}")
     endpoint = Endpoint(webhook, {}, ["whsec_" + b64encode(b"k" * 32).decode()])
-    return OutgoingRequest(key, f"evt_{key}", 1, 0, False, b"{}", endpoint)
+    return OutgoingRequest(key, webhook_id, f"evt_{key}", 1, 0, False, b"{}", endpoint)
 
 
 def requests(number: int, webhook_id: int = 1, *, organization: object = "A") -> list[OutgoingRequest]:
