@@ -14,7 +14,7 @@ from tms_webhooks.batches import Stop, never
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, HoldReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import lifecycle, retry
-from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
+from tms_webhooks.delivery.outgoing import SendResult
 from tms_webhooks.models import Delivery, DrainSlot, Webhook, WebhookState, encryption
 from tms_webhooks.models.webhook import NO_FAILURES
 from tms_webhooks.monitoring.words import keys_missing, percent_to_disabling
@@ -41,7 +41,7 @@ def apply_results(results: Sequence[SendResult], *, now: datetime) -> None:
         counts = result.outcome.counts_for_health or result.outcome.hold_reason is not None
         if counts and not result.request.is_manual:
             by_webhook[result.request.webhook_id].append(result)
-    plain = [pk for pk, of_webhook in by_webhook.items() if not any(map(may_stop_webhook, of_webhook))]
+    plain = [pk for pk, of_webhook in by_webhook.items() if not any(one.outcome.may_stop_webhook for one in of_webhook)]
     # A healthy webhook that had successes only: nothing but the time changes.
     if plain and WebhookState.objects.filter(pk__in=plain, failures=0).update(succeeded_at=now) == len(by_webhook):
         return

@@ -86,6 +86,11 @@ class Outcome:
     own_outage: bool = False
 
     @property
+    def may_stop_webhook(self) -> bool:
+        """Whether it may pause, hold or disable the webhook: a failure, or a receiver that asks to be disabled."""
+        return not self.success or self.disable is not None
+
+    @property
     def is_operators_fault(self) -> bool:
         """Whether the operator's machines or settings are the cause, and not the receiver."""
         return self.own_outage or self.error_class in OPERATORS_FAULT

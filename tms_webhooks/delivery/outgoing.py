@@ -127,8 +127,3 @@ class SendResult:
         return replace(
             self.without_answer(), outcome=replace(self.outcome, message="not kept: the database refused it")
         )
-
-
-def may_stop_webhook(result: SendResult) -> bool:
-    """Return whether a result may pause, hold or disable its webhook: a failure, or a receiver that asks to be disabled."""
-    return not result.outcome.success or result.outcome.disable is not None

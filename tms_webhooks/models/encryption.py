@@ -79,17 +79,13 @@ def derived_key(secret_key: str | bytes) -> str:
 
 def _keys() -> tuple[str, ...]:
     # Read each time, so that a changed setting takes effect; the cipher is cached for each set of keys.
-    return (*app_settings.ENCRYPTION_KEYS, *_derived_keys())
-
-
-def _derived_keys() -> tuple[str, ...]:
-    return tuple(derived_key(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+    derived = (derived_key(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+    return (*app_settings.ENCRYPTION_KEYS, *derived)
 
 
 def keys_mark() -> str:
     """Return the mark of this process' keys: processes with the same keys have the same one. It reveals no key."""
-    keys = "\n".join(sorted({*app_settings.ENCRYPTION_KEYS, *_derived_keys()}))
-    return hashlib.sha256(keys.encode()).hexdigest()[:16]
+    return hashlib.sha256("\n".join(sorted(set(_keys()))).encode()).hexdigest()[:16]
 
 
 class KeyAge(enum.Enum):
@@ -103,10 +99,10 @@ class KeyAge(enum.Enum):
 
 def age_of_key(token: str) -> KeyAge:
     """Return which key encrypted ``token``. A derived key counts as such only where ``ENCRYPTION_KEYS`` has others."""
-    configured = tuple(app_settings.ENCRYPTION_KEYS)
-    newest, *older = configured or _derived_keys()
-    kinds = ((KeyAge.NEWEST, [newest]), (KeyAge.OLDER, older), (KeyAge.DERIVED, _derived_keys()))
-    return next((age for age, keys in kinds if keys and _decrypted(tuple(keys), token) is not None), KeyAge.UNREADABLE)
+    keys = _keys()
+    configured = len(app_settings.ENCRYPTION_KEYS) or len(keys)
+    kinds = ((KeyAge.NEWEST, keys[:1]), (KeyAge.OLDER, keys[1:configured]), (KeyAge.DERIVED, keys[configured:]))
+    return next((age for age, some in kinds if some and _decrypted(some, token) is not None), KeyAge.UNREADABLE)
 
 
 def _decrypted(keys: tuple[str, ...], token: str) -> str | None:

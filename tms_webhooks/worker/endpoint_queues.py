@@ -14,7 +14,7 @@ from time import monotonic
 
 from tms_webhooks.choices import Priority
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult, may_stop_webhook
+from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.models import Webhook
 from tms_webhooks.worker.leases import OVERLAP, Quota
 
@@ -451,7 +451,7 @@ class EndpointQueues:
         """
         request, outcome = result.request, result.outcome
         queue = self._queues[request.webhook_id]
-        queue.halts += may_stop_webhook(result)
+        queue.halts += outcome.may_stop_webhook
         queue.limit.answered(
             seconds,
             is_success=outcome.success,
@@ -472,7 +472,7 @@ class EndpointQueues:
         queue = self._queues[request.webhook_id]
         if not is_lost:
             queue.held.discard(request.delivery_id)
-        if may_stop_webhook(result):
+        if result.outcome.may_stop_webhook:
             queue.halts -= 1
             # The webhook may be paused, held or disabled now.
             queue.clear()

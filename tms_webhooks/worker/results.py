@@ -25,7 +25,7 @@ from tms_webhooks.db.sql import array, database, filled, for_update, moment, num
 from tms_webhooks.db.writer import brief_write
 from tms_webhooks.delivery import health, lifecycle, retry
 from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
-from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult, may_stop_webhook
+from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Webhook, attempt, encryption, total
 from tms_webhooks.models.attempt import AttemptRow
@@ -93,7 +93,7 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
     Then, and for all other results, use `record`.
     """
     # A manual request does not affect the health of its webhook, which the short write would update.
-    others = {one.request.webhook_id for one in results if may_stop_webhook(one) or one.request.is_manual}
+    others = {one.request.webhook_id for one in results if one.outcome.may_stop_webhook or one.request.is_manual}
     chosen = [one for one in results if one.request.webhook_id not in others]
     events = {one.request.delivery_id: one.request.event_id for one in chosen}
     if not chosen or len(events) < len(chosen):

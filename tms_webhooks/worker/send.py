@@ -70,7 +70,7 @@ def make_requests(
     be, another than the event's own body.
     """
     endpoints = {pk: _endpoint(webhooks[pk], known) for pk in {one.webhook_id for one in claimed}}
-    plain = {pk for pk, endpoint in endpoints.items() if endpoint.shape.is_plain and not endpoint.shape.has_tokens}
+    plain = {pk for pk, endpoint in endpoints.items() if endpoint.shape.is_plain and "{" not in endpoint.webhook.url}
     short = app_settings.BODY_LIMIT_BYTES // MAX_CHARACTER_BYTES
     requests = []
     for one in claimed:

@@ -32,6 +32,8 @@ TARGETS_LIMIT = 4096
 """Number of origins whose addresses are kept."""
 SILENCE_INTERVAL = 0.05
 """Seconds between two searches for exchanges whose receiver is silent."""
+LARGE_BODY = 16_384
+"""Bytes. A larger body is not kept in memory until the next request."""
 SPARE_FILES = 128
 """Open files that are left to the rest of the process."""
 
@@ -208,7 +210,9 @@ class CurlTransport:
             # It may have moved.
             self._targets.pop(exchange.safe.origin, None)
         self._multi.remove_handle(easy)
-        handle.release()
+        if len(exchange.request.body) > LARGE_BODY:
+            handle.easy.setopt(pycurl.POSTFIELDS, b"")
+        del handle.exchange, handle.target
         self._idle.append(handle)
         self._ended.append(Answer(exchange.key, result, seconds))
 

@@ -33,8 +33,6 @@ RESOLUTION_LIMIT = 30.0
 """Seconds for which the addresses of a name are used for new connections."""
 ATTEMPT_DELAY = 0.2
 """Seconds after which the next address is tried, too, while the one before has not answered."""
-LARGE_BODY = 16_384
-"""Bytes. A larger body is not kept in memory until the next request."""
 
 HAPPY_EYEBALLS_TIMEOUT_MS = 271
 """The number of an option of libcurl that pycurl has no name for."""
@@ -183,12 +181,6 @@ class Handle:
         # While it connects, the timeout is another one.
         heard_at = max(self.heard_at, self.begun_at + max(ready, answered)) if ready else now
         return heard_at + app_settings.READ_TIMEOUT_SECONDS
-
-    def release(self) -> None:
-        """Forget the exchange."""
-        if len(self.exchange.request.body) > LARGE_BODY:
-            self.easy.setopt(pycurl.POSTFIELDS, b"")
-        del self.exchange, self.target
 
     def _write(self, data: bytes) -> int:
         """Keep a piece of the body. A return value other than its length ends the transfer."""
