@@ -173,12 +173,16 @@ def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:
     host without an address and for an address that is not allowed. Otherwise it would show which internal names exist.
     """
     safe = split_url(url)
-    if is_literal(safe.host):
-        vet(safe.host, (safe.host,))
-    elif _is_loopback_name(safe.host):
-        vet(safe.host, (LOOPBACK,))
+    if (address := fixed_address(safe.host)) is not None:
+        vet(safe.host, (address,))
     elif resolve is not None and not is_exempt(safe.host):
-        vet(safe.host, _look_up(safe, resolve))
+        try:
+            addresses = addresses_of(
+                safe.host, safe.port, resolve=resolve, seconds=app_settings.CONNECT_TIMEOUT_SECONDS
+            )
+        except OSError as error:
+            raise unreachable(safe.host) from error
+        vet(safe.host, addresses)
     return safe
 
 
@@ -240,16 +244,10 @@ def _hosts(entries: tuple[str, ...]) -> frozenset[str]:
     return frozenset(hosts)
 
 
-def loopback_address(host: str) -> str | None:
-    """Return the address of this machine that a host stands for; None for another host. No name is looked up."""
-    if is_literal(host):
-        return host if ip_address(host).is_loopback else None
-    return LOOPBACK if _is_loopback_name(host) else None
-
-
-def _is_loopback_name(host: str) -> bool:
-    """Return whether a name is for this machine (RFC 6761)."""
-    return host.rpartition(".")[2] == "localhost" or host == "localhost.localdomain"
+def fixed_address(host: str) -> str | None:
+    """Return the address that a host stands for without a lookup; None for a name, except those of this machine (RFC 6761)."""
+    is_local = host.rpartition(".")[2] == "localhost" or host == "localhost.localdomain"
+    return LOOPBACK if is_local else host if is_literal(host) else None
 
 
 def unreachable(host: str) -> UnreachableHost:
@@ -261,13 +259,6 @@ def unreachable(host: str) -> UnreachableHost:
         )
         % {"host": host}
     )
-
-
-def _look_up(safe: SafeURL, resolve: Resolver) -> Sequence[str]:
-    try:
-        return addresses_of(safe.host, safe.port, resolve=resolve, seconds=app_settings.CONNECT_TIMEOUT_SECONDS)
-    except OSError as error:
-        raise unreachable(safe.host) from error
 
 
 @lru_cache(maxsize=1024)

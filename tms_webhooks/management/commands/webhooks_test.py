@@ -7,6 +7,7 @@ from argparse import ArgumentParser
 from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
+from ipaddress import ip_address
 from typing import Any
 
 from django.utils import timezone
@@ -38,7 +39,7 @@ from tms_webhooks.management.base import (
     webhook_of,
 )
 from tms_webhooks.models import Webhook
-from tms_webhooks.net.urls import LOOPBACK, check_url, loopback_address, parse_url
+from tms_webhooks.net.urls import LOOPBACK, check_url, fixed_address
 from tms_webhooks.outbox.example_events import first_type
 
 
@@ -131,12 +132,11 @@ class Command(WebhooksCommand):
 def address_of(webhook: Webhook) -> tuple[str, int]:
     """Return the host and the port to listen on; raise `CommandError` if requests of the webhook do not come there."""
     try:
-        url = parse_url(webhook.url)
-        check_url(webhook.url)
+        url = check_url(webhook.url)
     except UnsafeURL as error:
         raise bad_input(f"Webhook {webhook.pk} sends nothing to this machine. {error} {ALLOWING}") from error
-    host = loopback_address(url.host) if url.scheme == "http" else None
-    if host is None:
+    host = fixed_address(url.host)
+    if url.scheme != "http" or host is None or not ip_address(host).is_loopback:
         raise bad_input(
             f"Webhook {webhook.pk} sends to {webhook.url.partition('?')[0]}, and not to this machine by http. Change its URL "
             f"to one such as http://{LOOPBACK}:9000/."

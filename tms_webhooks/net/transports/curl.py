@@ -87,8 +87,12 @@ class CurlTransport:
             target = self._targets.get(safe.origin)
             if is_literal(safe.host) or (target is not None and target.expires_at > now):
                 self._begin(exchange, [safe.host], now)
-            else:
-                self._look_up(exchange)
+                return
+            # Wait for the addresses of the name: of the lookup that is in progress, or of a new one.
+            if safe.origin not in self._lookups:
+                future = start_lookup(safe.host, safe.port, resolve=self._resolve)
+                future.add_done_callback(lambda done: self._resolved.put((safe.origin, done)))
+            self._lookups.setdefault(safe.origin, []).append(exchange)
         except Exception as error:
             failure = errors.as_delivery_error(error, host=host, timing=Timing())
             self._ended.append(Answer(key, failure, time.monotonic() - now))
@@ -165,14 +169,6 @@ class CurlTransport:
         self._multi.add_handle(handle.easy)
         self._in_flight[handle.easy] = handle
         self._silence_until = min(self._silence_until, now + app_settings.READ_TIMEOUT_SECONDS)
-
-    def _look_up(self, exchange: CurlExchange) -> None:
-        """Wait for the addresses of a name: of the lookup that is in progress, or of a new one."""
-        safe = exchange.safe
-        if safe.origin not in self._lookups:
-            future = start_lookup(safe.host, safe.port, resolve=self._resolve)
-            future.add_done_callback(lambda done: self._resolved.put((safe.origin, done)))
-        self._lookups.setdefault(safe.origin, []).append(exchange)
 
     def _begin_resolved(self) -> None:
         for origin, future in self._resolved.take():
