@@ -66,14 +66,14 @@ def preset_values(preset: str, webhook: Webhook, patterns: Iterable[str]) -> dic
     Its headers keep their values; a content type among them is removed, because a preset sends JSON. Raises `SecretError` if
     they can't be decrypted.
     """
-    made = presets.content_for(preset, patterns, detail=webhook.payload)
+    content, contents = presets.content_for(preset, patterns, detail=webhook.payload)
     before = reveal(webhook.headers).splitlines()
     lines = [line for line in before if not line.lower().startswith("content-type=")]
     values = {
         "format": PayloadFormat.CUSTOM.value,
         "verb": Verb.POST.value,
-        "content": made.content,
-        "contents": dict(made.contents),
+        "content": content,
+        "contents": contents,
     }
     return values if lines == before else {**values, "headers": "\n".join(lines)}
 
@@ -194,7 +194,7 @@ def _content(
             # A standard body fails here only if it is too large; the worker reports that for the body itself.
             own = Content((merged or event_body).encode())
             content = own if shape.is_plain else Content(problem=_failed(_reason(error)))
-    if content.problem is not None or not shape.has_tokens:
+    if content.problem is not None or not has_tokens(shape.url):
         return content, is_new
     try:
         return content._replace(url=fill_url(shape.url, event())), is_new

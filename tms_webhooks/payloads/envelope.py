@@ -44,16 +44,12 @@ def build_content(
         for field in (event_type.fields if change.changed else ())
         if field.name in change.changed and not (omit_personal and field.privacy is FieldPrivacy.PERSONAL)
     ]
-    names = {field.name for field in fields}
-    previous = {name: change.before.get(name) for name in names}
+    before = {field.name: change.before.get(field.name) for field in fields}
+    previous = {name: None if isinstance(old, PayloadError) else old for name, old in before.items()}
     return {
         "data": nested_json(event_type.fields, {**change.values, **(extra or {})}),
-        "changed": [name for name in change.changed if name in names],
-        "previous": {}
-        if change.moved
-        else nested_json(
-            fields, {name: None if isinstance(old, PayloadError) else old for name, old in previous.items()}
-        ),
+        "changed": [name for name in change.changed if name in previous],
+        "previous": {} if change.moved else nested_json(fields, previous),
     }
 
 
@@ -65,7 +61,7 @@ def envelope(event: Any, values: Mapping[str, Any], content: Mapping[str, Any], 
     """
     key, external = values.get("organization.id"), values.get("organization.external_id")
     correlation_id = current_correlation_id()
-    whole = {
+    return {
         "id": event.public_id,
         "type": event.type,
         "timestamp": instant(event.occurred_at),
@@ -80,8 +76,8 @@ def envelope(event: Any, values: Mapping[str, Any], content: Mapping[str, Any], 
         "data": content["data"],
         "changed": content["changed"],
         "previous": content["previous"],
+        **({"left": True} if content.get("left") else {}),
     }
-    return {**whole, "left": True} if content.get("left") else whole
 
 
 def marked_as_test(text: str) -> str:

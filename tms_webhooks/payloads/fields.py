@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -119,17 +119,14 @@ def nested_json(fields: Iterable[Field], values: Mapping[str, Any]) -> dict[str,
     return nested
 
 
-@lru_cache(maxsize=4096)
+@cache
 def _segments(name: str) -> tuple[list[str], str]:
     *parents, leaf = name.split(".")
     return parents, leaf
 
 
-def dotted_names(nested: Mapping[str, Json], fields: Iterable[Field]) -> list[str]:
+def dotted_names(nested: Mapping[str, Json], fields: Sequence[Field]) -> list[str]:
     """Return the dotted names of the values in a nested object: those of fields in their order, then other top-level keys."""
-    known = list(fields)
-    tops = {field.name.partition(".")[0] for field in known}
-    return [
-        *(field.name for field in known if has_value(nested, field.name)),
-        *(top for top in nested if top not in tops),
-    ]
+    tops = {field.name.partition(".")[0] for field in fields}
+    present = [field.name for field in fields if has_value(nested, field.name)]
+    return present + [top for top in nested if top not in tops]

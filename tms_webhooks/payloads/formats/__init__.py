@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -13,21 +14,13 @@ from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats import custom, skillable
 from tms_webhooks.payloads.formats.custom import fill_url, tokens_without_value
-from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat, linked, reduced
+from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat, tailored
 from tms_webhooks.payloads.formats.template import TextTooLong
 
 __all__ = ["JSON", "Rendered", "RequestFormat", "fill_url", "render", "tailored", "tokens_without_value"]
 
 # The content type of the structured mode.
 CLOUDEVENTS = "application/cloudevents+json"
-
-
-def tailored(shape: RequestFormat, event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the standard event in the webhook's detail. All formats are rendered from this."""
-    if shape.detail == PayloadDetail.FULL:
-        return dict(event)
-    kept = reduced(event, shape.detail)
-    return linked(kept, shape.api_url) if shape.detail == PayloadDetail.THIN else kept
 
 
 def render(shape: RequestFormat, event: Mapping[str, Any], *, limit: int) -> Rendered:
@@ -39,8 +32,8 @@ def render(shape: RequestFormat, event: Mapping[str, Any], *, limit: int) -> Ren
         rendered = _FORMATS[shape.format](event, shape)
         if len(rendered.body.encode()) <= limit:
             return rendered
-    thin = {**reduced(event, PayloadDetail.THIN), "truncated": True}
-    return _FORMATS[shape.format](linked(thin, shape.api_url), shape)
+    thin = tailored(replace(shape, detail=PayloadDetail.THIN), {**event, "truncated": True})
+    return _FORMATS[shape.format](thin, shape)
 
 
 def _cloudevents(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
@@ -68,7 +61,7 @@ def _cloudevents(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
 
 _FORMATS: Mapping[str, Callable[[Mapping[str, Any], RequestFormat], Rendered]] = {
     PayloadFormat.STANDARD: lambda event, _shape: Rendered(JSON, to_text(event)),
-    PayloadFormat.SKILLABLE: skillable.render,
+    PayloadFormat.SKILLABLE: lambda event, _shape: Rendered(JSON, to_text(skillable.flat(event))),
     PayloadFormat.CLOUDEVENTS: _cloudevents,
     PayloadFormat.CUSTOM: custom.render,
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate, islice
+from itertools import accumulate, chain, islice
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -17,7 +18,7 @@ from tms_webhooks import event_names
 from tms_webhooks.catalogue import registry
 from tms_webhooks.catalogue.custom import cached
 from tms_webhooks.catalogue.event_type import EventType
-from tms_webhooks.catalogue.schema import Field, FieldKind
+from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.formats import custom, tailored, template
@@ -51,10 +52,10 @@ def check(shape: RequestFormat, event_types: Sequence[EventType]) -> None:
         "content": _of_content(shape, event_types),
         "contents": _of_contents(shape, event_types),
     }
-    errors: dict[str, list[ValidationError]] = {}
+    errors = defaultdict(list)
     found = ((name, problem) for name, of_field in problems.items() for problem in of_field)
     for name, problem in islice(found, MOST_PROBLEMS):
-        errors.setdefault(name, []).append(problem)
+        errors[name].append(problem)
     if errors:
         raise ValidationError(errors)
 
@@ -73,21 +74,17 @@ def _names_at(event_type: EventType, detail: str) -> Mapping[str, bool]:
     """Return the tokens of the fields of an event type, and whether the detail includes their values."""
     names: dict[str, bool] = {}
     for field in event_type.fields:
-        for name in _names_of(field, event_type.noun.name):
+        inner = [f"{field.name}.code", f"{field.name}.name"] if field.kind is FieldKind.STATUS else []
+        paths = [*accumulate(field.name.split("."), "{}.{}".format), *inner]
+        of_field = [f"{part}.{path}" for part in ("data", "previous") for path in paths]
+        for name in [name_of(field, event_type.noun.name), *of_field]:
             names[name] = names.get(name, False) or is_included(field, detail)
     return names
 
 
-def _names_of(field: Field, noun: str) -> Iterator[str]:
-    yield name_of(field, noun)
-    inner = [f"{field.name}.code", f"{field.name}.name"] if field.kind is FieldKind.STATUS else []
-    paths = [*accumulate(field.name.split("."), "{}.{}".format), *inner]
-    yield from (f"{part}.{path}" for part in ("data", "previous") for path in paths)
-
-
 def _of_url(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
     parts = template.parse(shape.url, TokenPosition.URL)
-    yield from _unknown(template.tokens(parts), shape, event_types)
+    yield from _unknown(parts, shape, event_types)
     formats = list(_of_formats(parts, TokenPosition.URL))
     yield from formats
     if not formats and any("{" in part or "}" in part for part in parts if isinstance(part, str)):
@@ -116,12 +113,8 @@ def _of_contents(shape: RequestFormat, event_types: Sequence[EventType]) -> Iter
         chosen = [one for one in event_types if pattern in event_names.patterns_for(one.name)]
         alone = replace(shape, content=content, contents={})
         for problem in _of_content(alone, chosen or registry.expand(pattern)):
-            yield _problem(
-                _("%(pattern)s: %(problem)s"),
-                code=str(problem.code),
-                pattern=pattern,
-                problem=problem.message % (problem.params or {}),
-            )
+            message = _("%(pattern)s: %(problem)s")
+            yield _problem(message, code=problem.code, pattern=pattern, problem=problem.messages[0])
 
 
 def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
@@ -134,37 +127,30 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
     except PayloadError as error:
         yield _problem(_("Content: %(problem)s"), code="too_many_tokens", problem=str(error))
         return
-    yield from _unknown(template.tokens(parts), shape, event_types)
+    yield from _unknown(parts, shape, event_types)
     formats = list(islice(_of_formats(parts, position), MOST_PROBLEMS))
     yield from formats
-    if not formats and shape.content:
-        is_json = position is TokenPosition.JSON_VALUE
-        yield from islice(_of_samples(parts, _samples(shape, event_types), is_json=is_json), 1)
-
-
-def _of_samples(
-    parts: Sequence[str | Token], samples: Iterable[Callable[[str], Any]], *, is_json: bool
-) -> Iterator[ValidationError]:
-    """Yield the problems of a content with its tokens replaced by the values of each sample."""
-    for sample in samples:
+    if formats or not shape.content:
+        return
+    samples: Iterator[Callable[[str], Any]] = chain(
+        (custom.values_of(tailored(shape, event_type.example())) for event_type in event_types), [lambda _name: None]
+    )
+    for value_of in samples:
         try:
-            text = template.fill(parts, sample)
-            if is_json:
+            text = template.fill(parts, value_of)
+            if position is TokenPosition.JSON_VALUE:
                 json.loads(text)
         except template.TextTooLong as error:
             message = _("Content for %(name)s: %(problem)s")
-            yield _problem(message, code="too_long", problem=str(error), name=sample("type"))
+            yield _problem(message, code="too_long", problem=str(error), name=value_of("type"))
+            return
         except json.JSONDecodeError as error:
-            yield _problem(
-                _(
-                    "Content: with its tokens replaced it is not valid JSON (line %(line)d, column %(column)d: %(reason)s). "
-                    "Correct it, or add a header with another content type, such as Content-Type=text/plain."
-                ),
-                code="not_json",
-                line=error.lineno,
-                column=error.colno,
-                reason=error.msg,
+            message = _(
+                "Content: with its tokens replaced it is not valid JSON (line %(line)d, column %(column)d: %(reason)s). "
+                "Correct it, or add a header with another content type, such as Content-Type=text/plain."
             )
+            yield _problem(message, code="not_json", line=error.lineno, column=error.colno, reason=error.msg)
+            return
 
 
 def _of_formats(parts: Sequence[str | Token], position: TokenPosition) -> Iterator[ValidationError]:
@@ -176,10 +162,7 @@ def _of_formats(parts: Sequence[str | Token], position: TokenPosition) -> Iterat
             code="incomplete_token",
             token=beginning,
         )
-    yield from _of_token_formats(part for part in parts if isinstance(part, Token))
-
-
-def _of_token_formats(tokens: Iterable[Token]) -> Iterator[ValidationError]:
+    tokens = [part for part in parts if isinstance(part, Token)]
     for name, one in dict.fromkeys((token.name, one) for token in tokens for one in token.formats):
         if one.name not in RULES:
             nearest = difflib.get_close_matches(one.name, RULES, n=1) or list(RULES)
@@ -192,7 +175,7 @@ def _of_token_formats(tokens: Iterable[Token]) -> Iterator[ValidationError]:
 
 def format_problem(shape: RequestFormat, event_type: EventType) -> ValidationError | None:
     """Return why the tokens of URL and content for an event type can't be filled in: an invalid format, or None."""
-    return next(_of_token_formats(custom.tokens_of(shape, event_type.name)), None)
+    return next(_of_formats(custom.tokens_of(shape, event_type.name), TokenPosition.TEXT), None)
 
 
 def empty_tokens(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapping[str, Sequence[str]]:
@@ -200,29 +183,20 @@ def empty_tokens(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapp
 
     A token with the format ``default`` is not among them.
     """
-    found: dict[str, list[str]] = {}
+    found = defaultdict(list)
     for event_type in event_types:
-        tokens = custom.names_without_default(shape, event_type.name)
-        names = {} if not tokens else _names_at(event_type, shape.detail)
-        for name in tokens:
-            if name not in COMMON_TOKENS and not names.get(name, False):
-                found.setdefault(name, []).append(event_type.name)
+        for name in custom.names_without_default(shape, event_type.name):
+            if name not in COMMON_TOKENS and not _names_at(event_type, shape.detail).get(name, False):
+                found[name].append(event_type.name)
     return found
 
 
-def _samples(shape: RequestFormat, event_types: Iterable[EventType]) -> Iterator[Any]:
-    """Yield functions from a token to its value: one for each sample event, and one that returns null for all tokens."""
-    for event_type in event_types:
-        yield custom.values_of(tailored(shape, event_type.example()))
-    yield lambda _name: None
-
-
 def _unknown(
-    tokens: Iterable[str], shape: RequestFormat, event_types: Iterable[EventType]
+    parts: Iterable[str | Token], shape: RequestFormat, event_types: Iterable[EventType]
 ) -> Iterator[ValidationError]:
     names = names_in(shape, event_types)
     included = [name for name, is_token_included in names.items() if is_token_included]
-    for name in tokens:
+    for name in dict.fromkeys(part.name for part in parts if isinstance(part, Token)):
         if name not in names:
             nearest = difflib.get_close_matches(name, included, cutoff=0.4) or ["data.id", "Id"]
             yield _problem(
@@ -239,5 +213,5 @@ def _unknown(
             )
 
 
-def _problem(message: Any, *, code: str, **params: object) -> ValidationError:
+def _problem(message: Any, *, code: str | None, **params: object) -> ValidationError:
     return ValidationError(message, code=code, params=params)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tms_webhooks.catalogue import EventType, registry
@@ -77,16 +76,8 @@ class Fact(NamedTuple):
     link: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PresetContent:
-    """The settings of a webhook that a preset fills in."""
-
-    content: str
-    contents: Mapping[str, str]
-
-
-def content_for(preset: str, patterns: Iterable[str], *, detail: str) -> PresetContent:
-    """Return the content of a preset for the events of these patterns, with the fields that the payload detail includes.
+def content_for(preset: str, patterns: Iterable[str], *, detail: str) -> tuple[str, dict[str, str]]:
+    """Return ``content`` and ``contents`` of a preset for the events of these patterns, with the fields that the detail includes.
 
     An event type gets a content of its own; so does each noun of a pattern. ``content`` fits every event.
     """
@@ -99,7 +90,7 @@ def content_for(preset: str, patterns: Iterable[str], *, detail: str) -> PresetC
         if (members := registry.expand(name))
     }
     plain = [Fact("Event", "{type}"), Fact("Id", f"{{data.id|default:'{NONE}'}}")]
-    return PresetContent(build("{type}", plain), contents)
+    return build("{type}", plain), contents
 
 
 def _title(name: str) -> str:

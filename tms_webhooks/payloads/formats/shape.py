@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.choices import FieldPrivacy, PayloadDetail, PayloadFormat
-from tms_webhooks.payloads.formats import template
 
 # The privacy levels that each detail includes.
 _KEPT: Mapping[str, frozenset[FieldPrivacy]] = {
@@ -26,25 +25,25 @@ def is_included(field: Field, detail: str) -> bool:
     return field.privacy in _KEPT[detail]
 
 
-def reduced(event: Mapping[str, Any], detail: str) -> dict[str, Any]:
-    """Return an event with only the fields of this detail.
+def tailored(shape: RequestFormat, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the standard event in the webhook's detail. All formats are rendered from this.
 
-    Values that no field of the type describes are left out, because they may be personal.
+    A thin one has a link to the full event, if there is an ``api_url``. Of all but the full detail, values that no field of the
+    type describes are left out, because they may be personal.
     """
+    detail = shape.detail
+    if detail == PayloadDetail.FULL:
+        return dict(event)
     fields = [field for field in catalogue.get(event["type"]).fields if is_included(field, detail)]
     names, tree = {field.name for field in fields}, _tree(fields, detail)
+    links = {"links": {"event": f"{shape.api_url.rstrip('/')}/events/{event['id']}/"}}
     return {
         **event,
         "data": _pick(event["data"], tree),
         "changed": [name for name in event["changed"] if name in names],
         "previous": _pick(event["previous"], tree),
+        **(links if shape.api_url and detail == PayloadDetail.THIN else {}),
     }
-
-
-def linked(event: Mapping[str, Any], api_url: str) -> dict[str, Any]:
-    """Return an event with a link to the full event in the API; unchanged if ``api_url`` is empty."""
-    address = f"{api_url.rstrip('/')}/events/{event['id']}/"
-    return {**event, "links": {"event": address}} if api_url else dict(event)
 
 
 def _tree(fields: Iterable[Field], detail: str) -> dict[str, Any]:
@@ -105,12 +104,5 @@ class RequestFormat:
 
     def content_of(self, event_type: str) -> str:
         """Return the content for events of this type: that of the narrowest pattern, else the content for all."""
-        if not self.contents:
-            return self.content
         patterns = event_names.patterns_for(event_type)
         return next((self.contents[one] for one in patterns if one in self.contents), self.content)
-
-    @property
-    def has_tokens(self) -> bool:
-        """Whether the URL depends on the event."""
-        return template.has_tokens(self.url)

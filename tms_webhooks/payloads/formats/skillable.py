@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from tms_webhooks import catalogue
@@ -17,8 +17,6 @@ from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.values import in_utc, value_at
-from tms_webhooks.payloads.envelope import to_text
-from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
 from tms_webhooks.payloads.formats.token_formats import written
 
 # The list of the host's own fields.
@@ -57,11 +55,6 @@ _OF_ALL: Mapping[str, str] = {
     "time_zone": "TimeZoneId",
     "enrollment.id": "ClassEnrollmentId",
 }
-
-
-def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
-    """Return the event as a flat object."""
-    return Rendered(JSON, to_text(flat(event)))
 
 
 def flat(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -127,7 +120,7 @@ def name_of(field: Field, noun: str) -> str:
     return CUSTOM_FIELDS if field.name in custom.of_noun(noun) else api_name(noun, field.name, field.kind)
 
 
-@lru_cache(maxsize=4096)
+@cache
 def api_name(noun: str, name: str, kind: FieldKind) -> str:
     """Return the API's name for a field: "CourseExternalId" for "course.external_id", "Expires" for "expires_at"."""
     exception = _OF_NOUN.get(noun, {}).get(name) or _OF_ALL.get(name)

@@ -120,11 +120,6 @@ def incomplete(parts: Iterable[str | Token], position: TokenPosition) -> list[st
     return [match[0] for match in found if match[1] is None or is_json or not match[1].endswith("}")]
 
 
-def tokens(parts: Iterable[str | Token]) -> list[str]:
-    """Return the names of a template's tokens, each once, in order of appearance."""
-    return list(dict.fromkeys(part.name for part in parts if isinstance(part, Token)))
-
-
 def refuse_costly(parts: Iterable[str | Token]) -> None:
     """Raise `PayloadError` if a template has more than `MOST_TOKENS` tokens."""
     formats = [part.formats for part in parts if isinstance(part, Token)]

@@ -140,21 +140,22 @@ def _needs_date(argument: Any) -> str:
     return ""
 
 
-def _needs_text(argument: Any) -> str:
-    return "" if isinstance(argument, str) else _('It needs a text in quotes, such as default:"-".')
-
-
-def _needs_length(argument: Any) -> str:
-    is_length = isinstance(argument, int) and 1 <= argument <= LONGEST_TEXT
-    return "" if is_length else _("It needs a number of characters from 1 to 10,000, such as truncate:100.")
-
-
 RULES: Mapping[str, FormatRule] = {
     "date": FormatRule(_date, _needs_date),
     "upper": FormatRule(lambda value, _none: written(value).upper(), _needs_none),
     "lower": FormatRule(lambda value, _none: written(value).lower(), _needs_none),
-    "default": FormatRule(lambda value, text: text if value is None or value == "" else value, _needs_text),
-    "truncate": FormatRule(truncated, _needs_length),
+    "default": FormatRule(
+        lambda value, text: text if value is None or value == "" else value,
+        lambda text: "" if isinstance(text, str) else _('It needs a text in quotes, such as default:"-".'),
+    ),
+    "truncate": FormatRule(
+        truncated,
+        lambda length: (
+            ""
+            if isinstance(length, int) and 1 <= length <= LONGEST_TEXT
+            else _("It needs a number of characters from 1 to 10,000, such as truncate:100.")
+        ),
+    ),
     "json": FormatRule(lambda value, _none: str(json_text(value)), _needs_none),
     "slack": FormatRule(lambda value, _none: slack_text(written(value)), _needs_none),
     "teams": FormatRule(lambda value, _none: teams_text(written(value)), _needs_none),

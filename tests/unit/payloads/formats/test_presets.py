@@ -23,13 +23,8 @@ TEAMS_MESSAGE = 28 * 1024
 
 
 def shape_of(preset, patterns, detail=PayloadDetail.FULL):
-    made = content_for(preset, patterns, detail=detail)
-    return RequestFormat(
-        format="custom",
-        detail=detail,
-        content=made.content,
-        contents=made.contents,
-    )
+    content, contents = content_for(preset, patterns, detail=detail)
+    return RequestFormat(format="custom", detail=detail, content=content, contents=contents)
 
 
 def body_of(shape, event_type, *, hostile=""):
