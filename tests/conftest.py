@@ -196,6 +196,16 @@ def empty_file(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: 
 
 
 @pytest.fixture
+def settings_of_app(settings) -> Callable[..., None]:
+    """Change settings of the app."""
+
+    def change(**values: Any) -> None:
+        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **values}
+
+    return change
+
+
+@pytest.fixture
 def receiver(settings) -> Iterator[Receiver]:
     """A receiver on loopback, and the settings that let webhooks reach it."""
     server = Receiver()

@@ -11,13 +11,12 @@ from itertools import cycle
 import pytest
 from django.utils import timezone
 
-from tests.integration.delivery.rows import write_event, write_events
+from tests.integration.delivery.rows import distinct, write_event, write_events
 from tests.integration.delivery.worker import LEASE
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.jumps import DAYS, HOURS, brought, far, late_attempts, once_each, states
 from tms_webhooks import tasks
-from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import DrainSlot, Webhook, WebhookState
 from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.fanout import fan_out
@@ -43,7 +42,7 @@ def test_the_heartbeat_after_a_jump_forward_keeps_what_a_live_drain_holds(
         return Answer()
 
     def look(now):
-        leases = set(WebhookState.objects.filter(lease__gt="").values_list("leased_until", flat=True))
+        leases = distinct(WebhookState.objects.filter(lease__gt=""), "leased_until")
         if leases == {clock.now + LEASE} and clock.now > began_at and not renewed.is_set():
             taken.append(worker("other").claim())
             renewed.set()
@@ -55,7 +54,7 @@ def test_the_heartbeat_after_a_jump_forward_keeps_what_a_live_drain_holds(
 
     assert taken == [[]]
     assert brought(receiver) == once_each()
-    assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 2}
+    assert states(webhook) == {("delivered", 1): 2}
     assert late_attempts() == 0
 
 
@@ -97,7 +96,7 @@ def test_a_drain_at_rest_finds_in_a_moment_what_a_jump_forward_has_made_due(
     Drain(fan_out=fan_out, clock=clock).run(seconds=3_600, stop=stop)
 
     assert 0.2 <= time.monotonic() - started_at < 0.2 + PATIENCE
-    assert states(webhook) == {(DeliveryStatus.DELIVERED, 2): 1}
+    assert states(webhook) == {("delivered", 2): 1}
 
 
 @far
@@ -121,15 +120,15 @@ def test_a_drain_at_rest_goes_on_after_a_jump_back_with_what_is_new(webhook, rec
     Drain(fan_out=look, clock=clock).run(seconds=3_600, stop=stop)
 
     assert time.monotonic() - started_at < PATIENCE
-    assert states(webhook) == {(DeliveryStatus.DELIVERED, 1): 1}
+    assert states(webhook) == {("delivered", 1): 1}
 
 
 # The slots of the drains
 
 
 @pytest.mark.parametrize("jump", [HOURS, -HOURS], ids=str)
-def test_a_jump_during_a_link_leaves_its_slot_to_the_next_one(webhook, receiver, clock, settings, jump):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET_SECONDS": 0.5}
+def test_a_jump_during_a_link_leaves_its_slot_to_the_next_one(webhook, receiver, clock, settings_of_app, jump):
+    settings_of_app(DRAIN_BUDGET_SECONDS=0.5)
 
     def link(look):
         return tasks.run_in_slot(
@@ -164,9 +163,9 @@ class KeptQueue(SilentQueue):
         self.given.append(function)
 
 
-def test_after_a_jump_back_a_change_starts_a_drain_at_once(settings, monkeypatch):
+def test_after_a_jump_back_a_change_starts_a_drain_at_once(settings_of_app, monkeypatch):
     """Perhaps beside the last one, for a moment: two drains do no harm, and none would deliver nothing."""
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": f"{__name__}.KeptQueue"}
+    settings_of_app(QUEUE=f"{__name__}.KeptQueue")
     KeptQueue.given.clear()
     # Another test's drain that is ending would hear it.
     monkeypatch.setattr(wake, "wake_local", lambda _alias: False)

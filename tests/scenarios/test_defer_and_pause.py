@@ -9,7 +9,6 @@ import pytest
 from tests.receiver import Answer
 from tests.scenarios.outcome import fill, name
 from tests.scenarios.processes import stop
-from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import DeliveryAttempt, Webhook
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,7 +23,7 @@ def test_six_attempts_of_the_schedule_skillable_take_15_seconds_although_the_web
     receiver.respond = lambda request: Answer(500)
 
     with processes.but(RETRY_JITTER=0.0).drain() as drain:
-        tables.wait_for({DeliveryStatus.EXHAUSTED: 2 * events})
+        tables.wait_for({"exhausted": 2 * events})
         stop(drain)
 
     moments = defaultdict(list)

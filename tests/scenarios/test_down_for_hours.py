@@ -8,11 +8,10 @@ from itertools import accumulate
 
 import pytest
 
-from tests.integration.delivery.rows import subscribed, write_event, write_events
+from tests.integration.delivery.rows import distinct, subscribed, work_off, write_event, write_events
 from tests.scenarios.timeline import Intermittent, Timeline
-from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus
+from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import AppSettings
-from tms_webhooks.delivery import replay
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import DeliveryAttempt, Event, Webhook
@@ -33,10 +32,10 @@ def down():
 
 
 @pytest.fixture
-def timeline(clock, receiver, down, settings):
+def timeline(clock, receiver, down, settings_of_app):
     """A time that has just begun; webhooks may reach both receivers."""
     ports = [receiver.port, down.port]
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": ports}
+    settings_of_app(ALLOWED_PORTS=ports)
     return Timeline(clock)
 
 
@@ -97,7 +96,7 @@ def test_one_event_is_tried_on_the_schedule_and_delivered_by_the_eleventh_attemp
     assert log == [*[(number, "connection_refused", "schedule") for number in range(1, 11)], (11, "", "")]
     assert ids(down.received) == classes()
     delivery = webhook.deliveries.get()
-    assert (delivery.status, delivery.attempts, delivery.charged) == (DeliveryStatus.DELIVERED, 11, 11)
+    assert (delivery.status, delivery.attempts, delivery.charged) == ("delivered", 11, 11)
 
 
 def test_after_six_days_it_is_disabled_and_gets_all_that_it_missed_by_a_replay(
@@ -113,9 +112,9 @@ def test_after_six_days_it_is_disabled_and_gets_all_that_it_missed_by_a_replay(
     assert timeline.minutes_since(webhook.disabled_at) == attempts[-1] > 5 * 24 * 60 > attempts[-2]
     assert timeline.minutes_of_attempts(webhook, number=1) == [*PROBES, PROBES[-1] + 24 * 60, PROBES[-1] + 2 * 24 * 60]
     # The first ones have used up their retries; what waited and what came later was not given up.
-    assert states(webhook) == {DeliveryStatus.SKIPPED: 28, DeliveryStatus.EXHAUSTED: 15}
+    assert states(webhook) == {"skipped": 28, "exhausted": 15}
     later = webhook.deliveries.filter(created_at__gt=webhook.disabled_at)
-    assert set(later.values_list("attempts", flat=True)) == {0}
+    assert distinct(later, "attempts") == {0}
     assert later.count() == 3
     assert Counter(operational(receiver)) == {
         **{("webhook.failing", percent): 1 for percent in (50, 70, 90)},
@@ -131,13 +130,12 @@ def test_after_six_days_it_is_disabled_and_gets_all_that_it_missed_by_a_replay(
     ranges = {JobKind.REPLAY_MISSED: {}, JobKind.RECOVER: {"since": timeline.at(days=-7), "until": clock.now}}
     jobs = [start_job(kind, webhook, now=clock.now, **range_) for kind, range_ in ranges.items()]
     for job in jobs:
-        while replay.work_on(job, now=clock.now):
-            pass
+        work_off(job, clock.now)
     timeline.live_until(timeline.at(days=6.5) + timedelta(minutes=1))
 
     for job, total in zip(jobs, (28, 15), strict=True):
         job.refresh_from_db()
-        assert (job.status, job.done, job.total) == (JobStatus.FINISHED, total, total)
-    assert states(webhook) == {DeliveryStatus.DELIVERED: 43}
+        assert (job.status, job.done, job.total) == ("finished", total, total)
+    assert states(webhook) == {"delivered": 43}
     assert ids(down.received) == classes()
     assert operational(receiver)[-1] == ("webhook.recovered", None)

@@ -11,6 +11,7 @@ from django.db import connection
 
 from example_project.training.models import Organization
 from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import distinct
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.logged import logged
@@ -34,7 +35,7 @@ LEASE = 3.0
 WITHOUT_SESSIONS = {"TMS_SCENARIO_DATABASE": json.dumps({"DISABLE_SERVER_SIDE_CURSORS": True})}
 PREPARE = """
 from django.conf import settings
-from tests.integration.delivery.rows import subscribed
+from tests.integration.delivery.rows import distinct, subscribed
 from tms_webhooks.models import Webhook
 subscribed()
 Webhook.objects.update(url="http://127.0.0.1:%s/hooks" % settings.TMS_WEBHOOKS["ALLOWED_PORTS"][0])
@@ -98,7 +99,7 @@ def test_without_sessions_the_webhooks_of_a_killed_drain_are_served_again_when_i
     with ExitStack() as stack:
         victim, heir = [stack.enter_context(pooled.but(**lease_of(LEASE)).drain("--no-timer")) for _ in range(2)]
         tables.add_events(EVENTS)
-        tables.wait_until(lambda: len(set(states.values_list("lease", flat=True))) == 2)
+        tables.wait_until(lambda: len(distinct(states, "lease")) == 2)
         # A session's lock would be found free at once.
         assert not states.filter(lease__startswith="s").exists()
         victim.kill()

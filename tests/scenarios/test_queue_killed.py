@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from tests.integration.delivery.rows import distinct
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.clusters import with_queue
@@ -44,7 +45,7 @@ def test_a_killed_cluster_that_is_started_again_delivers_the_rest_and_its_period
         wait_until_all(receiver, 2 * EVENTS, seconds=RESTARTED)
         tables.wait_for({"delivered": 2 * EVENTS}, seconds=RESTARTED)
         runs = PeriodicRun.objects.using(tables.using).filter(started_at__gt=killed_at)
-        tables.wait_until(lambda: set(runs.values_list("function", flat=True)) >= EVERY_MINUTE, seconds=RESTARTED)
+        tables.wait_until(lambda: distinct(runs, "function") >= EVERY_MINUTE, seconds=RESTARTED)
 
     assert before < 2 * EVENTS
     came = Counter(name(request) for request in receiver.received)

@@ -8,12 +8,19 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.delivery.fake_transport import Selector, Simulation, quick
-from tests.integration.delivery.rows import OCCURRED_AT, new_event, subscribed, write_delivery, write_events
+from tests.integration.delivery.rows import (
+    OCCURRED_AT,
+    fan_out_all,
+    new_event,
+    subscribed,
+    work_off,
+    write_delivery,
+    write_events,
+)
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tests.patience import PATIENCE
 from tms_webhooks import signals
-from tms_webhooks.delivery import replay
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
@@ -85,8 +92,7 @@ def backlog(clock):
     def backlog(number, path="/hook", **fields):
         webhook = subscribed(path, **fields)
         write_events(webhook.organization, number)
-        while fan_out(clock.now):
-            pass
+        fan_out_all(clock.now)
         assert webhook.deliveries.count() == number
         return webhook
 
@@ -128,16 +134,6 @@ def due(clock):
 
 
 @pytest.fixture
-def settings_of_app(settings):
-    """Change settings of the app."""
-
-    def change(**values):
-        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **values}
-
-    return change
-
-
-@pytest.fixture
 def finished(clock):
     """Make deliveries in this state, whose events happened so long before `OCCURRED_AT`."""
 
@@ -160,8 +156,7 @@ def do(clock):
 
     def do(kind, webhook, **range_):
         job = start_job(kind, webhook, now=clock.now, **range_)
-        while replay.work_on(job, now=clock.now):
-            pass
+        work_off(job, clock.now)
         job.refresh_from_db()
         return job
 

@@ -8,10 +8,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from django.db.models import Model
+
 from example_project.training.models import Organization
 from tests.factories import WebhookFactory
-from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import Delivery, Event, Subscription, Webhook, WebhookState
+from tms_webhooks.choices import DeliveryStatus, DisabledReason
+from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook, WebhookState
+from tms_webhooks.outbox.fanout import fan_out
 
 SAMPLES = Path(__file__).resolve().parents[2] / "golden" / "samples"
 OCCURRED_AT = (datetime.now(UTC) - timedelta(days=3)).replace(hour=15, minute=0, second=0, microsecond=0)
@@ -86,3 +90,32 @@ def lease(webhook: Webhook, until: datetime, *, worker: str = "a worker") -> Non
 def subscribed(path: str = "/hook", **values: Any) -> Webhook:
     """Make a webhook that wants everything; ``path`` tells its requests from others."""
     return WebhookFactory(url=f"https://receiver.example.com{path}", **{"events": ["*"], **values})
+
+
+def disable(webhook: Webhook, now: datetime, reason: str = "admin") -> None:
+    """Disable a webhook, by default as a user does."""
+    lifecycle.disable(webhook, reason=DisabledReason(reason), now=now)
+
+
+def fan_out_all(now: datetime) -> None:
+    """Fan out until no event waits for it."""
+    while fan_out(now):
+        pass
+
+
+def work_off(job: Job, now: datetime) -> None:
+    """Do all batches of a job."""
+    while replay.work_on(job, now=now):
+        pass
+
+
+def stored(row: Model, *names: str) -> Any:
+    """Return values of a row as the database has them: one by itself, several as a tuple."""
+    values = type(row)._base_manager.values_list(*names).get(pk=row.pk)
+    return values if len(names) > 1 else values[0]
+
+
+def distinct(rows: Any, *names: str) -> set[Any]:
+    """Return the different values that rows have. ``rows`` is a model, a manager or a queryset."""
+    rows = getattr(rows, "objects", rows)
+    return set(rows.values_list(*names, flat=len(names) == 1))

@@ -16,7 +16,6 @@ from django.utils import timezone
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import Wire, verify
 from tms_webhooks.actors import SYSTEM
-from tms_webhooks.choices import ErrorClass
 from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
@@ -100,7 +99,7 @@ def test_credentials_that_are_none_send_nothing_and_are_not_quoted(run, wire, st
 
     assert wire.requests == []
     attempt = DeliveryAttempt.objects.get()
-    assert attempt.error_class == ErrorClass.SECRET_UNREADABLE
+    assert attempt.error_class == "secret_unreadable"
     assert "the credentials can't be read; enter them again" in attempt.message
     assert stored not in attempt.message
 

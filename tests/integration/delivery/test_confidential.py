@@ -15,7 +15,6 @@ from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import Wire, answer, broken
 from tests.receiver import Answer
 from tms_webhooks.actors import SYSTEM
-from tms_webhooks.choices import ErrorClass
 from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import DeliveryAttempt
@@ -80,7 +79,7 @@ def test_no_log_record_holds_a_secret_a_header_value_or_a_signature(receiver, dr
 @pytest.mark.parametrize(
     "problem",
     [
-        broken(ErrorClass.CONNECTION_RESET),
+        broken("connection_reset"),
         RuntimeError(f"bad header Authorization: Basic {PASSWORD}"),
         ValueError(KEY),
         UnicodeEncodeError("latin-1", PASSWORD, 0, 1, "no"),
@@ -159,8 +158,8 @@ def test_secrets_that_a_receiver_sends_back_are_masked_before_they_are_stored(re
 
 
 @pytest.mark.parametrize("limit", [16_384, 24])
-def test_a_secret_is_masked_also_where_the_limit_of_the_answer_cuts_it(receiver, settings, limit):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RESPONSE_LIMIT_BYTES": limit}
+def test_a_secret_is_masked_also_where_the_limit_of_the_answer_cuts_it(receiver, settings_of_app, limit):
+    settings_of_app(RESPONSE_LIMIT_BYTES=limit)
     webhook = WebhookFactory(url=receiver.url, headers=f"Authorization=Basic {PASSWORD}")
     receiver.respond = lambda request: Answer(200, {}, b"You sent " + request.headers["authorization"].encode())
 

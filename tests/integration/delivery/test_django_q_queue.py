@@ -21,8 +21,8 @@ from tms_webhooks.queues.django_q import DjangoQQueue
 
 
 @pytest.fixture(autouse=True)
-def _queue(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.django_q.DjangoQQueue"}
+def _queue(settings_of_app):
+    settings_of_app(QUEUE="tms_webhooks.queues.django_q.DjangoQQueue")
 
 
 def waiting():
@@ -118,14 +118,14 @@ def test_the_drain_is_found_by_its_path_as_a_worker_looks_for_it():
 
 
 @pytest.mark.parametrize("function", [tasks.drain, tasks.sweep, tasks.scan_expiring, tasks.prune])
-def test_a_task_takes_arguments_that_a_later_version_may_send(settings, function):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET_SECONDS": 0.5}
+def test_a_task_takes_arguments_that_a_later_version_may_send(settings_of_app, function):
+    settings_of_app(DRAIN_BUDGET_SECONDS=0.5)
 
     function(from_the_future=True)
 
 
-def test_the_sweep_starts_a_drain_for_every_slot(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAINS": 3}
+def test_the_sweep_starts_a_drain_for_every_slot(settings_of_app):
+    settings_of_app(DRAINS=3)
 
     tasks.sweep()
 

@@ -7,8 +7,7 @@ from datetime import timedelta
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.fake_transport import in_seconds
-from tests.integration.delivery.rows import subscribed, write_delivery, write_events
-from tms_webhooks.choices import DeliveryStatus
+from tests.integration.delivery.rows import distinct, stored, subscribed, write_delivery, write_events
 from tms_webhooks.models import Delivery
 
 # What one webhook may have in flight
@@ -23,7 +22,7 @@ def test_a_drain_uses_the_whole_share_and_no_more(simulate):
     simulation.run()
 
     assert simulation.transport.most_in_flight == shares
-    assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1)}
+    assert distinct(Delivery, "status", "attempts") == {("delivered", 1)}
 
 
 # Who is served
@@ -80,8 +79,7 @@ def test_the_longest_due_of_a_webhook_comes_first(worker, clock):
     )
 
     assert {request.delivery_id for request in worker("alice").claim()} == {earliest.pk, middle.pk}
-    later.refresh_from_db()
-    assert later.status == DeliveryStatus.PENDING
+    assert stored(later, "status") == "pending"
 
 
 def test_requests_that_waited_for_a_slot_for_too_long_are_read_again_before_a_drain_is_idle(simulate):

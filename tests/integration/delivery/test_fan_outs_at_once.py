@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 
 from example_project.training.factories import OrganizationFactory
-from tests.integration.delivery.rows import new_event, subscribed, write_events
+from tests.integration.delivery.rows import distinct, new_event, subscribed, write_events
 from tests.integration.delivery.updates import ChangingObject
 from tests.threads import Lingering, several
 from tms_webhooks.choices import Audience
@@ -110,7 +110,7 @@ def test_together_they_lose_no_change_of_an_object_with_a_quiet_period(clock, ev
     assert [(body["data"]["city"], body["previous"]) for body in merged] == [
         ("Delft", {"phone": "1", "city": "Amsterdam"})
     ] * len(users)
-    assert set(carriers.values_list("event__sequence", flat=True)) == {6}
+    assert distinct(carriers, "event__sequence") == {6}
 
 
 def test_together_they_number_the_events_of_each_object_in_the_order_of_their_keys(clock, every_other):
@@ -131,4 +131,4 @@ def test_together_they_number_the_events_of_each_object_in_the_order_of_their_ke
         rows = Event.objects.filter(subject_id=subject_id).order_by("pk").values_list("sequence", "body")
         assert [sequence for sequence, _body in rows] == expected
         assert [json.loads(body)["sequence"] for _sequence, body in rows] == expected
-    assert set(EventSequence.objects.values_list("last", flat=True)) == {4 * ROUNDS}
+    assert distinct(EventSequence, "last") == {4 * ROUNDS}

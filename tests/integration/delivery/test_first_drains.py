@@ -18,8 +18,8 @@ from tms_webhooks.queues.django_q import DjangoQQueue
 
 
 @pytest.fixture(autouse=True)
-def _django_q(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.django_q.DjangoQQueue"}
+def _django_q(settings_of_app):
+    settings_of_app(QUEUE="tms_webhooks.queues.django_q.DjangoQQueue")
 
 
 def queued():
@@ -30,8 +30,8 @@ def queued():
 CLOCKS_DIFFER = timedelta(0) if connection.vendor == "sqlite" else timedelta(seconds=1)
 
 
-def test_each_slot_is_checked_separately(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAINS": 2}
+def test_each_slot_is_checked_separately(settings_of_app):
+    settings_of_app(DRAINS=2)
     held_until = timezone.now().replace(microsecond=0) + timedelta(seconds=7)
     DrainSlot.objects.take(1, owner="at work", now=timezone.now(), until=held_until)
 

@@ -11,12 +11,12 @@ from django.db import OperationalError
 
 from tests import sweeps
 from tests.integration.delivery.jobs import DAY, EVERYTHING, HOUR, WITH_A_RANGE, statuses
-from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.rows import disable, subscribed, work_off, write_delivery
 from tests.integration.delivery.wire import answer
 from tests.threads import at_once, several
 from tms_webhooks import tasks
-from tms_webhooks.choices import DisabledReason, JobKind
-from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.choices import JobKind
+from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.replay import progress
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import webhooks
@@ -110,7 +110,7 @@ def end(webhook, verb, now):
     """Disable or delete a webhook, of which others may hold an object that does not know it."""
     webhook = Webhook.objects.get(pk=webhook.pk)
     if verb == "disable":
-        lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=now)
+        disable(webhook, now)
     else:
         webhooks.delete(webhook, now=now)
 
@@ -135,8 +135,7 @@ def test_the_same_is_not_begun_twice_and_other_kinds_and_webhooks_need_not_wait(
     message = refusal(kind, webhook, now=clock.now, since=since)
 
     assert message == f"{job.public_id}, a job of the same kind, is still running for this webhook. Wait for it to end."
-    while replay.work_on(job, now=clock.now):
-        pass
+    work_off(job, clock.now)
     for other, one in ((subscribed(), kind), *((webhook, one) for one in WITH_A_RANGE)):
         assert start_job(one, other, now=clock.now, since=since).pk != job.pk
 

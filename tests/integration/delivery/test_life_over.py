@@ -7,9 +7,8 @@ from datetime import timedelta
 import pytest
 
 from tests import sweeps
-from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.rows import stored, subscribed, write_delivery
 from tms_webhooks import signals, tasks
-from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery import sweep
 from tms_webhooks.models import Delivery, WebhookState
 
@@ -61,13 +60,13 @@ def test_a_delivery_that_waits_for_a_pause_is_given_up_after_its_lifetime(
 
     delivery.refresh_from_db()
     if given_up:
-        assert (delivery.status, delivery.due_at, delivery.finished_at) == (DeliveryStatus.EXHAUSTED, None, clock.now)
+        assert (delivery.status, delivery.due_at, delivery.finished_at) == ("exhausted", None, clock.now)
         assert finished == [(delivery.pk, "exhausted")]
         assert [(name, facts["message"]) for name, facts in heard] == [
             ("exhausted", "not delivered within 7 days, 0:00:00")
         ]
     else:
-        assert (delivery.status, finished, heard) == (DeliveryStatus.PENDING, [], [])
+        assert (delivery.status, finished, heard) == ("pending", [], [])
     assert (delivery.attempts, delivery.charged) == (0, 0)
 
 
@@ -79,7 +78,7 @@ def test_the_setting_says_how_long_a_life_is(settings_of_app, paused, clock):
     assert sweeps.give_up_old(clock.now) == 1
 
     assert list(Delivery.objects.open()) == [young]
-    assert Delivery.objects.get(status=DeliveryStatus.EXHAUSTED) == old
+    assert Delivery.objects.get(status="exhausted") == old
 
 
 def test_a_delivery_that_is_given_up_in_flight_is_delivered_if_its_receiver_accepts_it(worker, clock):
@@ -91,8 +90,7 @@ def test_a_delivery_that_is_given_up_in_flight_is_delivered_if_its_receiver_acce
     assert sweeps.give_up_old(clock.now) == 1
     alice.write(alice.send(request))
 
-    delivery.refresh_from_db()
-    assert delivery.status == DeliveryStatus.DELIVERED
+    assert stored(delivery, "status") == "delivered"
 
 
 def test_more_than_a_batch_is_given_up_in_one_run(monkeypatch, paused, clock, finished):
@@ -106,7 +104,7 @@ def test_more_than_a_batch_is_given_up_in_one_run(monkeypatch, paused, clock, fi
 
     assert len(finished) == len(set(finished)) == 8
     assert not Delivery.objects.open().exists()
-    assert Delivery.objects.exclude(status=DeliveryStatus.EXHAUSTED).get() == finished_before
+    assert Delivery.objects.exclude(status="exhausted").get() == finished_before
 
 
 def test_the_error_action_is_applied_to_deliveries_that_are_given_up(paused, clock):
@@ -117,10 +115,8 @@ def test_the_error_action_is_applied_to_deliveries_that_are_given_up(paused, clo
     sweeps.give_up_old(clock.now)
     sweeps.settle(clock.now)
 
-    webhook.refresh_from_db()
-    assert (webhook.enabled, webhook.disabled_reason) == (False, "failing")
-    young.refresh_from_db()
-    assert young.status == DeliveryStatus.SKIPPED
+    assert stored(webhook, "enabled", "disabled_reason") == (False, "failing")
+    assert stored(young, "status") == "skipped"
 
 
 def test_the_regular_task_gives_up_before_it_prunes(paused, clock):
@@ -129,5 +125,4 @@ def test_the_regular_task_gives_up_before_it_prunes(paused, clock):
 
     tasks.prune()
 
-    delivery.refresh_from_db()
-    assert delivery.status == DeliveryStatus.EXHAUSTED
+    assert stored(delivery, "status") == "exhausted"

@@ -10,12 +10,12 @@ from django.core.mail import EmailMultiAlternatives
 
 from example_project.training.models import Organization
 from tests import sweeps
-from tests.integration.delivery.rows import subscribed, write_event, write_events
+from tests.integration.delivery.rows import disable, distinct, stored, subscribed, write_event, write_events
 from tests.integration.delivery.wire import answer, broken
 from tms_webhooks import tasks
-from tms_webhooks.choices import DisabledReason, ErrorAction, ErrorClass, NoticeKind, NoticeStatus
+from tms_webhooks.choices import DisabledReason, ErrorAction
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.delivery import health, lifecycle, notice_messages, notices
+from tms_webhooks.delivery import health, notice_messages, notices
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.models import Delivery, Notification, Webhook, WebhookState
@@ -135,7 +135,7 @@ def test_an_outage_of_days_makes_exactly_four_mails(failing, minute_by_minute, c
 
     assert [one.subject for one in mail.outbox[3:]] == [f"Webhooks of {webhook.organization}: Recovered (1)"]
     assert kinds_sent() == ["failing", "failing_for_a_day", "disabled", "recovered"]
-    assert set(Notification.objects.values_list("status", flat=True)) == {NoticeStatus.SENT}
+    assert distinct(Notification, "status") == {"sent"}
 
 
 def test_each_person_gets_one_mail_with_the_webhooks_that_concern_them(failing, notify):
@@ -209,7 +209,7 @@ def test_a_webhook_that_is_disabled_again_is_mailed_again(failing, clock, notify
     webhook = failing()
     for _time in range(2):
         clock.advance(minutes=1)
-        lifecycle.disable(webhook, reason=DisabledReason.GONE, now=clock.now)
+        disable(webhook, clock.now, "gone")
         notify(after=1)
         notify()
         webhooks.enable(webhook, now=clock.now)
@@ -297,13 +297,13 @@ def happen(failing, notifying, give_up, clock, notify, wire, run, due, settings_
         "disabling": lambda: make(notifying, error_action=ErrorAction.DISABLE),
         "give-up": lambda: give_up(webhooks_made[0]),
         "give-up-3": lambda: give_up(webhooks_made[0], 3),
-        "disable": lambda: lifecycle.disable(webhooks_made[0], reason=DisabledReason.ADMIN, now=clock.now),
+        "disable": lambda: disable(webhooks_made[0], clock.now),
         "delete": lambda: webhooks.delete(webhooks_made[0], now=clock.now),
         "pull-only": lambda: Webhook.objects.update(pull_only=True, url=""),
         "forget": lambda: WebhookState.objects.update(given_up_at=None),
         "resend": lambda: resend(webhooks_made[0].deliveries.get(), now=clock.now),
         "off": lambda: settings_of_app(NOTIFY=False),
-        "blocked": lambda: setattr(wire, "otherwise", broken(ErrorClass.BLOCKED_ADDRESS)),
+        "blocked": lambda: setattr(wire, "otherwise", broken("blocked_address")),
         "old": lambda: due(webhooks_made[0], 3, created_at=clock.now.replace(year=2020)),
         "sweep": lambda: sweeps.give_up_old(clock.now),
         "run": run,
@@ -377,7 +377,7 @@ def test_where_no_contacts_are_known_the_log_and_the_row_say_so_once(failing, no
     notify()
 
     row = Notification.objects.get()
-    assert (row.kind, row.status, row.error) == (NoticeKind.FAILING, NoticeStatus.FAILED, "No contacts are known.")
+    assert (row.kind, row.status, row.error) == ("failing", "failed", "No contacts are known.")
     assert mail.outbox == []
     assert f"webhook={webhook.pk} kind=failing: the notice has no recipients, no contacts are known" in caplog.text
     assert (f"CONTACTS failed for organization={webhook.organization_id}." in caplog.text) == bool(path)
@@ -397,7 +397,7 @@ def test_a_mail_that_fails_is_sent_again_some_times_and_then_given_up(failing, c
     failing()
     notify(after=9)
     row = Notification.objects.get()
-    assert (row.status, row.error) == (NoticeStatus.PENDING, "ConnectionRefusedError")
+    assert (row.status, row.error) == ("pending", "ConnectionRefusedError")
     assert row.due_at == clock.now + timedelta(seconds=60)
 
     for seconds in notice_messages.RETRY_SECONDS:
@@ -408,8 +408,7 @@ def test_a_mail_that_fails_is_sent_again_some_times_and_then_given_up(failing, c
     WebhookState.objects.update(failing_since=clock.now)
     notify()
 
-    row.refresh_from_db()
-    assert (row.status, row.attempts, row.due_at) == (NoticeStatus.FAILED, 5, None)
+    assert stored(row, "status", "attempts", "due_at") == ("failed", 5, None)
     assert len(tries) == 5
     assert "notification not sent" in caplog.text
     assert tries[0][0] not in caplog.text
@@ -436,14 +435,13 @@ def test_a_message_whose_process_was_killed_is_not_sent_again(failing, clock, no
     failing()
     record(after=9)
     row = Notification.objects.get()
-    Notification.objects.update(status=NoticeStatus.SENDING, due_at=None, attempts=1)
+    Notification.objects.update(status="sending", due_at=None, attempts=1)
     clock.advance(hours=5)
 
     notify()
 
     assert mail.outbox == []
-    row.refresh_from_db()
-    assert row.status == NoticeStatus.SENDING
+    assert stored(row, "status") == "sending"
 
 
 def test_a_mail_whose_recipients_were_erased_ends(failing, clock, notify, record):
@@ -454,7 +452,7 @@ def test_a_mail_whose_recipients_were_erased_ends(failing, clock, notify, record
     notify()
 
     row = Notification.objects.get()
-    assert (row.status, row.recipients, row.error) == (NoticeStatus.FAILED, "", "The recipients were erased.")
+    assert (row.status, row.recipients, row.error) == ("failed", "", "The recipients were erased.")
     assert mail.outbox == []
 
 

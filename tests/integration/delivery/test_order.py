@@ -8,12 +8,11 @@ from functools import partial
 import pytest
 
 from tests.integration.delivery.objects import happen
-from tests.integration.delivery.rows import subscribed
+from tests.integration.delivery.rows import distinct, stored, subscribed, work_off
 from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
 from tests.threads import at_once, several
-from tms_webhooks.choices import DeliveryStatus, JobKind, Priority
-from tms_webhooks.delivery import replay
+from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, Webhook
@@ -150,8 +149,7 @@ def test_a_person_who_sends_one_again_does_not_wait_for_its_turn(ordered, worker
     resend(second, now=clock.now)
 
     assert keys(worker("alice").work()) == [second.pk]
-    first.refresh_from_db()
-    assert first.status == DeliveryStatus.WAITING
+    assert stored(first, "status") == "waiting"
 
 
 def test_what_is_replayed_keeps_the_order_too(ordered, worker, wire, clock):
@@ -161,17 +159,16 @@ def test_what_is_replayed_keeps_the_order_too(ordered, worker, wire, clock):
     worker("alice").work()
     happen(a1.webhook.organization, "a")
     job = start_job(JobKind.RECOVER, a1.webhook, now=clock.now, since=clock.now - timedelta(days=13))
-    while replay.work_on(job, now=clock.now):
-        pass
+    work_off(job, clock.now)
     fan_out(clock.now)
 
     taken = [request for _ in range(3) for request in worker("alice").work()]
 
     assert keys(taken)[:2] == [a1.pk, a2.pk]
     assert len(taken) == 3
-    assert set(Delivery.objects.values_list("status", "priority")) == {
-        (DeliveryStatus.DELIVERED, Priority.REPLAY),
-        (DeliveryStatus.DELIVERED, Priority.LIVE),
+    assert distinct(Delivery, "status", "priority") == {
+        ("delivered", Priority.REPLAY),
+        ("delivered", Priority.LIVE),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.delivery.rows import subscribed
+from tests.integration.delivery.rows import fan_out_all, subscribed
 from tests.integration.delivery.updates import ChangingObject
 from tests.integration.test_query_plans import DELIVERIES, analyze, begin_with_fresh_tables, explained, plans
 from tms_webhooks.models import Delivery, Event
@@ -28,8 +28,7 @@ def test_it_reads_the_deliveries_of_its_objects_alone(clock, is_analyzed):
             [user.new_event("user.updated", changed=["phone"], previous={"phone": "1"}) for user in users],
             batch_size=500,
         )
-        while fan_out(clock.now):
-            pass
+        fan_out_all(clock.now)
     if is_analyzed:
         analyze()
     for user in users[:BATCH]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.delivery.jobs import EVERYTHING, HOUR, count
-from tests.integration.delivery.rows import OCCURRED_AT, subscribed
-from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus, Priority
+from tests.integration.delivery.rows import OCCURRED_AT, distinct, stored, subscribed
+from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.delivery import replay
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, Job
@@ -25,8 +25,8 @@ def test_a_recovery_sends_failed_and_cancelled_deliveries_again_and_no_others(do
 
     job = do(JobKind.RECOVER, webhook, **EVERYTHING)
 
-    assert (job.status, job.total, job.done, job.finished_at, job.error) == (JobStatus.FINISHED, 4, 4, clock.now, "")
-    due = set(webhook.deliveries.open().values_list("pk", "status", "priority", "charged", "due_at", "reopened_at"))
+    assert (job.status, job.total, job.done, job.finished_at, job.error) == ("finished", 4, 4, clock.now, "")
+    due = distinct(webhook.deliveries.open(), "pk", "status", "priority", "charged", "due_at", "reopened_at")
     assert due == {(one.pk, "pending", Priority.REPLAY, 0, clock.now, clock.now) for one in wanted}
     run()
     assert {request.headers["tms-delivery-id"] for request in wire.requests} == {one.public_id for one in wanted}
@@ -74,5 +74,4 @@ def test_a_delivery_that_a_user_resends_during_the_job_is_not_sent_twice(finishe
     monkeypatch.setattr(Job, "advance", advance)
     assert replay.work_on(job, now=clock.now)
 
-    delivery.refresh_from_db()
-    assert (delivery.status, delivery.due_at) == (DeliveryStatus.DELIVERED, None)
+    assert stored(delivery, "status", "due_at") == ("delivered", None)

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import pytest
 from django.db import connection
 
-from tests.integration.delivery.rows import subscribed, write_event, write_events
+from tests.integration.delivery.rows import distinct, subscribed, write_event, write_events
 from tests.integration.delivery.trouble import Trouble
-from tms_webhooks.choices import DeliveryStatus, PayloadFormat
+from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Delivery, DeliveryBody
 from tms_webhooks.routing.budget import BUDGETS_PER_TURN, TimeSpent
@@ -133,4 +133,4 @@ def test_requests_whose_bodies_cant_be_read_or_stored_now_are_sent_once_when_the
     assert trouble.refused == times
     assert (tally.sent, tally.delivered, len(wire.requests)) == (5, 5, 5)
     assert DeliveryBody.objects.count() == 5
-    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
+    assert distinct(Delivery, "status") == {"delivered"}

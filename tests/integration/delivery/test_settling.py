@@ -7,11 +7,11 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from tests import sweeps
-from tests.integration.delivery.rows import subscribed
+from tests.integration.delivery.rows import disable, distinct, subscribed, work_off
 from tests.integration.delivery.wire import answer
 from tests.threads import Beside, several
 from tms_webhooks import tasks
-from tms_webhooks.choices import DisabledReason, JobKind
+from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import lifecycle, replay, sweep
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.jobs import count as count_job
@@ -41,7 +41,7 @@ def test_the_transaction_takes_as_many_statements_however_much_waits(clock, back
     def statements(webhook):
         with CaptureQueriesContext(connection) as queries:
             if verb == "disable":
-                lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+                disable(webhook, clock.now)
             else:
                 webhooks.delete(webhook, now=clock.now)
         assert not [one for one in queries if Delivery._meta.db_table in one["sql"]]
@@ -57,7 +57,7 @@ def test_a_worker_is_asked_to_settle_after_the_commit(
     webhook = backlog(3)
     with django_capture_on_commit_callbacks(execute=True):
         if verb == "disable":
-            lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+            disable(webhook, clock.now)
         else:
             webhooks.delete(webhook, now=clock.now)
         assert enqueued == []
@@ -71,7 +71,7 @@ def test_a_worker_is_asked_to_settle_after_the_commit(
 
 def test_a_task_that_is_out_of_time_goes_on_at_once(clock, backlog, enqueued, monkeypatch):
     webhook = backlog(3)
-    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    disable(webhook, clock.now)
     monkeypatch.setattr(tasks, "TASK_SECONDS", 0.0)
 
     tasks.work_on_jobs()
@@ -82,7 +82,7 @@ def test_a_task_that_is_out_of_time_goes_on_at_once(clock, backlog, enqueued, mo
 
 def test_nothing_is_sent_that_is_not_skipped_yet(clock, backlog, batches_of_two, run, wire):
     webhook = backlog(5)
-    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    disable(webhook, clock.now)
     asked = iter([False, True])
 
     assert sweeps.settle(clock.now, stop=lambda: next(asked)) == 2
@@ -96,7 +96,7 @@ def test_a_webhook_that_is_enabled_again_gets_the_rest_and_each_delivery_once(
     clock, backlog, batches_of_two, run, wire
 ):
     webhook = backlog(5)
-    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    disable(webhook, clock.now)
     (settling,) = sweep.settling(clock.now).values()
     assert next(settling) == 2
 
@@ -107,8 +107,7 @@ def test_a_webhook_that_is_enabled_again_gets_the_rest_and_each_delivery_once(
     assert statuses(webhook) == ["delivered"] * 3 + ["skipped"] * 2
     assert count_job(JobKind.REPLAY_MISSED, webhook, now=clock.now) == 2
     job = start_job(JobKind.REPLAY_MISSED, webhook, now=clock.now)
-    while replay.work_on(job, now=clock.now):
-        pass
+    work_off(job, clock.now)
     run()
     assert statuses(webhook) == ["delivered"] * 5
     assert len({request.headers["webhook-id"] for request in wire.requests}) == len(wire.requests) == 5
@@ -117,7 +116,7 @@ def test_a_webhook_that_is_enabled_again_gets_the_rest_and_each_delivery_once(
 def test_a_webhook_that_the_database_refuses_to_settle_does_not_stop_the_others(clock, backlog, monkeypatch, caplog):
     webhooks = [backlog(2), backlog(2)]
     for webhook in webhooks:
-        lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+        disable(webhook, clock.now)
     settle_batch = sweep._settle_batch
 
     def refuse_the_first(webhook_id, now):
@@ -137,7 +136,7 @@ def test_a_webhook_that_the_database_refuses_to_settle_does_not_stop_the_others(
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_settle_each_delivery_once(clock, backlog, batches_of_two):
     webhook = backlog(20)
-    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    disable(webhook, clock.now)
 
     others = Beside(lambda: sweeps.settle(clock.now))
     mine = sweeps.settle(clock.now)
@@ -173,4 +172,4 @@ def test_a_sweep_that_has_nothing_to_do_is_one_query_for_each_part(clock, due, d
         with django_assert_num_queries(1):
             assert part(clock.now) == 0
 
-    assert set(Delivery.objects.values_list("status", flat=True)) == {"pending"}
+    assert distinct(Delivery, "status") == {"pending"}

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests import sweeps
-from tests.integration.delivery.rows import subscribed, write_event, write_events
+from tests.integration.delivery.rows import disable, stored, subscribed, work_off, write_event, write_events
 from tests.integration.delivery.wire import answer
 from tms_webhooks import tasks
-from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, Priority
-from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.choices import JobKind, Priority
+from tms_webhooks.delivery import replay
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Webhook
@@ -21,7 +21,7 @@ def disabled(clock):
 
     def disabled(**fields):
         webhook = subscribed(**fields)
-        lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+        disable(webhook, clock.now)
         return webhook
 
     return disabled
@@ -42,7 +42,7 @@ def test_new_events_are_skipped_and_counted_as_missed(disabled, run, wire):
     run()
 
     assert wire.requests == []
-    assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 3
+    assert statuses(webhook) == ["skipped"] * 3
     assert missed(webhook) == 3
 
 
@@ -66,22 +66,20 @@ def test_a_replayed_delivery_has_all_its_retries_and_its_lifetime_again(run, wir
     write_event(webhook.organization)
     wire.answers = [answer(500)]
     run()
-    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    disable(webhook, clock.now)
     sweeps.settle(clock.now)
     clock.advance(days=10)
     webhooks.enable(webhook, now=clock.now)
     job = start_job(JobKind.REPLAY_MISSED, webhook, now=clock.now)
-    while replay.work_on(job, now=clock.now):
-        pass
+    work_off(job, clock.now)
 
     delivery = webhook.deliveries.get()
-    assert (delivery.status, delivery.attempts, delivery.charged) == (DeliveryStatus.PENDING, 1, 0)
+    assert (delivery.status, delivery.attempts, delivery.charged) == ("pending", 1, 0)
     assert (delivery.reopened_at, delivery.priority, delivery.finished_at) == (clock.now, Priority.REPLAY, None)
     sweeps.give_up_old(clock.now)
     run()
 
-    delivery.refresh_from_db()
-    assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 2)
+    assert stored(delivery, "status", "attempts") == ("delivered", 2)
     assert [request.headers["tms-attempt"] for request in wire.requests] == ["1", "2"]
     assert len({request.headers["webhook-id"] for request in wire.requests}) == 1
 
@@ -91,14 +89,14 @@ def test_requests_in_flight_when_it_is_disabled_are_completed(worker, wire, cloc
     due(webhook, 2)
     alice = worker("alice")
     good, bad = alice.claim()
-    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    disable(webhook, clock.now)
     assert sweeps.settle(clock.now) == 0
-    assert statuses(webhook) == [DeliveryStatus.PENDING] * 2
+    assert statuses(webhook) == ["pending"] * 2
 
     wire.answers = [answer(200), answer(500)]
     alice.write(alice.send(good), alice.send(bad))
 
-    assert statuses(webhook) == [DeliveryStatus.DELIVERED, DeliveryStatus.SKIPPED]
+    assert statuses(webhook) == ["delivered", "skipped"]
     assert missed(webhook) == 1
 
 
@@ -106,13 +104,13 @@ def test_deliveries_of_a_killed_worker_are_skipped_by_the_sweep_when_the_lease_i
     webhook = subscribed(max_in_flight=2)
     due(webhook, 2)
     worker("alice").claim()
-    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    disable(webhook, clock.now)
 
     assert sweeps.settle(clock.advance(seconds=14)) == 0
-    assert statuses(webhook) == [DeliveryStatus.PENDING] * 2
+    assert statuses(webhook) == ["pending"] * 2
 
     assert sweeps.settle(clock.advance(seconds=1)) == 2
-    assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 2
+    assert statuses(webhook) == ["skipped"] * 2
 
 
 def test_what_a_worker_that_comes_back_after_that_has_sent_is_delivered_unless_another_has_leased_the_webhook(
@@ -122,13 +120,13 @@ def test_what_a_worker_that_comes_back_after_that_has_sent_is_delivered_unless_a
     due(webhook, 1)
     alice = worker("alice")
     (request,) = alice.claim()
-    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    disable(webhook, clock.now)
     sweeps.settle(clock.advance(seconds=30))
 
     alice.write(alice.send(request))
 
     delivery = webhook.deliveries.get()
-    assert (delivery.status, delivery.attempts) == (DeliveryStatus.DELIVERED, 1)
+    assert (delivery.status, delivery.attempts) == ("delivered", 1)
     assert missed(webhook) == 0
 
 
@@ -143,6 +141,6 @@ def test_deliveries_created_just_before_it_was_disabled_are_skipped_by_the_sweep
 
     tasks.work_on_jobs()
 
-    assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 3
-    assert statuses(other) == [DeliveryStatus.PENDING]
+    assert statuses(webhook) == ["skipped"] * 3
+    assert statuses(other) == ["pending"]
     assert sweeps.settle(clock.now) == 0

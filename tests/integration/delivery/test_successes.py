@@ -6,8 +6,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from tests.integration.delivery.rows import distinct, stored
 from tests.integration.delivery.wire import answer
-from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
 from tms_webhooks.worker.results import write_successes
 
@@ -29,11 +29,10 @@ def test_deliveries_attempts_and_the_webhook_are_written(alice, backlog, clock):
     assert list(write(alice, *results)) == results
 
     rows = Delivery.objects.values_list("status", "due_at", "attempts", "charged", "finished_at", "error_class")
-    assert set(rows) == {(DeliveryStatus.DELIVERED, None, 1, 1, clock.now, "")}
+    assert set(rows) == {("delivered", None, 1, 1, clock.now, "")}
     log = DeliveryAttempt.objects.values_list("number", "status_code", "charged", "next_delay")
     assert list(log) == [(1, 200, True, None)] * 2
-    webhook.refresh_from_db()
-    assert webhook.state.succeeded_at == clock.now
+    assert stored(webhook, "state__succeeded_at") == clock.now
 
 
 def test_it_takes_one_statement_on_postgresql_and_no_reading_anywhere(alice, backlog):
@@ -78,5 +77,5 @@ def test_nothing_is_written_where_one_webhook_is_not_as_it_was(alice, backlog, c
 
     assert write(alice, *results) == ()
 
-    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.PENDING}
+    assert distinct(Delivery, "status") == {"pending"}
     assert not DeliveryAttempt.objects.exists()

@@ -162,9 +162,9 @@ def test_another_organizations_object_is_refused_like_one_that_does_not_exist(or
     ],
 )
 def test_objects_of_its_organizations_are_found_and_the_audience_is_explained(
-    settings, clock, home, audience, children, verdict
+    settings_of_app, clock, home, audience, children, verdict
 ):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_PARENT": "parent"}
+    settings_of_app(ORGANIZATION_PARENT="parent")
     world = organizations()
     enrollment = enrolled(world["academy"], world["globex"])
     webhook = listening(world[home], audience, children=children)
@@ -213,9 +213,9 @@ def test_the_verdict_is_that_of_the_filters_and_the_state_of_the_webhook(organiz
     [("academy", "owner", True), ("globex", "both", True), ("headquarters", "owner", False)],
 )
 def test_the_log_keeps_no_body_of_a_child_organization_alone(
-    settings, receiver, test, home, audience, is_kept, content
+    settings_of_app, receiver, test, home, audience, is_kept, content
 ):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_PARENT": "parent"}
+    settings_of_app(ORGANIZATION_PARENT="parent")
     world = organizations()
     enrollment = enrolled(world["academy"], world["globex"])
     custom = {"format": "custom", "content": content} if content else {}

@@ -22,9 +22,9 @@ def answer(status: int = 200, headers: Mapping[str, str] | None = None, body: by
     return Response(status=status, headers=headers or {}, body=body, truncated=False, elapsed=0.125)
 
 
-def broken(error_class: ErrorClass) -> DeliveryError:
+def broken(error_class: str) -> DeliveryError:
     """Make what the client raises where no answer comes."""
-    return DeliveryError(f"receiver.example.com: {error_class.value}", error_class=error_class)
+    return DeliveryError(f"receiver.example.com: {error_class}", error_class=ErrorClass(error_class))
 
 
 def verify(request: Request, secret: str) -> None:

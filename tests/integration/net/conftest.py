@@ -82,16 +82,6 @@ def serve(settings: Settings) -> Iterator[Serve]:
         server.close()
 
 
-@pytest.fixture
-def settings_of_app(settings: Settings) -> Callable[..., None]:
-    """Change settings of the app."""
-
-    def change(**values: Any) -> None:
-        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **values}
-
-    return change
-
-
 class Sender:
     """A transport in a loop of its own, as the worker has it, which waits for the answers."""
 

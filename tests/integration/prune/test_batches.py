@@ -11,6 +11,7 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from tests.integration.delivery.rows import distinct
 from tests.integration.prune.rows import DAY, NOTHING, NOW, bodies, delivery, event, mark
 from tests.patience import PATIENCE
 from tests.threads import Beside, several
@@ -83,7 +84,7 @@ def test_a_run_that_dies_anywhere_is_finished_by_the_next(webhook, batches_of_tw
 
     assert list(Event.objects.values_list("pk", flat=True)) == [kept.event_id]
     assert list(Delivery.objects.values_list("pk", flat=True)) == [kept.pk]
-    assert set(DeliveryAttempt.objects.values_list("delivery", flat=True)) == {kept.pk}
+    assert distinct(DeliveryAttempt, "delivery") == {kept.pk}
 
 
 def test_a_second_run_finds_nothing_to_do(webhook):

@@ -8,7 +8,6 @@ import pytest
 
 from tests.factories import WebhookFactory
 from tests.integration.prune.rows import DAY, INSTANT, NOTHING, NOW, bodies, delivery, event
-from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, EventSequence
 from tms_webhooks.outbox.prune import prune
 
@@ -37,12 +36,8 @@ def test_attempts_made_after_the_event_go_with_it(webhook):
 
 
 @pytest.mark.parametrize("attempts_days", [5, 30])
-def test_an_event_stays_as_long_as_its_payload_has_to(webhook, settings, attempts_days):
-    settings.TMS_WEBHOOKS = {
-        **settings.TMS_WEBHOOKS,
-        "KEEP_PAYLOADS_DAYS": 30,
-        "KEEP_ATTEMPTS_DAYS": attempts_days,
-    }
+def test_an_event_stays_as_long_as_its_payload_has_to(webhook, settings_of_app, attempts_days):
+    settings_of_app(KEEP_PAYLOADS_DAYS=30, KEEP_ATTEMPTS_DAYS=attempts_days)
     delivery(webhook, 29 * DAY)
     delivery(webhook, 31 * DAY)
 
@@ -58,10 +53,10 @@ def test_an_old_delivery_that_was_sent_again_keeps_its_event(webhook):
     finished = Delivery.objects.create(
         event=made.event,
         webhook=WebhookFactory(organization=webhook.organization),
-        status=DeliveryStatus.DELIVERED,
+        status="delivered",
         created_at=NOW,
     )
-    Delivery.objects.filter(pk=made.pk).update(status=DeliveryStatus.PENDING, due_at=NOW)
+    Delivery.objects.filter(pk=made.pk).update(status="pending", due_at=NOW)
 
     assert prune(NOW) == NOTHING
     assert DeliveryAttempt.objects.filter(delivery=made).count() == 2

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from django.db import transaction
 
 from example_project.training.factories import CourseAssignmentFactory, UserFactory
+from tests.integration.delivery.rows import distinct
 from tests.integration.prune.rows import DAY, INSTANT, NOTHING, NOW, mark
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import Occurrence, Subscription
@@ -15,7 +16,7 @@ from tms_webhooks.outbox.prune import prune
 
 
 def marks() -> set[str]:
-    return set(Occurrence.objects.values_list("key", flat=True))
+    return distinct(Occurrence, "key")
 
 
 def test_a_mark_is_kept_until_its_date_is_as_old_as_the_events_that_go():

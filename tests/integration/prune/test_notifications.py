@@ -6,7 +6,6 @@ from datetime import timedelta
 
 from tests.integration.delivery.rows import subscribed
 from tests.integration.prune.rows import NOTHING, NOW
-from tms_webhooks.choices import NoticeChannel, NoticeKind
 from tms_webhooks.models import Notification
 from tms_webhooks.outbox.prune import prunable, prune
 
@@ -16,8 +15,8 @@ def test_notifications_of_91_days_ago_go_and_younger_ones_stay():
     old, young = (
         Notification.objects.create(
             webhook=webhook,
-            kind=NoticeKind.FAILING,
-            channel=NoticeChannel.EMAIL,
+            kind="failing",
+            channel="email",
             since=NOW,
             created_at=NOW - timedelta(days=days),
         )

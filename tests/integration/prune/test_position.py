@@ -7,9 +7,9 @@ from itertools import count
 
 import pytest
 
+from tests.integration.delivery.rows import distinct
 from tests.integration.prune.rows import DAY, NOTHING, NOW, bodies, delivery, event, mark
 from tms_webhooks import tasks
-from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Event, KeptPayload, PruneCursor
 from tms_webhooks.outbox.prune import prunable, prune, rules
 
@@ -54,19 +54,19 @@ def test_a_payload_that_was_needed_is_blanked_as_soon_as_it_is_not(webhook):
     assert KeptPayload.objects.count() == 4
     assert prunable(NOW) == NOTHING
 
-    Delivery.objects.filter(pk=kept[0].pk).update(status=DeliveryStatus.CANCELLED, due_at=None)
+    Delivery.objects.filter(pk=kept[0].pk).update(status="cancelled", due_at=None)
     Event.objects.filter(pk=waits.pk).update(fanned_out_at=NOW)
 
     assert prunable(NOW) == Counter(payloads=2)
     assert prune(NOW)["payloads"] == 2
-    assert set(KeptPayload.objects.values_list("pk", flat=True)) == {kept[1].event_id, kept[2].event_id}
+    assert distinct(KeptPayload, "pk") == {kept[1].event_id, kept[2].event_id}
 
 
 def test_a_kept_payload_is_forgotten_with_its_event(webhook):
     made = delivery(webhook, 100 * DAY, still_open=True)
     prune(NOW)
     assert KeptPayload.objects.count() == 1
-    Delivery.objects.filter(pk=made.pk).update(status=DeliveryStatus.CANCELLED, due_at=None)
+    Delivery.objects.filter(pk=made.pk).update(status="cancelled", due_at=None)
     Event.objects.filter(pk=made.event_id).update(body="")
 
     prune(NOW)
@@ -75,11 +75,11 @@ def test_a_kept_payload_is_forgotten_with_its_event(webhook):
     assert not KeptPayload.objects.exists()
 
 
-def test_a_longer_retention_time_keeps_payloads_that_the_cursor_has_passed(webhook, settings):
+def test_a_longer_retention_time_keeps_payloads_that_the_cursor_has_passed(webhook, settings_of_app):
     delivery(webhook, 40 * DAY, still_open=True)
     prune(NOW)
-    Delivery.objects.update(status=DeliveryStatus.CANCELLED, due_at=None)
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "KEEP_PAYLOADS_DAYS": 60}
+    Delivery.objects.update(status="cancelled", due_at=None)
+    settings_of_app(KEEP_PAYLOADS_DAYS=60)
 
     assert prune(NOW) == NOTHING
     assert prune(NOW + 21 * DAY)["payloads"] == 1

@@ -36,10 +36,10 @@ class BrokenQueue(Queue):
 
 
 @pytest.fixture(autouse=True)
-def queue(use_queue, settings):
+def queue(use_queue, settings_of_app):
     BrokenQueue.calls.clear()
     use_queue(f"{__name__}.BrokenQueue")
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET_SECONDS": 0.1}
+    settings_of_app(DRAIN_BUDGET_SECONDS=0.1)
     return BrokenQueue
 
 

@@ -38,11 +38,11 @@ class ScheduledQueue(UnscheduledQueue):
 
 
 @pytest.fixture(autouse=True)
-def queue(use_queue, monkeypatch, settings, clock):
+def queue(use_queue, monkeypatch, settings_of_app, clock):
     UnscheduledQueue.now.clear()
     UnscheduledQueue.later.clear()
     use_queue(f"{__name__}.UnscheduledQueue")
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET_SECONDS": 0.1}
+    settings_of_app(DRAIN_BUDGET_SECONDS=0.1)
     monkeypatch.setattr("tms_webhooks.db.clock.measured_now", clock)
     return UnscheduledQueue
 
