@@ -6,7 +6,7 @@ import gzip
 from dataclasses import dataclass
 from functools import cache
 
-from tests.integration.net.servers import Handler, Visit, once, reply
+from tests.integration.net.servers import OK, Handler, Visit, endlessly, never_answers, once, reply, resets_within_body
 from tms_webhooks.choices import DeliveryStatus, ErrorClass
 
 LIMIT = 16_384
@@ -39,33 +39,8 @@ def bomb() -> bytes:
     return gzip.compress(bytes(HUGE), compresslevel=9)
 
 
-def drips(visit: Visit) -> None:
-    visit.read()
-    visit.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-    visit.drip(b"a" * 1000, every=0.05)
-
-
-def hangs(visit: Visit) -> None:
-    visit.read()
-    visit.hang()
-
-
-def resets(visit: Visit) -> None:
-    visit.read()
-    visit.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
-    visit.server.over.wait(0.05)
-    visit.reset()
-
-
 def closes(visit: Visit) -> None:
     """Leave without a word."""
-
-
-def sends_too_much(visit: Visit) -> None:
-    visit.read()
-    visit.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % HUGE)
-    for _ in range(HUGE // 65_536):
-        visit.write(b"a" * 65_536)
 
 
 def sends_a_bomb(visit: Visit) -> None:
@@ -83,18 +58,24 @@ def redirects(location: str) -> Handler:
 
 def sends_headers(lines: int, length: int) -> Handler:
     head = b"".join(b"x-%d: %b\r\n" % (number, b"y" * length) for number in range(lines))
-    return once(b"HTTP/1.1 200 OK\r\n" + head + b"content-length: 2\r\n\r\nok")
+    return once(OK + head + b"content-length: 2\r\n\r\nok")
 
 
 REDIRECTED = "HTTP 302 Found; redirects are not followed. Location: "
 RESET = "127.0.0.1: connection reset"
 
 KINDS = (
-    Kind("drips", drips, None, ErrorClass.TIMEOUT, "127.0.0.1: timeout"),
-    Kind("hangs", hangs, None, ErrorClass.TIMEOUT, "127.0.0.1: timeout"),
-    Kind("resets", resets, None, ErrorClass.CONNECTION_RESET, RESET),
+    Kind(
+        "drips",
+        endlessly(OK + b"content-length: 1000\r\n\r\n", b"a", every=0.05),
+        None,
+        ErrorClass.TIMEOUT,
+        "127.0.0.1: timeout",
+    ),
+    Kind("hangs", never_answers, None, ErrorClass.TIMEOUT, "127.0.0.1: timeout"),
+    Kind("resets", resets_within_body, None, ErrorClass.CONNECTION_RESET, RESET),
     Kind("closes", closes, None, ErrorClass.CONNECTION_RESET, RESET),
-    Kind("64 megabytes", sends_too_much, 200, None, "HTTP 200 OK"),
+    Kind("64 megabytes", endlessly(OK + b"content-length: %d\r\n\r\n" % HUGE, b"a"), 200, None, "HTTP 200 OK"),
     Kind("bomb", sends_a_bomb, 200, None, "HTTP 200 OK"),
     Kind(
         "self-signed",

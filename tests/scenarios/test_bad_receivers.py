@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.test import override_settings
 
-from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.rows import subscribed, write, write_events
 from tests.integration.net.certificates import Authority
 from tests.integration.net.servers import Server, once, reply
 from tests.patience import PATIENCE
@@ -68,7 +68,7 @@ class World:
 
     def subscribe(self, name, url, events, **values):
         webhook = subscribed(timeout_seconds=DEADLINE, **values)
-        Webhook.objects.filter(pk=webhook.pk).update(url=url)
+        write(webhook, url=url)
         write_events(webhook.organization, events)
         self.webhooks[name] = webhook
 

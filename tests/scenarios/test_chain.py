@@ -84,8 +84,7 @@ def hold(clock, *, owner="predecessor", seconds=10.0):
 
 
 def test_a_link_works_for_its_budget_and_leaves_the_slot_free(link, wire, clock):
-    webhook = subscribed()
-    write_event(webhook.organization)
+    subscribed(happened=1)
     started_at = time.monotonic()
 
     tally = link()
@@ -161,8 +160,7 @@ def test_a_call_that_is_no_successor_leaves_where_a_drain_is_at_work(link, queue
 
 
 def test_a_successor_waits_until_its_predecessor_lets_go(link, queue, clock, wire):
-    webhook = subscribed()
-    write_event(webhook.organization)
+    subscribed(happened=1)
     hold(clock)
     asked = []
 
@@ -188,8 +186,7 @@ def test_a_successor_does_not_wait_for_ever(link, queue, clock, monkeypatch):
 
 
 def test_the_slot_of_a_drain_that_was_killed_is_taken_over_when_its_time_is_over(link, clock, wire):
-    webhook = subscribed()
-    write_event(webhook.organization)
+    subscribed(happened=1)
     hold(clock, seconds=10)
 
     clock.advance(seconds=9.9)
@@ -200,8 +197,7 @@ def test_the_slot_of_a_drain_that_was_killed_is_taken_over_when_its_time_is_over
 
 
 def test_the_slot_is_free_before_the_last_answers_have_come(link, clock):
-    webhook = subscribed()
-    write_event(webhook.organization)
+    webhook = subscribed(happened=1)
     free_at, answered_at, is_free = [], [], threading.Event()
 
     def slow(request):

@@ -8,11 +8,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.delivery.rows import fan_out_all, write_event, write_events
+from tests.integration.delivery.rows import fan_out_all, write, write_event, write_events
 from tests.receiver import Answer
 from tests.scenarios.jumps import DAYS, HOURS, brought, either_way, far, late_attempts, once_each, states
 from tests.scenarios.timeline import Timeline
-from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +68,7 @@ def test_what_was_due_before_a_jump_back_waits_for_the_clock_to_catch_up_and_wha
 
 @far
 def test_a_webhook_with_a_rate_does_not_wait_for_the_clock_to_catch_up(webhook, receiver, clock, drain, jump):
-    Webhook.objects.filter(pk=webhook.pk).update(rate_limit_per_second=1)
+    write(webhook, rate_limit_per_second=1)
     write_event(webhook.organization)
     drain()
     clock.now -= jump

@@ -11,13 +11,13 @@ from itertools import cycle
 import pytest
 from django.utils import timezone
 
-from tests.integration.delivery.rows import distinct, write_event, write_events
+from tests.integration.delivery.rows import distinct, write, write_event, write_events
 from tests.integration.delivery.worker import LEASE
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.jumps import DAYS, HOURS, brought, far, late_attempts, once_each, states
 from tms_webhooks import tasks
-from tms_webhooks.models import DrainSlot, Webhook, WebhookState
+from tms_webhooks.models import DrainSlot, WebhookState
 from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues import SilentQueue
@@ -81,7 +81,7 @@ def test_a_drain_at_rest_finds_in_a_moment_what_a_jump_forward_has_made_due(
     write_event(webhook.organization)
     receiver.answers = [Answer(500)]
     # By now the next try is an hour away.
-    Webhook.objects.filter(pk=webhook.pk).update(schedule=[3_600])
+    write(webhook, schedule=[3_600])
     drain()
     stop = threading.Event()
 

@@ -11,7 +11,7 @@ import pytest
 from django.db import connection
 
 from tests.integration.delivery.objects import happen
-from tests.integration.delivery.rows import distinct, subscribed, write_events
+from tests.integration.delivery.rows import distinct, subscribed, write, write_events
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.outcome import name, wait_until_all
@@ -38,13 +38,13 @@ def hosts_apart():
 def write_work(receiver):
     """Write events for webhooks with a cap, with an order, and with a rate; return the number of their deliveries."""
     capped, ordered, limited = [subscribed(max_in_flight=CAP) for _ in range(6)], subscribed(ordered=True), subscribed()
-    Webhook.objects.filter(pk=limited.pk).update(rate_limit_per_second=RATE)
+    write(limited, rate_limit_per_second=RATE)
     for path, webhook in {
         **{f"capped{n}": one for n, one in enumerate(capped)},
         "ordered": ordered,
         "limited": limited,
     }.items():
-        Webhook.objects.filter(pk=webhook.pk).update(url=f"http://127.0.0.1:{receiver.port}/{path}")
+        write(webhook, url=f"http://127.0.0.1:{receiver.port}/{path}")
         if webhook is not ordered:
             write_events(webhook.organization, EVENTS)
     for number in range(EVENTS):
@@ -69,7 +69,7 @@ def most_at_once(moments, *, seconds):
 def two_hosts(processes, tables, receiver):
     """Start a drain whose clock is right and one whose clock is ahead, and wait until each has sent a request."""
     webhook = subscribed()
-    Webhook.objects.filter(pk=webhook.pk).update(url=f"http://127.0.0.1:{receiver.port}/first")
+    write(webhook, url=f"http://127.0.0.1:{receiver.port}/first")
     ahead = processes.but(environment={"TMS_SCENARIO_AHEAD": str(AHEAD)})
     with ahead.drain() as wrong:
         write_events(webhook.organization, 1)

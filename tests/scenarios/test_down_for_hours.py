@@ -8,13 +8,13 @@ from itertools import accumulate
 
 import pytest
 
-from tests.integration.delivery.rows import distinct, subscribed, work_off, write_event, write_events
+from tests.integration.delivery.rows import distinct, subscribed, work_off, write, write_event, write_events
 from tests.scenarios.timeline import Intermittent, Timeline
 from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import AppSettings
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import DeliveryAttempt, Event, Webhook
+from tms_webhooks.models import DeliveryAttempt, Event
 
 pytestmark = pytest.mark.django_db
 
@@ -41,7 +41,7 @@ def timeline(clock, receiver, down, settings_of_app):
 
 def webhook_at(url, **values):
     webhook = subscribed(**values)
-    Webhook.objects.filter(pk=webhook.pk).update(url=url)
+    write(webhook, url=url)
     return webhook
 
 

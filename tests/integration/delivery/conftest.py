@@ -15,7 +15,6 @@ from tests.integration.delivery.rows import (
     subscribed,
     work_off,
     write_delivery,
-    write_events,
 )
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
@@ -86,12 +85,21 @@ def worker(clock, wire):
 
 
 @pytest.fixture
+def alice(worker):
+    return worker("alice")
+
+
+@pytest.fixture
+def bob(worker):
+    return worker("bob")
+
+
+@pytest.fixture
 def backlog(clock):
     """Make a webhook for which so many deliveries are due."""
 
     def backlog(number, path="/hook", **fields):
-        webhook = subscribed(path, **fields)
-        write_events(webhook.organization, number)
+        webhook = subscribed(path, **fields, happened=number)
         fan_out_all(clock.now)
         assert webhook.deliveries.count() == number
         return webhook

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.models import Model
 
 from example_project.training.models import Organization
-from tests.factories import WebhookFactory
+from tests.factories import STATE_FIELDS, WebhookFactory
 from tms_webhooks.choices import DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook, WebhookState
@@ -87,9 +87,11 @@ def lease(webhook: Webhook, until: datetime, *, worker: str = "a worker") -> Non
     WebhookState.objects.filter(pk=webhook.pk).update(lease=worker, leased_until=until)
 
 
-def subscribed(path: str = "/hook", **values: Any) -> Webhook:
-    """Make a webhook that wants everything; ``path`` tells its requests from others."""
-    return WebhookFactory(url=f"https://receiver.example.com{path}", **{"events": ["*"], **values})
+def subscribed(path: str = "/hook", *, happened: int = 0, **values: Any) -> Webhook:
+    """Make a webhook that wants everything; ``path`` tells its requests from others. So many events of it ``happened``."""
+    webhook = WebhookFactory(url=f"https://receiver.example.com{path}", **{"events": ["*"], **values})
+    write_events(webhook.organization, happened)
+    return webhook
 
 
 def disable(webhook: Webhook, now: datetime, reason: str = "admin") -> None:
@@ -107,6 +109,14 @@ def work_off(job: Job, now: datetime) -> None:
     """Do all batches of a job."""
     while replay.work_on(job, now=now):
         pass
+
+
+def write(row: Model, **values: Any) -> None:
+    """Write values into the table of a row, or of the state of a webhook, and leave the object as it is."""
+    rows = (
+        WebhookState.objects if values.keys() <= STATE_FIELDS and isinstance(row, Webhook) else type(row)._base_manager
+    )
+    rows.filter(pk=row.pk).update(**values)
 
 
 def stored(row: Model, *names: str) -> Any:

@@ -8,11 +8,11 @@ import pytest
 from django.core import mail
 
 from tests.factories import write_values
-from tests.integration.delivery.rows import subscribed
+from tests.integration.delivery.rows import subscribed, write
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import notices
-from tms_webhooks.models import Notification, Webhook
+from tms_webhooks.models import Notification
 
 
 @pytest.fixture(autouse=True)
@@ -55,9 +55,7 @@ def test_a_contact_that_is_added_is_notified_within_a_minute_and_once(failing, n
 
 
 def test_a_contact_is_notified_that_the_webhook_was_disabled(failing, notify, clock):
-    Webhook.objects.filter(pk=failing.pk).update(
-        enabled=False, disabled_reason=DisabledReason.FAILING, disabled_at=clock.now
-    )
+    write(failing, enabled=False, disabled_reason=DisabledReason.FAILING, disabled_at=clock.now)
     assert notify() == [(["ann@example.com"], "Webhooks of Acme: Disabled (1)")]
     failing.refresh_from_db()
 

@@ -18,7 +18,7 @@ def logged(run):
     """Send an event over a wire that answers this; return the attempt."""
 
     def logged(said):
-        write_event(subscribed().organization)
+        subscribed(happened=1)
         run(wire=Wire(said))
         return DeliveryAttempt.objects.get()
 
@@ -63,8 +63,7 @@ def test_an_attempt_without_an_answer_keeps_the_reason_in_words(logged, error, m
 
 
 def test_attempts_of_each_delivery_are_numbered_from_one_without_gaps(run, clock):
-    webhook = subscribed()
-    write_event(webhook.organization)
+    webhook = subscribed(happened=1)
     wire = Wire(
         answer(500),
         answer(429, {"retry-after": "60"}),

@@ -13,7 +13,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.rows import subscribed, write, write_event
 from tests.integration.delivery.wire import Wire, verify
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.manage.secrets import rotate
@@ -93,8 +93,7 @@ def test_an_unknown_authentication_is_refused_by_its_name():
 
 @pytest.mark.parametrize("stored", ["[]", "no JSON", '{"token": 5}'])
 def test_credentials_that_are_none_send_nothing_and_are_not_quoted(run, wire, stored):
-    webhook = subscribed(authentication="bearer", credentials=stored)
-    write_event(webhook.organization)
+    subscribed(authentication="bearer", credentials=stored, happened=1)
     run()
 
     assert wire.requests == []
@@ -106,7 +105,7 @@ def test_credentials_that_are_none_send_nothing_and_are_not_quoted(run, wire, st
 
 def test_credentials_of_another_key_stop_their_webhook_alone(run, wire):
     broken, healthy = webhook_with("bearer", {"token": "t0ken"}), subscribed("/healthy")
-    Webhook.objects.filter(pk=broken.pk).update(credentials=Sealed("gAAAAA"))
+    write(broken, credentials=Sealed("gAAAAA"))
     for webhook in (broken, healthy):
         write_event(webhook.organization)
     run()
@@ -150,8 +149,7 @@ def test_the_code_of_the_page_accepts_the_signature_and_no_other(run, wire, cloc
     (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     page = {}
     exec(code, page)
-    webhook = subscribed(body_signature_header=HUB)
-    write_event(webhook.organization)
+    webhook = subscribed(body_signature_header=HUB, happened=1)
     run()
 
     (request,), (secret,) = wire.requests, webhook.signing_secrets(clock())
@@ -163,7 +161,7 @@ def test_the_code_of_the_page_accepts_the_signature_and_no_other(run, wire, cloc
 
 def test_a_test_send_shows_both_signatures(receiver, clock):
     webhook = subscribed(body_signature_header=HUB)
-    Webhook.objects.filter(pk=webhook.pk).update(url=receiver.url)
+    write(webhook, url=receiver.url)
     sent = send_test(Webhook.objects.get(), actor=SYSTEM, clock=clock)
 
     assert sent.signed[HUB] == receiver.received[0].headers[HUB.lower()]

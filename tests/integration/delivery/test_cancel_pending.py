@@ -8,7 +8,6 @@ import pytest
 
 from tests.integration.delivery.jobs import EVERYTHING, HOUR, count, statuses
 from tests.integration.delivery.rows import OCCURRED_AT, disable, new_event, stored, subscribed, work_off
-from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
@@ -19,11 +18,10 @@ from tms_webhooks.outbox.fanout import fan_out
 
 
 def test_cancelling_calls_off_what_waits_and_what_is_under_way_is_delivered_if_it_is_accepted(
-    do, finished, worker, wire, due, clock
+    do, finished, alice, wire, due, clock
 ):
     webhook = subscribed(max_in_flight=2)
     due(webhook, 2)
-    alice = worker("alice")
     accepted, refused = alice.claim()
     due(webhook, 2)
     due(webhook, 1, status="waiting", attempts=3, charged=3, due_at=clock.now + HOUR)
@@ -37,7 +35,7 @@ def test_cancelling_calls_off_what_waits_and_what_is_under_way_is_delivered_if_i
     assert (job.total, job.done, job.status) == (5, 5, "finished")
     assert statuses(webhook) == [*["cancelled"] * 5, "exhausted"]
     assert statuses(other) == ["pending"]
-    wire.answers = [answer(200), answer(500)]
+    wire.answers = [200, 500]
     alice.write(alice.send(accepted), alice.send(refused))
     assert statuses(webhook)[:2] == ["delivered", "cancelled"]
 

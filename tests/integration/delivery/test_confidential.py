@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_event
-from tests.integration.delivery.wire import Wire, answer, broken
+from tests.integration.delivery.wire import Wire, broken
 from tests.receiver import Answer
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.manage.secrets import rotate
@@ -87,8 +87,7 @@ def test_no_log_record_holds_a_secret_a_header_value_or_a_signature(receiver, dr
     ids=lambda problem: type(problem).__name__,
 )
 def test_what_goes_wrong_is_kept_and_logged_without_them(run, caplog, problem):
-    webhook = subscribed(headers=HEADERS)
-    write_event(webhook.organization)
+    webhook = subscribed(headers=HEADERS, happened=1)
 
     run(wire=Wire(problem))
 
@@ -166,12 +165,10 @@ def test_a_secret_is_masked_also_where_the_limit_of_the_answer_cuts_it(receiver,
     assert send_test(webhook, actor=SYSTEM).result.body == f"You sent {MASK}"
 
 
-def test_nothing_that_the_worker_handles_shows_them(worker, clock):
-    webhook = subscribed(headers=HEADERS)
-    write_event(webhook.organization)
+def test_nothing_that_the_worker_handles_shows_them(alice, clock):
+    webhook = subscribed(headers=HEADERS, happened=1)
     fan_out(clock.now)
-    alice = worker("alice")
-    alice.wire.answers = [answer(500)]
+    alice.wire.answers = [500]
 
     (claimed,) = alice.claim()
     result = alice.send(claimed)
@@ -184,8 +181,7 @@ def test_nothing_that_the_worker_handles_shows_them(worker, clock):
 
 
 def test_a_traceback_through_the_sender_shows_none_of_them(run, caplog):
-    webhook = subscribed(headers=HEADERS)
-    write_event(webhook.organization)
+    webhook = subscribed(headers=HEADERS, happened=1)
     seen = []
 
     def refuse(request):

@@ -49,8 +49,7 @@ def lines(caplog):
 def test_a_result_that_cant_be_written_is_written_again_and_the_request_not_sent_again(
     run, wire, caplog, times, status, error
 ):
-    webhook = subscribed()
-    write_events(webhook.organization, 2)
+    webhook = subscribed(happened=2)
     wire.otherwise = answer(status)
     trouble = Trouble("INSERT", ATTEMPTS, times=times, error=error)
 
@@ -88,8 +87,7 @@ def postgresql(code):
 @pytest.mark.parametrize(("verb", "table"), [("INSERT", ATTEMPTS), ("UPDATE", DELIVERIES)])
 def test_after_a_deadlock_or_a_lock_timeout_a_step_is_repeated_quietly(run, wire, caplog, verb, table, error):
     caplog.set_level(logging.DEBUG, logger=drain.__name__)
-    webhook = subscribed()
-    write_event(webhook.organization)
+    subscribed(happened=1)
     trouble = Trouble(verb, table, times=2, error=error)
 
     with connection.execute_wrapper(trouble):
@@ -101,7 +99,7 @@ def test_after_a_deadlock_or_a_lock_timeout_a_step_is_repeated_quietly(run, wire
 
 
 def test_a_failure_after_a_conflict_is_logged(run, caplog):
-    write_event(subscribed().organization)
+    subscribed(happened=1)
     conflict = Trouble("INSERT", ATTEMPTS, times=1, error=partial(OperationalError, 1213))
 
     with connection.execute_wrapper(Trouble("INSERT", ATTEMPTS, times=1)), connection.execute_wrapper(conflict):
@@ -114,8 +112,7 @@ def test_a_failure_after_a_conflict_is_logged(run, caplog):
     ("verb", "table"), [("SELECT", DELIVERIES), ("UPDATE", DELIVERIES), ("SELECT", EVENTS), ("UPDATE", EVENTS)]
 )
 def test_a_drain_that_cant_poll_polls_again(run, wire, verb, table):
-    webhook = subscribed()
-    write_event(webhook.organization)
+    webhook = subscribed(happened=1)
     trouble = Trouble(verb, table, times=2)
 
     with connection.execute_wrapper(trouble):
@@ -128,8 +125,7 @@ def test_a_drain_that_cant_poll_polls_again(run, wire, verb, table):
 
 
 def test_leases_that_cant_be_released_expire(wire, clock, caplog):
-    webhook = subscribed()
-    write_event(webhook.organization)
+    subscribed(happened=1)
     trouble = Trouble("UPDATE", STATES, times=0)
 
     def closing():
@@ -202,8 +198,8 @@ def test_a_database_that_is_away_is_asked_ever_less_often_and_each_outage_is_two
 def test_what_was_sent_before_an_outage_is_kept_for_ten_minutes_and_written_and_nothing_is_lost_or_doubled(
     simulate, outage, monkeypatch
 ):
-    write_events(subscribed("/slow", max_in_flight=8).organization, 12)
-    write_events(subscribed("/quick").organization, 40)
+    subscribed("/slow", max_in_flight=8, happened=12)
+    subscribed("/quick", happened=40)
     simulation = simulate(lambda request: in_seconds(2.0)(request) if "/slow" in request.url else quick(request))
     trouble = outage(simulation, 1.0, 600.0)
     done, renew, write = [], Leases.renew, Drain._write_some
@@ -253,8 +249,7 @@ def test_an_event_of_which_a_drain_was_told_goes_out_as_soon_as_the_database_is_
 
 
 def test_answers_of_a_drain_that_ends_are_kept_while_the_database_is_away(simulate, outage):
-    webhook = subscribed()
-    write_events(webhook.organization, 2)
+    subscribed(happened=2)
     simulation = simulate(in_seconds(5.0))
     outage(simulation, 3.0, 60.0)
 
@@ -264,14 +259,14 @@ def test_answers_of_a_drain_that_ends_are_kept_while_the_database_is_away(simula
     assert distinct(Delivery, "status") == {"delivered"}
 
 
-def test_more_attempts_than_a_small_number_holds_can_be_written(worker, wire, clock):
+def test_more_attempts_than_a_small_number_holds_can_be_written(alice, wire, clock):
     # A receiver that says "429, Retry-After: 1" for two days gets here.
     webhook = subscribed()
     for attempts in (32_767, 65_535):
         write_delivery(webhook, now=clock.now, status="waiting", attempts=min(attempts, _most()))
     wire.otherwise = answer(429, {"retry-after": "1"})
 
-    assert len(worker("alice").work()) == 2
+    assert len(alice.work()) == 2
 
     assert not WebhookState.objects.exclude(lease="").exists()
     assert DeliveryAttempt.objects.count() == 2
@@ -283,8 +278,7 @@ def _most():
 
 
 def test_deliveries_in_flight_are_not_released_with_it(clock, monkeypatch):
-    slow = subscribed("/slow")
-    write_events(slow.organization, 1)
+    subscribed("/slow", happened=1)
     other = subscribed("/other")
     gate = Gate()
     wire = Wire(otherwise=lambda request: gate(request) if "/slow" in request.url else answer())
@@ -324,9 +318,8 @@ NOT_KEPT = "not kept: the database refused it"
     [((POISON,), [("HTTP 200 OK", "")] * 4 + [(NOT_KEPT, "")]), ((POISON, NOT_KEPT), [("HTTP 200 OK", "")] * 4)],
 )
 def test_a_result_that_is_always_refused_stops_no_other_and_nothing_is_sent_again(run, wire, caplog, texts, written):
-    webhook = subscribed(max_in_flight=1)
-    write_events(webhook.organization, 5)
-    wire.answers = [answer(), answer(), answer(200, body=POISON.encode())]
+    webhook = subscribed(max_in_flight=1, happened=5)
+    wire.answers = [200, 200, answer(200, body=POISON.encode())]
 
     with ExitStack() as stack:
         for text in texts:

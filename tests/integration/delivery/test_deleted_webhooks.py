@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 
 from tests import sweeps
-from tests.integration.delivery.rows import stored, subscribed, write_event
+from tests.integration.delivery.rows import stored, subscribed, write
 from tests.integration.delivery.wire import answer
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook, WebhookState
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 
 
 def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock, due):
@@ -20,9 +20,9 @@ def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock,
     delivered, tried, _untried = due(webhook, 3)
     other = subscribed("/other")
     (theirs,) = due(other, 1)
-    wire.answers = [answer(200), answer(500)]
-    WebhookState.objects.filter(pk=other.pk).update(paused_until=clock.now + timedelta(days=365))
-    wire.otherwise = answer(500)
+    wire.answers = [200, 500]
+    write(other, paused_until=clock.now + timedelta(days=365))
+    wire.otherwise = 500
     run()
     webhook.refresh_from_db()
 
@@ -48,10 +48,9 @@ def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock,
         (answer(410), "failed"),
     ],
 )
-def test_requests_in_flight_are_completed_and_not_tried_again(worker, wire, clock, due, heard, said, status):
+def test_requests_in_flight_are_completed_and_not_tried_again(alice, wire, clock, due, heard, said, status):
     webhook = subscribed(error_action="disable")
     (delivery,) = due(webhook, 1)
-    alice = worker("alice")
     (request,) = alice.claim()
     webhooks.delete(webhook, now=clock.now)
     wire.answers = [said]
@@ -64,8 +63,7 @@ def test_requests_in_flight_are_completed_and_not_tried_again(worker, wire, cloc
 
 
 def test_a_resend_that_waits_is_cancelled_and_no_other_is_begun(run, wire, clock):
-    webhook = subscribed()
-    write_event(webhook.organization)
+    webhook = subscribed(happened=1)
     run()
     delivery = webhook.deliveries.get()
     resend(delivery, now=clock.now)

@@ -7,8 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests import sweeps
-from tests.integration.delivery.rows import disable, distinct, subscribed
-from tests.integration.delivery.wire import answer
+from tests.integration.delivery.rows import disable, distinct, subscribed, write
 from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.models import WebhookState
 
@@ -21,7 +20,7 @@ def ailing(clock, due):
 
     def ailing(*, failures, days, **fields):
         webhook = subscribed(**fields)
-        WebhookState.objects.filter(pk=webhook.pk).update(failures=failures, failing_since=clock.now - days * DAY)
+        write(webhook, failures=failures, failing_since=clock.now - days * DAY)
         due(webhook, 5)
         return webhook
 
@@ -38,12 +37,12 @@ def state_of(webhook):
     [(14, 5, False), (13, 5, True), (14, 4.99, True), (500, 4.99, True), (1, 365, True), (500, 365, False)],
 )
 def test_a_webhook_is_disabled_by_fifteen_failures_and_five_days_together(
-    ailing, wire, worker, clock, heard, caplog, failures, days, enabled
+    ailing, wire, alice, clock, heard, caplog, failures, days, enabled
 ):
     webhook = ailing(failures=failures, days=days)
-    wire.otherwise = answer(500)
+    wire.otherwise = 500
 
-    worker("alice").work(limit=1)
+    alice.work(limit=1)
 
     assert state_of(webhook) == (enabled, "" if enabled else "failing")
     assert ("disabled" in [name for name, _ in heard]) is not enabled
@@ -51,21 +50,21 @@ def test_a_webhook_is_disabled_by_fifteen_failures_and_five_days_together(
     assert webhook.disabled_at == (None if enabled else clock.now)
 
 
-def test_the_settings_say_how_often_and_how_long(settings_of_app, ailing, wire, worker):
+def test_the_settings_say_how_often_and_how_long(settings_of_app, ailing, wire, alice):
     settings_of_app(DISABLE_AFTER_FAILURES=3, DISABLE_AFTER_DAYS=0)
     webhook = ailing(failures=2, days=0)
-    wire.otherwise = answer(500)
+    wire.otherwise = 500
 
-    worker("alice").work(limit=1)
+    alice.work(limit=1)
 
     assert state_of(webhook) == (False, "failing")
 
 
-def test_the_word_of_a_receiver_counts_for_more_than_its_failures(ailing, wire, worker):
+def test_the_word_of_a_receiver_counts_for_more_than_its_failures(ailing, wire, alice):
     webhook = ailing(failures=14, days=6)
-    wire.answers = [answer(410)]
+    wire.answers = [410]
 
-    worker("alice").work(limit=1)
+    alice.work(limit=1)
 
     assert state_of(webhook) == (False, "gone")
 
@@ -75,14 +74,14 @@ def test_the_word_of_a_receiver_counts_for_more_than_its_failures(ailing, wire, 
     [("log", "none", True), ("notify", "none", True), ("disable", "none", False), ("disable", "standard", True)],
 )
 def test_a_delivery_that_is_given_up_disables_where_the_error_action_says_so(
-    wire, worker, due, action, schedule, enabled
+    wire, alice, due, action, schedule, enabled
 ):
     webhook = subscribed(error_action=action, schedule=schedule, max_in_flight=1)
     first, *others = due(webhook, 3)
-    wire.answers = [answer(500)]
+    wire.answers = [500]
 
-    worker("alice").work()
-    sweeps.settle(worker("alice").clock.now)
+    alice.work()
+    sweeps.settle(alice.clock.now)
 
     assert state_of(webhook) == (enabled, "" if enabled else "failing")
     first.refresh_from_db()
@@ -91,12 +90,11 @@ def test_a_delivery_that_is_given_up_disables_where_the_error_action_says_so(
     assert distinct(waiting, "status") == {"pending" if enabled else "skipped"}
 
 
-def test_a_webhook_that_is_disabled_already_is_not_judged_any_further(ailing, wire, worker, clock, heard):
+def test_a_webhook_that_is_disabled_already_is_not_judged_any_further(ailing, wire, alice, clock, heard):
     webhook = ailing(failures=14, days=5)
-    alice = worker("alice")
     (request,) = alice.claim()
     disable(webhook, clock.now)
-    wire.answers = [answer(410)]
+    wire.answers = [410]
 
     alice.write(alice.send(request))
 

@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import TrainingClassFactory
 from tests.integration.delivery.fake_transport import in_seconds
-from tests.integration.delivery.rows import distinct, subscribed, write_event, write_events
+from tests.integration.delivery.rows import distinct, subscribed, write_event
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tests.patience import PATIENCE, until
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, WebhookState
@@ -121,7 +121,7 @@ def written(monkeypatch):
 
 def test_results_that_come_soon_after_each_other_are_written_together(simulate, written):
     for number in range(20):
-        write_event(subscribed(f"/{number}").organization)
+        subscribed(f"/{number}", happened=1)
     simulation = simulate(lambda request: (0.1 + 0.001 * int(request.url.rpartition("/")[2]), answer()))
 
     simulation.run()
@@ -131,7 +131,7 @@ def test_results_that_come_soon_after_each_other_are_written_together(simulate, 
 
 def test_no_result_waits_for_long_however_many_more_come(simulate, written):
     for number in range(40):
-        write_event(subscribed(f"/{number}").organization)
+        subscribed(f"/{number}", happened=1)
     # One each 0.0019 s, for 0.076 s.
     simulation = simulate(lambda request: (0.1 + 0.0019 * int(request.url.rpartition("/")[2]), answer()))
 
@@ -144,7 +144,7 @@ def test_no_result_waits_for_long_however_many_more_come(simulate, written):
 def test_a_failure_is_written_at_once_and_before_the_successes_of_others(simulate, written):
     """Its webhook gets no more before."""
     for number in range(10):
-        write_event(subscribed(f"/{number}").organization)
+        subscribed(f"/{number}", happened=1)
     simulation = simulate(
         lambda request: (
             0.1 + 0.001 * int(request.url.rpartition("/")[2]),
@@ -159,8 +159,7 @@ def test_a_failure_is_written_at_once_and_before_the_successes_of_others(simulat
 
 
 def test_a_stopped_drain_finishes_requests_in_flight_and_returns_the_rest(drain_with, clock):
-    webhook = subscribed(max_in_flight=1)
-    write_events(webhook.organization, 30)
+    webhook = subscribed(max_in_flight=1, happened=30)
     stop, gate, closed = threading.Event(), Gate(), []
     # A quick receiver first, so that the drain has reason to look ahead.
     wire = Wire(*[answer() for _ in range(9)], otherwise=gate)
@@ -186,8 +185,7 @@ def test_a_stopped_drain_finishes_requests_in_flight_and_returns_the_rest(drain_
 
 
 def test_a_drain_that_breaks_leaves_nothing_held_and_no_thread_behind(drain_with, run, wire):
-    webhook = subscribed(max_in_flight=1)
-    write_events(webhook.organization, 5)
+    webhook = subscribed(max_in_flight=1, happened=5)
 
     before = set(threading.enumerate())
 
@@ -207,8 +205,7 @@ def test_a_drain_that_breaks_leaves_nothing_held_and_no_thread_behind(drain_with
 
 def test_a_drain_renews_the_leases_of_what_is_under_way(monkeypatch, drain_with, clock):
     monkeypatch.setattr(leases, "RENEWED_EVERY", 0.05)
-    webhook = subscribed()
-    write_event(webhook.organization)
+    webhook = subscribed(happened=1)
     gate, ends = Gate(), []
 
     def probe():
@@ -228,8 +225,7 @@ def test_a_drain_renews_the_leases_of_what_is_under_way(monkeypatch, drain_with,
 
 def test_a_drain_goes_on_renewing_while_it_finishes(settings, drain_with, clock, monkeypatch):
     monkeypatch.setattr(leases, "RENEWED_EVERY", 0.05)
-    webhook = subscribed()
-    write_event(webhook.organization)
+    webhook = subscribed(happened=1)
     gate, stop, renewed, original = Gate(), threading.Event(), [], Leases.renew
 
     def renew(self):
@@ -249,7 +245,7 @@ def test_a_drain_goes_on_renewing_while_it_finishes(settings, drain_with, clock,
 def test_the_settings_say_how_many_requests_a_drain_makes_at_once(settings_of_app, drain_with):
     settings_of_app(SENDER_SLOTS=3)
     for number in range(3):
-        write_events(subscribed(f"/{number}").organization, 10)
+        subscribed(f"/{number}", happened=10)
     gate = Gate()
 
     def probe():
@@ -263,7 +259,7 @@ def test_the_settings_say_how_many_requests_a_drain_makes_at_once(settings_of_ap
 
 
 def test_hundreds_of_wake_ups_do_not_keep_results_waiting(simulate):
-    write_events(subscribed(max_in_flight=20).organization, 40)
+    subscribed(max_in_flight=20, happened=40)
     simulation = simulate(in_seconds(0.01))
     for turn in range(50):
         simulation.time.after(0.001 * turn, lambda: [wake_local("default") for _ in range(300)])

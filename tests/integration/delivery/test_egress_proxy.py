@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.delivery.rows import distinct, subscribed, write_events
-from tests.integration.delivery.wire import Wire, broken
+from tests.integration.delivery.rows import distinct, subscribed, write, write_events
+from tests.integration.delivery.wire import Wire
 from tests.integration.net.servers import Server
 from tests.integration.net.test_proxy import tunnels
 from tms_webhooks.models import Delivery, Webhook
@@ -22,7 +22,7 @@ def test_a_proxy_that_is_down_for_ten_minutes_charges_and_loses_nothing(
 ):
     webhooks = [subscribed(f"/{number}", max_retries=0) for number in range(3)]
     for webhook in webhooks:
-        Webhook.objects.filter(pk=webhook.pk).update(url=receiver.url)
+        write(webhook, url=receiver.url)
         write_events(webhook.organization, 4)
     down, up = Server(tunnels), Server(tunnels)
     down.close()
@@ -55,11 +55,10 @@ def test_a_proxy_that_is_down_for_ten_minutes_charges_and_loses_nothing(
 def test_a_delivery_that_waits_for_the_proxy_ends_with_its_lifetime(clock, run, settings_of_app, monkeypatch):
     settings_of_app(DELIVERY_LIFETIME_SECONDS=60.0)
     monkeypatch.setattr("tms_webhooks.net.proxy.PROXY_WAIT", 40.0)
-    webhook = subscribed()
-    write_events(webhook.organization, 1)
+    webhook = subscribed(happened=1)
 
     for _ in range(2):
-        run(wire=Wire(otherwise=broken("proxy_error")))
+        run(wire=Wire(otherwise="proxy_error"))
         clock.now += timedelta(seconds=50)
 
     delivery = webhook.deliveries.get()

@@ -9,8 +9,8 @@ import pytest
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
-from tests.integration.delivery.rows import body_of, distinct, stored, subscribed, write_event
-from tms_webhooks.models import Delivery, Event, Subscription, Webhook
+from tests.integration.delivery.rows import body_of, distinct, stored, subscribed, write, write_event
+from tms_webhooks.models import Delivery, Event, Subscription
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import FanOutPlan, fan_out
 
@@ -74,8 +74,7 @@ def test_a_webhook_that_subscribes_later_does_not_get_earlier_events(clock):
 
 @pytest.mark.parametrize("enabled", [True, False])
 def test_a_deleted_webhook_gets_nothing(clock, enabled):
-    webhook = subscribed(deleted_at=clock.now, enabled=enabled)
-    write_event(webhook.organization)
+    subscribed(deleted_at=clock.now, enabled=enabled, happened=1)
 
     assert fan_out(clock.now) == 1
 
@@ -161,10 +160,9 @@ def test_delay_seconds_hold_the_first_attempt_back(clock, wire, run):
 
 @pytest.mark.parametrize(("before", "after"), [(0, 30), (30, 0), (30, 60), (60, 30)])
 def test_a_webhook_whose_delay_is_changed_meanwhile_is_not_left_out(clock, monkeypatch, before, after):
-    webhook = subscribed(delay_seconds=before)
-    write_event(webhook.organization)
+    webhook = subscribed(delay_seconds=before, happened=1)
     plan = FanOutPlan.of_today()
-    Webhook.objects.filter(pk=webhook.pk).update(delay_seconds=after)
+    write(webhook, delay_seconds=after)
     monkeypatch.setattr(FanOutPlan, "of_today", lambda: plan)
 
     fan_out(clock.now)

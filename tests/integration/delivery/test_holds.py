@@ -32,14 +32,14 @@ def states(webhook):
 
 
 @pytest.fixture
-def deferred(worker, wire, due, clock):
+def deferred(alice, wire, due, clock):
     """Make a webhook with three deliveries whose receiver answers the first with this Retry-After."""
 
     def deferred(value, *, status=429, **fields):
         webhook = subscribed(**{"max_in_flight": 1, **fields})
         due(webhook, 3)
         wire.answers = [answer(status, {"retry-after": value})]
-        assert len(worker("alice").work()) == 1
+        assert len(alice.work()) == 1
         webhook.refresh_from_db()
         return webhook
 
@@ -47,7 +47,7 @@ def deferred(worker, wire, due, clock):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_holds_the_whole_webhook_until_then(deferred, worker, run, wire, clock, status):
+def test_retry_after_holds_the_whole_webhook_until_then(deferred, alice, bob, run, wire, clock, status):
     webhook, until = deferred("90", status=status), clock.now + timedelta(seconds=90)
     other = subscribed("/other")
     assert (webhook.state.held_until, webhook.state.hold_reason) == (until, "retry_after")
@@ -57,7 +57,7 @@ def test_retry_after_holds_the_whole_webhook_until_then(deferred, worker, run, w
     assert len(wire.to("/other")) == 2
 
     clock.advance(seconds=89.9)
-    assert worker("alice").claim() == worker("bob").claim() == []
+    assert alice.claim() == bob.claim() == []
     clock.advance(seconds=0.1)
     run()
     assert states(webhook)[1:] == [("delivered", 1, 1)] * 2
@@ -68,12 +68,12 @@ def test_retry_after_holds_the_whole_webhook_until_then(deferred, worker, run, w
     assert len(wire.to("/hook")) == 4
 
 
-def test_a_deferral_counts_as_no_failure(deferred, worker, wire, clock):
+def test_a_deferral_counts_as_no_failure(deferred, alice, wire, clock):
     webhook = deferred("5")
     for _ in range(20):
         clock.now = Webhook.objects.get().state.held_until
         wire.answers = [answer(503, {"retry-after": "5"})]
-        worker("alice").work(limit=1)
+        alice.work(limit=1)
 
     webhook.refresh_from_db()
     state = webhook.state
@@ -91,10 +91,9 @@ def test_a_hold_takes_at_least_a_second_and_at_most_a_day(deferred, clock, value
     assert max(webhook.deliveries.values_list("due_at", flat=True)) <= clock.now + DAY
 
 
-def test_requests_in_flight_may_make_a_hold_longer_and_never_shorter(worker, wire, due, clock):
+def test_requests_in_flight_may_make_a_hold_longer_and_never_shorter(alice, wire, due, clock):
     webhook = subscribed(max_in_flight=3)
     due(webhook, 3)
-    alice = worker("alice")
     first, second, third = alice.claim()
     wire.answers = [answer(429, {"retry-after": seconds}) for seconds in ("60", "30", "90")]
 
@@ -107,9 +106,8 @@ def test_requests_in_flight_may_make_a_hold_longer_and_never_shorter(worker, wir
 
 
 def test_claimed_deliveries_of_a_held_webhook_are_released(run, wire):
-    webhook = subscribed(max_in_flight=2)
-    write_events(webhook.organization, 40)
-    wire.answers = [answer()] * 20
+    webhook = subscribed(max_in_flight=2, happened=40)
+    wire.answers = [200] * 20
     wire.otherwise = answer(429, {"retry-after": "60"})
 
     run()
@@ -121,11 +119,10 @@ def test_claimed_deliveries_of_a_held_webhook_are_released(run, wire):
     assert len(wire.requests) <= 22
 
 
-def test_a_hold_stops_retries_too(worker, wire, due, clock):
+def test_a_hold_stops_retries_too(alice, wire, due, clock):
     webhook = subscribed(max_in_flight=1)
     due(webhook, 2)
-    wire.answers = [answer(500), answer(429, {"retry-after": "60"})]
-    alice = worker("alice")
+    wire.answers = [500, answer(429, {"retry-after": "60"})]
     for _ in range(2):
         alice.work()
 
@@ -149,12 +146,12 @@ def test_what_a_user_resends_goes_out_during_a_hold_and_holds_nothing_itself(def
     assert Webhook.objects.get().state.held_until == until
 
 
-def test_a_user_who_enables_a_webhook_ends_its_hold(deferred, worker, clock):
+def test_a_user_who_enables_a_webhook_ends_its_hold(deferred, alice, clock):
     webhook = deferred("600")
 
     enable(webhook, now=clock.now)
 
-    assert (Webhook.objects.get().state.held_until, len(worker("alice").claim())) == (None, 1)
+    assert (Webhook.objects.get().state.held_until, len(alice.claim())) == (None, 1)
 
 
 # --- A wrong ENCRYPTION_KEYS ---

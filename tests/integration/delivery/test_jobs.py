@@ -11,8 +11,7 @@ from django.db import OperationalError
 
 from tests import sweeps
 from tests.integration.delivery.jobs import DAY, EVERYTHING, HOUR, WITH_A_RANGE, statuses
-from tests.integration.delivery.rows import disable, subscribed, work_off, write_delivery
-from tests.integration.delivery.wire import answer
+from tests.integration.delivery.rows import disable, subscribed, work_off, write, write_delivery
 from tests.threads import at_once, several
 from tms_webhooks import tasks
 from tms_webhooks.choices import JobKind
@@ -312,7 +311,7 @@ def test_a_recovery_counts_its_own_deliveries_as_they_end_and_each_for_the_last_
     finished(webhook, "delivered", 3)
     first = do(RECOVER, webhook, **EVERYTHING)
     assert counted(first) == {"waiting": 3}
-    wire.answers = [answer(500)]
+    wire.answers = [500]
 
     run()
     assert counted(first) == {"delivered": 2, "failed": 1}
@@ -325,7 +324,7 @@ def test_a_recovery_counts_its_own_deliveries_as_they_end_and_each_for_the_last_
 def test_deliveries_that_a_410_keeps_from_being_sent_are_skipped_and_not_failed(do, finished, run, wire):
     webhook = subscribed(max_in_flight=1)
     finished(webhook, "exhausted", 12)
-    wire.answers = [answer(410)]
+    wire.answers = [410]
     job = do(RECOVER, webhook, **EVERYTHING)
 
     run()
@@ -340,7 +339,7 @@ def test_a_replay_counts_skipped_and_new_deliveries(do, finished, run):
     finished(webhook, "skipped", 2)
     (missed,) = finished(webhook, "skipped")
     Delivery.objects.filter(pk=missed.pk).delete()
-    Webhook.objects.filter(pk=webhook.pk).update(created_at=missed.event.occurred_at - timedelta(seconds=1))
+    write(webhook, created_at=missed.event.occurred_at - timedelta(seconds=1))
     webhook.refresh_from_db()
 
     job = do(REPLAY_MISSED, webhook)

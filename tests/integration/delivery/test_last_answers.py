@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.rows import subscribed
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tests.patience import PATIENCE
 from tms_webhooks.net.transports.threads import ThreadTransport
@@ -48,8 +48,7 @@ def run(gate, finishes, clock, *first):
 
 
 def test_a_drain_passes_on_the_wait_for_the_last_answers(gate, finishes, clock):
-    webhook = subscribed(max_in_flight=1)
-    write_events(webhook.organization, 1)
+    webhook = subscribed(max_in_flight=1, happened=1)
 
     drain = run(gate, finishes, clock)
 
@@ -62,8 +61,7 @@ def test_a_drain_passes_on_the_wait_for_the_last_answers(gate, finishes, clock):
 
 
 def test_unsent_deliveries_are_as_they_were_before_the_last_answer_has_come(gate, finishes, clock):
-    webhook = subscribed(max_in_flight=1)
-    write_events(webhook.organization, 30)
+    webhook = subscribed(max_in_flight=1, happened=30)
 
     # A quick receiver first, so that the drain has reason to look ahead.
     run(gate, finishes, clock, *[answer() for _ in range(9)])

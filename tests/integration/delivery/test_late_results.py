@@ -30,12 +30,11 @@ def crash(request, worker):
 
 
 @pytest.mark.parametrize("status", [200, 500, 410])
-def test_a_result_is_not_written_for_another_event_with_the_same_ids(crash, worker, wire, clock, status):
+def test_a_result_is_not_written_for_another_event_with_the_same_ids(crash, alice, wire, clock, status):
     webhook = subscribed(max_in_flight=3)
     lost, kept = (write_delivery(webhook, now=clock.now) for _ in range(2))
-    alice = worker("alice")
     requests = {request.delivery_id: request for request in alice.claim()}
-    wire.answers = [answer(status), answer(200)]
+    wire.answers = [answer(status), 200]
     results = [alice.send(requests[one.pk]) for one in (lost, kept)]
     other = crash(lost)
 
@@ -51,9 +50,8 @@ def test_a_result_is_not_written_for_another_event_with_the_same_ids(crash, work
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_the_result_of_a_delivery_that_is_gone_leaves_no_attempt(worker, wire, clock, status):
+def test_the_result_of_a_delivery_that_is_gone_leaves_no_attempt(alice, wire, clock, status):
     lost = write_delivery(subscribed(), now=clock.now)
-    alice = worker("alice")
     (request,) = alice.claim()
     wire.answers = [answer(status)]
     result = alice.send(request)

@@ -6,22 +6,12 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.delivery.rows import distinct, subscribed, write_delivery
+from tests.integration.delivery.rows import distinct, subscribed, write, write_delivery
 from tests.integration.delivery.wire import answer
 from tms_webhooks.models import DeliveryAttempt, DrainSlot, WebhookState
 from tms_webhooks.worker.drain import DRAIN_SLEEP
 
 LEASE = timedelta(seconds=15)
-
-
-@pytest.fixture
-def alice(worker):
-    return worker("alice")
-
-
-@pytest.fixture
-def bob(worker):
-    return worker("bob")
 
 
 @pytest.fixture
@@ -116,7 +106,7 @@ def test_a_renewal_does_not_take_a_webhook_back(alice, bob, webhook, delivery, c
 def test_a_worker_adopts_what_the_database_has_leased_to_it_in_an_interrupted_step(
     alice, bob, webhook, delivery, clock
 ):
-    WebhookState.objects.filter(pk=webhook.pk).update(lease="alice", leased_until=clock.now + LEASE)
+    write(webhook, lease="alice", leased_until=clock.now + LEASE)
     assert bob.claim() == []
 
     alice.renew()

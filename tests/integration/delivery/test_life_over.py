@@ -7,10 +7,10 @@ from datetime import timedelta
 import pytest
 
 from tests import sweeps
-from tests.integration.delivery.rows import stored, subscribed, write_delivery
+from tests.integration.delivery.rows import stored, subscribed, write, write_delivery
 from tms_webhooks import signals, tasks
 from tms_webhooks.delivery import sweep
-from tms_webhooks.models import Delivery, WebhookState
+from tms_webhooks.models import Delivery
 
 WEEK = timedelta(days=7)
 INSTANT = timedelta(microseconds=1)
@@ -23,9 +23,7 @@ def paused(clock):
     def paused(**fields):
         webhook = subscribed(**fields)
         until = clock.now + timedelta(days=1)
-        WebhookState.objects.filter(pk=webhook.pk).update(
-            paused_until=until, failures=9, pauses=5, failing_since=clock.now
-        )
+        write(webhook, paused_until=until, failures=9, pauses=5, failing_since=clock.now)
         return webhook
 
     return paused
@@ -81,10 +79,9 @@ def test_the_setting_says_how_long_a_life_is(settings_of_app, paused, clock):
     assert Delivery.objects.get(status="exhausted") == old
 
 
-def test_a_delivery_that_is_given_up_in_flight_is_delivered_if_its_receiver_accepts_it(worker, clock):
+def test_a_delivery_that_is_given_up_in_flight_is_delivered_if_its_receiver_accepts_it(alice, clock):
     webhook = subscribed()
     delivery = aged(webhook, clock, 2 * WEEK)
-    alice = worker("alice")
     (request,) = alice.claim()
 
     assert sweeps.give_up_old(clock.now) == 1

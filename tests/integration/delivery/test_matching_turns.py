@@ -168,10 +168,10 @@ def test_a_first_occurrence_is_recorded_when_its_event_is_done(filtered, clock):
     assert not Event.objects.filter(fanned_out_at=None).exists()
 
 
-def test_an_ordered_webhook_of_a_costly_organization_keeps_the_order(filtered, worker, clock):
+def test_an_ordered_webhook_of_a_costly_organization_keeps_the_order(filtered, alice, clock):
     costly = filtered(4, seconds=0.03, ordered=True)
     events = [happen(costly.organization, subject) for subject in "abab"]
-    alice, sent = worker("alice"), []
+    sent = []
 
     while fan_out(clock.now):
         sent += [request.event_id for request in alice.work()]
@@ -184,7 +184,7 @@ def test_an_ordered_webhook_of_a_costly_organization_keeps_the_order(filtered, w
 
 def test_organizations_without_filters_are_not_matched_at_all(costs, clock):
     write_events(OrganizationFactory(), 3)
-    write_events(subscribed().organization, 3)
+    subscribed(happened=3)
 
     assert fan_out(clock.now) == 6
 

@@ -7,19 +7,13 @@ from datetime import timedelta
 import pytest
 
 from tests.factories import write_values
-from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.rows import subscribed, write, write_delivery
 from tms_webhooks.choices import Priority
 from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
-from tms_webhooks.models import Delivery
 
 MINUTE = timedelta(minutes=1)
 RETRY = {"status": "waiting", "attempts": 1, "charged": 1}
 LIFETIME = timedelta(days=7)
-
-
-@pytest.fixture
-def alice(worker):
-    return worker("alice")
 
 
 @pytest.fixture
@@ -94,7 +88,7 @@ def test_one_that_is_due_has_been_since_then(clock, written):
 
 def test_one_that_is_given_up_before_has_no_next_attempt(clock, written):
     one = written({"paused_until": 10}, {"due_at": 5, "created_at": 0})
-    Delivery.objects.filter(pk=one.pk).update(created_at=clock.now - LIFETIME + 10 * MINUTE)
+    write(one, created_at=clock.now - LIFETIME + 10 * MINUTE)
     one.refresh_from_db()
 
     assert next_attempt_at(one, now=clock.now) is None

@@ -60,9 +60,8 @@ def failing(wire, run):
     """Make a webhook that has just failed for the first time, and is dead from then on."""
 
     def failing(**fields):
-        wire.otherwise = answer(500)
-        webhook = subscribed(**{"contacts": "ann@example.com", **fields})
-        write_event(webhook.organization)
+        wire.otherwise = 500
+        webhook = subscribed(**{"contacts": "ann@example.com", **fields}, happened=1)
         run()
         webhook.refresh_from_db()
         assert webhook.state.failing_since is not None
@@ -128,7 +127,7 @@ def test_an_outage_of_days_makes_exactly_four_mails(failing, minute_by_minute, c
     assert [one.subject for one in mail.outbox[2:]] == [f"Webhooks of {webhook.organization}: Disabled (1)"]
     assert "It failed too often for too long." in mail.outbox[2].body
 
-    wire.otherwise = answer(200)
+    wire.otherwise = 200
     webhooks.enable(webhook, now=clock.now)
     write_event(webhook.organization)
     minute_by_minute(hours=5)
@@ -237,7 +236,7 @@ def notifying(wire):
     """Make a webhook with the error action "notify" that tries once and fails."""
 
     def notifying(**fields):
-        wire.otherwise = answer(500)
+        wire.otherwise = 500
         defaults = {"error_action": ErrorAction.NOTIFY, "schedule": "none", "contacts": "ann@example.com"}
         return subscribed(**{**defaults, **fields})
 
@@ -254,9 +253,8 @@ def test_a_webhook_that_its_error_action_disables_says_so(notifying, give_up, no
     assert "too often" not in message.body
 
 
-def test_a_rolled_back_batch_notifies_nobody(notifying, worker, due, monkeypatch, notify):
+def test_a_rolled_back_batch_notifies_nobody(notifying, alice, due, monkeypatch, notify):
     due(notifying(), 1)
-    alice = worker("alice")
     (request,) = alice.claim()
     result = alice.send(request)
 

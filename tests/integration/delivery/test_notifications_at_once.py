@@ -10,8 +10,7 @@ import pytest
 from django.core import mail
 from django.core.mail import EmailMultiAlternatives
 
-from tests.integration.delivery.rows import distinct, subscribed, write_event
-from tests.integration.delivery.wire import answer
+from tests.integration.delivery.rows import distinct, subscribed
 from tests.patience import PATIENCE
 from tests.threads import at_once, several
 from tms_webhooks.delivery import notices
@@ -56,12 +55,12 @@ def test_a_mail_server_that_hangs_holds_neither_the_sweep_nor_a_delivery_and_col
     assert time.monotonic() - begun_at < PATIENCE
     hanging = [one for one in threading.enumerate() if one.name == "webhook-background"]
     assert len(hanging) == 1
-    wire.otherwise = answer(200)
-    event = write_event(subscribed().organization)
+    wire.otherwise = 200
+    webhook = subscribed(happened=1)
 
     run()
 
-    assert event.deliveries.get().status == "delivered"
+    assert webhook.deliveries.get().status == "delivered"
     answered.set()
     hanging[0].join(PATIENCE)
     assert distinct(Notification, "status") == {"sent"}

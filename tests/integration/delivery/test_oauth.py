@@ -17,13 +17,13 @@ from tests.integration.delivery.oauth_server import (
     json_answer,
     tokens_of,
 )
-from tests.integration.delivery.rows import distinct, stored, write_events
+from tests.integration.delivery.rows import distinct, stored, write, write_events
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.manage.tests import send_test
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook, WebhookState
+from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
 from tms_webhooks.worker import send
 
 Run = Callable[[], object]
@@ -246,7 +246,7 @@ def test_a_token_request_by_https_is_never_in_clear_where_the_same_port_is_calle
 
 def test_a_silent_token_url_ends_with_the_timeout_of_the_webhook(drain, transport, receiver, server, webhook):
     server.delay = 2 * PATIENCE
-    Webhook.objects.filter(pk=webhook.pk).update(timeout_seconds=1)
+    write(webhook, timeout_seconds=1)
     # Two are sent at a time at first: they wait for one answer.
     write_events(webhook.organization, 2)
     begun_at = time.monotonic()

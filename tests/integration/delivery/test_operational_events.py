@@ -11,12 +11,11 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from tests.integration.delivery.rows import distinct, stored, subscribed, write_event
-from tests.integration.delivery.wire import answer
+from tests.integration.delivery.rows import distinct, stored, subscribed, write, write_event
 from tms_webhooks import catalogue, signals
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.secrets import rotate
-from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
+from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.emit import WEBHOOK_EVENTS
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -101,9 +100,9 @@ def test_an_event_tells_which_webhook_and_why_and_not_where_it_is(clock, request
 def test_each_of_them_keeps_its_promised_form(clock, wire, run, requests_at):
     webhook = subscribed(schedule="none", max_in_flight=1)
     watcher(webhook, "/watcher", "webhook.*")
-    WebhookState.objects.filter(pk=webhook.pk).update(failures=8, failing_since=clock.now - timedelta(days=10))
+    write(webhook, failures=8, failing_since=clock.now - timedelta(days=10))
     failed = write_event(webhook.organization)
-    wire.answers = [answer(500)]
+    wire.answers = [500]
     run()
     webhook.refresh_from_db()
     disable(webhook, clock.now, "gone")
@@ -136,7 +135,7 @@ def test_two_broken_webhooks_do_not_tell_of_each_other_for_ever(settings_of_app,
     first = subscribed("/first", schedule="none", events=["*", "webhook.*"])
     watcher(first, "/second", "*", "webhook.*", schedule="none")
     write_event(first.organization)
-    wire.otherwise = answer(500)
+    wire.otherwise = 500
     for _ in range(200):
         run()
         clock.advance(minutes=30)
@@ -193,7 +192,7 @@ def test_a_receiver_that_breaks_does_not_keep_results_from_being_written(wire, r
     webhook = subscribed(schedule="none", max_in_flight=1)
     watcher(webhook, "/watcher", "webhook.*")
     write_event(webhook.organization)
-    wire.answers = [answer(410)]
+    wire.answers = [410]
     for signal in (signals.webhook_disabled, signals.webhook_exhausted):
         signal.connect(receiver, sender=Webhook)
     try:
@@ -219,7 +218,7 @@ def test_a_payload_that_cannot_be_built_does_not_keep_results_from_being_written
     watcher(webhook, "/watcher", "webhook.*")
     write_event(webhook.organization)
     monkeypatch.setattr(import_module("tms_webhooks.outbox.emit"), "emit", broken)
-    wire.answers = [answer(410)]
+    wire.answers = [410]
 
     run()
 

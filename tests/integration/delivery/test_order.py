@@ -8,8 +8,8 @@ from functools import partial
 import pytest
 
 from tests.integration.delivery.objects import happen
-from tests.integration.delivery.rows import distinct, stored, subscribed, work_off
-from tests.integration.delivery.wire import Wire, answer
+from tests.integration.delivery.rows import distinct, stored, subscribed, work_off, write
+from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tests.threads import at_once, several
 from tms_webhooks.choices import JobKind, Priority
@@ -37,9 +37,8 @@ def keys(requests):
     return [request.delivery_id for request in requests]
 
 
-def test_one_is_under_way_at_a_time_whatever_the_object_and_the_cap(ordered, worker):
+def test_one_is_under_way_at_a_time_whatever_the_object_and_the_cap(ordered, alice, bob):
     first, second, _third = ordered("a", "b", "c", max_in_flight=10)
-    alice, bob = worker("alice"), worker("bob")
     (request,) = alice.claim()
     assert request.delivery_id == first.pk
     assert (alice.claim(), bob.claim()) == ([], [])
@@ -49,10 +48,9 @@ def test_one_is_under_way_at_a_time_whatever_the_object_and_the_cap(ordered, wor
     assert keys(bob.claim()) == [second.pk]
 
 
-def test_a_later_event_waits_for_the_retry_of_an_earlier_one_and_other_objects_overtake(ordered, worker, wire, clock):
+def test_a_later_event_waits_for_the_retry_of_an_earlier_one_and_other_objects_overtake(ordered, alice, wire, clock):
     a1, a2, b1, a3, b2 = ordered("a", "a", "b", "a", "b")
-    wire.answers = [answer(500)]
-    alice = worker("alice")
+    wire.answers = [500]
     assert keys(alice.work()) == [a1.pk]
 
     assert keys(alice.work()) == [b1.pk]
@@ -63,106 +61,106 @@ def test_a_later_event_waits_for_the_retry_of_an_earlier_one_and_other_objects_o
 
 
 @pytest.mark.parametrize("status", ["pending", "waiting"])
-def test_an_earlier_one_that_is_open_holds_the_later_ones_back(ordered, worker, clock, status):
+def test_an_earlier_one_that_is_open_holds_the_later_ones_back(ordered, alice, clock, status):
     first, _second = ordered("a", "a")
     later = clock.now + timedelta(hours=1)
-    Delivery.objects.filter(pk=first.pk).update(status=status, due_at=later)
+    write(first, status=status, due_at=later)
 
-    assert worker("alice").claim() == []
+    assert alice.claim() == []
 
 
 @pytest.mark.parametrize("status", ["delivered", "exhausted", "failed", "skipped", "cancelled"])
-def test_an_earlier_one_that_is_finished_holds_nothing_back(ordered, worker, status):
+def test_an_earlier_one_that_is_finished_holds_nothing_back(ordered, alice, status):
     first, second = ordered("a", "a")
-    Delivery.objects.filter(pk=first.pk).update(status=status, due_at=None)
+    write(first, status=status, due_at=None)
 
-    assert keys(worker("alice").claim()) == [second.pk]
+    assert keys(alice.claim()) == [second.pk]
 
 
-def test_what_is_due_first_does_not_overtake_what_happened_first(ordered, worker, clock):
+def test_what_is_due_first_does_not_overtake_what_happened_first(ordered, alice, clock):
     first, second = ordered("a", "a")
-    Delivery.objects.filter(pk=second.pk).update(due_at=clock.now - timedelta(hours=1))
+    write(second, due_at=clock.now - timedelta(hours=1))
 
-    assert keys(worker("alice").claim()) == [first.pk]
+    assert keys(alice.claim()) == [first.pk]
 
 
-def test_a_later_event_waits_while_another_worker_fans_the_earlier_one_out(ordered, worker, clock):
+def test_a_later_event_waits_while_another_worker_fans_the_earlier_one_out(ordered, alice, clock):
     _first, second = ordered("a", "a")
     # As if its deliveries were made in a transaction that has not been committed yet.
     event = Event.objects.order_by("pk").first()
     Delivery.objects.filter(event=event).delete()
-    Event.objects.filter(pk=event.pk).update(fanned_out_at=None)
-    assert worker("alice").claim() == []
+    write(event, fanned_out_at=None)
+    assert alice.claim() == []
 
     fan_out(clock.now)
 
-    (request,) = worker("alice").claim()
+    (request,) = alice.claim()
     assert request.event_id == event.public_id
     assert request.delivery_id != second.pk
 
 
-def test_an_earlier_event_of_another_object_that_is_not_fanned_out_holds_nothing_back(ordered, worker):
+def test_an_earlier_event_of_another_object_that_is_not_fanned_out_holds_nothing_back(ordered, alice):
     first, second = ordered("a", "b")
     Event.objects.filter(pk=first.event_id).update(fanned_out_at=None)
     Delivery.objects.filter(pk=first.pk).delete()
 
-    assert keys(worker("alice").claim()) == [second.pk]
+    assert keys(alice.claim()) == [second.pk]
 
 
-def test_objects_of_another_type_with_the_same_key_are_other_objects(ordered, worker, wire, clock):
+def test_objects_of_another_type_with_the_same_key_are_other_objects(ordered, alice, wire, clock):
     webhook = ordered("7")[0].webhook
     event = happen(webhook.organization, "8")
-    Event.objects.filter(pk=event.pk).update(subject_type="user", subject_id="7")
+    write(event, subject_type="user", subject_id="7")
     event.refresh_from_db()
     event.save()
     fan_out(clock.now)
-    wire.answers = [answer(500)]
+    wire.answers = [500]
 
-    assert [len(worker("alice").work()) for _ in range(3)] == [1, 1, 0]
+    assert [len(alice.work()) for _ in range(3)] == [1, 1, 0]
 
 
-def test_the_order_of_one_webhook_is_nothing_to_another(ordered, worker, wire, clock):
+def test_the_order_of_one_webhook_is_nothing_to_another(ordered, alice, wire, clock):
     first, _second = ordered("a", "a")
     other = subscribed("/other", organization=first.webhook.organization, ordered=True)
     happen(other.organization, "a")
     fan_out(clock.now)
-    wire.otherwise = answer(500)
-    worker("alice").work()
+    wire.otherwise = 500
+    alice.work()
 
     assert wire.to("/other")
 
 
-def test_a_webhook_that_is_ordered_from_now_on_sends_what_was_there_before_one_at_a_time(ordered, worker):
+def test_a_webhook_that_is_ordered_from_now_on_sends_what_was_there_before_one_at_a_time(ordered, alice):
     deliveries = ordered("a", "a", ordered=False, max_in_flight=5)
     Webhook.objects.update(ordered=True)
 
-    assert keys(worker("alice").claim()) == [deliveries[0].pk]
+    assert keys(alice.claim()) == [deliveries[0].pk]
 
 
-def test_a_person_who_sends_one_again_does_not_wait_for_its_turn(ordered, worker, wire, clock):
+def test_a_person_who_sends_one_again_does_not_wait_for_its_turn(ordered, alice, wire, clock):
     first, second = ordered("a", "a")
-    Delivery.objects.filter(pk=second.pk).update(status="failed", due_at=None)
-    wire.answers = [answer(500)]
-    worker("alice").work()
+    write(second, status="failed", due_at=None)
+    wire.answers = [500]
+    alice.work()
     second.refresh_from_db()
 
     resend(second, now=clock.now)
 
-    assert keys(worker("alice").work()) == [second.pk]
+    assert keys(alice.work()) == [second.pk]
     assert stored(first, "status") == "waiting"
 
 
-def test_what_is_replayed_keeps_the_order_too(ordered, worker, wire, clock):
+def test_what_is_replayed_keeps_the_order_too(ordered, alice, wire, clock):
     a1, a2 = ordered("a", "a", schedule="none")
-    wire.answers = [answer(500), answer(500)]
-    worker("alice").work()
-    worker("alice").work()
+    wire.answers = [500, 500]
+    alice.work()
+    alice.work()
     happen(a1.webhook.organization, "a")
     job = start_job(JobKind.RECOVER, a1.webhook, now=clock.now, since=clock.now - timedelta(days=13))
     work_off(job, clock.now)
     fan_out(clock.now)
 
-    taken = [request for _ in range(3) for request in worker("alice").work()]
+    taken = [request for _ in range(3) for request in alice.work()]
 
     assert keys(taken)[:2] == [a1.pk, a2.pk]
     assert len(taken) == 3

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 
-from tests.integration.delivery.rows import distinct, subscribed, write_event
+from tests.integration.delivery.rows import distinct, subscribed, write, write_event
 from tests.integration.delivery.wire import Wire, answer, broken
 from tms_webhooks.choices import ErrorAction
 from tms_webhooks.delivery import health, notices
@@ -61,12 +61,12 @@ def customers(number, **values):
     """Make webhooks of so many organizations, each with its own host and one event."""
     made = [subscribed(**{"contacts": "ann@example.com", **values}) for _ in range(number)]
     for webhook in made:
-        Webhook.objects.filter(pk=webhook.pk).update(url=f"https://{webhook.pk}.example.com/hook")
+        write(webhook, url=f"https://{webhook.pk}.example.com/hook")
         write_event(webhook.organization)
     return made
 
 
-NO_DNS = Wire(otherwise=broken("dns_error"))
+NO_DNS = Wire(otherwise="dns_error")
 
 
 def charged():

@@ -7,23 +7,22 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.delivery.rows import distinct, stored, subscribed, write_events
-from tests.integration.delivery.wire import answer
-from tms_webhooks.models import Delivery, Webhook, WebhookState
+from tests.integration.delivery.rows import distinct, stored, subscribed, write, write_events
+from tms_webhooks.models import Webhook, WebhookState
 
 MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def paused(clock, wire, worker, due):
+def paused(clock, wire, alice, due):
     """Make a webhook that has just been paused, with so many deliveries left that were never tried; none is retried."""
 
     def paused(left=10, **fields):
         webhook = subscribed(**{"max_retries": 0, **fields})
-        wire.otherwise = answer(500)
+        wire.otherwise = 500
         due(webhook, 4 + left)
         while Webhook.objects.get(pk=webhook.pk).state.failures < 4:
-            assert worker("alice").work(limit=1)
+            assert alice.work(limit=1)
         webhook.refresh_from_db()
         assert webhook.state.paused_until == clock.now + MINUTE
         return webhook
@@ -37,50 +36,49 @@ def length_of_pause(webhook, clock):
 
 
 @pytest.mark.parametrize(("failures", "is_paused"), [(3, False), (4, True)])
-def test_the_fourth_failure_in_a_row_pauses_a_webhook(wire, worker, due, clock, caplog, failures, is_paused):
+def test_the_fourth_failure_in_a_row_pauses_a_webhook(wire, alice, due, clock, caplog, failures, is_paused):
     webhook = subscribed()
     due(webhook, 10)
-    wire.otherwise = answer(500)
+    wire.otherwise = 500
 
     for _ in range(failures):
-        worker("alice").work(limit=1)
+        alice.work(limit=1)
 
     assert length_of_pause(webhook, clock) == (MINUTE if is_paused else None)
     assert (f"paused webhook={webhook.pk} failures=4 seconds=60" in caplog.text) is is_paused
-    assert bool(worker("alice").claim()) is not is_paused
+    assert bool(alice.claim()) is not is_paused
     assert (webhook.state.failures, webhook.state.failing_since, webhook.enabled) == (failures, clock.now, True)
 
 
-def test_the_setting_says_how_many_failures_pause_a_webhook(settings_of_app, wire, worker, due, clock):
+def test_the_setting_says_how_many_failures_pause_a_webhook(settings_of_app, wire, alice, due, clock):
     settings_of_app(PAUSE_AFTER_FAILURES=2, PAUSE_FIRST_SECONDS=10, PAUSE_LONGEST_SECONDS=15)
     webhook = subscribed(max_in_flight=1)
     due(webhook, 10)
-    wire.otherwise = answer(500)
+    wire.otherwise = 500
 
     lengths = []
     for _ in range(4):
-        worker("alice").work()
+        alice.work()
         lengths.append(length_of_pause(webhook, clock))
         clock.now = webhook.state.paused_until or clock.now
 
     assert lengths == [None, timedelta(seconds=10), timedelta(seconds=15), timedelta(seconds=15)]
 
 
-def test_a_success_resets_the_count(wire, worker, due):
+def test_a_success_resets_the_count(wire, alice, due):
     webhook = subscribed()
     due(webhook, 7)
-    wire.answers = [answer(500)] * 3 + [answer(200)] + [answer(500)] * 3
+    wire.answers = [500] * 3 + [200] + [500] * 3
 
     for _ in range(7):
-        worker("alice").work(limit=1)
+        alice.work(limit=1)
 
     assert stored(webhook, "state__failures", "state__paused_until") == (3, None)
 
 
-def test_a_pause_is_twice_as_long_as_the_one_before_up_to_a_day(settings_of_app, paused, wire, worker, clock):
+def test_a_pause_is_twice_as_long_as_the_one_before_up_to_a_day(settings_of_app, paused, wire, alice, bob, clock):
     settings_of_app(DISABLE_AFTER_FAILURES=1_000)
     webhook = paused(left=40)
-    alice, bob = worker("alice"), worker("bob")
     minutes = []
     for _ in range(14):
         minutes.append(length_of_pause(webhook, clock) / MINUTE)
@@ -97,11 +95,10 @@ def test_a_pause_is_twice_as_long_as_the_one_before_up_to_a_day(settings_of_app,
 
 
 def test_a_receiver_that_fails_quickly_gets_the_failures_that_pause_it_and_the_requests_in_flight(run, wire):
-    webhook = subscribed(max_in_flight=2)
-    write_events(webhook.organization, 300)
+    webhook = subscribed(max_in_flight=2, happened=300)
     # It was quick and well, so that the worker holds many of its deliveries.
-    wire.answers = [answer()] * 100
-    wire.otherwise = answer(500)
+    wire.answers = [200] * 100
+    wire.otherwise = 500
 
     run()
 
@@ -123,10 +120,9 @@ def test_a_pause_moves_no_retry(paused, clock):
     assert log == [("schedule", 5.0)] * 4
 
 
-def test_a_retry_that_comes_due_during_a_pause_is_the_probe_and_new_deliveries_wait(paused, worker, wire, clock):
+def test_a_retry_that_comes_due_during_a_pause_is_the_probe_and_new_deliveries_wait(paused, alice, bob, wire, clock):
     webhook = paused(max_retries=None)
     tried = distinct(webhook.deliveries.exclude(attempts=0), "pk")
-    alice, bob = worker("alice"), worker("bob")
 
     clock.advance(seconds=4.9)
     assert alice.claim() == []
@@ -143,24 +139,23 @@ def test_a_retry_that_comes_due_during_a_pause_is_the_probe_and_new_deliveries_w
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-def test_the_retries_of_a_paused_webhook_are_found_behind_a_backlog(paused, worker, clock, due, ordered):
+def test_the_retries_of_a_paused_webhook_are_found_behind_a_backlog(paused, alice, clock, due, ordered):
     webhook = paused(max_retries=None, ordered=ordered)
     clock.advance(seconds=-3_600)
     due(webhook, 100)
     clock.advance(seconds=3_600 + 5)
 
-    (probe,) = worker("alice").claim()
+    (probe,) = alice.claim()
 
     assert webhook.deliveries.get(pk=probe.delivery_id).attempts == 1
 
 
-def test_a_paused_and_ordered_webhook_gets_no_retry_before_an_earlier_event_of_its_object(paused, worker, clock):
+def test_a_paused_and_ordered_webhook_gets_no_retry_before_an_earlier_event_of_its_object(paused, alice, clock):
     webhook = paused(max_retries=None, ordered=True)
     first, *others = webhook.deliveries.exclude(attempts=0).order_by("event_id")
     webhook.deliveries.filter(pk__in=[first.pk, others[0].pk]).update(order_key=7)
     webhook.deliveries.filter(pk__in=[one.pk for one in others[1:]]).update(due_at=clock.now + timedelta(hours=1))
-    Delivery.objects.filter(pk=first.pk).update(due_at=clock.now + timedelta(seconds=9))
-    alice = worker("alice")
+    write(first, due_at=clock.now + timedelta(seconds=9))
 
     clock.advance(seconds=6)
     assert alice.claim() == []
@@ -169,9 +164,8 @@ def test_a_paused_and_ordered_webhook_gets_no_retry_before_an_earlier_event_of_i
 
 
 def test_one_delivery_that_fails_again_and_again_pauses_nothing(run, wire, clock):
-    webhook = subscribed(schedule="skillable")
-    write_events(webhook.organization, 1)
-    wire.otherwise = answer(500)
+    webhook = subscribed(schedule="skillable", happened=1)
+    wire.otherwise = 500
     started_at, moments = clock.now, []
 
     while True:
@@ -191,12 +185,11 @@ def test_one_delivery_that_fails_again_and_again_pauses_nothing(run, wire, clock
     assert length_of_pause(webhook, clock) == MINUTE
 
 
-def test_failures_of_requests_in_flight_when_the_pause_began_do_not_extend_it(wire, worker, due, clock):
+def test_failures_of_requests_in_flight_when_the_pause_began_do_not_extend_it(wire, alice, due, clock):
     webhook = subscribed(max_in_flight=3)
     WebhookState.objects.update(failures=3, failing_since=clock.now)
     due(webhook, 5)
-    wire.otherwise = answer(500)
-    alice = worker("alice")
+    wire.otherwise = 500
     results = [alice.send(request) for request in alice.claim()]
     until = clock.now + MINUTE
 
@@ -215,13 +208,13 @@ def test_failures_of_requests_in_flight_when_the_pause_began_do_not_extend_it(wi
     assert distinct(webhook.deliveries.filter(attempts=1), "charged") == {1}
 
 
-def test_a_probe_that_succeeds_heals_the_webhook(paused, wire, worker, clock, heard, caplog):
+def test_a_probe_that_succeeds_heals_the_webhook(paused, wire, alice, clock, heard, caplog):
     caplog.set_level(logging.INFO)
     webhook = paused(left=10, max_in_flight=2)
     clock.now = webhook.state.paused_until
-    wire.otherwise = answer(200)
+    wire.otherwise = 200
 
-    assert len(worker("alice").work()) == 1
+    assert len(alice.work()) == 1
 
     webhook.refresh_from_db()
     state = webhook.state
@@ -231,17 +224,16 @@ def test_a_probe_that_succeeds_heals_the_webhook(paused, wire, worker, clock, he
         ("recovered", webhook.pk, clock.now)
     ]
     assert f"recovered webhook={webhook.pk}" in caplog.text
-    assert len(worker("alice").claim()) == 2
+    assert len(alice.claim()) == 2
 
 
-def test_a_success_of_a_request_in_flight_ends_the_pause(wire, worker, due, clock):
+def test_a_success_of_a_request_in_flight_ends_the_pause(wire, alice, due, clock):
     webhook = subscribed(max_in_flight=5)
     due(webhook, 20)
-    alice = worker("alice")
     requests = alice.claim()
-    wire.otherwise = answer(500)
+    wire.otherwise = 500
     failures = [alice.send(request) for request in requests[:4]]
-    wire.otherwise = answer(200)
+    wire.otherwise = 200
     success = alice.send(requests[4])
     alice.write(*failures)
     assert length_of_pause(webhook, clock) == MINUTE

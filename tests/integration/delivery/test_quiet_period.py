@@ -12,7 +12,7 @@ from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import disable, fan_out_all
 from tests.integration.delivery.updates import ChangingObject
-from tests.integration.delivery.wire import Wire, answer
+from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import JobKind, PayloadDetail, PayloadFormat, Priority
 from tms_webhooks.delivery import replay
@@ -327,7 +327,7 @@ def test_a_merged_delivery_is_not_sent_again(clock, webhook, merged, sent):
 
 
 def test_a_retry_and_a_resend_send_the_merged_bytes(clock, webhook, merged, wire, sent):
-    wire.answers = [answer(500)]
+    wire.answers = [500]
     sent(after=QUIET)
     Webhook.objects.update(format=PayloadFormat.SKILLABLE)
     clock.advance(hours=1)

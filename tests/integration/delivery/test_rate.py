@@ -8,12 +8,12 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from tests.integration.delivery.rows import distinct, subscribed, write_delivery
-from tests.integration.delivery.wire import Wire, answer
+from tests.integration.delivery.rows import distinct, subscribed, write, write_delivery
+from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tests.threads import at_once, several
 from tms_webhooks.choices import Priority
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def limited(due):
     return limited
 
 
-def test_two_workers_share_one_rate(limited, worker, clock):
+def test_two_workers_share_one_rate(limited, alice, bob, clock):
     webhook = limited(5, number=100)
-    alice, bob, sent = worker("alice"), worker("bob"), []
+    sent = []
     for _ in range(500):
         sent.append(len(alice.work()) + len(bob.work()))
         clock.advance(milliseconds=10)
@@ -40,31 +40,31 @@ def test_two_workers_share_one_rate(limited, worker, clock):
     assert webhook.deliveries.filter(status="delivered").count() == sum(sent)
 
 
-def test_what_waits_for_the_rate_is_as_it_was(limited, worker, clock):
+def test_what_waits_for_the_rate_is_as_it_was(limited, alice, clock):
     webhook = limited(2, number=4)
-    worker("alice").work()
+    alice.work()
 
     waiting = webhook.deliveries.exclude(status="delivered")
     assert distinct(waiting, "status", "attempts", "charged", "due_at") == {("pending", 0, 0, clock.now)}
     assert waiting.count() == 3
 
 
-def test_retries_count_for_the_rate_too(limited, worker, clock, wire):
+def test_retries_count_for_the_rate_too(limited, alice, clock, wire):
     webhook = limited(1, number=2, schedule=[0, 0, 0])
-    wire.otherwise = answer(500)
+    wire.otherwise = 500
     for _ in range(3):
-        assert len(worker("alice").work()) == 1
-        assert worker("alice").work() == []
+        assert len(alice.work()) == 1
+        assert alice.work() == []
         clock.advance(seconds=1.1)
 
     assert sum(webhook.deliveries.values_list("attempts", flat=True)) == 3
 
 
-def test_a_retry_waits_until_the_rate_allows_it_and_the_log_says_so(limited, worker, clock, wire):
+def test_a_retry_waits_until_the_rate_allows_it_and_the_log_says_so(limited, alice, clock, wire):
     webhook = limited(0.01, number=1, schedule=[5, 5])
-    wire.otherwise = answer(500)
+    wire.otherwise = 500
 
-    worker("alice").work()
+    alice.work()
 
     delivery = webhook.deliveries.get()
     attempt = delivery.attempt_log.get()
@@ -77,22 +77,22 @@ def test_a_retry_waits_until_the_rate_allows_it_and_the_log_says_so(limited, wor
     assert delivery.due_at == clock.now + timedelta(seconds=attempt.next_delay)
 
 
-def test_webhooks_that_used_up_their_rate_take_no_place_in_a_batch(limited, worker, clock):
+def test_webhooks_that_used_up_their_rate_take_no_place_in_a_batch(limited, alice, bob, clock):
     for _ in range(6):
         limited(1)
-    assert len(worker("alice").work()) == 6
+    assert len(alice.work()) == 6
     # Served last: those without a rate to spend would come first.
     free = write_delivery(subscribed(served_at=clock.now + timedelta(seconds=1)), now=clock.now)
 
-    assert [request.delivery_id for request in worker("bob").claim(limit=1)] == [free.pk]
+    assert [request.delivery_id for request in bob.claim(limit=1)] == [free.pk]
 
 
-def test_what_is_resent_by_hand_keeps_to_the_rate(limited, worker, clock):
+def test_what_is_resent_by_hand_keeps_to_the_rate(limited, alice, clock):
     webhook = limited(1, number=2)
     by_hand = write_delivery(webhook, now=clock.now, priority=Priority.MANUAL)
 
-    assert [request.delivery_id for request in worker("alice").work()] == [by_hand.pk]
-    assert worker("alice").work() == []
+    assert [request.delivery_id for request in alice.work()] == [by_hand.pk]
+    assert alice.work() == []
 
 
 @pytest.mark.parametrize("rate", [0, -1])
@@ -100,7 +100,7 @@ def test_the_database_refuses_a_rate_of_nothing(rate):
     webhook = subscribed()
 
     with pytest.raises(IntegrityError), transaction.atomic():
-        Webhook.objects.filter(pk=webhook.pk).update(rate_limit_per_second=rate)
+        write(webhook, rate_limit_per_second=rate)
 
 
 @pytest.mark.parametrize("rate", [0, -1, 0.0001, float("nan"), float("inf")])

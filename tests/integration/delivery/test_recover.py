@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.delivery.jobs import EVERYTHING, HOUR, count
-from tests.integration.delivery.rows import OCCURRED_AT, distinct, stored, subscribed
+from tests.integration.delivery.rows import OCCURRED_AT, distinct, stored, subscribed, write
 from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.delivery import replay
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Delivery, Event, Job
+from tms_webhooks.models import Event, Job
 
 
 def test_a_recovery_sends_failed_and_cancelled_deliveries_again_and_no_others(do, finished, run, wire, clock):
@@ -68,7 +68,7 @@ def test_a_delivery_that_a_user_resends_during_the_job_is_not_sent_twice(finishe
     original = Job.advance
 
     def advance(self, **values):
-        Delivery.objects.filter(pk=delivery.pk).update(status="delivered")
+        write(delivery, status="delivered")
         return original(self, **values)
 
     monkeypatch.setattr(Job, "advance", advance)

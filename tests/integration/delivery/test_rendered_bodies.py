@@ -10,7 +10,6 @@ from django.db import DataError, connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.integration.delivery.rows import body_of, stored, subscribed, write_event, write_events
-from tests.integration.delivery.wire import answer
 from tms_webhooks import catalogue
 from tms_webhooks.choices import PayloadFormat, Priority
 from tms_webhooks.delivery.rendering import with_contents
@@ -39,9 +38,8 @@ def large_body(size=3_000):
     "changed", [{"format": PayloadFormat.SKILLABLE, "content": "b", "headers": ""}, {"format": PayloadFormat.STANDARD}]
 )
 def test_a_retry_sends_the_same_bytes_whatever_the_webhook_says_by_then(run, wire, clock, changed):
-    webhook = subscribed(format=CUSTOM, content="a {type}", headers="Content-Type=text/csv")
-    write_event(webhook.organization)
-    wire.answers = [answer(500)]
+    subscribed(format=CUSTOM, content="a {type}", headers="Content-Type=text/csv", happened=1)
+    wire.answers = [500]
     run()
     Webhook.objects.update(**changed)
 
@@ -54,9 +52,8 @@ def test_a_retry_sends_the_same_bytes_whatever_the_webhook_says_by_then(run, wir
 
 @pytest.mark.parametrize("changed", [{"format": PayloadFormat.SKILLABLE}, {"payload": "thin"}])
 def test_what_was_tried_with_the_events_own_body_stays_so(run, wire, clock, changed):
-    webhook = subscribed()
-    write_event(webhook.organization)
-    wire.answers = [answer(500)]
+    subscribed(happened=1)
+    wire.answers = [500]
     run()
     Webhook.objects.update(**changed)
 
@@ -68,8 +65,7 @@ def test_what_was_tried_with_the_events_own_body_stays_so(run, wire, clock, chan
 
 
 def test_a_format_that_changed_counts_for_what_was_not_tried(run, wire, clock):
-    webhook = subscribed(delay_seconds=60)
-    write_event(webhook.organization)
+    subscribed(delay_seconds=60, happened=1)
     run()
     Webhook.objects.update(format=CUSTOM, content="a {{type}} is {type}")
 
@@ -80,8 +76,7 @@ def test_a_format_that_changed_counts_for_what_was_not_tried(run, wire, clock):
 
 
 def test_what_is_resent_has_the_same_bytes_and_todays_url(run, wire, clock):
-    webhook = subscribed("/old/{type}", format=CUSTOM, content="a {data.id}")
-    write_event(webhook.organization)
+    subscribed("/old/{type}", format=CUSTOM, content="a {data.id}", happened=1)
     run()
     Webhook.objects.update(content="b", url="https://receiver.example.com/new/{data.id}?{ConfirmationStatusId}")
 
@@ -102,8 +97,7 @@ def test_what_can_not_be_rendered_fails_for_good_and_leaves_its_neighbors_alone(
     broken = subscribed("/broken", format=PayloadFormat.SKILLABLE)
     write_event(broken.organization, body='{"data":{"first_name":"hunter2"}}')
     write_event(broken.organization)
-    other = subscribed("/other")
-    write_event(other.organization)
+    other = subscribed("/other", happened=1)
 
     run()
 
@@ -164,7 +158,7 @@ def test_a_body_over_the_limit_is_sent_in_its_thin_form(settings_of_app, run, wi
     settings_of_app(BODY_LIMIT_BYTES=2_000)
     webhook = subscribed(format=format_)
     write_event(webhook.organization, body=large_body())
-    wire.answers = [answer(500)]
+    wire.answers = [500]
 
     run()
     clock.advance(minutes=1)

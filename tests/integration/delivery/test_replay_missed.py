@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.jobs import DAY, EVERYTHING, HOUR, count
-from tests.integration.delivery.rows import OCCURRED_AT, subscribed, write_event
+from tests.integration.delivery.rows import OCCURRED_AT, subscribed, write, write_event
 from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.delivery import replay
-from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models import Event
 from tms_webhooks.outbox.fanout import fan_out
 
 
@@ -37,7 +37,7 @@ def test_a_new_webhook_gets_events_from_before_it_was_created(do, run, wire, clo
     write_event(OrganizationFactory())
     fan_out(clock.now)
     webhook = subscribed(organization=organization, events=["class.*"])
-    Webhook.objects.filter(pk=webhook.pk).update(created_at=OCCURRED_AT + HOUR)
+    write(webhook, created_at=OCCURRED_AT + HOUR)
     webhook.refresh_from_db()
     # Not without being asked: it may be much.
     assert count(JobKind.REPLAY_MISSED, webhook) == 0
@@ -58,7 +58,7 @@ def test_a_new_webhook_gets_events_from_before_it_was_created(do, run, wire, clo
 
 def test_a_changed_subscription_gets_events_that_did_not_match_before(do, run, wire, clock):
     webhook = subscribed(events=["user.*"])
-    Webhook.objects.filter(pk=webhook.pk).update(created_at=OCCURRED_AT - DAY)
+    write(webhook, created_at=OCCURRED_AT - DAY)
     webhook.refresh_from_db()
     event = write_event(webhook.organization)
     run()
@@ -79,7 +79,7 @@ def test_events_for_another_subscription_or_about_the_webhook_were_not_missed(cl
     webhook.subscriptions.create(event_type="webhook.*")
     write_event(webhook.organization, subscription=other.subscriptions.get())
     about_itself = write_event(webhook.organization, "webhook.recovered")
-    Event.objects.filter(pk=about_itself.pk).update(subject_type="webhook", subject_id=webhook.public_id)
+    write(about_itself, subject_type="webhook", subject_id=webhook.public_id)
     about_another = write_event(webhook.organization, "webhook.recovered")
     Event.objects.update(fanned_out_at=clock.now)
 
@@ -89,8 +89,7 @@ def test_events_for_another_subscription_or_about_the_webhook_were_not_missed(cl
 
 
 def test_events_without_a_fan_out_were_not_missed(do, clock, run, wire):
-    webhook = subscribed()
-    write_event(webhook.organization)
+    webhook = subscribed(happened=1)
 
     assert do(JobKind.REPLAY_MISSED, webhook, **EVERYTHING).total == 0
     run()

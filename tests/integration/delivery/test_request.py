@@ -6,7 +6,7 @@ import pytest
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import body_of, subscribed, write_event
-from tests.integration.delivery.wire import answer, verify
+from tests.integration.delivery.wire import verify
 from tms_webhooks import __version__
 from tms_webhooks.choices import Verb
 from tms_webhooks.models import Delivery
@@ -55,7 +55,7 @@ def test_a_receiver_gets_the_stored_bytes_signed_and_the_headers_of_its_own(rece
 def test_the_id_and_the_bytes_are_the_same_on_every_attempt_and_the_signature_is_new(clock, run, wire):
     webhook = subscribed()
     event = write_event(webhook.organization)
-    wire.answers = [answer(500), answer(503)]
+    wire.answers = [500, 503]
     started_at = clock.now
 
     attempts(clock, run, 3)
@@ -127,7 +127,7 @@ def test_stored_headers_that_break_a_rule_replace_none_of_ours_and_stop_nobody_e
 
 
 def test_the_webhooks_own_timeout_is_the_deadline(run, wire):
-    write_event(subscribed(timeout_seconds=7).organization)
+    subscribed(timeout_seconds=7, happened=1)
 
     run()
 

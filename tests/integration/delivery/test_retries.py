@@ -7,10 +7,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.rows import subscribed, write, write_event
 from tests.integration.delivery.wire import Wire, answer, broken
 from tests.receiver import Answer
-from tms_webhooks.models import Webhook
 
 STANDARD = [5, 60, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]
 SCHEDULE, PENALTY, RETRY_AFTER = "schedule", "timeout_penalty", "retry_after"
@@ -21,8 +20,7 @@ def to_the_end(clock, run):
     """Fail, moving the clock to each next attempt, until the delivery is finished; return the moments of the attempts."""
 
     def to_the_end(what=None, **fields):
-        webhook = subscribed(**fields)
-        write_event(webhook.organization)
+        webhook = subscribed(**fields, happened=1)
         moments, started_at = [], clock.now
 
         def fail(request):
@@ -58,8 +56,7 @@ def in_ten_minutes(now):
     ],
 )
 def test_a_failure_is_tried_again_after_this_delay(run, clock, said, random, delay, charged, reason):
-    webhook = subscribed()
-    write_event(webhook.organization)
+    webhook = subscribed(happened=1)
 
     run(wire=Wire(said(clock.now) if said is in_ten_minutes else said), random=random)
 
@@ -77,7 +74,7 @@ def test_a_failure_is_tried_again_after_this_delay(run, clock, said, random, del
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_a_failure_that_is_not_followed(receiver, drain, status):
     webhook = subscribed(max_retries=3)
-    Webhook.objects.filter(pk=webhook.pk).update(url=receiver.url)
+    write(webhook, url=receiver.url)
     write_event(webhook.organization)
     receiver.respond = lambda request: Answer(status, {"location": "http://127.0.0.1:1/elsewhere"})
 

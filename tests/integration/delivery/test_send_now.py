@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.delivery.rows import stored, subscribed, write_delivery
-from tests.integration.delivery.wire import answer, broken
+from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import deliveries
@@ -65,7 +65,7 @@ def test_a_failure_uses_up_no_retry_and_the_retries_follow_as_before(
     clock, waiting, send_now, do, run, wire, priority, is_job
 ):
     delivery = waiting(priority=priority)
-    wire.otherwise = answer(500)
+    wire.otherwise = 500
     if is_job:
         do(JobKind.SEND_NOW, delivery.webhook)
     else:
@@ -85,7 +85,7 @@ def test_a_failure_uses_up_no_retry_and_the_retries_follow_as_before(
 def test_the_number_of_attempts_is_one_more_however_often_it_is_tried_now(clock, waiting, send_now, run, wire):
     webhook = subscribed(max_retries=2)
     delivery = waiting(webhook)
-    wire.otherwise = answer(500)
+    wire.otherwise = 500
 
     for _ in range(3):
         send_now(delivery)
@@ -100,7 +100,7 @@ def test_the_number_of_attempts_is_one_more_however_often_it_is_tried_now(clock,
 def test_a_delivery_that_was_never_tried_has_all_its_attempts_left(clock, waiting, send_now, run, wire):
     webhook = subscribed(schedule="none", delay_seconds=3_600)
     delivery = waiting(webhook, status="pending", attempts=0, charged=0)
-    wire.otherwise = answer(500)
+    wire.otherwise = 500
     send_now(delivery)
 
     run()
@@ -126,7 +126,7 @@ def test_a_retry_after_defers_it_like_any_other_and_holds_nothing_else(clock, wa
 
 def test_one_that_fails_for_good_is_given_up_and_reported(waiting, send_now, run, wire, heard):
     delivery = waiting()
-    wire.otherwise = broken("body_too_large")
+    wire.otherwise = "body_too_large"
     send_now(delivery)
 
     run()
@@ -210,7 +210,7 @@ def test_a_pause_and_a_hold_end_and_the_next_pause_is_no_longer(clock, waiting, 
     deliveries = [waiting(webhook, status="pending", attempts=0, charged=0) for _ in range(20)]
     until = clock.now + timedelta(minutes=4)
     WebhookState.objects.update(paused_until=until, held_until=until, hold_reason="retry_after", pauses=3, failures=6)
-    wire.otherwise = answer(500)
+    wire.otherwise = 500
 
     do(JobKind.SEND_NOW, webhook)
 

@@ -8,7 +8,6 @@ from django.test.utils import CaptureQueriesContext
 
 from tests import sweeps
 from tests.integration.delivery.rows import disable, distinct, subscribed, work_off
-from tests.integration.delivery.wire import answer
 from tests.threads import Beside, several
 from tms_webhooks import tasks
 from tms_webhooks.choices import JobKind
@@ -145,12 +144,11 @@ def test_two_workers_settle_each_delivery_once(clock, backlog, batches_of_two):
     assert statuses(webhook) == ["skipped"] * 20
 
 
-def test_failures_of_one_kind_are_one_statement(worker, wire, due):
+def test_failures_of_one_kind_are_one_statement(alice, wire, due):
     webhook = subscribed(max_in_flight=20)
     due(webhook, 9)
-    alice = worker("alice")
     requests = alice.claim()
-    wire.answers = [answer(500)] * 6 + [answer(404)] * 3
+    wire.answers = [500] * 6 + [404] * 3
     results = [alice.send(request) for request in requests]
 
     with CaptureQueriesContext(connection) as queries:

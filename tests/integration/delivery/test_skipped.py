@@ -5,14 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests import sweeps
-from tests.integration.delivery.rows import disable, stored, subscribed, work_off, write_event, write_events
-from tests.integration.delivery.wire import answer
+from tests.integration.delivery.rows import disable, stored, subscribed, work_off, write, write_events
 from tms_webhooks import tasks
 from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.delivery import replay
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Webhook
 
 
 @pytest.fixture
@@ -62,9 +60,8 @@ def test_enabling_does_not_send_them_by_itself(disabled, run, wire, clock):
 
 
 def test_a_replayed_delivery_has_all_its_retries_and_its_lifetime_again(run, wire, clock):
-    webhook = subscribed(max_in_flight=1)
-    write_event(webhook.organization)
-    wire.answers = [answer(500)]
+    webhook = subscribed(max_in_flight=1, happened=1)
+    wire.answers = [500]
     run()
     disable(webhook, clock.now)
     sweeps.settle(clock.now)
@@ -84,26 +81,25 @@ def test_a_replayed_delivery_has_all_its_retries_and_its_lifetime_again(run, wir
     assert len({request.headers["webhook-id"] for request in wire.requests}) == 1
 
 
-def test_requests_in_flight_when_it_is_disabled_are_completed(worker, wire, clock, due):
+def test_requests_in_flight_when_it_is_disabled_are_completed(alice, wire, clock, due):
     webhook = subscribed(max_in_flight=2)
     due(webhook, 2)
-    alice = worker("alice")
     good, bad = alice.claim()
     disable(webhook, clock.now)
     assert sweeps.settle(clock.now) == 0
     assert statuses(webhook) == ["pending"] * 2
 
-    wire.answers = [answer(200), answer(500)]
+    wire.answers = [200, 500]
     alice.write(alice.send(good), alice.send(bad))
 
     assert statuses(webhook) == ["delivered", "skipped"]
     assert missed(webhook) == 1
 
 
-def test_deliveries_of_a_killed_worker_are_skipped_by_the_sweep_when_the_lease_is_over(worker, clock, due):
+def test_deliveries_of_a_killed_worker_are_skipped_by_the_sweep_when_the_lease_is_over(alice, clock, due):
     webhook = subscribed(max_in_flight=2)
     due(webhook, 2)
-    worker("alice").claim()
+    alice.claim()
     disable(webhook, clock.now)
 
     assert sweeps.settle(clock.advance(seconds=14)) == 0
@@ -114,11 +110,10 @@ def test_deliveries_of_a_killed_worker_are_skipped_by_the_sweep_when_the_lease_i
 
 
 def test_what_a_worker_that_comes_back_after_that_has_sent_is_delivered_unless_another_has_leased_the_webhook(
-    worker, clock, due
+    alice, clock, due
 ):
     webhook = subscribed()
     due(webhook, 1)
-    alice = worker("alice")
     (request,) = alice.claim()
     disable(webhook, clock.now)
     sweeps.settle(clock.advance(seconds=30))
@@ -135,7 +130,7 @@ def test_deliveries_created_just_before_it_was_disabled_are_skipped_by_the_sweep
     other = subscribed()
     due(other, 1)
     # As after a fan-out that read the webhook while it was enabled, and committed when it was not any more.
-    Webhook.objects.filter(pk=webhook.pk).update(enabled=False)
+    write(webhook, enabled=False)
     due(webhook, 2)
     due(webhook, 1, status="waiting", attempts=1, charged=1)
 

@@ -8,13 +8,8 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.integration.delivery.rows import distinct, stored
 from tests.integration.delivery.wire import answer
-from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
+from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.worker.results import write_successes
-
-
-@pytest.fixture
-def alice(worker):
-    return worker("alice")
 
 
 def write(alice, *results):
@@ -63,8 +58,8 @@ def test_a_webhook_with_a_failure_among_them_is_left_to_be_judged(alice, backlog
 @pytest.mark.parametrize(
     "change",
     [
-        lambda webhook: WebhookState.objects.filter(pk=webhook.pk).update(failures=1),
-        lambda webhook: WebhookState.objects.filter(pk=webhook.pk).update(lease="bob"),
+        lambda webhook: write(webhook, failures=1),
+        lambda webhook: write(webhook, lease="bob"),
         # Lost, tried by another worker, and claimed again.
         lambda webhook: webhook.deliveries.update(attempts=1, charged=1),
     ],

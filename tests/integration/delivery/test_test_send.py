@@ -10,7 +10,7 @@ import pytest
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
-from tests.integration.delivery.rows import stored, write_event
+from tests.integration.delivery.rows import stored, write, write_event
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.threads import at_once, several
@@ -199,7 +199,7 @@ def test_a_good_test_ends_a_pause(webhook, test, clock):
 def test_no_other_webhook_gets_it_now_or_by_a_replay_or_the_feed(receiver, webhook, test, drain, clock):
     other = WebhookFactory(url=receiver.url, organization=webhook.organization, events=["*", "webhook.*"])
     receiver.answers.append(Answer(status=500))
-    Webhook.objects.filter(pk=other.pk).update(created_at=clock() - timedelta(days=1))
+    write(other, created_at=clock() - timedelta(days=1))
     other.refresh_from_db()
     test(webhook)
 

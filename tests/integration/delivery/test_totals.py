@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.rows import subscribed
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer, broken
 from tests.threads import at_once, several
@@ -25,12 +25,11 @@ def counts(**wanted):
 
 
 def test_an_hour_and_a_day_know_what_attempts_came_to(run, wire, clock):
-    webhook = subscribed(max_retries=1)
-    write_events(webhook.organization, 3)
-    wire.answers = [answer(), answer(500), broken("connection_refused")]
+    webhook = subscribed(max_retries=1, happened=3)
+    wire.answers = [200, 500, "connection_refused"]
     run()
     clock.advance(seconds=6)
-    wire.answers = [answer(), answer(503)]
+    wire.answers = [200, 503]
     run()
 
     expected = {"delivered": 2, "retried": 2, "given_up": 1, "took_160": 4}
@@ -63,9 +62,8 @@ def test_a_failure_of_the_operators_machines_is_not_counted_until_the_delivery_i
 ):
     settings_of_app(DELIVERY_LIFETIME_SECONDS=400.0)
     monkeypatch.setattr("tms_webhooks.net.proxy.PROXY_WAIT", 300.0)
-    webhook = subscribed()
-    write_events(webhook.organization, 4)
-    wire.answers = [answer(), answer()]
+    webhook = subscribed(happened=4)
+    wire.answers = [200, 200]
     wire.otherwise = broken(error_class)
     run()
     webhook.refresh_from_db()
@@ -80,9 +78,8 @@ def test_a_failure_of_the_operators_machines_is_not_counted_until_the_delivery_i
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("table", [DeliveryTotal._meta.db_table, DeliveryAttempt._meta.db_table])
-def test_a_success_is_written_down_whole_or_not_at_all(worker, backlog, table):
+def test_a_success_is_written_down_whole_or_not_at_all(alice, backlog, table):
     webhook = backlog(1)
-    alice = worker("alice")
     result = alice.send(alice.claim()[0])
 
     with connection.execute_wrapper(Trouble("INSERT", table, times=1)), pytest.raises(OperationalError):
@@ -96,10 +93,9 @@ def test_a_success_is_written_down_whole_or_not_at_all(worker, backlog, table):
     assert webhook.deliveries.get().status == "delivered"
 
 
-def test_a_batch_is_counted_in_one_statement(worker, backlog):
+def test_a_batch_is_counted_in_one_statement(alice, backlog):
     for _ in range(5):
         backlog(4, max_in_flight=4)
-    alice = worker("alice")
     done = [alice.send(request) for request in alice.claim()]
 
     with CaptureQueriesContext(connection) as queries:
@@ -156,8 +152,7 @@ def test_a_bucket_of_durations_or_lags_includes_its_limit(clock, duration, lag, 
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_the_lag_is_from_the_event_to_its_first_attempt(run, wire, clock, status):
-    webhook = subscribed(max_retries=1)
-    write_events(webhook.organization, 3)
+    subscribed(max_retries=1, happened=3)
     Event.objects.update(occurred_at=clock.now - timedelta(milliseconds=250))
     wire.otherwise = answer(status)
 
@@ -169,8 +164,7 @@ def test_the_lag_is_from_the_event_to_its_first_attempt(run, wire, clock, status
 
 
 def test_the_delay_of_a_webhook_is_no_lag(run, clock):
-    webhook = subscribed(delay_seconds=60)
-    write_events(webhook.organization, 1)
+    subscribed(delay_seconds=60, happened=1)
     Event.objects.update(occurred_at=clock.now)
     run()
 
@@ -181,10 +175,10 @@ def test_the_delay_of_a_webhook_is_no_lag(run, clock):
 
 
 @pytest.mark.parametrize("priority", [Priority.REPLAY, Priority.MANUAL])
-def test_a_replay_and_a_delivery_sent_by_hand_have_no_lag(worker, backlog, priority):
+def test_a_replay_and_a_delivery_sent_by_hand_have_no_lag(alice, backlog, priority):
     backlog(1)
     Delivery.objects.update(priority=priority)
 
-    worker("alice").work()
+    alice.work()
 
     assert counts(span=TotalSpan.HOUR) == {"delivered": 1, "took_160": 1}

@@ -7,7 +7,7 @@ import time
 import pytest
 from django.db import connection, connections
 
-from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.rows import subscribed
 from tests.integration.delivery.wire import Wire, answer
 from tests.threads import close_connections
 
@@ -15,8 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_a_slow_request_is_not_inside_a_transaction_of_the_drain(run):
-    webhook = subscribed()
-    write_events(webhook.organization, 3)
+    subscribed(happened=3)
     drains_own, always = connections["default"], []
 
     def slow(request):
@@ -34,8 +33,7 @@ def test_a_slow_request_is_not_inside_a_transaction_of_the_drain(run):
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL tells since when transactions are open")
 def test_no_transaction_of_the_server_lasts_as_long_as_a_request(run):
-    webhook = subscribed()
-    write_events(webhook.organization, 3)
+    subscribed(happened=3)
     others = []
 
     def slow(request):

@@ -48,8 +48,7 @@ def test_an_organization_whose_300_webhooks_hang_delays_no_delivery_of_another(s
 
 
 def test_an_ordered_webhook_gets_its_next_as_soon_as_its_last_is_written_whatever_else_is_busy(simulate):
-    ordered = subscribed("/ordered", ordered=True)
-    write_events(ordered.organization, 60)
+    subscribed("/ordered", ordered=True, happened=60)
     busy = [subscribed(f"/busy/{number}") for number in range(2)]
     for webhook in busy:
         write_events(webhook.organization, 1_500)
@@ -106,7 +105,7 @@ def test_a_webhook_with_a_large_backlog_goes_on_although_a_batch_had_little_of_i
 @pytest.mark.parametrize(("own", "most"), [(None, 5), (3, 3), (5, 5), (6, 5), (50, 5)])
 def test_no_webhook_may_have_more_in_flight_than_the_operator_allows(simulate, settings_of_app, own, most):
     settings_of_app(MAX_IN_FLIGHT=5)
-    write_events(subscribed("/one", max_in_flight=own).organization, 120)
+    subscribed("/one", max_in_flight=own, happened=120)
     simulation = simulate(in_seconds(0.1))
 
     simulation.run()
@@ -116,7 +115,7 @@ def test_no_webhook_may_have_more_in_flight_than_the_operator_allows(simulate, s
 
 
 def test_a_receiver_that_takes_them_all_at_once_gets_more_and_more(simulate):
-    write_events(subscribed("/one").organization, 300)
+    subscribed("/one", happened=300)
     simulation = simulate(in_seconds(0.1))
 
     simulation.run()

@@ -6,11 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.delivery.rows import subscribed
-from tests.integration.delivery.wire import answer
+from tests.integration.delivery.rows import subscribed, write
 from tests.threads import at_once, several
 from tms_webhooks.delivery import health
-from tms_webhooks.models import Webhook, WebhookState
 
 DAY = timedelta(days=1)
 
@@ -21,7 +19,7 @@ def ailing(clock):
 
     def ailing(*, failures, days, **fields):
         webhook = subscribed(**fields)
-        WebhookState.objects.filter(pk=webhook.pk).update(failures=failures, failing_since=clock.now - days * DAY)
+        write(webhook, failures=failures, failing_since=clock.now - days * DAY)
         webhook.refresh_from_db()
         return webhook
 
@@ -32,11 +30,11 @@ def percents(heard):
     return [facts["percent"] for name, facts in heard if name == "failing"]
 
 
-def test_each_percentage_is_reported_once_however_many_failures_lie_between(ailing, wire, worker, due, heard):
+def test_each_percentage_is_reported_once_however_many_failures_lie_between(ailing, wire, alice, due, heard):
     webhook = ailing(failures=0, days=10, max_in_flight=1)
     due(webhook, 30)
-    wire.otherwise = answer(500)
-    alice, told = worker("alice"), {}
+    wire.otherwise = 500
+    told = {}
     for failures in range(1, 15):
         alice.work()
         for percent in percents(heard)[len(told) :]:
@@ -81,19 +79,19 @@ def test_time_alone_never_disables_it_takes_a_failure(ailing, clock, heard):
 @pytest.mark.parametrize("state", [{"enabled": False}, {"deleted_at": "2026-11-24T00:00Z"}])
 def test_a_webhook_that_gets_no_requests_is_not_reported(ailing, clock, heard, state):
     webhook = ailing(failures=15, days=4)
-    Webhook.objects.filter(pk=webhook.pk).update(**state)
+    write(webhook, **state)
 
     health.warn_all(clock.now)
 
     assert heard == []
 
 
-def test_after_a_recovery_the_percentages_are_reported_again(ailing, wire, worker, due, clock, heard):
+def test_after_a_recovery_the_percentages_are_reported_again(ailing, wire, alice, due, clock, heard):
     webhook = ailing(failures=15, days=3)
     health.warn_all(clock.now)
     due(webhook, 1)
-    worker("alice").work()
-    WebhookState.objects.filter(pk=webhook.pk).update(failures=15, failing_since=clock.now)
+    alice.work()
+    write(webhook, failures=15, failing_since=clock.now)
     clock.advance(days=3)
 
     health.warn_all(clock.now)

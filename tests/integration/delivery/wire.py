@@ -14,7 +14,7 @@ from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports.base import Request, Response
 
-Answer = Response | Exception | Callable[[Request], Response]
+Answer = int | str | Response | Exception | Callable[[Request], Response]
 
 
 def answer(status: int = 200, headers: Mapping[str, str] | None = None, body: bytes = b"") -> Response:
@@ -40,11 +40,14 @@ def is_signed_by(request: Request, secret: str) -> bool:
 
 
 class Wire:
-    """Stands in for `Client`. Answers what ``answers`` holds next, then ``otherwise`` for ever."""
+    """Stands in for `Client`. Answers what ``answers`` holds next, then ``otherwise`` for ever.
 
-    def __init__(self, *answers: Answer, otherwise: Answer | None = None) -> None:
+    A number is an answer with this status, and a word breaks the connection with this class of errors.
+    """
+
+    def __init__(self, *answers: Answer, otherwise: Answer = 200) -> None:
         self.answers = list(answers)
-        self.otherwise = otherwise or answer()
+        self.otherwise = otherwise
         self.requests = []
         self.closed = False
         self._lock = threading.Lock()
@@ -53,6 +56,10 @@ class Wire:
         with self._lock:
             self.requests.append(request)
             what = self.answers.pop(0) if self.answers else self.otherwise
+        if isinstance(what, int):
+            what = answer(what)
+        elif isinstance(what, str):
+            what = broken(what)
         if isinstance(what, Exception):
             raise what
         return what(request) if callable(what) else what

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import selectors
-import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.net.certificates import Authority
-from tests.integration.net.servers import Handler, Server
+from tests.integration.net.servers import Server
 from tests.patience import PATIENCE
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.resolver import Resolver, system_resolver
-from tms_webhooks.net.transports.base import Answer, Request, Response, Transport
+from tms_webhooks.net.resolver import system_resolver
+from tms_webhooks.net.transports.base import Request, Response
 from tms_webhooks.net.transports.client import Client
 from tms_webhooks.net.transports.curl import CurlTransport
 from tms_webhooks.net.transports.threads import ThreadTransport
 
 if TYPE_CHECKING:
-    from pytest_django import Settings
+    pass
 
 ONLY_THREADS = pytest.mark.parametrize("kind", ["threads"], indirect=True)
 ONLY_CURL = pytest.mark.parametrize("kind", ["curl"], indirect=True)
@@ -35,7 +33,7 @@ Send = Callable[..., Response]
 
 
 @contextmanager
-def fails(error_class: ErrorClass, text: str = "", *, permanent: bool = False) -> Iterator[Any]:
+def fails(error_class, text="", *, permanent=False):
     """Expect an error of this class, with this text if it is given."""
     with pytest.raises(DeliveryError) as caught:
         yield caught
@@ -44,7 +42,7 @@ def fails(error_class: ErrorClass, text: str = "", *, permanent: bool = False) -
 
 
 @contextmanager
-def times_out(*, after: float) -> Iterator[None]:
+def times_out(*, after):
     """Expect a timeout, not before its time, and long before a server or another limit would have ended the request."""
     started_at = time.monotonic()
     with fails(ErrorClass.TIMEOUT):
@@ -54,11 +52,11 @@ def times_out(*, after: float) -> Iterator[None]:
 
 
 @pytest.fixture
-def serve(settings: Settings) -> Iterator[Serve]:
+def serve(settings):
     """Start servers; the settings let webhooks reach them, and nothing else on loopback's ports."""
-    servers: list[Server] = []
+    servers = []
 
-    def start(handler: Handler, **options: Any) -> Server:
+    def start(handler, **options):
         server = Server(handler, **options)
         servers.append(server)
         settings.TMS_WEBHOOKS = {
@@ -85,23 +83,23 @@ def serve(settings: Settings) -> Iterator[Serve]:
 class Sender:
     """A transport in a loop of its own, as the worker has it, which waits for the answers."""
 
-    def __init__(self, transport: Transport) -> None:
+    def __init__(self, transport):
         self.transport = transport
         self.selector = selectors.DefaultSelector()
         self.selector.register(transport.fileno(), selectors.EVENT_READ)
 
-    def send(self, request: Request) -> Response:
+    def send(self, request):
         """Return the response, or raise the error."""
         (answer,) = self.send_all([request])
         if isinstance(answer.result, DeliveryError):
             raise answer.result
         return answer.result
 
-    def send_all(self, requests: Sequence[Request]) -> list[Answer]:
+    def send_all(self, requests):
         """Send requests at the same time; return their answers in the order of the requests."""
         for number, request in enumerate(requests):
             self.transport.start(request, number)
-        answers: list[Answer] = []
+        answers = []
         give_up_at = time.monotonic() + max(request.deadline for request in requests) + PATIENCE
         while len(answers) < len(requests):
             assert time.monotonic() < give_up_at, "no answer long after the deadline"
@@ -110,23 +108,23 @@ class Sender:
             answers += self.transport.collect()
         return sorted(answers, key=lambda answer: answer.key)
 
-    def close(self) -> None:
+    def close(self):
         self.selector.close()
         self.transport.close()
 
 
 @pytest.fixture(params=["threads", "curl"])
-def kind(request: pytest.FixtureRequest) -> str:
+def kind(request):
     """The name of a transport."""
     return request.param
 
 
 @pytest.fixture
-def clients(kind: str, authority: Authority, tmp_path: Path) -> Iterator[Callable[..., Sender]]:
+def clients(kind, authority, tmp_path):
     """Make senders of this kind, which are closed after the test. ``trusting``: they trust the tests' authority only."""
-    made: list[Sender] = []
+    made = []
 
-    def make(*, resolve: Resolver = system_resolver, trusting: bool = False) -> Sender:
+    def make(*, resolve=system_resolver, trusting=False):
         if kind == "curl":
             options = {"cafile": str(authority.write(tmp_path))} if trusting else {}
             made.append(Sender(CurlTransport(resolve=resolve, **options)))
@@ -142,42 +140,42 @@ def clients(kind: str, authority: Authority, tmp_path: Path) -> Iterator[Callabl
 
 
 @pytest.fixture
-def client(clients: Callable[..., Sender]) -> Sender:
+def client(clients):
     """One sender as the engine makes it."""
     return clients()
 
 
 @pytest.fixture
-def send(client: Sender) -> Send:
+def send(client):
     """Send a small request to a URL with one transport."""
 
     def send(
-        url: str,
+        url,
         *,
-        method: str = "POST",
-        headers: Mapping[str, str] | None = None,
-        body: bytes = b"{}",
-        deadline: float = PATIENCE,
-        by: Sender = client,
-    ) -> Response:
+        method="POST",
+        headers=None,
+        body=b"{}",
+        deadline=PATIENCE,
+        by=client,
+    ):
         return by.send(Request(method, url, headers or {}, body, deadline))
 
     return send
 
 
 @pytest.fixture(scope="session")
-def authority() -> Authority:
+def authority():
     """A certificate authority that only the test's client trusts."""
     return Authority.new()
 
 
 @pytest.fixture
-def encrypted(authority: Authority, tmp_path: Path) -> ssl.SSLContext:
+def encrypted(authority, tmp_path):
     """The context of a server that is ``hooks.example.test``."""
     return authority.server_context(tmp_path, "hooks.example.test")
 
 
 @pytest.fixture
-def trusting(clients: Callable[..., Sender]) -> Sender:
+def trusting(clients):
     """A sender that trusts the tests' authority and finds every name on loopback."""
     return clients(resolve=lambda host, port: ["127.0.0.1"], trusting=True)

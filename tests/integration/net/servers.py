@@ -67,13 +67,6 @@ class Visit:
     def write(self, data: bytes) -> None:
         self.sock.sendall(data)
 
-    def drip(self, data: bytes, *, every: float) -> None:
-        """Write one byte at a time until the data, the client's patience or the test is over."""
-        for byte in data:
-            self.write(bytes([byte]))
-            if self.server.over.wait(every):
-                return
-
     def hang(self) -> None:
         """Do nothing until the test is over."""
         self.server.over.wait(2 * PATIENCE)
@@ -149,6 +142,10 @@ class Server:
         sock.close()
 
 
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
+
+
 def reply(body: bytes = b"ok", *, status: str = "200 OK", headers: Mapping[str, str] | None = None) -> bytes:
     """Return an answer with a content-length."""
     lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}"]
@@ -176,3 +173,33 @@ def once(answer: bytes) -> Handler:
         visit.write(answer)
 
     return handle
+
+
+def endlessly(beginning: bytes, piece: bytes, *, every: float = 0.0) -> Handler:
+    """Make a handler that answers with the beginning, and then with the piece until the client has had enough.
+
+    It writes a piece in ``every`` so many seconds, or as many as the client reads.
+    """
+
+    def handle(visit: Visit) -> None:
+        visit.read()
+        visit.write(beginning)
+        pieces = piece if every else piece * (65_536 // len(piece))
+        while not visit.server.over.wait(every):
+            visit.write(pieces)
+
+    return handle
+
+
+def never_answers(visit: Visit) -> None:
+    """Read a request, and hang."""
+    visit.read()
+    visit.hang()
+
+
+def resets_within_body(visit: Visit) -> None:
+    """Break the connection with RST when half of the body was sent."""
+    visit.read()
+    visit.write(OK + b"content-length: 100\r\n\r\nhalf")
+    visit.server.over.wait(0.05)
+    visit.reset()

@@ -5,49 +5,34 @@ from __future__ import annotations
 import gzip
 import time
 import zlib
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.integration.net.servers import Handler, Visit, once, reply
+from tests.integration.net.servers import CHUNKED, OK, endlessly, once, reply
 from tests.patience import PATIENCE
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports.base import Response
 
 MEGABYTE = 2**20
-DEADLINE = 1.0
+DEADLINE = 0.5
 LIMIT = 16_384
 
 
 @contextmanager
-def flat_memory() -> Iterator[None]:
+def flat_memory():
     """Expect that the process does not grow by more than a few buffers."""
     before = resident_bytes()
     yield
     assert resident_bytes() - before < 12 * MEGABYTE
 
 
-def resident_bytes() -> int:
+def resident_bytes():
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
 
 
-def endlessly(beginning: bytes, piece: bytes) -> Handler:
-    """Make a handler that answers with the beginning, and then with the piece until the client has had enough."""
-
-    def handle(visit: Visit) -> None:
-        visit.read()
-        visit.write(beginning)
-        pieces = piece * (65_536 // len(piece))
-        while not visit.server.over.is_set():
-            visit.write(pieces)
-
-    return handle
-
-
-OK = b"HTTP/1.1 200 OK\r\n"
 ENDLESS = {
     "100 Continue": endlessly(b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
     "103 Early Hints": endlessly(b"", b"HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n"),
@@ -55,10 +40,10 @@ ENDLESS = {
     "one header": endlessly(OK + b"x-a: ", b"b"),
     "status line": endlessly(b"HTTP/1.1 200 ", b"OK"),
     "no HTTP": endlessly(b"", b"<html>"),
-    "chunk extension": endlessly(OK + b"transfer-encoding: chunked\r\n\r\n1;", b"x"),
+    "chunk extension": endlessly(CHUNKED + b"1;", b"x"),
     # http.client takes it for "until the end".
-    "negative chunk": endlessly(OK + b"transfer-encoding: chunked\r\n\r\n-1\r\n", b"a"),
-    "trailers": endlessly(OK + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", b"x-a: b\r\n"),
+    "negative chunk": endlessly(CHUNKED + b"-1\r\n", b"a"),
+    "trailers": endlessly(CHUNKED + b"1\r\na\r\n0\r\n", b"x-a: b\r\n"),
 }
 
 
@@ -120,10 +105,7 @@ def test_at_most_16_kib_of_the_body_are_returned(serve, send, size, truncated, f
     chunks = [body[start : start + 1000] for start in range(0, size, 1000)]
     written = {
         "length": reply(body),
-        "chunked": OK
-        + b"transfer-encoding: chunked\r\n\r\n"
-        + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
-        + b"0\r\n\r\n",
+        "chunked": CHUNKED + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n",
         "until closed": OK + b"\r\n" + body,
     }
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 import pytest
 
-from tests.integration.net.conftest import Serve, fails
+from tests.integration.net.conftest import fails
 from tests.integration.net.servers import answering, once, reply
 from tms_webhooks.net.transports import curl_exchange
 from tms_webhooks.net.urls import check_url
@@ -20,20 +18,20 @@ MESSAGE = (
 class Names:
     """A resolver that gives one answer after the other, and counts."""
 
-    def __init__(self, *answers: Sequence[str]) -> None:
+    def __init__(self, *answers):
         self.answers = list(answers)
         self.asked = 0
 
-    def __call__(self, host: str, port: int) -> Sequence[str]:
+    def __call__(self, host, port):
         self.asked += 1
         return self.answers[min(self.asked, len(self.answers)) - 1]
 
 
 @pytest.fixture
-def no_exemptions(serve: Serve, settings_of_app: Callable[..., None]) -> Callable[[], None]:
+def no_exemptions(serve, settings_of_app):
     """Take back what lets the tests reach loopback; the server's port stays allowed."""
 
-    def apply() -> None:
+    def apply():
         settings_of_app(UNCHECKED_CIDRS=[])
 
     return apply

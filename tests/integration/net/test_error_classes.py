@@ -2,52 +2,41 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
 from tests.integration.net.conftest import ONLY_CURL, fails
-from tests.integration.net.servers import Visit, answering, once, reply
+from tests.integration.net.servers import CHUNKED, OK, answering, once, reply, resets_within_body
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports import curl_exchange
 
 
-def reset_at_once(visit: Visit) -> None:
+def reset_at_once(visit):
     visit.read()
     visit.reset()
 
 
-def reset_within_body(visit: Visit) -> None:
-    visit.read()
-    visit.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf")
-    visit.server.over.wait(0.05)
-    visit.reset()
-
-
+BROKEN_OFF = [
+    reset_at_once,
+    resets_within_body,
+    once(b""),
+    once(OK + b"x-a: b\r\n"),
+    once(OK + b"content-length: 100\r\n\r\nhalf"),
+    once(CHUNKED + b"64\r\nhalf"),
+    once(CHUNKED),
+]
+NO_HTTP = [
+    b"SSH-2.0-OpenSSH_9.2\r\n",
+    b"<html>hello</html>",
+    b"\x00\x01\x02\x03",
+    b"HTTP/3 200 OK\r\n\r\n",
+    b"HTTP/1.1 twohundred OK\r\n\r\n",
+]
+TOO_LONG = [OK + b"x: y\r\n" * 200 + b"\r\n", OK + b"x: " + b"y" * 70_000 + b"\r\n\r\n"]
 FAILURES = [
-    (once(b""), "connection_reset", "connection reset"),
-    (reset_within_body, "connection_reset", "connection reset"),
-    (reset_at_once, "connection_reset", "connection reset"),
-    (once(b"HTTP/1.1 200 OK\r\nx-a: b\r\n"), "connection_reset", "connection reset"),
-    (once(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"), "connection_reset", "connection reset"),
-    (
-        once(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n64\r\nhalf"),
-        "connection_reset",
-        "connection reset",
-    ),
-    (once(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"), "connection_reset", "connection reset"),
-    (once(b"SSH-2.0-OpenSSH_9.2\r\n"), "other", "other (no answer in HTTP)"),
-    (once(b"<html>hello</html>"), "other", "other (no answer in HTTP)"),
-    (once(b"\x00\x01\x02\x03"), "other", "other (no answer in HTTP)"),
-    (once(b"HTTP/3 200 OK\r\n\r\n"), "other", "other (no answer in HTTP)"),
-    (once(b"HTTP/1.1 twohundred OK\r\n\r\n"), "other", "other (no answer in HTTP)"),
-    (once(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 200 + b"\r\n"), "other", "other (the headers are too long)"),
-    (
-        once(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 70_000 + b"\r\n\r\n"),
-        "other",
-        "other (the headers are too long)",
-    ),
+    *((handler, "connection_reset", "connection reset") for handler in BROKEN_OFF),
+    *((once(answer), "other", "other (no answer in HTTP)") for answer in NO_HTTP),
+    *((once(answer), "other", "other (the headers are too long)") for answer in TOO_LONG),
 ]
 
 
@@ -70,7 +59,7 @@ def test_a_port_without_a_listener_refuses(serve, send):
 
 @ONLY_CURL
 def test_an_address_without_a_route_is_unreachable_for_libcurl(send, settings, monkeypatch):
-    def open_socket(handle: object, purpose: int, address: Any) -> int:
+    def open_socket(handle, purpose, address):
         sock = socket.socket(address.family, address.socktype, address.protocol)
         # No router: an address of another network has no route then.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_DONTROUTE, 1)
@@ -84,7 +73,7 @@ def test_an_address_without_a_route_is_unreachable_for_libcurl(send, settings, m
 
 
 def test_a_name_without_an_address_is_a_dns_error(serve, send, clients):
-    def fail(host: str, port: int) -> Sequence[str]:
+    def fail(host, port):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     server = serve(answering(reply()))
@@ -150,7 +139,7 @@ def test_the_log_never_has_the_path_or_a_header_of_the_request(serve, send, capl
 
 
 def test_a_client_goes_on_after_any_failure(serve, send, settings):
-    broken, whole = serve(reset_within_body), serve(answering(reply()))
+    broken, whole = serve(resets_within_body), serve(answering(reply()))
 
     for _ in range(2):
         with pytest.raises(DeliveryError):

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from tests.integration.net.conftest import ONLY_CURL, ONLY_THREADS
-from tests.integration.net.servers import Visit, answering, reply
+from tests.integration.net.servers import answering, reply
 from tests.patience import PATIENCE
 from tms_webhooks.net.transports import client as waiting
 from tms_webhooks.net.transports import curl_exchange
@@ -66,7 +66,7 @@ def test_interim_answers_are_read_past(serve, send, status):
 
 
 def test_what_a_receiver_says_unasked_is_never_taken_for_an_answer(serve, send):
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         visit.read()
         visit.write(reply(b"first"))
         said.wait(PATIENCE)
@@ -85,7 +85,7 @@ def test_what_a_receiver_says_unasked_is_never_taken_for_an_answer(serve, send):
 
 
 def test_a_connection_that_was_closed_while_idle_is_replaced(serve, send):
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         visit.read()
         visit.write(reply())
         visit.sock.close()
@@ -129,7 +129,7 @@ def test_a_connection_that_was_idle_for_long_is_replaced_by_libcurl(serve, send,
 
 @ONLY_CURL
 def test_no_more_connections_are_kept_than_there_are_slots(serve, clients, settings_of_app):
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         visit.read()
         visit.write(reply())
         assert visit.read() is None
@@ -160,7 +160,7 @@ def test_only_so_many_connections_are_kept(serve, send, monkeypatch):
 
 
 def test_a_closed_client_closes_its_connections(serve, send, client):
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         visit.read()
         visit.write(reply())
         assert visit.read() is None

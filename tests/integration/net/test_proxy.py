@@ -6,12 +6,11 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Callable
 
 import pytest
 
-from tests.integration.net.conftest import Serve, fails
-from tests.integration.net.servers import Handler, Server, Visit, answering, once, reply
+from tests.integration.net.conftest import fails
+from tests.integration.net.servers import Visit, answering, once, reply
 from tests.patience import PATIENCE
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net.proxy import Proxy, configured_proxy
@@ -20,7 +19,7 @@ from tms_webhooks.net.transports.base import Request
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\nvia: x\r\n\r\n"
 
 
-def tunnels(visit: Visit) -> None:
+def tunnels(visit):
     """Do what a proxy does: connect to the address, and pass all bytes on."""
     received = visit.read()
     assert received is not None
@@ -33,7 +32,7 @@ def tunnels(visit: Visit) -> None:
         backwards.join(PATIENCE)
 
 
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+def _pass_on(source, sink):
     with contextlib.suppress(OSError):
         try:
             while data := source.recv(65_536):
@@ -43,10 +42,10 @@ def _pass_on(source: socket.socket, sink: socket.socket) -> None:
 
 
 @pytest.fixture
-def through(serve: Serve, settings_of_app: Callable[..., None]) -> Callable[..., Server]:
+def through(serve, settings_of_app):
     """Start a proxy, and set it."""
 
-    def start(handler: Handler, *, credentials: str = "") -> Server:
+    def start(handler, *, credentials=""):
         proxy = serve(handler)
         url = f"http://{credentials}127.0.0.1:{proxy.port}"
         settings_of_app(PROXY_URL=url)

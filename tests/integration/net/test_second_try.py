@@ -14,7 +14,7 @@ from tms_webhooks.net.transports.base import Request
 
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 def test_a_kept_connection_that_breaks_before_an_answer_is_tried_once_more_on_a_new_one(serve, send, reset):
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         visit.read()
         visit.write(reply())
         # It closes only when the second request is on its way, so that no check before it can notice.
@@ -31,7 +31,7 @@ def test_a_kept_connection_that_breaks_before_an_answer_is_tried_once_more_on_a_
 
 
 def test_a_second_try_that_gets_no_answer_leads_to_a_new_connection(serve, client):
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         visit.read()
         both_here.wait(PATIENCE)
         visit.write(reply())
@@ -49,7 +49,7 @@ def test_a_second_try_that_gets_no_answer_leads_to_a_new_connection(serve, clien
     assert server.accepted == 3
 
 
-def breaks_within(visit: Visit) -> None:
+def breaks_within(visit):
     visit.write(b"HTTP/1.1 200 OK\r\ncontent-le")
 
 
@@ -64,7 +64,7 @@ def breaks_within(visit: Visit) -> None:
     ids=["second try fails", "breaks within an answer", "never answers", "new connection"],
 )
 def test_what_ends_a_request_for_good(serve, send, settings_of_app, kept, then, new, error_class, accepted, requests):
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         visit.read()
         if new and visit.server.accepted > 1:
             new(visit)

@@ -7,23 +7,18 @@ from dataclasses import asdict
 
 import pytest
 
-from tests.integration.net.servers import Visit, answering, reply
+from tests.integration.net.servers import answering, never_answers, reply
 from tests.patience import at_some_pace
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.timing import Marks, Timing
 
 
-def thinks(visit: Visit) -> None:
+def thinks(visit):
     visit.read()
     time.sleep(0.17)
     visit.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
     time.sleep(0.3)
     visit.write(b"ok")
-
-
-def never_answers(visit: Visit) -> None:
-    visit.read()
-    visit.hang()
 
 
 def test_waiting_and_reading_are_measured_separately(serve, send):
@@ -40,7 +35,7 @@ def test_waiting_and_reading_are_measured_separately(serve, send):
 def test_the_parts_add_up_to_the_whole(serve, send):
     server = serve(thinks)
 
-    def attempt(pace: float) -> None:
+    def attempt(pace):
         response = send(server.url())
         timing = response.timing
         parts = [timing.dns, timing.connect, timing.wait, timing.read]

@@ -5,7 +5,7 @@ import ssl
 import pytest
 
 from tests.integration.net.conftest import fails
-from tests.integration.net.servers import Visit, answering, reply
+from tests.integration.net.servers import answering, reply
 from tests.integration.net.test_proxy import tunnels
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net.transports.base import Request
@@ -13,9 +13,9 @@ from tms_webhooks.net.transports.client import Client
 
 
 @pytest.fixture
-def asked_for(encrypted: ssl.SSLContext) -> list[str | None]:
+def asked_for(encrypted):
     """The names that clients asked the server for in their handshakes (SNI)."""
-    names: list[str | None] = []
+    names = []
     encrypted.sni_callback = lambda sock, name, context: names.append(name)
     return names
 
@@ -106,12 +106,12 @@ def test_a_server_that_speaks_no_tls_is_a_tls_error(serve, send, trusting):
 def test_an_https_request_is_never_in_clear_where_the_same_port_is_called_by_http(
     serve, trusting, settings_of_app, *, first, host, tunnel
 ):
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         while data := visit.sock.recv(65_536):
             arrived.append(data)
             visit.write(reply())
 
-    arrived: list[bytes] = []
+    arrived = []
     if tunnel:
         proxy = serve(tunnels)
         settings_of_app(PROXY_URL=f"http://127.0.0.1:{proxy.port}")
@@ -133,7 +133,7 @@ def test_an_https_request_is_never_in_clear_where_the_same_port_is_called_by_htt
 
 @pytest.mark.parametrize("farewell", [True, False], ids=["close_notify", "abrupt"])
 def test_a_kept_connection_that_closes_before_an_answer_is_tried_once_more(serve, send, trusting, encrypted, farewell):
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         visit.read()
         visit.write(reply())
         visit.read()
@@ -153,7 +153,7 @@ def test_a_kept_connection_that_closes_before_an_answer_is_tried_once_more(serve
     "written", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf"], ids=["nothing", "half"]
 )
 def test_a_connection_that_closes_within_an_answer_is_reset(serve, send, trusting, encrypted, written, farewell):
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         visit.read()
         visit.write(written)
         if farewell:

@@ -6,7 +6,6 @@ import os
 import resource
 import sys
 import threading
-from collections.abc import Sequence
 
 import pytest
 
@@ -21,12 +20,12 @@ from tms_webhooks.net.transports.curl import CurlTransport
 from tms_webhooks.net.transports.threads import ThreadTransport
 
 
-def a_request(url: str, *, deadline: float = PATIENCE) -> Request:
+def a_request(url, *, deadline=PATIENCE):
     return Request("POST", url, {}, b"{}", deadline)
 
 
 def test_a_slow_receiver_does_not_delay_a_fast_one(serve, client):
-    def waits_for_the_fast_ones(visit: Visit) -> None:
+    def waits_for_the_fast_ones(visit):
         visit.read()
         while len(fast.requests) < 20 and not visit.server.over.wait(0.01):
             pass
@@ -45,7 +44,7 @@ def test_a_slow_receiver_does_not_delay_a_fast_one(serve, client):
 
 
 def test_a_name_server_that_hangs_does_not_delay_other_receivers(serve, clients):
-    def resolve(host: str, port: int) -> Sequence[str]:
+    def resolve(host, port):
         if host == "silent.example.test":
             over.wait(PATIENCE)
         while host == "slow.example.test" and len(server.requests) < 5 and not over.wait(0.01):
@@ -72,11 +71,11 @@ def test_a_name_server_that_hangs_does_not_delay_other_receivers(serve, clients)
 
 @ONLY_CURL
 def test_requests_for_one_name_share_a_lookup(serve, clients):
-    def resolve(host: str, port: int) -> Sequence[str]:
+    def resolve(host, port):
         asked.append(host)
         return ["127.0.0.1"]
 
-    asked: list[str] = []
+    asked = []
     server = serve(answering(reply()))
 
     answers = clients(resolve=resolve).send_all([a_request(server.url(host="hooks.example.test"))] * 10)
@@ -110,14 +109,14 @@ def test_an_address_that_was_not_checked_is_never_connected(serve, send, monkeyp
     assert server.accepted == 0
 
 
-def _other_address(target: object, safe: object, addresses: object, now: float) -> None:
+def _other_address(target, safe, addresses, now):
     target.url, target.resolve = f"http://127.0.0.1:{safe.port}/", ()
     target.addresses, target.expires_at, target.attempt_delay = frozenset({"93.184.216.34"}), now + 30.0, 200
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="TCP_QUICKACK is of Linux")
 def test_a_receiver_that_writes_head_and_body_apart_is_not_waited_for(serve, client):
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         # Without TCP_NODELAY: the body waits until the head is acknowledged.
         while visit.read() is not None:
             visit.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.factories import WebhookFactory
-from tms_webhooks.models import Webhook
 
 
 @pytest.fixture
-def webhook() -> Webhook:
+def webhook():
     return WebhookFactory()

@@ -9,7 +9,7 @@ from tms_webhooks.models import IdempotentRequest
 from tms_webhooks.outbox.prune import prunable, prune
 
 
-def kept(*, hours: float, answered: bool = True) -> IdempotentRequest:
+def kept(*, hours, answered=True):
     return IdempotentRequest.objects.create(
         digest=f"{hours}-{answered}",
         fingerprint="f",

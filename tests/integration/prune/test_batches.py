@@ -23,7 +23,7 @@ from tms_webhooks.outbox.prune import prune
 
 
 @pytest.fixture
-def batches_of_two(monkeypatch) -> None:
+def batches_of_two(monkeypatch):
     monkeypatch.setattr("tms_webhooks.outbox.prune.PRUNE_BATCH", 2)
 
 
@@ -121,7 +121,7 @@ def test_what_somebody_works_on_is_left_to_the_next_run(webhook):
     held, free = delivery(webhook, 91 * DAY), delivery(webhook, 91 * DAY)
     may_end, holds = threading.Event(), threading.Event()
 
-    def hold() -> None:
+    def hold():
         with transaction.atomic():
             Event.objects.select_for_update().get(pk=held.event_id)
             holds.set()

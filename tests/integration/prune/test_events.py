@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import write
 from tests.integration.prune.rows import DAY, INSTANT, NOTHING, NOW, bodies, delivery, event
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, EventSequence
 from tms_webhooks.outbox.prune import prune
@@ -56,7 +57,7 @@ def test_an_old_delivery_that_was_sent_again_keeps_its_event(webhook):
         status="delivered",
         created_at=NOW,
     )
-    Delivery.objects.filter(pk=made.pk).update(status="pending", due_at=NOW)
+    write(made, status="pending", due_at=NOW)
 
     assert prune(NOW) == NOTHING
     assert DeliveryAttempt.objects.filter(delivery=made).count() == 2

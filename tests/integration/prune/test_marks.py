@@ -15,7 +15,7 @@ from tms_webhooks.models import Occurrence, Subscription
 from tms_webhooks.outbox.prune import prune
 
 
-def marks() -> set[str]:
+def marks():
     return distinct(Occurrence, "key")
 
 

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import write
 from tests.integration.prune.rows import DAY, INSTANT, NOTHING, NOW, bodies, delivery, event
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.outbox.prune import prune
@@ -40,7 +41,7 @@ def test_a_payload_stays_as_long_as_one_of_its_deliveries_is_open(webhook):
     )
     assert prune(NOW) == NOTHING
 
-    Delivery.objects.filter(pk=made.pk).update(status="exhausted", due_at=None)
+    write(made, status="exhausted", due_at=None)
 
     assert prune(NOW)["payloads"] == 1
     assert bodies() == [""]
@@ -49,7 +50,7 @@ def test_a_payload_stays_as_long_as_one_of_its_deliveries_is_open(webhook):
 @pytest.mark.parametrize("status", ["pending", "waiting"])
 def test_every_open_state_keeps_all_that_belongs_to_it(webhook, status):
     made = delivery(webhook, 400 * DAY, still_open=True)
-    Delivery.objects.filter(pk=made.pk).update(status=status)
+    write(made, status=status)
 
     assert prune(NOW) == NOTHING
     assert bodies() == ['{"id":"evt_1"}']

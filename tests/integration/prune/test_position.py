@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 
-from tests.integration.delivery.rows import distinct
+from tests.integration.delivery.rows import distinct, write
 from tests.integration.prune.rows import DAY, NOTHING, NOW, bodies, delivery, event, mark
 from tms_webhooks import tasks
 from tms_webhooks.models import Delivery, Event, KeptPayload, PruneCursor
@@ -15,13 +15,13 @@ from tms_webhooks.outbox.prune import prunable, prune, rules
 
 
 @pytest.fixture(autouse=True)
-def batches_of_two(monkeypatch) -> None:
+def batches_of_two(monkeypatch):
     monkeypatch.setattr("tms_webhooks.outbox.prune.PRUNE_BATCH", 2)
 
 
 @pytest.fixture
-def enqueued(monkeypatch) -> list[str]:
-    functions: list[str] = []
+def enqueued(monkeypatch):
+    functions = []
     monkeypatch.setattr(tasks, "enqueue", lambda function, *_args: functions.append(function))
     return functions
 
@@ -55,7 +55,7 @@ def test_a_payload_that_was_needed_is_blanked_as_soon_as_it_is_not(webhook):
     assert prunable(NOW) == NOTHING
 
     Delivery.objects.filter(pk=kept[0].pk).update(status="cancelled", due_at=None)
-    Event.objects.filter(pk=waits.pk).update(fanned_out_at=NOW)
+    write(waits, fanned_out_at=NOW)
 
     assert prunable(NOW) == Counter(payloads=2)
     assert prune(NOW)["payloads"] == 2
@@ -66,7 +66,7 @@ def test_a_kept_payload_is_forgotten_with_its_event(webhook):
     made = delivery(webhook, 100 * DAY, still_open=True)
     prune(NOW)
     assert KeptPayload.objects.count() == 1
-    Delivery.objects.filter(pk=made.pk).update(status="cancelled", due_at=None)
+    write(made, status="cancelled", due_at=None)
     Event.objects.filter(pk=made.event_id).update(body="")
 
     prune(NOW)

@@ -10,7 +10,7 @@ from tms_webhooks.models import Delivery, DeliveryBody, Event
 from tms_webhooks.outbox.prune import prune
 
 
-def rendered(webhook, age, **values) -> Delivery:
+def rendered(webhook, age, **values):
     made = delivery(webhook, age, **values)
     DeliveryBody.objects.create(delivery=made, content_type="text/plain", body="Alice")
     return made

@@ -11,11 +11,11 @@ from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.outbox.prune import prune
 
 
-def starts(span: TotalSpan) -> list[timedelta]:
+def starts(span):
     return [NOW - moment for moment in DeliveryTotal.objects.filter(span=span).values_list("starts_at", flat=True)]
 
 
-def count(webhook, age: timedelta) -> None:
+def count(webhook, age):
     DeliveryTotal.objects.add([CountedAttempt(webhook.pk, NOW - age, AttemptResult.DELIVERED, 5)])
 
 

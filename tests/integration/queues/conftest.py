@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from example_project.training.factories import TrainingClassFactory
-from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.wake import waker
@@ -20,17 +17,17 @@ def _no_drain_is_known():
 
 
 @pytest.fixture
-def use_queue(settings) -> Callable[[str], None]:
+def use_queue(settings):
     """Choose the queue by its dotted path."""
 
-    def use(path: str) -> None:
+    def use(path):
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": path}
 
     return use
 
 
 @pytest.fixture
-def training_class(db) -> TrainingClass:
+def training_class(db):
     """A class whose organization has a webhook, before its first event."""
     created = TrainingClassFactory()
     WebhookFactory(organization=created.organization, events=["class.updated"])
@@ -39,10 +36,10 @@ def training_class(db) -> TrainingClass:
 
 
 @pytest.fixture
-def rename(training_class, django_capture_on_commit_callbacks) -> Callable[[str], None]:
+def rename(training_class, django_capture_on_commit_callbacks):
     """Save the class with another name, and run what is to happen after the commit; one event is recorded."""
 
-    def rename(name: str) -> None:
+    def rename(name):
         before = Event.objects.count()
         with django_capture_on_commit_callbacks(execute=True):
             training_class.name = name

@@ -7,11 +7,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from celery import Celery, _state, signals
@@ -32,7 +30,7 @@ PATH = "tms_webhooks.queues.celery.CeleryQueue"
 
 
 @pytest.fixture(autouse=True)
-def app(use_queue) -> Iterator[Celery]:
+def app(use_queue):
     """The host's app, with a broker in memory."""
     use_queue(PATH)
     before = _state._tls.current_app
@@ -45,7 +43,7 @@ def app(use_queue) -> Iterator[Celery]:
     _state._set_current_app(before)
 
 
-def sent(app: Celery) -> list[dict[str, Any]]:
+def sent(app):
     """Return the headers of the waiting tasks, with their arguments."""
     found = []
     with app.connection_for_read() as connection, connection.SimpleQueue("celery") as queue:
@@ -111,7 +109,7 @@ def test_each_task_of_this_app_is_found(function):
 
 
 @pytest.fixture
-def silent_port() -> Iterator[int]:
+def silent_port():
     """A port that accepts connections and never answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -119,7 +117,7 @@ def silent_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def closed_port() -> int:
+def closed_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return free.getsockname()[1]
@@ -156,9 +154,9 @@ def test_a_save_under_task_always_eager_runs_no_drain(app, rename):
 
 
 @pytest.fixture
-def connected() -> Iterator[list[str]]:
+def connected():
     """A list that grows with each worker that starts."""
-    calls: list[str] = []
+    calls = []
     receivers = [(signal, list(signal.receivers or ())) for signal in SIGNALS]
     celery_queue.CeleryQueue().when_workers_start(lambda: calls.append("started"))
     yield calls
@@ -195,9 +193,9 @@ def test_beat_sends_one_task_that_looks_for_due_jobs(app, connected):
 
 
 @pytest.fixture
-def close_all(monkeypatch) -> list[str]:
+def close_all(monkeypatch):
     """Keep the tests' connection open."""
-    closed: list[str] = []
+    closed = []
     monkeypatch.setattr(celery_queue, "connections", SimpleNamespace(close_all=lambda: closed.append("closed")))
     return closed
 
@@ -212,7 +210,7 @@ def test_a_worker_ends_after_its_last_answers(connected):
     answered = threading.Event()
     ended = []
 
-    def wait() -> None:
+    def wait():
         answered.wait(PATIENCE)
         ended.append("answers")
 

@@ -6,9 +6,7 @@ import logging
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import django
 import pytest
@@ -36,10 +34,10 @@ def test_an_older_django_is_refused_by_name(use_queue):
 
 
 @pytest.fixture
-def use_backend(use_queue, settings) -> Callable[[str], Any]:
+def use_backend(use_queue, settings):
     """Choose the backend of Django's tasks, and return it."""
 
-    def use(path: str) -> Any:
+    def use(path):
         from django.tasks import task_backends
 
         use_queue(PATH)
@@ -50,7 +48,7 @@ def use_backend(use_queue, settings) -> Callable[[str], Any]:
 
 
 @pytest.fixture
-def backend(use_backend) -> Any:
+def backend(use_backend):
     return use_backend("tests.integration.queues.task_backend.KeepingBackend")
 
 
@@ -131,7 +129,7 @@ print(django_tasks.run.backend, django_tasks.run.queue_name)
 KEEPING = "tests.integration.queues.task_backend.KeepingBackend"
 
 
-def place_of(configured: dict[str, Any]) -> str:
+def place_of(configured):
     """Return the backend and the queue that a project with these TASKS gets, or its error."""
     done = subprocess.run(
         [sys.executable, "-c", SHOW.format(tasks=configured)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -19,17 +19,17 @@ class UnscheduledQueue(Queue):
     """Keeps what is enqueued."""
 
     has_schedules = False
-    now: list[str] = []
-    later: list[tuple[datetime, str]] = []
+    now = []
+    later = []
 
-    def enqueue(self, function: str, *args: object) -> None:
+    def enqueue(self, function, *args):
         self.now.append(function)
 
-    def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
+    def enqueue_at(self, moment, function, *args):
         self.later.append((moment, function))
         return True
 
-    def schedule(self, *, using: str) -> None:
+    def schedule(self, *, using):
         pass
 
 

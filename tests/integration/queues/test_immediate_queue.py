@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 
 import pytest
 from django.utils.module_loading import import_string
@@ -21,14 +20,14 @@ IMMEDIATE = f"{__name__}.ImmediateQueue"
 class ImmediateQueue(Queue):
     """Runs each function at once, and raises its error."""
 
-    def enqueue(self, function: str, *args: object) -> None:
+    def enqueue(self, function, *args):
         import_string(function)(*args)
 
-    def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
+    def enqueue_at(self, moment, function, *args):
         self.enqueue(function, *args)
         return True
 
-    def schedule(self, *, using: str) -> None:
+    def schedule(self, *, using):
         pass
 
 

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.conftest import Clock
 from tests.integration.delivery.wire import Wire
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker.drain import Drain, Tally
+from tms_webhooks.worker.drain import Drain
 
 
 @pytest.fixture
-def wire() -> Wire:
+def wire():
     """What stands in for the network: answers 200 unless told otherwise."""
     return Wire()
 
 
 @pytest.fixture
-def run(clock: Clock, wire: Wire) -> Callable[[], Tally]:
+def run(clock, wire):
     """Run a drain on the test's clock and wire until nothing is due."""
     return lambda: Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire), random=lambda: 0.5).run(
         until_idle=True

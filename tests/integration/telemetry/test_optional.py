@@ -35,7 +35,7 @@ print("said", [message.id for message in check_packages()])
 PACKAGES = ["prometheus_client", "opentelemetry"]
 
 
-def started(*, blocked: list[str], telemetry: list[str]) -> tuple[dict[str, str], str]:
+def started(*, blocked, telemetry):
     """Start Django in a process of its own; return what it found, and what it logged."""
     process = run_script(SCRIPT.format(blocked=blocked, telemetry=telemetry))
     return dict(line.split(" ", 1) for line in process.stdout.splitlines()), process.stderr

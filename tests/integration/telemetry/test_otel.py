@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from opentelemetry import baggage, context, trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -20,7 +18,7 @@ from tms_webhooks.worker.send import observers
 
 
 @pytest.fixture
-def exporter() -> Iterator[InMemorySpanExporter]:
+def exporter():
     """Where finished spans go."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
@@ -31,20 +29,19 @@ def exporter() -> Iterator[InMemorySpanExporter]:
     provider.shutdown()
 
 
-def only(exporter: InMemorySpanExporter) -> ReadableSpan:
+def only(exporter):
     (span,) = exporter.get_finished_spans()
     return span
 
 
-def parent_in(headers) -> trace.SpanContext:
+def parent_in(headers):
     """Read a request's headers as a receiver does."""
     found = TraceContextTextMapPropagator().extract(dict(headers))
     return trace.get_current_span(found).get_span_context()
 
 
 def test_a_receiver_finds_the_span_of_the_attempt_in_its_request(run, wire, exporter):
-    webhook = subscribed()
-    write_event(webhook.organization)
+    webhook = subscribed(happened=1)
 
     run()
 
@@ -86,7 +83,7 @@ def test_the_span_describes_the_attempt_without_secrets(run, wire, exporter):
 )
 def test_a_failure_is_an_error(run, wire, exporter, what, status, error, message):
     wire.answers = [what]
-    write_event(subscribed().organization)
+    subscribed(happened=1)
 
     run()
 
@@ -99,7 +96,7 @@ def test_a_failure_is_an_error(run, wire, exporter, what, status, error, message
 def test_baggage_is_not_sent(run, wire, exporter):
     token = context.attach(baggage.set_baggage("customer", "secret"))
     try:
-        write_event(subscribed().organization)
+        subscribed(happened=1)
         run()
     finally:
         context.detach(token)

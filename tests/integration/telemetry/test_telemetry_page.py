@@ -25,7 +25,7 @@ COUNTS = {
 
 
 @pytest.fixture(scope="module")
-def exported() -> set[str]:
+def exported():
     """Return the names of all series that a scrape can have."""
     registry = CollectorRegistry()
     prometheus.AttemptMetrics(registry).record(error_class="", seconds=0.1)
@@ -55,7 +55,7 @@ def test_each_panel_of_the_dashboard_uses_metrics_that_exist(exported):
 def test_the_view_of_the_page_serves_the_gauges(monkeypatch, tmp_path, rf):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     (code,) = re.findall(r"^```python\n(# mysite/metrics\.py\n.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    names: dict = {}
+    names = {}
     exec(code, names)
 
     response = names["metrics"](rf.get("/metrics"))

@@ -5,13 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.worker.requests import a_request, answered, make_queues, next_ones, read
-from tms_webhooks.delivery.outgoing import OutgoingRequest
-from tms_webhooks.worker.endpoint_queues import EndpointQueues
 
 TOTALS = [2, 3, 4, 5, 7, 9, 16, 64, 1000]
 
 
-def take_all(queues: EndpointQueues, organization: str, *, number: int = 1_000) -> list[OutgoingRequest]:
+def take_all(queues, organization, *, number=1_000):
     """Take one slot after another for an organization with so many webhooks, until it gets none."""
     first = 1_000 * ord(organization)
     read(queues, [a_request(first + one, organization=organization) for one in range(number)])
