@@ -7,15 +7,16 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 from tests.bench import environment, page, suite
 from tests.bench.figures import DATABASES
 
 
-def main() -> int:
+def main():
     """Parse the command line, run, and print."""
     options = _parser().parse_args()
+    # The ports of the receivers that are running, and no others.
+    os.environ.pop("TMS_DEMO_PORTS", None)
     # As Ctrl-C does, the signal ends the processes and drops the databases.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if options.scale:
@@ -31,7 +32,7 @@ def main() -> int:
     return 0
 
 
-def _all(options: argparse.Namespace) -> int:
+def _all(options):
     databases = list(DATABASES) if options.db == "both" else [options.db]
     results = suite.run_all(
         options.only or suite.NAMES,
@@ -48,7 +49,7 @@ def _all(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
+def _write(results, options):
     """Write the page, and its figures next to it. Other pages quote those of a complete run in full size."""
     if (missing := suite.missing(results)) and not options.only:
         raise SystemExit(f"{options.write} was not written. Not measured: {', '.join(missing)}.")
@@ -58,7 +59,7 @@ def _write(results: dict[str, Any], options: argparse.Namespace) -> None:
         page.quote(results)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser():
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("name", choices=("all", *suite.NAMES, *suite.SINGLE))
     parser.add_argument("--db", choices=(*DATABASES, "both"), default="both", help="a single benchmark has one: SQLite")

@@ -43,8 +43,8 @@ def run(*, db, rounds):
 
 
 def _measured(db, size, rounds):
-    with environment.database(db) as url, environment.receiver() as port:
-        return environment.figures("backlog", "measure", size, rounds, url=url, port=port)
+    with environment.database(db), environment.receiver():
+        return environment.figures("backlog", "measure", size, rounds)
 
 
 def measure(size, rounds):

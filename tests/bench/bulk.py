@@ -24,8 +24,8 @@ FIGURES = (
 
 def run(*, db, rounds):
     """Measure `update()` and saves in each round."""
-    with environment.database(db) as url:
-        found = environment.figures("bulk", "measure", rounds, url=url, port=1)
+    with environment.database(db):
+        found = environment.figures("bulk", "measure", rounds)
     return {
         "update": [seconds / ROWS * 1e6 for seconds in found["update"]],
         "ratio": ratios(found["update"], found["saves"]),

@@ -65,17 +65,16 @@ def _compare(side, stamps):
 
 
 def _ours(*ports):
-    with environment.database("postgres") as url:
-        shared = {"url": url, "port": ports[0], "TMS_DEMO_PORTS": ",".join(map(str, ports))}
-        environment.figures("neighbors", "settle", *ports, **shared)
-        with environment.managed("webhooks_drain", **shared):
-            return environment.figures("neighbors", "steadily", COUNT, RATE, **shared)
+    with environment.database("postgres"):
+        environment.figures("neighbors", "settle", *ports)
+        with environment.managed("webhooks_drain"):
+            return environment.figures("neighbors", "steadily", COUNT, RATE)
 
 
 def _theirs(python, relays, *ports):
     command = [str(python), "-P", str(Path(__file__).with_name("outbound.py"))]
-    with environment.database("postgres", migrated=False) as url, ExitStack() as running:
-        environ = environment.variables(url)
+    with environment.database("postgres", migrated=False), ExitStack() as running:
+        environ = environment.variables()
         subprocess.run([*command, "settle", *map(str, ports)], env=environ, check=True)
         for _ in range(relays):
             relay = subprocess.Popen([*command, "relay"], env=environ, stderr=subprocess.DEVNULL)

@@ -11,11 +11,10 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,47 +27,62 @@ Rounds = Mapping[str, Sequence[float | None]]
 """The values of each figure, one per round. None means that no number limits it."""
 
 
-def scale() -> float:
+def scale():
     """Return the share of each size that is measured: 1, unless the run only tries whether the benchmarks work."""
     return float(os.environ.get("TMS_BENCH_SCALE", "1"))
 
 
-def sized(number: int, *, least: int = 20) -> int:
+def sized(number, *, least=20):
     """Return a size of a benchmark, or its share in a try."""
     return number if scale() == 1 else max(least, int(number * scale()))
 
 
-def lasting(seconds: float, *, least: float = 1.0) -> float:
+def lasting(seconds, *, least=1.0):
     """Return a duration of a benchmark, or its share in a try."""
     return seconds if scale() == 1 else max(least, seconds * scale())
 
 
-def using(transport: str, **settings: Any) -> dict[str, str]:
+def using(transport, **settings):
     """Return the environment variables for a process that uses this transport and these settings of the app."""
     return {"TMS_BENCH_SETTINGS": json.dumps({"TRANSPORT": transport, **settings})}
 
 
-def postgres() -> str:
+def postgres():
     """Return the URL of the PostgreSQL server's own database."""
     return os.environ.get("TMS_BENCH_POSTGRES", "postgres://root@127.0.0.1/postgres")
 
 
 @contextmanager
-def database(kind: str, *, migrated: bool = True) -> Iterator[str]:
+def database(kind, *, migrated=True):
     """Make a fresh database, migrated by default; yield its URL and drop it afterwards.
 
     PostgreSQL is found at ``TMS_BENCH_POSTGRES`` (postgres://root@127.0.0.1/postgres where that isn't set). With the URL of a
     migrated database in ``TMS_BENCH_TEMPLATE_SQLITE`` or ``TMS_BENCH_TEMPLATE_POSTGRES``, the new one is its copy.
     """
     template = os.environ.get(f"TMS_BENCH_TEMPLATE_{kind.upper()}", "") if migrated else ""
-    with (_sqlite if kind == "sqlite" else _postgres)(template) as url:
+    with (_sqlite if kind == "sqlite" else _postgres)(template) as url, _variable("TMS_DATABASE", url):
         if migrated and not template:
-            _manage(url, "migrate", "--verbosity=0")
+            subprocess.run(
+                [sys.executable, "manage.py", "migrate", "--verbosity=0"], cwd=ROOT, env=variables(), check=True
+            )
         yield url
 
 
 @contextmanager
-def _sqlite(template: str) -> Iterator[str]:
+def _variable(name, value):
+    """Set an environment variable for the processes that are started in the block."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
+@contextmanager
+def _sqlite(template):
     with tempfile.TemporaryDirectory() as folder:
         if template:
             shutil.copy(urlsplit(template).path, f"{folder}/bench.sqlite3")
@@ -76,7 +90,7 @@ def _sqlite(template: str) -> Iterator[str]:
 
 
 @contextmanager
-def _postgres(template: str) -> Iterator[str]:
+def _postgres(template):
     name = f"tms_bench_{uuid.uuid4().hex[:12]}"
     _statement(postgres(), f"CREATE DATABASE {name} TEMPLATE {urlsplit(template).path[1:] or 'template1'}")
     try:
@@ -100,13 +114,13 @@ class Notes:
 
 @contextmanager
 def receiver(
-    delay: float = 0.0,
+    delay=0.0,
     *,
-    status: int = 200,
-    one_at_a_time: bool = False,
-    two_writes: bool = False,
-    notes: Notes | None = None,
-) -> Iterator[int]:
+    status=200,
+    one_at_a_time=False,
+    two_writes=False,
+    notes=None,
+):
     """Start a receiver that answers every request with ``status``, after ``delay`` seconds; yield its port.
 
     See `tests.bench.server` for the rest. At the end it fills in ``notes``.
@@ -118,7 +132,9 @@ def receiver(
         assert process.stdout is not None
         assert process.stdin is not None
         try:
-            yield int(process.stdout.readline())
+            port = process.stdout.readline().strip()
+            with _variable("TMS_DEMO_PORTS", ",".join(filter(None, [os.environ.get("TMS_DEMO_PORTS"), port]))):
+                yield int(port)
         finally:
             process.stdin.close()
             seen = json.loads(process.stdout.readline())
@@ -127,12 +143,12 @@ def receiver(
 
 
 @contextmanager
-def managed(*arguments: str, url: str, port: int, **environ: str) -> Iterator[subprocess.Popen[str]]:
+def managed(*arguments, **environ):
     """Keep a management command running in a process of its own; end it with SIGTERM, and by force if need be."""
     process = subprocess.Popen(
         [sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env=variables(url, port) | environ,
+        env=variables() | environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -149,17 +165,12 @@ def managed(*arguments: str, url: str, port: int, **environ: str) -> Iterator[su
         process.communicate()
 
 
-def command(module: str, function: str, *arguments: object) -> list[str]:
-    """Return the command that calls a function of a module of this package: see `tests.bench.call`."""
-    return [sys.executable, "-m", "tests.bench.call", module, function, json.dumps(arguments)]
-
-
-def figures(*arguments: Any, url: str, port: int, **environ: str) -> Any:
-    """Call a function of a module of this package in a process of its own, as `command` has it; return what it returns."""
+def figures(module, function, *arguments, **environ):
+    """Call a function of a module of this package in a process of its own (see `tests.bench.call`); return what it returns."""
     done = subprocess.run(
-        command(*arguments),
+        [sys.executable, "-m", "tests.bench.call", module, function, json.dumps(arguments)],
         cwd=ROOT,
-        env=variables(url, port) | environ,
+        env=variables() | environ,
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -167,28 +178,23 @@ def figures(*arguments: Any, url: str, port: int, **environ: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+def ratios(above, below):
     """Return the ratio of each round: both sides of a round had the same machine."""
     return [one / other for one, other in zip(above, below, strict=True)]
 
 
-def percentile(values: list[float], share: float) -> float:
+def percentile(values, share):
     """Return the value below which this share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def variables(url: str, *ports: int) -> dict[str, str]:
-    """Return the environment of a process that works on this database, with these ports of receivers."""
-    return {
-        **os.environ,
-        "TMS_DATABASE": url,
-        "TMS_DEMO_PORTS": ",".join(map(str, ports)),
-        "DJANGO_SETTINGS_MODULE": "tests.bench.settings",
-    }
+def variables():
+    """Return the environment of a process that works on the open database, for the receivers that are running."""
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.bench.settings"}
 
 
-def wait(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
+def wait(condition, *, seconds=60.0):
     """Wait until something is so."""
     end = time.monotonic() + seconds
     while not condition():
@@ -196,11 +202,7 @@ def wait(condition: Callable[[], object], *, seconds: float = 60.0) -> None:
         time.sleep(0.02)
 
 
-def _manage(url: str, *arguments: str) -> None:
-    subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=variables(url), check=True)
-
-
-def _statement(url: str, sql: str) -> None:
+def _statement(url, sql):
     import psycopg
 
     with psycopg.connect(url, autocommit=True) as connection:

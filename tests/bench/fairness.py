@@ -23,14 +23,14 @@ def run(*, db, rounds):
     """Commit the events steadily, for the healthy receiver alone and for all three, and compare its p95."""
     alone = []
     together = []
-    with environment.database(db) as url:
+    with environment.database(db):
         for _ in range(rounds):
-            alone.append(_p95(url, neighbors=False))
-            together.append(_p95(url, neighbors=True))
+            alone.append(_p95(neighbors=False))
+            together.append(_p95(neighbors=True))
     return {"alone": alone, "ratio": ratios(together, alone)}
 
 
-def _p95(url, *, neighbors):
+def _p95(*, neighbors):
     """Return how long an event took from its commit to the healthy receiver, in milliseconds."""
     notes = environment.Notes()
     with (
@@ -39,10 +39,9 @@ def _p95(url, *, neighbors):
         environment.receiver(status=500) as failing,
     ):
         ports = [healthy, hanging, failing] if neighbors else [healthy]
-        environ = {"TMS_DEMO_PORTS": ",".join(map(str, ports))}
-        environment.figures("neighbors", "settle", *ports, url=url, port=healthy, **environ)
-        with environment.managed("webhooks_drain", url=url, port=healthy, **environ):
-            stamps = environment.figures("neighbors", "steadily", EVENTS, RATE, url=url, port=healthy, **environ)
+        environment.figures("neighbors", "settle", *ports)
+        with environment.managed("webhooks_drain"):
+            stamps = environment.figures("neighbors", "steadily", EVENTS, RATE)
     missing = stamps.keys() - notes.arrivals.keys()
     assert not missing, f"{len(missing)} of {len(stamps)} never arrived"
     return environment.percentile([(notes.arrivals[key] - stamp) * 1000 for key, stamp in stamps.items()], 0.95)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -32,7 +32,7 @@ class Figure:
     at_least: float | Mapping[str, float] | None = None
     table: str = ""
 
-    def cell(self, db: str, values: Sequence[float | None]) -> str:
+    def cell(self, db, values):
         """Return the median, in bold if it misses the target, and the smallest and largest value if they are apart."""
         numbers = [value for value in values if value is not None]
         if not numbers:
@@ -43,7 +43,7 @@ class Figure:
         is_steady = max(numbers) - min(numbers) <= STEADY * abs(middle)
         return text if is_steady else f"{text} ({number(min(numbers))} to {number(max(numbers))})"
 
-    def target(self) -> str:
+    def target(self):
         """Return the target in words."""
         for sign, limit in (("≤", self.at_most), ("≥", self.at_least)):
             if isinstance(limit, Mapping):
@@ -53,10 +53,10 @@ class Figure:
         return ""
 
     @property
-    def _suffix(self) -> str:
+    def _suffix(self):
         return f" {self.unit}" if self.unit else ""
 
-    def _misses(self, db: str, value: float) -> bool:
+    def _misses(self, db, value):
         """Whether this value misses the target. The value counts as it is printed."""
         at_most, at_least = (
             limit[db] if isinstance(limit, Mapping) else limit for limit in (self.at_most, self.at_least)
@@ -65,7 +65,7 @@ class Figure:
         return (at_most is not None and printed > at_most) or (at_least is not None and printed < at_least)
 
 
-def number(value: float) -> str:
+def number(value):
     """Return a number with three significant digits at least, and with thousands separators."""
     size = abs(value)
     digits = 0 if size >= 100 else 1 if size >= 10 else 2

@@ -22,13 +22,13 @@ def run(*, db, rounds):
     """Measure a cluster as installed: a commit wakes its resident drain by a datagram."""
     notes = environment.Notes()
     stamps = []
-    with environment.database(db) as url, environment.receiver(notes=notes) as port:
-        environment.figures("saves", "fill", url=url, port=port)
-        with environment.managed("qcluster", url=url, port=port):
-            environment.figures("stamps", "attended", url=url, port=port)
-            environment.figures("stamps", "stamped", WARM_UP, url=url, port=port)
+    with environment.database(db), environment.receiver(notes=notes):
+        environment.figures("saves", "fill")
+        with environment.managed("qcluster"):
+            environment.figures("stamps", "attended")
+            environment.figures("stamps", "stamped", WARM_UP)
             for _ in range(rounds):
-                stamps.append(environment.figures("stamps", "stamped", EVENTS, url=url, port=port))
-            environment.figures("stamps", "settled", url=url, port=port)
+                stamps.append(environment.figures("stamps", "stamped", EVENTS))
+            environment.figures("stamps", "settled")
     taken = [[(notes.arrivals[name] - moment) * 1000 for name, moment in one.items()] for one in stamps]
     return {name: [environment.percentile(times, share) for times in taken] for name, share in SHARES.items()}

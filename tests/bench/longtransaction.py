@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing, contextmanager, nullcontext
 from urllib.parse import urlsplit
 
 import psycopg
 
 from tests.bench import environment
-from tests.bench.environment import Rounds, ratios, sized
+from tests.bench.environment import ratios, sized
 from tests.bench.figures import Figure
 from tests.bench.supply import Group, fill
 
@@ -26,17 +25,17 @@ FIGURES = (
 )
 
 
-def run(*, db: str, rounds: int) -> Rounds:
+def run(*, db, rounds):
     """Deliver in each round without an open transaction, then with one that began before the events."""
-    cpu: dict[bool, list[float]] = {False: [], True: []}
-    wal: list[float] = []
+    cpu = {False: [], True: []}
+    wal = []
     with environment.database(db) as url, environment.receiver() as port:
         for _ in range(rounds):
             for is_open, times in cpu.items():
                 with open_transaction(url) if is_open else nullcontext():
-                    fill(url, Group(port, WEBHOOKS, EVENTS), fan_out=True)
+                    fill(Group(port, WEBHOOKS, EVENTS), fan_out=True)
                     start = written(url)
-                    found = environment.figures("loops", "drain", EVENTS, url=url, port=port)
+                    found = environment.figures("loops", "drain", EVENTS)
                 times.append(found["database_us"] if db == "postgres" else found["cpu_us"])
                 if db == "postgres" and not is_open:
                     wal.append((written(url) - start) / EVENTS)
@@ -44,7 +43,7 @@ def run(*, db: str, rounds: int) -> Rounds:
 
 
 @contextmanager
-def open_transaction(url: str) -> Iterator[None]:
+def open_transaction(url):
     """Keep a transaction open that has read."""
     parts = urlsplit(url)
     if parts.scheme == "sqlite":
@@ -59,7 +58,7 @@ def open_transaction(url: str) -> Iterator[None]:
             yield
 
 
-def written(url: str) -> int:
+def written(url):
     """Return how many bytes of write-ahead log PostgreSQL has written so far; 0 for SQLite."""
     if urlsplit(url).scheme == "sqlite":
         return 0

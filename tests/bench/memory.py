@@ -25,11 +25,11 @@ FIGURES = (
 def run(*, db, rounds):
     """Watch one worker deliver them all, once."""
     with (
-        environment.database(db) as url,
-        environment.receiver() as port,
-        environment.managed("webhooks_drain", url=url, port=port) as worker,
+        environment.database(db),
+        environment.receiver(),
+        environment.managed("webhooks_drain") as worker,
     ):
-        sizes = environment.figures("memory", "feed", worker.pid, url=url, port=port)
+        sizes = environment.figures("memory", "feed", worker.pid)
     return {"warm": [sizes[0]], "growth": [(sizes[-1] / sizes[0] - 1) * 100]}
 
 

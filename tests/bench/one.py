@@ -33,20 +33,20 @@ def run(*, db, rounds):
     fast = []
     two_writes = []
     peaks = []
-    with environment.database(db) as url:
-        many, _notes = _serve(url, EVENTS, LONGEST, delay=DELAY)
+    with environment.database(db):
+        many, _notes = _serve(EVENTS, LONGEST, delay=DELAY)
         for _ in range(rounds):
-            fast.append(_serve(url, FAST_EVENTS, FAST_SECONDS, delay=FAST)[0]["rate"])
-            two_writes.append(_serve(url, FAST_EVENTS, FAST_SECONDS, delay=FAST, two_writes=True)[0]["rate"])
-            _figures, notes = _serve(url, EVENTS_ONE_AT_A_TIME, LONGEST, delay=ONE_AT_A_TIME, one_at_a_time=True)
+            fast.append(_serve(FAST_EVENTS, FAST_SECONDS, delay=FAST)[0]["rate"])
+            two_writes.append(_serve(FAST_EVENTS, FAST_SECONDS, delay=FAST, two_writes=True)[0]["rate"])
+            _figures, notes = _serve(EVENTS_ONE_AT_A_TIME, LONGEST, delay=ONE_AT_A_TIME, one_at_a_time=True)
             peaks.append(notes.peak)
     return {"seconds": [EVENTS / many["rate"]], "peak": peaks, "two_writes": ratios(two_writes, fast)}
 
 
-def _serve(url, events, seconds, **receiver):
+def _serve(events, seconds, **receiver):
     """Deliver so many events to one webhook, for so many seconds at most."""
     notes = environment.Notes()
     with environment.receiver(**receiver, notes=notes) as port:
-        fill(url, Group(port, events=events))
-        figures = environment.figures("loops", "drain", events, seconds, url=url, port=port)
+        fill(Group(port, events=events))
+        figures = environment.figures("loops", "drain", events, seconds)
     return figures, notes

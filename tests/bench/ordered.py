@@ -31,25 +31,23 @@ def run(*, db, rounds):
     """Measure the ordered webhook alone and next to the others, in each round."""
     alone = []
     together = []
-    with environment.database(db) as url:
+    with environment.database(db):
         for _ in range(rounds):
-            alone.append(_rate(url, busy_events=0))
-            together.append(_rate(url, busy_events=BUSY_EVENTS))
+            alone.append(_rate(0))
+            together.append(_rate(BUSY_EVENTS))
     return {"alone": alone, "ratio": ratios(together, alone)}
 
 
-def _rate(url, *, busy_events):
+def _rate(busy_events):
     """Return the deliveries to the ordered webhook per second."""
     ordered, busy = environment.Notes(), environment.Notes()
     with environment.receiver(DELAY, notes=ordered) as port, environment.receiver(notes=busy) as busy_port:
         fill(
-            url,
             Group(port, events=EVENTS, fields={"ordered": True}),
             Group(busy_port, webhooks=2, events=busy_events),
             fan_out=True,
         )
-        environ = {"TMS_DEMO_PORTS": f"{port},{busy_port}"}
-        with environment.managed("webhooks_drain", "--seconds", str(RUN), url=url, port=port, **environ) as drain:
+        with environment.managed("webhooks_drain", "--seconds", str(RUN)) as drain:
             drain.wait(PATIENCE)
     begin = min([*ordered.arrivals.values(), *busy.arrivals.values()]) + WARM_UP
     end = begin + MEASURED

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from tests.bench import suite
 from tests.bench.environment import ROOT
-from tests.bench.figures import DATABASES, Figure
+from tests.bench.figures import DATABASES
 
 TEMPLATE = Path(__file__).with_name("page.txt")
 QUOTING = (ROOT / "README.md",)
@@ -23,7 +23,7 @@ Results = Mapping[str, Any]
 """What `tests.bench.suite.run_all` returns."""
 
 
-def render(results: Results) -> str:
+def render(results):
     """Return the page with the figures of a run."""
     modules = {name: suite.module_of(name) for name in suite.NAMES}
     figures = {key: "\n".join(_row(results, name, figure) for name, figure in rows) for key, rows in tables().items()}
@@ -37,7 +37,7 @@ def render(results: Results) -> str:
     )
 
 
-def tables() -> dict[str, list[tuple[str, Figure]]]:
+def tables():
     """Return the figures of each part of a table, with their benchmarks: one part per benchmark and name of a table."""
     found = {}
     for name in suite.NAMES:
@@ -46,29 +46,29 @@ def tables() -> dict[str, list[tuple[str, Figure]]]:
     return found
 
 
-def quote(results: Results) -> None:
+def quote(results):
     """Write the figures of a run into the other pages that quote them."""
     for path in QUOTING:
         path.write_text(quoted(path.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 
-def quoted(text: str, results: Results) -> str:
+def quoted(text, results):
     """Return the text of a page with the quotations of a run: each stands between two comments."""
     return _QUOTATION.sub(lambda match: f"{match[1]}{QUOTATIONS[match[2]](results)}\n{match[3]}", text)
 
 
-def _row(results: Results, name: str, figure: Figure) -> str:
+def _row(results, name, figure):
     cells = [_cell(results, db, name, figure) for db in DATABASES]
     return f"| {figure.label} | {figure.target()} | {' | '.join(cells)} |"
 
 
-def _cell(results: Results, db: str, name: str, figure: Figure) -> str:
+def _cell(results, db, name, figure):
     """Return a cell: a partial run has no figures of some benchmarks."""
     measured = results["runs"].get(db, {}).get(name, {})
     return figure.cell(db, measured["figures"][figure.name]) if "figures" in measured else "not in this run"
 
 
-def _run(results: Results) -> str:
+def _run(results):
     """Return the table of the run: where and when it was."""
     day = date.fromisoformat(results["date"])
     rows = {
@@ -81,20 +81,20 @@ def _run(results: Results) -> str:
     return "\n".join([*_warnings(results), *lines])
 
 
-def _warnings(results: Results) -> Iterator[str]:
+def _warnings(results):
     if results["scale"] != 1:
         yield f"**This run is a try with {results['scale']:.2%} of the sizes. Its figures say nothing.**\n"
     if suite.missing(results):
         yield "**This run is partial: some benchmarks were left out.**\n"
 
 
-def _polling(results: Results) -> str:
+def _polling(results):
     """Return polling and webhooks on SQLite, side by side."""
     polling = suite.module_of("polling")
     found = results["runs"]["sqlite"]["polling"]["figures"]
     figures = {figure.name: figure for figure in polling.FIGURES}
 
-    def cell(name: str) -> str:
+    def cell(name):
         return figures[name].cell("sqlite", found[name])
 
     lines = ["| | Polling: five searches, once a minute | Webhooks |", "|---|---|---|"]

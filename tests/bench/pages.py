@@ -72,8 +72,8 @@ def run(*, db, rounds):
 
 
 def _measured(db, size, rounds):
-    with environment.database(db) as url:
-        return environment.figures("pages", "measure", size, rounds, url=url, port=1)
+    with environment.database(db):
+        return environment.figures("pages", "measure", size, rounds)
 
 
 def measure(size, rounds):

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from http.client import HTTPConnection
 
 from tests.bench import environment
 from tests.bench.environment import lasting, sized
@@ -45,13 +47,26 @@ FIGURES = (
 )
 
 
+OVERLAP = 1
+"""Seconds that a poll looks back beyond the last one: the API's times are whole seconds."""
+
+REQUESTS = {
+    "class": ("SearchClasses", "lastModifiedAfter", "Id"),
+    "enrollment": ("SearchClassEnrollments", "lastModifiedAfter", "Id"),
+    "started": ("SearchCourseAssignments", "startedAfter", "Id"),
+    "completed": ("SearchCourseAssignments", "completedAfter", "Id"),
+    "feedback": ("SearchCourseFeedback", "createdAfter", "Title"),
+}
+"""The requests of a poll by the kind of change that they find: operation, parameter, and the name of its id."""
+
+
 def run(*, db, rounds):
     """Measure one minute of both, once."""
-    with environment.database(db) as url:
-        keys = environment.figures("customers", "fill", CUSTOMERS, url=url, port=0)
-        polling = _poll(url, keys)
-    with environment.database(db) as url:
-        webhooks = _deliver(url)
+    with environment.database(db):
+        keys = environment.figures("customers", "fill", CUSTOMERS)
+        polling = _poll(keys)
+    with environment.database(db):
+        webhooks = _deliver()
     report = {}
     for way, figures in (("polling", polling), ("webhooks", webhooks)):
         report |= {f"{way}_{name}": [figures[name]] for name in MEASURED}
@@ -77,38 +92,29 @@ def _break_even(polling, webhooks, name):
     return max(0.0, (spent_on_polls - idle) / CUSTOMERS / per_change * HOUR / MINUTE)
 
 
-def _poll(url, keys):
+def _poll(keys):
     """Poll for two minutes, so that the changes of the first one are all seen; the figures are those of the first one."""
-    with _metered("serve", url, 0) as (server, meters):
-        assert server.stdout is not None
-        port = server.stdout.readline().strip()
+    with _metered("serve") as (server, meters), ThreadPoolExecutor() as threads:
+        pollers = Pollers(keys, int(server.stdout.readline()))
         start = time.monotonic() + STARTING
-        times = [str(start), str(2 * MINUTE), str(MINUTE)]
-        command = [sys.executable, "-m", "tests.bench.pollers", *times, port]
-        with subprocess.Popen(
-            command, cwd=environment.ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as pollers:
-            assert pollers.stdin is not None
-            pollers.stdin.write(json.dumps(keys))
-            pollers.stdin.close()
-            done = _change(url, 0, server, start)
-            assert pollers.stdout is not None
-            seen = json.loads(pollers.stdout.read())
+        polls = threads.submit(pollers.run, start, 2 * MINUTE, MINUTE)
+        done = _change(server, start)
+        polls.result()
     figures = difference(meters[1], meters[0])
-    delays = [(seen[name] - moment) * 1000 for name, moment in done["changes"].items()]
+    delays = [(pollers.seen[name] - moment) * 1000 for name, moment in done["changes"].items()]
     return _report(int(figures["requests"]), done, figures, delays)
 
 
-def _deliver(url):
+def _deliver():
     """Deliver for a minute, and then let the drain be idle."""
     notes = environment.Notes()
-    with environment.receiver(notes=notes) as port:
-        environment.figures("customers", "fill", CUSTOMERS, url=url, port=port)
-        environment.figures("customers", "subscribe", url=url, port=port)
-        with _metered("drain", url, port) as (drain, meters):
-            environment.figures("stamps", "attended", url=url, port=port)
-            done = _change(url, port, drain, time.monotonic() + STARTING)
-            environment.figures("stamps", "settled", url=url, port=port)
+    with environment.receiver(notes=notes):
+        environment.figures("customers", "fill", CUSTOMERS)
+        environment.figures("customers", "subscribe")
+        with _metered("drain") as (drain, meters):
+            environment.figures("stamps", "attended")
+            done = _change(drain, time.monotonic() + STARTING)
+            environment.figures("stamps", "settled")
             for pause in (0.0, IDLE):
                 time.sleep(pause)
                 drain.send_signal(signal.SIGUSR1)
@@ -119,28 +125,24 @@ def _deliver(url):
     return {**report, "idle": {name: idle[name] * MINUTE / IDLE for name in ("database", "cpu")}}
 
 
-def _change(url, port, process, start):
+def _change(process, start):
     """Make the changes in the minute after ``start``, at whose beginning and end the process notes its figures."""
-    command = environment.command("customers", "change", start, MINUTE)
-    with subprocess.Popen(
-        command, cwd=environment.ROOT, env=environment.variables(url, port), stdout=subprocess.PIPE, text=True
-    ) as changes:
+    with ThreadPoolExecutor() as threads:
+        changes = threads.submit(environment.figures, "customers", "change", start, MINUTE)
         for moment in (start, start + MINUTE):
             time.sleep(max(0.0, moment - time.monotonic()))
             process.send_signal(signal.SIGUSR1)
-        assert changes.stdout is not None
-        printed = changes.stdout.read()
-    return json.loads(printed.splitlines()[-1])
+        return changes.result()
 
 
 @contextmanager
-def _metered(way, url, port):
+def _metered(way):
     """Keep `tests.bench.metered` running; its notes are there at the end."""
     notes = []
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.bench.metered", way],
         cwd=environment.ROOT,
-        env=environment.variables(url, port),
+        env=environment.variables(),
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -166,3 +168,36 @@ def _report(requests, done, figures, delays):
         "p50": environment.percentile(delays, 0.5),
         "p95": environment.percentile(delays, 0.95),
     }
+
+
+class Pollers:
+    """Polls for all customers, spread evenly over the time between two polls of one, and keeps when it saw what."""
+
+    def __init__(self, keys, port):
+        self.seen = {}
+        self._keys = keys
+        self._port = port
+        self._since = [int(time.time())] * len(keys)
+
+    def run(self, start, seconds, every):
+        """Poll for so long from ``start`` on, by the clock of `time.monotonic`; each customer ``every`` so many seconds."""
+        number = 0
+        while (due := start + number * every / len(self._keys)) < start + seconds:
+            time.sleep(max(0.0, due - time.monotonic()))
+            self._poll(number % len(self._keys))
+            number += 1
+
+    def _poll(self, customer):
+        since, self._since[customer] = self._since[customer] - OVERLAP, int(time.time())
+        for kind, (operation, parameter, name) in REQUESTS.items():
+            rows = self._ask(f"/api/2.0/{operation}?{parameter}={since}", self._keys[customer])
+            for row in rows:
+                self.seen.setdefault(f"{kind}:{row[name]}", time.monotonic())
+
+    def _ask(self, path, key):
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
+        connection.request("GET", path, headers={"api_key": key})
+        answer = json.loads(connection.getresponse().read())
+        connection.close()
+        assert answer["Status"] == 0, answer
+        return answer["Results"]

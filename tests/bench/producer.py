@@ -40,19 +40,19 @@ while True:
 
 def run(*, db, rounds):
     """Measure the saves of each case, and saves during a drain."""
-    with environment.database(db) as url, environment.receiver() as port:
-        environment.figures("saves", "fill", url=url, port=port)
+    with environment.database(db), environment.receiver():
+        environment.figures("saves", "fill")
         # A listener that receives the wake-ups and does nothing: a drain would change the measurement.
-        with environment.managed("shell", "-c", LISTEN, url=url, port=port) as listener:
+        with environment.managed("shell", "-c", LISTEN) as listener:
             assert listener.stdout is not None
             assert listener.stdout.readline()
-            costs = environment.figures("saves", "cost", rounds, SAVES, url=url, port=port)
+            costs = environment.figures("saves", "cost", rounds, SAVES)
         steadily = ("saves", "steadily", SECONDS / rounds, rounds)
-        idle = environment.figures(*steadily, url=url, port=port)
-        environment.figures("saves", "backlog", BACKLOG, url=url, port=port)
-        with environment.managed("webhooks_drain", url=url, port=port):
-            draining = environment.figures(*steadily, url=url, port=port)
-        left = environment.figures("saves", "left", url=url, port=port)
+        idle = environment.figures(*steadily)
+        environment.figures("saves", "backlog", BACKLOG)
+        with environment.managed("webhooks_drain"):
+            draining = environment.figures(*steadily)
+        left = environment.figures("saves", "left")
     assert left, "The drain was idle before the saves were over; give it a larger BACKLOG."
     compared = {f"ratio_{case}": ratios(costs[case], costs["bare"]) for case in ("0", "1", "100")}
     return {"bare": costs["bare"], **compared, "idle_p95": idle, "draining_p95": draining}

@@ -55,8 +55,8 @@ PARTS = {
 
 def run(*, db, rounds):
     """Fill one database, and prune it as the task does."""
-    with environment.database(db) as url:
-        return environment.figures("prune", "measure", rounds, url=url, port=1)
+    with environment.database(db):
+        return environment.figures("prune", "measure", rounds)
 
 
 def measure(rounds):

@@ -28,8 +28,8 @@ FIGURES = (
 
 def run(*, db, rounds):
     """Measure the first pass once, and the others and the saves in each round."""
-    with environment.database(db) as url:
-        found = environment.figures("reconcile", "measure", rounds, url=url, port=1)
+    with environment.database(db):
+        found = environment.figures("reconcile", "measure", rounds)
     passes = {name: [seconds / ROWS * 1e6 for seconds in found[name]] for name in ("first", "unchanged", "changed")}
     return {**passes, "bytes": found["bytes"], "save_ratio": ratios(found["with_state"], found["without"])}
 

@@ -35,15 +35,14 @@ FIGURES = (
 def run(*, db, rounds):
     """Measure ``webhooks_drain``, which does everything in one process."""
     notes = environment.Notes()
-    with environment.database(db) as url, environment.receiver(DELAY, notes=notes) as port:
-        there = {"url": url, "port": port, **WITHOUT_QUEUE}
-        environment.figures("snapshot", "fill", **there)
-        with environment.managed("webhooks_drain", **there) as worker:
-            environment.figures("snapshot", "live", WARM_UP, 1, **there)
-            before = environment.figures("snapshot", "live", SECONDS, rounds, **there)
-            environment.figures("snapshot", "start", **there)
-            during = environment.figures("snapshot", "live", SECONDS, rounds, **there)
-            state = environment.figures("snapshot", "state", worker.pid, **there)
+    with environment.database(db), environment.receiver(DELAY, notes=notes):
+        environment.figures("snapshot", "fill", **WITHOUT_QUEUE)
+        with environment.managed("webhooks_drain", **WITHOUT_QUEUE) as worker:
+            environment.figures("snapshot", "live", WARM_UP, 1, **WITHOUT_QUEUE)
+            before = environment.figures("snapshot", "live", SECONDS, rounds, **WITHOUT_QUEUE)
+            environment.figures("snapshot", "start", **WITHOUT_QUEUE)
+            during = environment.figures("snapshot", "live", SECONDS, rounds, **WITHOUT_QUEUE)
+            state = environment.figures("snapshot", "state", worker.pid, **WITHOUT_QUEUE)
     alone, together = ([_p95s(stamps, notes) for stamps in one] for one in (before, during))
     return {
         "alone": [max(one.values()) for one in alone],

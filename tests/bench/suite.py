@@ -9,14 +9,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from importlib import import_module
 from itertools import product
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 from tests.bench import environment
 from tests.bench.environment import ROOT
@@ -45,12 +42,12 @@ ENDING = 30.0
 """Seconds that a benchmark may take to end its processes and to drop its database, after its time is up."""
 
 
-def module_of(name: str) -> ModuleType:
+def module_of(name):
     """Return the module of a benchmark: it has FIGURES, ROUNDS, TIMEOUT in seconds, and `run`."""
     return import_module(f"tests.bench.{name}")
 
 
-def measure(name: str, *, db: str, rounds: int | None = None) -> dict[str, list[float | None]]:
+def measure(name, *, db, rounds=None):
     """Run one benchmark in this process; return the values of its figures."""
     module = module_of(name)
     found = module.run(db=db, rounds=min(module.ROUNDS, rounds or module.ROUNDS))
@@ -59,9 +56,7 @@ def measure(name: str, *, db: str, rounds: int | None = None) -> dict[str, list[
     return {key: list(values) for key, values in found.items()}
 
 
-def run_all(
-    names: Sequence[str], databases: Sequence[str], *, path: Path, rounds: int | None, allow_dirty: bool, resume: bool
-) -> dict[str, Any]:
+def run_all(names, databases, *, path, rounds, allow_dirty, resume):
     """Run the benchmarks on each database, and write the results to ``path`` after each of them."""
     results = _resumed(path, allow_dirty) if resume else {**_conditions(allow_dirty), "runs": {}}
     with _templates(databases):
@@ -74,7 +69,7 @@ def run_all(
     return results
 
 
-def failures(results: Mapping[str, Any]) -> list[str]:
+def failures(results):
     """Return a line for each benchmark that failed."""
     return [
         f"{name} on {DATABASES[db]}: {one['error']}"
@@ -84,7 +79,7 @@ def failures(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def missing(results: Mapping[str, Any]) -> list[str]:
+def missing(results):
     """Return the benchmarks without figures, with their databases."""
     return [
         f"{name} on {title}"
@@ -95,7 +90,7 @@ def missing(results: Mapping[str, Any]) -> list[str]:
 
 
 @contextmanager
-def _templates(databases: Sequence[str]) -> Iterator[None]:
+def _templates(databases):
     """Keep a migrated database of each kind, which the benchmarks copy."""
     with ExitStack() as stack:
         for db in databases:
@@ -103,7 +98,7 @@ def _templates(databases: Sequence[str]) -> Iterator[None]:
         yield
 
 
-def _run(name: str, db: str, rounds: int | None) -> dict[str, Any]:
+def _run(name, db, rounds):
     """Run one benchmark in a process of its own; return its figures, or its error."""
     load, start = os.getloadavg()[0], time.monotonic()
     print(f"{datetime.now(UTC):%H:%M:%S}  {name} on {DATABASES[db]} (load {load:.1f})", flush=True)
@@ -129,12 +124,12 @@ def _run(name: str, db: str, rounds: int | None) -> dict[str, Any]:
     return {"load": round(load, 2), "seconds": round(seconds), "figures": json.loads(printed.splitlines()[-1])}
 
 
-def _failed(name: str, error: str, load: float) -> dict[str, Any]:
+def _failed(name, error, load):
     print(f"          {name} failed: {error}", flush=True)
     return {"load": round(load, 2), "error": error}
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process):
     """Interrupt a benchmark, which ends its processes and drops its database; kill it if that takes too long."""
     process.send_signal(signal.SIGINT)
     try:
@@ -144,7 +139,7 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.communicate()
 
 
-def _resumed(path: Path, allow_dirty: bool) -> dict[str, Any]:
+def _resumed(path, allow_dirty):
     """Return the results of the run that was interrupted, if it was at this commit and of this size."""
     results = json.loads(path.read_text(encoding="utf-8"))
     for name, now in _conditions(allow_dirty).items():
@@ -153,7 +148,7 @@ def _resumed(path: Path, allow_dirty: bool) -> dict[str, Any]:
     return results
 
 
-def _conditions(allow_dirty: bool) -> dict[str, Any]:
+def _conditions(allow_dirty):
     """Return commit, date, machine and versions. Nothing of it names the machine or its user."""
     import django
 
@@ -172,16 +167,16 @@ def _conditions(allow_dirty: bool) -> dict[str, Any]:
     }
 
 
-def _git(*arguments: str) -> str:
+def _git(*arguments):
     return subprocess.run(["git", *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
 
-def _processor() -> str:
+def _processor():
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
 
 
-def _servers() -> list[str]:
+def _servers():
     import sqlite3
 
     import psycopg

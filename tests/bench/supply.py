@@ -29,13 +29,13 @@ class Group:
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-def fill(url: str, *groups: Group, fan_out: bool = False) -> None:
+def fill(*groups, fan_out=False):
     """Leave nothing in the database but these groups, in this order; with ``fan_out``, their deliveries are due."""
     described = [asdict(group) for group in groups]
-    environment.figures("supply", "make", described, fan_out, url=url, port=groups[0].port)
+    environment.figures("supply", "make", described, fan_out)
 
 
-def make(groups: list[dict[str, Any]], fan_out_all: bool) -> None:
+def make(groups, fan_out_all):
     """Clear the database of webhooks and events, and make the groups."""
     from example_project.training.factories import OrganizationFactory
     from tests.bench import world
@@ -51,7 +51,7 @@ def make(groups: list[dict[str, Any]], fan_out_all: bool) -> None:
         pass
 
 
-def clear() -> None:
+def clear():
     """Remove every event with its deliveries, and delete every webhook."""
     from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 

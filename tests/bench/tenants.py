@@ -47,9 +47,9 @@ def run(*, db, rounds):
 
 def added(db, way, others):
     """Return the milliseconds that another organization adds to p95 of an event's way to its receiver."""
-    with environment.database(db) as url:
-        alone = _p95(url, way, lambda _stack: [])
-        return _p95(url, way, others) - alone
+    with environment.database(db):
+        alone = _p95(way, lambda _stack: [])
+        return _p95(way, others) - alone
 
 
 def _slow(stack):
@@ -59,15 +59,15 @@ def _slow(stack):
     return [Group(port, WEBHOOKS // 2, EVENTS if port == ports[-1] else 0, **half) for port in ports]
 
 
-def _p95(url, way, others):
+def _p95(way, others):
     """Return p95 of the milliseconds from an event's commit to its receiver."""
     notes = environment.Notes()
     with environment.receiver(notes=notes) as port, ExitStack() as stack:
         groups = others(stack)
-        fill(url, Group(port), *groups)
-        environ = environment.using(way) | {"TMS_DEMO_PORTS": ",".join(str(one.port) for one in [Group(port), *groups])}
-        with environment.managed("webhooks_drain", url=url, port=port, **environ):
-            stamps, end = environment.figures("tenants", "commit", COMMITS, bool(groups), url=url, port=port, **environ)
+        fill(Group(port), *groups)
+        environ = environment.using(way)
+        with environment.managed("webhooks_drain", **environ):
+            stamps, end = environment.figures("tenants", "commit", COMMITS, bool(groups), **environ)
             # Otherwise the drain would wait for its answers before it ends.
             stack.close()
     times = [(min(notes.arrivals.get(key, end), end) - stamp) * 1000 for key, stamp in stamps.items()]

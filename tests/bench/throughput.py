@@ -66,9 +66,9 @@ FIGURES = tuple(
 def run(*, db, rounds):
     """Run each way in each round, one after the other."""
     report = {}
-    with environment.database(db) as url:
+    with environment.database(db):
         for name, receiver in RECEIVERS.items():
-            found = _measure(url, receiver, rounds)
+            found = _measure(receiver, rounds)
             loop = [one["rate"] for one in found["requests"]]
             for way in TRANSPORTS:
                 rates = [one["rate"] for one in found[way]]
@@ -78,17 +78,13 @@ def run(*, db, rounds):
     return report
 
 
-def _measure(url, receiver, rounds):
+def _measure(receiver, rounds):
     counts = receiver.counts
     found = {way: [] for way in counts}
     with environment.receiver(receiver.delay) as port:
         for _ in range(rounds):
-            found["requests"].append(
-                environment.figures("loops", "requests", counts["requests"], receiver.threads, url=url, port=port)
-            )
+            found["requests"].append(environment.figures("loops", "requests", counts["requests"], receiver.threads))
             for way in TRANSPORTS:
-                fill(url, Group(port, receiver.webhooks, counts[way]))
-                found[way].append(
-                    environment.figures("loops", "drain", counts[way], url=url, port=port, **environment.using(way))
-                )
+                fill(Group(port, receiver.webhooks, counts[way]))
+                found[way].append(environment.figures("loops", "drain", counts[way], **environment.using(way)))
     return found

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import connection
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
-from example_project.training.models import Organization
 from tms_webhooks import catalogue
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.payloads.envelope import to_text
@@ -29,7 +27,7 @@ INSERT INTO {attempt} (delivery_id, number, charged, started_at, duration_ms, st
 SELECT d.id, 1, %s, d.created_at, 5, 200, '', '', '', '', '', '' FROM {delivery} d WHERE d.finished_at IS NOT NULL"""
 
 
-def make_webhooks(count: int, url: str, *, organization: Organization | None = None, **fields: object) -> list[Webhook]:
+def make_webhooks(count, url, *, organization=None, **fields):
     """Make webhooks that want everything, each in an organization of its own where none is given."""
     webhooks = []
     for number in range(count):
@@ -40,7 +38,7 @@ def make_webhooks(count: int, url: str, *, organization: Organization | None = N
     return webhooks
 
 
-def write_events(webhooks: Sequence[Webhook], count: int) -> list[Event]:
+def write_events(webhooks, count):
     """Write ``count`` events, shared evenly between the organizations of these webhooks, and return them."""
     now = timezone.now()
     return Event.objects.bulk_create(
@@ -61,14 +59,14 @@ def write_events(webhooks: Sequence[Webhook], count: int) -> list[Event]:
     )
 
 
-def write_fanned_out(count: int, now: datetime) -> list[int]:
+def write_fanned_out(count, now):
     """Write ``count`` events of the first webhook's organization whose deliveries are written next; return their keys."""
     events = write_events(Webhook.objects.order_by("pk")[:1], count)
     Event.objects.update(fanned_out_at=now)
     return [event.pk for event in events]
 
 
-def write_deliveries(status: str, now: datetime, *, events: str, due_at: datetime | None = None) -> None:
+def write_deliveries(status, now, *, events, due_at=None):
     """Write a delivery to every webhook of the events whose key is as ``events`` says (``> 7``), attempts and all.
 
     Those without a ``due_at`` are finished.
@@ -83,7 +81,7 @@ def write_deliveries(status: str, now: datetime, *, events: str, due_at: datetim
         _execute(DELIVERIES, [status, due_at, now], events=events, attempts=attempts, **parts)
 
 
-def analyze() -> None:
+def analyze():
     """Let the database learn what is in it; on PostgreSQL also tidy up, as autovacuum would have by now."""
     with connection.cursor() as cursor:
         statements = {
@@ -94,7 +92,7 @@ def analyze() -> None:
         cursor.fetchall() if connection.vendor == "mysql" else None
 
 
-def _execute(sql: str, params: Sequence[object], **parts: str) -> None:
+def _execute(sql, params, **parts):
     models = {"delivery": Delivery, "event": Event, "webhook": Webhook, "attempt": DeliveryAttempt}
     tables = {name: connection.ops.quote_name(model._meta.db_table) for name, model in models.items()}
     adapt = connection.ops.adapt_datetimefield_value
