@@ -25,6 +25,7 @@ from django.utils import translation
 
 from tests import flush
 from tests.patience import PATIENCE
+from tests.queues import KeepingQueue
 from tests.receiver import Receiver
 from tms_webhooks import tasks
 from tms_webhooks.db import clock as database_clock
@@ -203,6 +204,15 @@ def settings_of_app(settings) -> Callable[..., None]:
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **values}
 
     return change
+
+
+@pytest.fixture
+def queue(settings_of_app) -> type[KeepingQueue]:
+    """The queue of the app, which keeps what it is given."""
+    KeepingQueue.now.clear()
+    KeepingQueue.later.clear()
+    settings_of_app(QUEUE="tests.queues.KeepingQueue")
+    return KeepingQueue
 
 
 @pytest.fixture

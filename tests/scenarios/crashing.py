@@ -90,7 +90,7 @@ def prepare(url: str) -> str:
 
 
 def make_classes() -> list[int]:
-    """Make the classes of one scene, of which nobody is told."""
+    """Make the classes of one scene, of which no event is recorded."""
     from example_project.training.factories import CourseFactory, TrainingClassFactory
     from example_project.training.models import Organization
 
@@ -128,7 +128,7 @@ def killed_before_the_commit(key: int) -> None:
 
 
 def killed_before_the_wake_up(key: int) -> None:
-    """Die when both are committed and nobody was told that there is something to deliver."""
+    """Die when both are committed and no drain was woken."""
     from tms_webhooks.outbox.wake import Waker
 
     Waker.wake = die

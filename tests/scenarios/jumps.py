@@ -21,9 +21,7 @@ either_way = pytest.mark.parametrize(
 
 def webhook_at(receiver: Receiver) -> Webhook:
     """Make a webhook whose requests come to a receiver."""
-    webhook = subscribed()
-    Webhook.objects.filter(pk=webhook.pk).update(url=receiver.url)
-    return webhook
+    return subscribed(url=receiver.url)
 
 
 def brought(receiver: Receiver) -> Counter[str]:

@@ -26,40 +26,31 @@ class Undone(Exception):
 def main(url: str) -> None:
     """Make the world, and play both transactions."""
     from example_project.training.factories import CourseFactory, TrainingClassFactory
+    from tests.integration.delivery.rows import subscribed
 
     course = CourseFactory()
     places = {"organization": course.organization, "course": course, "external_id": None}
-    # Before anybody could want to be told of it.
+    # Before anybody could want to be report of it.
     classes = TrainingClassFactory.create_batch(CLASSES, **places)
-    subscribe(f"{url}/busy", organization=course.organization, max_in_flight=8)
-    neighbor = subscribe(f"{url}/neighbor")
+    subscribed(url=f"{url}/busy", organization=course.organization, max_in_flight=8)
+    neighbor = subscribed(url=f"{url}/neighbor")
 
-    told = {"classes": [one.pk for one in classes]}
+    report = {"classes": [one.pk for one in classes]}
     try:
         with transaction.atomic():
             tell_all(classes)
-            told["inside"] = counts()
+            report["inside"] = counts()
             raise Undone
     except Undone:
-        told["undone"] = counts()
+        report["undone"] = counts()
     started_at = time.monotonic()
     with transaction.atomic():
         tell_all(classes)
-        told["written_at"] = time.time()
-    told["seconds"] = time.monotonic() - started_at
-    told["committed_at"] = time.time()
+        report["written_at"] = time.time()
+    report["seconds"] = time.monotonic() - started_at
+    report["committed_at"] = time.time()
     tell_one(neighbor.organization)
-    print(json.dumps(told))  # noqa: T201
-
-
-def subscribe(url: str, **values: Any) -> Any:
-    """Make a webhook of a new organization."""
-    from tests.integration.delivery.rows import subscribed
-    from tms_webhooks.models import Webhook
-
-    webhook = subscribed(**values)
-    Webhook.objects.filter(pk=webhook.pk).update(url=url)
-    return webhook
+    print(json.dumps(report))  # noqa: T201
 
 
 def tell_all(classes: list[Any]) -> None:

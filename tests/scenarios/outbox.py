@@ -11,12 +11,9 @@ import django
 def fill(url: str, events: int) -> None:
     """Write events for two webhooks of one organization, at ``/first`` and ``/second`` of the URL."""
     from tests.integration.delivery.rows import subscribed, write_events
-    from tms_webhooks.models import Webhook
 
-    first = subscribed()
-    second = subscribed(organization=first.organization)
-    for webhook, path in ((first, "first"), (second, "second")):
-        Webhook.objects.filter(pk=webhook.pk).update(url=f"{url}/{path}")
+    first = subscribed(url=f"{url}/first")
+    subscribed(url=f"{url}/second", organization=first.organization)
     write_events(first.organization, events)
 
 

@@ -28,7 +28,6 @@ def fill(url: str, count: int) -> dict[str, int]:
     from tests.integration.delivery.rows import subscribed
     from tms_webhooks.choices import JobKind
     from tms_webhooks.manage import jobs
-    from tms_webhooks.models import Webhook
 
     course = CourseFactory()
     places = {"organization": course.organization, "course": course, "external_id": None}
@@ -42,8 +41,7 @@ def fill(url: str, count: int) -> dict[str, int]:
         ],
         batch_size=CHUNK,
     )
-    webhook = subscribed(organization=course.organization, events=["class.*", "enrollment.*"])
-    Webhook.objects.filter(pk=webhook.pk).update(url=url)
+    webhook = subscribed(url=url, organization=course.organization, events=["class.*", "enrollment.*"])
     job = jobs.start(JobKind.SNAPSHOT, webhook, nouns=["class", "enrollment"], now=timezone.now())
     return {"job": job.pk, "webhook": webhook.pk}
 

@@ -14,8 +14,9 @@ from django.utils import timezone
 from example_project.training.models import Organization
 from tests.integration.delivery.rows import new_event
 from tests.patience import PATIENCE
+from tests.receiver import Receiver
 from tests.scenarios.outbox import show
-from tms_webhooks.models import Delivery, Event, PeriodicRun
+from tms_webhooks.models import Delivery, Event, PeriodicRun, Subscription, Webhook
 from tms_webhooks.queues import periodic_jobs
 
 
@@ -29,6 +30,18 @@ class Tables:
     def connection(self) -> BaseDatabaseWrapper:
         """The tests' own connection."""
         return connections[self.using]
+
+    @property
+    def organization(self) -> Organization:
+        """The organization of the webhooks that `subscribe` makes."""
+        return Organization.objects.using(self.using).get_or_create(name="Alder Freight")[0]
+
+    def subscribe(self, receiver: Receiver, path: str, **fields: Any) -> None:
+        """Make a webhook at this path of a receiver that gets all events of the organization."""
+        url = f"http://127.0.0.1:{receiver.port}/{path}"
+        webhook = Webhook(organization=self.organization, name=path, url=url, **fields)
+        webhook.save(using=self.using)
+        Subscription.objects.using(self.using).create(webhook=webhook, event_type="*")
 
     def outcome(self) -> dict[str, Any]:
         """Return the rows, as `outbox.show` tells them."""
@@ -47,7 +60,7 @@ class Tables:
         return dict(numbers)
 
     def add_events(self, number: int) -> None:
-        """Write so many more events of the organization that there is. Nobody is told of them."""
+        """Write so many more events of the organization that there is. No drain is woken."""
         organization = Organization.objects.using(self.using).get()
         written = Event.objects.using(self.using).count()
         events = [new_event(organization) for _ in range(number)]

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.test import override_settings
 
-from tests.integration.delivery.rows import subscribed, write, write_events
+from tests.integration.delivery.rows import subscribed
 from tests.integration.net.certificates import Authority
 from tests.integration.net.servers import Server, once, reply
 from tests.patience import PATIENCE
@@ -67,10 +67,7 @@ class World:
         return ["127.0.0.1" if len(self.asked) == 1 else INNER]
 
     def subscribe(self, name, url, events, **values):
-        webhook = subscribed(timeout_seconds=DEADLINE, **values)
-        write(webhook, url=url)
-        write_events(webhook.organization, events)
-        self.webhooks[name] = webhook
+        self.webhooks[name] = subscribed(url=url, happened=events, timeout_seconds=DEADLINE, **values)
 
     def drain(self):
         # A clock that stands still: nothing is tried a second time, however long it takes.

@@ -17,46 +17,18 @@ from tms_webhooks.models import DrainSlot
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN
-from tms_webhooks.queues import Queue
 from tms_webhooks.tasks import run_in_slot
 from tms_webhooks.worker.drain import Drain
 
 pytestmark = pytest.mark.django_db
 
-BUDGET = 0.5
-
-
-class WaitingQueue(Queue):
-    """Keeps what it is given, for now and for later."""
-
-    now: list[tuple[object, ...]] = []
-    later: list[tuple[object, ...]] = []
-
-    def enqueue(self, function, *args):
-        self.now.append((function, *args))
-
-    def enqueue_at(self, moment, function, *args):
-        self.later.append((moment, function, *args))
-        return True
-
-    def schedule(self, *, using):
-        pass
-
-
-class PlainQueue(WaitingQueue):
-    """One that can't keep a task for later."""
-
-    def enqueue_at(self, moment, function, *args):
-        return False
+BUDGET = 0.25
 
 
 @pytest.fixture(autouse=True)
-def queue(settings_of_app, monkeypatch):
-    WaitingQueue.now.clear()
-    WaitingQueue.later.clear()
-    settings_of_app(QUEUE=f"{__name__}.WaitingQueue", DRAIN_BUDGET_SECONDS=BUDGET)
+def _short_budget(queue, settings_of_app, monkeypatch):
+    settings_of_app(DRAIN_BUDGET_SECONDS=BUDGET)
     monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_REST", 0.02)
-    return WaitingQueue
 
 
 @pytest.fixture
@@ -66,17 +38,16 @@ def wire():
 
 @pytest.fixture
 def link(clock, wire):
-    """Run one link of the chain."""
+    """Run one link of the chain, whose drain looks for events by this function; without one, no drain is to be made."""
 
-    def link(*, slot=1, successor=False, clock=clock, make=None):
-        make = make or (lambda: Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire)))
+    def link(look=fan_out, *, slot=1, successor=False, clock=clock, drain=Drain):
+        def make():
+            assert look is not None, "no drain was to be made"
+            return drain(fan_out=look, clock=clock, transport=ThreadTransport(wire))
+
         return run_in_slot(make, slot=slot, successor=successor, clock=clock, run_finish=lambda finish: finish())
 
     return link
-
-
-def never():
-    raise AssertionError("no drain was to be made")
 
 
 def hold(clock, *, owner="predecessor", seconds=10.0):
@@ -99,10 +70,10 @@ def test_a_link_holds_its_slot_while_it_works(link, clock, wire):
     seen = []
 
     def look(now):
-        seen.append((DrainSlot.objects.held_until(now), link(make=never)))
+        seen.append((DrainSlot.objects.held_until(now), link(None)))
         return 0
 
-    link(make=lambda: Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)))
+    link(look)
 
     assert seen
     assert all(until > clock.now + timedelta(seconds=BUDGET) for until, _ in seen)
@@ -123,14 +94,10 @@ def test_a_link_enqueues_its_successor_ahead_for_just_before_its_end(link, queue
 
 
 def test_where_the_queue_cant_wait_the_successor_is_enqueued_at_the_end(link, queue, settings_of_app, clock):
-    settings_of_app(QUEUE=f"{__name__}.PlainQueue")
+    settings_of_app(QUEUE="tests.queues.PlainQueue")
     seen = []
 
-    link(
-        make=lambda: Drain(
-            fan_out=lambda now: seen.append(list(queue.now)) or 0, clock=clock, transport=ThreadTransport(Wire())
-        )
-    )
+    link(lambda now: seen.append(list(queue.now)) or 0)
 
     assert set(map(len, seen)) == {0}
     assert queue.now == [(DRAIN, 1, True)]
@@ -141,7 +108,7 @@ def test_a_link_that_breaks_frees_its_slot_and_its_chain_goes_on(link, queue, cl
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
-        link(make=lambda: Drain(fan_out=look, clock=clock, transport=ThreadTransport(Wire())))
+        link(look)
 
     assert DrainSlot.objects.held_until(clock.now) is None
     assert len(queue.later) == 1
@@ -152,7 +119,7 @@ def test_a_call_that_is_no_successor_leaves_where_a_drain_is_at_work(link, queue
     hold(clock)
     started_at = time.monotonic()
 
-    assert link(make=never) is None
+    assert link(None) is None
 
     assert time.monotonic() - started_at < PATIENCE
     assert (queue.now, queue.later) == ([], [])
@@ -180,7 +147,7 @@ def test_a_successor_does_not_wait_for_ever(link, queue, clock, monkeypatch):
     monkeypatch.setattr("tms_webhooks.tasks.PATIENCE", 0.1)
     hold(clock)
 
-    assert link(successor=True, make=never) is None
+    assert link(None, successor=True) is None
 
     assert (queue.now, queue.later) == ([], [])
 
@@ -190,13 +157,13 @@ def test_the_slot_of_a_drain_that_was_killed_is_taken_over_when_its_time_is_over
     hold(clock, seconds=10)
 
     clock.advance(seconds=9.9)
-    assert link(make=never) is None
+    assert link(None) is None
 
     clock.advance(seconds=0.1)
     assert link().delivered == 1
 
 
-def test_the_slot_is_free_before_the_last_answers_have_come(link, clock):
+def test_the_slot_is_free_before_the_last_answers_have_come(link, wire, clock):
     webhook = subscribed(happened=1)
     free_at, answered_at, is_free = [], [], threading.Event()
 
@@ -204,6 +171,8 @@ def test_the_slot_is_free_before_the_last_answers_have_come(link, clock):
         assert is_free.wait(PATIENCE)
         answered_at.append(time.monotonic())
         return answer()
+
+    wire.otherwise = slow
 
     class Watched(Drain):
         def run(self, **options):
@@ -216,7 +185,7 @@ def test_the_slot_is_free_before_the_last_answers_have_come(link, clock):
 
             return super().run(after_last_start=watched, **options)
 
-    tally = link(make=lambda: Watched(fan_out=fan_out, clock=clock, transport=ThreadTransport(Wire(otherwise=slow))))
+    tally = link(drain=Watched)
 
     ((moment, held_until),) = free_at
     assert held_until is None
@@ -228,7 +197,7 @@ def test_the_slot_is_free_before_the_last_answers_have_come(link, clock):
 def test_the_chain_of_a_slot_that_the_settings_no_longer_have_ends(link, queue, settings_of_app, clock):
     settings_of_app(DRAINS=1)
 
-    assert link(slot=2, successor=True, make=never) is None
+    assert link(None, slot=2, successor=True) is None
 
     assert (queue.now, queue.later) == ([], [])
     assert not DrainSlot.objects.exists()

@@ -8,7 +8,7 @@ from itertools import accumulate
 
 import pytest
 
-from tests.integration.delivery.rows import distinct, subscribed, work_off, write, write_event, write_events
+from tests.integration.delivery.rows import distinct, subscribed, work_off, write_event, write_events
 from tests.scenarios.timeline import Intermittent, Timeline
 from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import AppSettings
@@ -39,22 +39,16 @@ def timeline(clock, receiver, down, settings_of_app):
     return Timeline(clock)
 
 
-def webhook_at(url, **values):
-    webhook = subscribed(**values)
-    write(webhook, url=url)
-    return webhook
-
-
 @pytest.fixture
 def webhook(down):
     """The webhook of the receiver that is down."""
-    return webhook_at(down.url, max_in_flight=1)
+    return subscribed(url=down.url, max_in_flight=1)
 
 
 @pytest.fixture
 def watcher(webhook, receiver):
     """Another one of the same organization, whose receiver is well."""
-    return webhook_at(receiver.url, organization=webhook.organization, events=["class.*", "webhook.*"])
+    return subscribed(url=receiver.url, organization=webhook.organization, events=["class.*", "webhook.*"])
 
 
 def operational(receiver):

@@ -74,18 +74,18 @@ def test_ten_thousand_events_are_all_or_nothing_delivered_once_and_keep_no_neigh
     processes = Processes(processes.url, {**settings_for(counting.server.port), **lease_of(30.0)})
     with logged(processes, tmp_path / "drain.log", "django", "webhooks_drain", "--skip-checks", "--json") as drain:
         with logged(processes, tmp_path / "many.log", "tests.scenarios.many", counting.server.url("")) as writer:
-            told = json.loads(writer.finish(seconds=PATIENCE))
+            report = json.loads(writer.finish(seconds=PATIENCE))
         counting.wait(drain)
         tally = stop(drain.process)
 
     # Inside the transaction they were all there, and after it, undone, none.
-    assert told["inside"] == {"classes": CLASSES, "events": EVENTS, "numbers": CLASSES}
-    assert told["undone"] == {"classes": 0, "events": 0, "numbers": 0}
-    # And nobody was told before the other one was committed.
-    assert counting.received[0][0] > told["written_at"]
+    assert report["inside"] == {"classes": CLASSES, "events": EVENTS, "numbers": CLASSES}
+    assert report["undone"] == {"classes": 0, "events": 0, "numbers": 0}
+    # And no request was sent before the other one was committed.
+    assert counting.received[0][0] > report["written_at"]
 
     busy = [body for _at, path, body in counting.received if path == "/busy"]
-    assert sequences(busy) == {key: list(range(1, EACH + 1)) for key in told["classes"]}
+    assert sequences(busy) == {key: list(range(1, EACH + 1)) for key in report["classes"]}
     assert len({json.loads(body)["id"] for body in busy}) == len(busy) == EVENTS
     assert (tally["events"], tally["sent"], tally["delivered"]) == (EVENTS + 1, EVENTS + 1, EVENTS + 1)
     rows = Delivery.objects.using(tables.using).values_list("status", "attempts")

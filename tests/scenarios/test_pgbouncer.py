@@ -9,8 +9,6 @@ from contextlib import ExitStack
 import pytest
 from django.db import connection
 
-from example_project.training.models import Organization
-from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import distinct
 from tests.patience import PATIENCE
 from tests.receiver import Answer
@@ -89,10 +87,8 @@ def test_producers_and_drains_share_connections(pooled, receiver, tables, tmp_pa
 def test_without_sessions_the_webhooks_of_a_killed_drain_are_served_again_when_its_lease_is_over(
     pooled, receiver, tables
 ):
-    organization = Organization.objects.create(name="Alder Freight")
     for path in range(WEBHOOKS):
-        url = f"http://127.0.0.1:{receiver.port}/{path}"
-        WebhookFactory(organization=organization, url=url, events=["*"], max_in_flight=1)
+        tables.subscribe(receiver, str(path), max_in_flight=1)
     receiver.respond = lambda _request: Answer(delay=0.1)
     states = WebhookState.objects.exclude(lease="")
 

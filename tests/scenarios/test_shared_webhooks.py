@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from random import Random
 
 import pytest
 from django.db import connection
 
-from example_project.training.models import Organization
-from tests.integration.delivery.rows import distinct, new_event
+from tests.integration.delivery.rows import distinct
 from tests.receiver import Answer
+from tests.scenarios.mixed import DELIVERIES, assert_limits_are_exact, write_mixed
 from tests.scenarios.outcome import name, wait_until_all
 from tests.scenarios.processes import lease_of, stop
-from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Subscription, Webhook, WebhookState
+from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -24,29 +24,10 @@ ROUNDS = int(os.environ.get("TMS_SCENARIO_ROUNDS", "5"))
 """Bursts that are followed by silence: 200 of them take some minutes."""
 WEBHOOKS = 6
 DELAY = 0.1
-CAP, RATE, EVENTS, OBJECTS = 2, 5, 15, 3
 MANY = 120
 IS_POSTGRESQL = connection.vendor == "postgresql"
 LEASE = 15.0
 """As installed."""
-
-
-@pytest.fixture
-def organization(tables):
-    return Organization.objects.using(tables.using).create(name="Alder Freight")
-
-
-@pytest.fixture
-def subscribe(tables, receiver, organization):
-    """Make a webhook at this path that gets all events of the organization."""
-
-    def subscribe(path, **fields):
-        url = f"http://127.0.0.1:{receiver.port}/{path}"
-        webhook = Webhook(organization=organization, name=path, url=url, **fields)
-        webhook.save(using=tables.using)
-        Subscription.objects.using(tables.using).create(webhook=webhook, event_type="*")
-
-    return subscribe
 
 
 @contextmanager
@@ -69,11 +50,11 @@ def assert_each_came_once(tables, receiver, number):
     assert not DeliveryAttempt.objects.using(tables.using).filter(number=None).exists()
 
 
-def test_after_each_burst_nothing_stands_and_in_the_silence_all_is_given_back(processes, tables, receiver, subscribe):
+def test_after_each_burst_nothing_stands_and_in_the_silence_all_is_given_back(processes, tables, receiver):
     random, events = Random(4), 0
     receiver.respond = lambda _request: Answer(delay=random.choice([0.0, 0.0, 0.01, 0.05]))
     for path in range(WEBHOOKS):
-        subscribe(str(path))
+        tables.subscribe(receiver, str(path))
     with drains(processes, 4) as running:
         for _ in range(ROUNDS):
             for burst in random.choices([1, 3, 20, 60], k=random.randint(1, 3)):
@@ -88,11 +69,11 @@ def test_after_each_burst_nothing_stands_and_in_the_silence_all_is_given_back(pr
 
 
 def test_the_webhooks_of_a_killed_drain_are_served_again_and_only_what_was_in_flight_comes_twice(
-    processes, tables, receiver, subscribe
+    processes, tables, receiver
 ):
     receiver.respond = lambda _request: Answer(delay=DELAY)
     for path in range(WEBHOOKS):
-        subscribe(str(path), max_in_flight=1)
+        tables.subscribe(receiver, str(path), max_in_flight=1)
     with drains(processes, 2) as (victim, heir):
         tables.add_events(MANY)
         tables.wait_until(lambda: len(holders(tables)) == 2)
@@ -115,46 +96,25 @@ def test_the_webhooks_of_a_killed_drain_are_served_again_and_only_what_was_in_fl
     assert Counter(rows) == {("delivered", 1): WEBHOOKS * MANY}
 
 
-def test_order_caps_and_rates_are_exact_beside_four_drains(processes, tables, receiver, subscribe, organization):
-    receiver.respond = lambda _request: Answer(delay=DELAY)
-    capped = [f"capped{number}" for number in range(6)]
-    for path in capped:
-        subscribe(path, max_in_flight=CAP)
-    subscribe("ordered", ordered=True)
-    subscribe("limited", rate_limit_per_second=RATE)
-    number = EVENTS * (len(capped) + 2)
-    events = [new_event(organization) for _ in range(EVENTS)]
-    for position, event in enumerate(events):
-        event.subject_id, event.sequence = f"object-{position % OBJECTS}", position // OBJECTS + 1
-        event.save(using=tables.using)
+def test_order_caps_and_rates_are_exact_beside_four_drains(processes, tables, receiver):
+    events = write_mixed(tables, receiver)
+
     with drains(processes, 4) as running:
-        wait_until_all(receiver, number)
-        tables.wait_for({"delivered": number})
+        wait_until_all(receiver, DELIVERIES)
+        tables.wait_for({"delivered": DELIVERIES})
         tallies = [stop(one) for one in running]
 
-    assert sum(tally["sent"] for tally in tallies) == number
-    assert_each_came_once(tables, receiver, number)
-    moments, came = defaultdict(list), []
-    for request in sorted(receiver.received, key=lambda request: request.at):
-        moments[request.path].append(request.at)
-        if request.path == "/ordered":
-            came.append(request.headers["webhook-id"])
-    for path, times in moments.items():
-        cap = 1 if path == "/ordered" else CAP if "capped" in path else 32
-        assert max(sum(0 <= other - at < DELAY for other in times) for at in times) <= cap
-    assert moments["/limited"][-1] - moments["/limited"][0] >= (EVENTS - 1) / RATE - 0.1
-    subjects = {event.public_id: event.subject_id for event in Event.objects.using(tables.using)}
-    for subject in set(subjects.values()):
-        of_subject = [event.public_id for event in events if event.subject_id == subject]
-        assert [one for one in came if subjects[one] == subject] == of_subject
+    assert sum(tally["sent"] for tally in tallies) == DELIVERIES
+    assert_each_came_once(tables, receiver, DELIVERIES)
+    assert_limits_are_exact(receiver, events)
 
 
 @pytest.mark.skipif(
     connection.vendor == "sqlite", reason="an open transaction of SQLite keeps no row that others change"
 )
-def test_a_transaction_that_stays_open_for_the_whole_run_stops_nothing(processes, tables, receiver, subscribe):
+def test_a_transaction_that_stays_open_for_the_whole_run_stops_nothing(processes, tables, receiver):
     for path in range(WEBHOOKS):
-        subscribe(str(path))
+        tables.subscribe(receiver, str(path))
     events, other = 0, tables.connection.copy()
     try:
         with other.cursor() as cursor:

@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 import pytest
 from django.utils import timezone
 
-from example_project.training.models import Organization
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.clusters import with_queue
@@ -24,7 +23,7 @@ from tests.scenarios.logged import Logged, logged
 from tests.scenarios.outcome import name, wait_until_all
 from tests.scenarios.processes import lease_of
 from tests.scenarios.queues import QUEUE
-from tms_webhooks.models import Delivery, DrainSlot, Event, Subscription, Webhook
+from tms_webhooks.models import Delivery, DrainSlot, Event
 from tms_webhooks.models.drain import GRACE
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,7 +70,8 @@ def clusters(processes, tables, receiver, tmp_path):
         **lease_of(LEASE),
     }
     clustered = with_queue(processes, tables).but(**settings)
-    subscribe(tables, receiver)
+    for number in range(WEBHOOKS):
+        tables.subscribe(receiver, str(number))
     with ExitStack() as stack:
         # Not below pytest's own folder: the path of a socket must be short.
         folders = [Path(stack.enter_context(TemporaryDirectory(prefix="tms-"))) for _ in range(2)]
@@ -80,15 +80,6 @@ def clusters(processes, tables, receiver, tmp_path):
             alone, log = clustered.but(environment={"TMPDIR": str(folder)}), tmp_path / f"{folder.name}.log"
             clusters.append(Cluster(stack.enter_context(logged(alone, log, *QUEUE.command))))
         yield clusters
-
-
-def subscribe(tables, receiver):
-    organization = Organization.objects.using(tables.using).create(name="Alder Freight")
-    for number in range(WEBHOOKS):
-        url = f"http://127.0.0.1:{receiver.port}/{number}"
-        webhook = Webhook(organization=organization, name=f"Webhook {number}", url=url)
-        webhook.save(using=tables.using)
-        Subscription.objects.using(tables.using).create(webhook=webhook, event_type="*")
 
 
 def in_flight(tables):

@@ -34,9 +34,9 @@ def health(processes):
     """Return the exit status, and what stands on the output."""
     done = processes.attempt("django", "webhooks_health", "--json", "--max-lag", str(MAX_LAG))
     assert done.stderr == ""
-    told = json.loads(done.stdout)
-    assert told["status"] == done.returncode
-    return done.returncode, told["reasons"]
+    report = json.loads(done.stdout)
+    assert report["status"] == done.returncode
+    return done.returncode, report["reasons"]
 
 
 def reason_for_standing_still(processes):

@@ -127,6 +127,9 @@ def closed_port():
 @pytest.mark.parametrize("answers", [False, True], ids=["hangs", "refuses"])
 def test_a_save_waits_seconds_at_most_and_does_not_fail(app, rename, caplog, silent_port, monkeypatch, scheme, answers):
     app.conf.broker_url = f"{scheme}://127.0.0.1:{closed_port() if answers else silent_port}/5"
+    transport = {**celery_queue.TRANSPORT, "socket_timeout": 0.2, "socket_connect_timeout": 0.2}
+    monkeypatch.setattr(celery_queue, "PATIENCE", 0.2)
+    monkeypatch.setattr(celery_queue, "TRANSPORT", transport)
     waker.reset()
     monkeypatch.setattr(wake, "monotonic", lambda: 100.0)
     began = time.monotonic()

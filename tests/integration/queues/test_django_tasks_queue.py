@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import subprocess
-import sys
 import time
 from datetime import timedelta
 
@@ -13,6 +11,7 @@ import pytest
 from django.utils import timezone
 
 from tests.patience import PATIENCE
+from tests.scripts import run_script
 from tms_webhooks import tasks
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import DrainSlot
@@ -120,35 +119,33 @@ def test_a_save_neither_runs_a_drain_nor_fills_the_backend(use_backend, rename, 
     assert record.exc_info[0] is ConfigurationError
 
 
-SHOW = """
+KEEPING = {"BACKEND": "tests.integration.queues.task_backend.KeepingBackend"}
+CONFIGURED = {
+    "default default": {"default": KEEPING},
+    "default webhooks": {"default": {**KEEPING, "QUEUES": ["default", "webhooks"]}},
+    "webhooks default": {"default": KEEPING, "webhooks": {**KEEPING, "QUEUES": []}},
+    "TASKS['default']['QUEUES'] lists neither 'webhooks' nor 'default': Queue 'default' is not valid for backend.": {
+        "default": {**KEEPING, "QUEUES": ["mail"]}
+    },
+}
+"""The settings of projects, by the backend and the queue that each gets, or its error."""
+SHOW = f"""
+import os
 from django.conf import settings
-settings.configure(TASKS={tasks!r})
-from tms_webhooks.queues import django_tasks
-print(django_tasks.run.backend, django_tasks.run.queue_name)
+for tasks in {[*CONFIGURED.values()]!r}:
+    if child := os.fork():
+        os.waitpid(child, 0)
+        continue
+    settings.configure(TASKS=tasks)
+    try:
+        from tms_webhooks.queues import django_tasks
+        print(django_tasks.run.backend, django_tasks.run.queue_name, flush=True)
+    except ImportError as error:
+        print(error, flush=True)
+    os._exit(0)
 """
-KEEPING = "tests.integration.queues.task_backend.KeepingBackend"
-
-
-def place_of(configured):
-    """Return the backend and the queue that a project with these TASKS gets, or its error."""
-    done = subprocess.run(
-        [sys.executable, "-c", SHOW.format(tasks=configured)],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-    return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
 
 
 @needs_django_6
 def test_a_backend_and_a_queue_named_webhooks_are_preferred():
-    default = {"BACKEND": KEEPING}
-
-    assert place_of({"default": default}) == "default default"
-    assert place_of({"default": {**default, "QUEUES": ["default", "webhooks"]}}) == "default webhooks"
-    assert place_of({"default": default, "webhooks": {**default, "QUEUES": []}}) == "webhooks default"
-    assert place_of({"default": {**default, "QUEUES": ["mail"]}}) == (
-        "ImportError: TASKS['default']['QUEUES'] lists neither 'webhooks' nor 'default': "
-        "Queue 'default' is not valid for backend."
-    )
+    assert run_script(SHOW).stdout.splitlines() == [*CONFIGURED]

@@ -10,46 +10,26 @@ import pytest
 from tms_webhooks import tasks
 from tms_webhooks.models import PeriodicRun
 from tms_webhooks.outbox.wake import DRAIN
-from tms_webhooks.queues import DUE_JOBS, Queue, periodic_jobs
+from tms_webhooks.queues import DUE_JOBS, periodic_jobs
 
 JOBS = Counter(job.function for job in periodic_jobs())
 
 
-class UnscheduledQueue(Queue):
-    """Keeps what is enqueued."""
-
-    has_schedules = False
-    now = []
-    later = []
-
-    def enqueue(self, function, *args):
-        self.now.append(function)
-
-    def enqueue_at(self, moment, function, *args):
-        self.later.append((moment, function))
-        return True
-
-    def schedule(self, *, using):
-        pass
-
-
-class ScheduledQueue(UnscheduledQueue):
-    has_schedules = True
-
-
 @pytest.fixture(autouse=True)
-def queue(use_queue, monkeypatch, settings_of_app, clock):
-    UnscheduledQueue.now.clear()
-    UnscheduledQueue.later.clear()
-    use_queue(f"{__name__}.UnscheduledQueue")
+def _unscheduled(queue, use_queue, monkeypatch, settings_of_app, clock):
+    use_queue("tests.queues.UnscheduledQueue")
     settings_of_app(DRAIN_BUDGET_SECONDS=0.1)
     monkeypatch.setattr("tms_webhooks.db.clock.measured_now", clock)
-    return UnscheduledQueue
+
+
+def enqueued(queue):
+    """Return how often each function was enqueued for now."""
+    return Counter(function for function, *_args in queue.now)
 
 
 def test_a_drain_enqueues_each_job_once_per_interval(queue, clock):
     tasks.enqueue_due_jobs()
-    assert Counter(queue.now) == JOBS
+    assert enqueued(queue) == JOBS
 
     queue.now.clear()
     clock.advance(seconds=59)
@@ -58,7 +38,7 @@ def test_a_drain_enqueues_each_job_once_per_interval(queue, clock):
 
     clock.advance(seconds=1)
     tasks.enqueue_due_jobs()
-    assert Counter(queue.now) == Counter(["tms_webhooks.tasks.sweep", "tms_webhooks.tasks.work_on_jobs"])
+    assert enqueued(queue) == Counter(["tms_webhooks.tasks.sweep", "tms_webhooks.tasks.work_on_jobs"])
 
 
 def test_a_job_that_another_process_has_begun_is_not_enqueued(queue, clock):
@@ -66,22 +46,22 @@ def test_a_job_that_another_process_has_begun_is_not_enqueued(queue, clock):
 
     tasks.enqueue_due_jobs()
 
-    assert Counter(queue.now) == JOBS - Counter(["tms_webhooks.tasks.sweep"])
+    assert enqueued(queue) == JOBS - Counter(["tms_webhooks.tasks.sweep"])
 
 
 def test_each_drain_does_so(queue):
     tasks.drain()
 
-    assert Counter(queue.now) == JOBS
-    assert [function for _moment, function in queue.later] == [DRAIN]
+    assert enqueued(queue) == JOBS
+    assert [call[1:] for call in queue.later] == [(DRAIN, 1, True)]
 
 
 def test_the_sweep_of_a_queue_with_schedules_leaves_no_task(queue, use_queue):
-    use_queue(f"{__name__}.ScheduledQueue")
+    use_queue("tests.queues.KeepingQueue")
 
     tasks.sweep()
 
-    assert (queue.now, queue.later) == ([DRAIN], [])
+    assert (enqueued(queue), queue.later) == ({DRAIN: 1}, [])
 
 
 def test_the_sweep_leaves_a_task_that_restarts_the_jobs_after_every_drain_was_lost(queue, clock):
@@ -93,4 +73,4 @@ def test_the_sweep_leaves_a_task_that_restarts_the_jobs_after_every_drain_was_lo
     queue.now.clear()
     clock.now = moment
     tasks.enqueue_due_jobs()
-    assert "tms_webhooks.tasks.sweep" in queue.now
+    assert "tms_webhooks.tasks.sweep" in enqueued(queue)
