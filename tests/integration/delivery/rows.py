@@ -89,7 +89,7 @@ def lease(webhook: Webhook, until: datetime, *, worker: str = "a worker") -> Non
 
 def subscribed(path: str = "/hook", *, happened: int = 0, **values: Any) -> Webhook:
     """Make a webhook that wants everything; ``path`` tells its requests from others. So many events of it ``happened``."""
-    webhook = WebhookFactory(url=f"https://receiver.example.com{path}", **{"events": ["*"], **values})
+    webhook = WebhookFactory(**{"url": f"https://receiver.example.com{path}", "events": ["*"], **values})
     write_events(webhook.organization, happened)
     return webhook
 

@@ -6,7 +6,6 @@ import logging
 
 import pytest
 
-from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import Wire, answer, broken
 from tests.receiver import Answer
@@ -108,7 +107,7 @@ def test_any_bytes_of_an_answer_can_be_kept(logged, body, kept):
 
 @pytest.mark.parametrize("status", [200, 500])
 def test_an_attempt_keeps_where_its_time_went(receiver, drain, status):
-    write_event(WebhookFactory(url=receiver.url, events=["*"]).organization)
+    subscribed(url=receiver.url, happened=1)
     receiver.answers.append(Answer(status=status, delay=0.3))
 
     drain()

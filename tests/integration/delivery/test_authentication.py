@@ -18,7 +18,7 @@ from tests.integration.delivery.wire import Wire, verify
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.manage.tests import send_test
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.models.credentials import same_values, to_text, validate
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.worker.request_preview import preview_of
@@ -160,8 +160,7 @@ def test_the_code_of_the_page_accepts_the_signature_and_no_other(run, wire, cloc
 
 
 def test_a_test_send_shows_both_signatures(receiver, clock):
-    webhook = subscribed(body_signature_header=HUB)
-    write(webhook, url=receiver.url)
-    sent = send_test(Webhook.objects.get(), actor=SYSTEM, clock=clock)
+    webhook = subscribed(url=receiver.url, body_signature_header=HUB)
+    sent = send_test(webhook, actor=SYSTEM, clock=clock)
 
     assert sent.signed[HUB] == receiver.received[0].headers[HUB.lower()]

@@ -89,9 +89,8 @@ def test_cancelling_ends_a_resend_that_would_queue_more(monkeypatch, do, finishe
 
     # A worker with the job in hand, too.
     assert not replay.work_on(resend, now=clock.now)
-    resend.refresh_from_db()
-    assert (resend.status, resend.error) == ("failed", "“Cancel queued deliveries” ended this job.")
-    assert resend.finished_at == clock.now
+    assert stored(resend, "status", "error") == ("failed", "“Cancel queued deliveries” ended this job.")
+    assert stored(resend, "finished_at") == clock.now
     assert statuses(webhook) == ["cancelled", "cancelled", *[status] * 3]
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from functools import partial
+from itertools import pairwise
 
 import pytest
 from django.db import DataError, InterfaceError, OperationalError, connection
 
-from tests.integration.delivery.fake_transport import in_seconds, quick
-from tests.integration.delivery.rows import distinct, subscribed, write_delivery, write_event, write_events
+from tests.integration.delivery.fake_transport import by_path, in_seconds, quick
+from tests.integration.delivery.rows import distinct, subscribed, write_delivery, write_event
 from tests.integration.delivery.trouble import Trouble
-from tests.integration.delivery.wire import Gate, Wire, answer
+from tests.integration.delivery.wire import answer
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, WebhookState
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
@@ -141,39 +142,22 @@ def test_leases_that_cant_be_released_expire(wire, clock, caplog):
     assert REFUSED in caplog.text
 
 
-class Outage(Trouble):
-    """A database that refuses every statement while it is away, and notes when it was asked."""
-
-    def __init__(self, simulation):
-        super().__init__("", "", times=0)
-        self.asked_at = []
-        self.is_away = False
-        self._time = simulation.time
-
-    def begin(self):
-        self.is_away = True
-
-    def end(self):
-        self.is_away = False
-
-    def __call__(self, execute, sql, params, many, context):
-        if self.is_away:
-            self.asked_at.append(self._time())
-            raise OperationalError("the connection was lost")
-        return execute(sql, params, many, context)
-
-
 @pytest.fixture
 def outage():
-    """Let the database be away from second ``begin`` of a simulation to second ``end``."""
+    """Let the database be away from second ``begin`` of a simulation to second ``end``; return when it was asked."""
     with ExitStack() as stack:
 
         def outage(simulation, begin, end):
-            trouble = Outage(simulation)
-            simulation.time.after(begin, trouble.begin)
-            simulation.time.after(end, trouble.end)
-            stack.enter_context(connection.execute_wrapper(trouble))
-            return trouble
+            asked_at, started_at = [], simulation.time()
+
+            def refuse(execute, *arguments):
+                if not begin <= simulation.time() - started_at < end:
+                    return execute(*arguments)
+                asked_at.append(simulation.time())
+                raise OperationalError("the connection was lost")
+
+            stack.enter_context(connection.execute_wrapper(refuse))
+            return asked_at
 
         yield outage
 
@@ -183,13 +167,13 @@ def test_a_database_that_is_away_is_asked_ever_less_often_and_each_outage_is_two
 ):
     simulation = simulate()
     outage(simulation, 1.0, 30.0)
-    trouble = outage(simulation, 50.0, 170.0)
+    asked_at = outage(simulation, 50.0, 170.0)
 
     simulation.run(seconds=180.0)
 
     assert [line[: len(REFUSED)] for line in lines(caplog)] == [REFUSED, WORKS_AGAIN[: len(REFUSED)]] * 2
 
-    pauses = [later - earlier for earlier, later in zip(trouble.asked_at, trouble.asked_at[1:], strict=False)]
+    pauses = [later - earlier for earlier, later in pairwise(asked_at)]
     # At least every ten seconds.
     assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6, 3.2, 6.4, *[10.0] * (len(pauses) - 6)], abs=0.01)
     assert 15 < len(pauses) < 20
@@ -201,7 +185,7 @@ def test_what_was_sent_before_an_outage_is_kept_for_ten_minutes_and_written_and_
     subscribed("/slow", max_in_flight=8, happened=12)
     subscribed("/quick", happened=40)
     simulation = simulate(lambda request: in_seconds(2.0)(request) if "/slow" in request.url else quick(request))
-    trouble = outage(simulation, 1.0, 600.0)
+    asked_at = outage(simulation, 1.0, 600.0)
     done, renew, write = [], Leases.renew, Drain._write_some
 
     def renewed(leases):
@@ -219,7 +203,7 @@ def test_what_was_sent_before_an_outage_is_kept_for_ten_minutes_and_written_and_
     monkeypatch.setattr(Drain, "_write_some", written)
     tally = simulation.run(seconds=650.0)
 
-    assert trouble.asked_at
+    assert asked_at
     assert done[0] == "renewed"
     assert "written" in done
     assert (len(simulation.transport.started), tally.delivered) == (52, 52)
@@ -277,33 +261,23 @@ def _most():
     return limits[1] or 65_535
 
 
-def test_deliveries_in_flight_are_not_released_with_it(clock, monkeypatch):
+def test_a_read_that_the_database_refuses_leaves_alone_what_is_in_flight(simulate):
     subscribed("/slow", happened=1)
     other = subscribed("/other")
-    gate = Gate()
-    wire = Wire(otherwise=lambda request: gate(request) if "/slow" in request.url else answer())
-    original, broken = drain.make_requests, []
+    simulation = simulate(by_path({"/slow": in_seconds(2.0)}))
+    trouble = Trouble("SELECT", DELIVERIES, times=0)
 
-    def pack(*args, **kwargs):
-        if gate.waiting and not broken:
-            broken.append(None)
-            raise OperationalError("the connection was lost")
-        return original(*args, **kwargs)
+    def write():
+        write_event(other.organization)
+        trouble.left = 1
+        wake_local("default")
 
-    def look(now):
-        if gate.waiting and not other.deliveries.exists():
-            write_events(other.organization, 1)
-        if other.deliveries.filter(status="delivered").exists():
-            gate.open()
-        return fan_out(now)
+    simulation.time.after(1.0, write)
+    with connection.execute_wrapper(trouble):
+        simulation.run()
 
-    monkeypatch.setattr(drain, "make_requests", pack)
-    Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
-
-    assert broken
-    assert distinct(Delivery, "status") == {"delivered"}
-    assert (len(wire.to("/slow")), len(wire.to("/other"))) == (1, 1)
-    assert distinct(DeliveryAttempt, "number") == {1}
+    assert (trouble.refused, len(simulation.transport.started)) == (1, 2)
+    assert distinct(Delivery, "status", "attempts") == {("delivered", 1)}
 
 
 # A result that the database will never take must not keep the others from being written

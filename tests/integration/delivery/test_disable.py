@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests import sweeps
-from tests.integration.delivery.rows import disable, distinct, subscribed, write
+from tests.integration.delivery.rows import disable, distinct, stored, subscribed, write
 from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.models import WebhookState
 
@@ -84,8 +84,7 @@ def test_a_delivery_that_is_given_up_disables_where_the_error_action_says_so(
     sweeps.settle(alice.clock.now)
 
     assert state_of(webhook) == (enabled, "" if enabled else "failing")
-    first.refresh_from_db()
-    assert first.status == ("exhausted" if schedule == "none" else "waiting")
+    assert stored(first, "status") == ("exhausted" if schedule == "none" else "waiting")
     waiting = webhook.deliveries.exclude(pk=first.pk)
     assert distinct(waiting, "status") == {"pending" if enabled else "skipped"}
 

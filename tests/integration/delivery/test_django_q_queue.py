@@ -17,7 +17,6 @@ from django_q.signing import SignedPackage
 from tms_webhooks import tasks
 from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues import get_queue
-from tms_webhooks.queues.django_q import DjangoQQueue
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +31,6 @@ def waiting():
 def takeable():
     """Return the functions that a worker would get now."""
     return [SignedPackage.loads(payload)["func"] for _pk, payload in ORM(list_key="tms").dequeue() or ()]
-
-
-def test_the_settings_choose_the_queue():
-    assert isinstance(get_queue(), DjangoQQueue)
 
 
 def test_a_task_names_its_function_and_its_own_options():

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import TrainingClassFactory
 from tests.integration.delivery.fake_transport import in_seconds
-from tests.integration.delivery.rows import distinct, subscribed, write_event
+from tests.integration.delivery.rows import distinct, stored, subscribed, write_event
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tests.patience import PATIENCE, until
-from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, WebhookState
+from tests.threads import close_connections
+from tms_webhooks.models import DeliveryAttempt, DrainSlot, WebhookState
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.queues.wakeup import wake_local
-from tms_webhooks.worker import drain, leases
+from tms_webhooks.tasks import finish_in_thread
+from tms_webhooks.worker import drain
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.leases import Leases
 
 
 @pytest.fixture
@@ -203,65 +205,106 @@ def test_a_drain_that_breaks_leaves_nothing_held_and_no_thread_behind(drain_with
     assert webhook.deliveries.filter(status="delivered").count() == 5
 
 
-def test_a_drain_renews_the_leases_of_what_is_under_way(monkeypatch, drain_with, clock):
-    monkeypatch.setattr(leases, "RENEWED_EVERY", 0.05)
+@pytest.mark.parametrize("options", [{"until_idle": True}, {"seconds": 2.0}], ids=["at work", "ending"])
+def test_a_drain_renews_its_leases_as_long_as_a_request_is_in_flight(simulate, clock, options):
     webhook = subscribed(happened=1)
-    gate, ends = Gate(), []
+    simulation = simulate(in_seconds(20.0))
+    left = []
+    for second in range(1, 20):
+        simulation.time.after(second, lambda: left.append(stored(webhook, "state__leased_until") - clock.now))
 
-    def probe():
-        held = WebhookState.objects.exclude(lease="").first()
-        if held and held.leased_until not in ends:
-            ends.append(held.leased_until)
-            clock.advance(seconds=10)
-        if len(ends) == 4:
-            gate.open()
+    simulation.drain().run(**options)
 
-    started_at = clock.now
-    drain_with(probe, wire=Wire(gate)).run(until_idle=True)
-
-    assert [end - started_at for end in ends] == [timedelta(seconds=seconds) for seconds in (15, 25, 35, 45)]
+    assert len(left) == 19
+    assert min(left) > timedelta(seconds=10)
     assert webhook.deliveries.get().status == "delivered"
-
-
-def test_a_drain_goes_on_renewing_while_it_finishes(settings, drain_with, clock, monkeypatch):
-    monkeypatch.setattr(leases, "RENEWED_EVERY", 0.05)
-    webhook = subscribed(happened=1)
-    gate, stop, renewed, original = Gate(), threading.Event(), [], Leases.renew
-
-    def renew(self):
-        renewed.append(stop.is_set())
-        if renewed.count(True) == 3:
-            gate.open()
-        return original(self)
-
-    monkeypatch.setattr(Leases, "renew", renew)
-
-    drain_with(lambda: gate.waiting and stop.set(), wire=Wire(gate)).run(stop=stop)
-
-    assert renewed.count(True) >= 3
-    assert webhook.deliveries.get().status == "delivered"
-
-
-def test_the_settings_say_how_many_requests_a_drain_makes_at_once(settings_of_app, drain_with):
-    settings_of_app(SENDER_SLOTS=3)
-    for number in range(3):
-        subscribed(f"/{number}", happened=10)
-    gate = Gate()
-
-    def probe():
-        if gate.waiting == 3:
-            gate.open()
-
-    drain_with(probe, wire=Wire(otherwise=gate)).run(until_idle=True)
-
-    assert gate.most_waiting == 3
-    assert Delivery.objects.filter(status="delivered").count() == 30
 
 
 def test_hundreds_of_wake_ups_do_not_keep_results_waiting(simulate):
     subscribed(max_in_flight=20, happened=40)
     simulation = simulate(in_seconds(0.01))
-    for turn in range(50):
-        simulation.time.after(0.001 * turn, lambda: [wake_local("default") for _ in range(300)])
+    for turn in range(20):
+        simulation.time.after(0.001 * turn, lambda: [wake_local("default") for _ in range(100)])
 
     assert simulation.run(seconds=2.0).delivered == 40
+
+
+def test_a_drain_passes_on_the_wait_for_the_last_answers(drain_with):
+    webhook = subscribed(happened=1)
+    gate, stop, finishes = Gate(), threading.Event(), []
+    drain = drain_with(lambda: gate.waiting and stop.set(), wire=Wire(otherwise=gate))
+
+    drain.run(stop=stop, run_finish=finishes.append)
+
+    assert webhook.deliveries.get().status == "pending"
+    gate.open()
+    (finish,) = finishes
+    finish()
+    assert webhook.deliveries.get().status == "delivered"
+    assert drain.tally.delivered == 1
+
+
+def test_finishing_in_a_thread_blocks_only_the_end_of_the_process():
+    answered, finished = threading.Event(), threading.Event()
+
+    def finish():
+        answered.wait(2 * PATIENCE)
+        finished.set()
+
+    began = time.monotonic()
+    finish_in_thread(finish)
+
+    assert time.monotonic() - began < PATIENCE
+    assert not finished.is_set()
+    (thread,) = [one for one in threading.enumerate() if one.name == "webhook-last-answers"]
+    assert not thread.daemon
+    answered.set()
+    thread.join(PATIENCE)
+    assert finished.is_set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_slow_request_is_not_inside_a_transaction_of_the_drain(run):
+    subscribed(happened=3)
+    drains_own, always = connections["default"], []
+
+    def slow(request):
+        samples = []
+        for _ in range(50):
+            samples.append(drains_own.in_atomic_block)
+            time.sleep(0.004)
+        always.append(all(samples))
+        return answer()
+
+    run(wire=Wire(otherwise=slow))
+
+    assert always == [False] * 3
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL tells since when transactions are open")
+def test_no_transaction_of_the_server_lasts_as_long_as_a_request(run):
+    subscribed(happened=3)
+    others = []
+
+    def slow(request):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            (began,) = cursor.fetchone()
+            time.sleep(0.3)
+            cursor.execute(
+                "SELECT pid, state, query FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < %s"
+                " AND backend_type = 'client backend'",
+                [began],
+            )
+            others.extend(cursor.fetchall())
+        # This thread's own; the drain's is another.
+        close_connections()
+        return answer()
+
+    wire = Wire(otherwise=slow)
+    run(wire=wire)
+
+    assert len(wire.requests) == 3
+    assert others == []

@@ -17,10 +17,10 @@ from tms_webhooks.models.encryption import reveal
 
 
 @pytest.fixture
-def told(receiver, drain):
+def sent_request(receiver, drain):
     """Cancel a class, and return what a webhook with these fields was sent."""
 
-    def told(*, path="", **fields):
+    def sent_request(*, path="", **fields):
         training_class = TrainingClassFactory()
         webhook = WebhookFactory(
             organization=training_class.organization, url=receiver.url + path, events=["class.*"], **fields
@@ -32,7 +32,7 @@ def told(receiver, drain):
         verify(request, reveal(webhook.secrets.get().value))
         return request
 
-    return told
+    return sent_request
 
 
 def verify(request, secret):
@@ -90,8 +90,8 @@ FORM = "application/x-www-form-urlencoded"
         ),
     ],
 )
-def test_a_receiver_gets_the_event_in_the_format_of_its_webhook(told, fields, content_type, read, expected):
-    request = told(**fields)
+def test_a_receiver_gets_the_event_in_the_format_of_its_webhook(sent_request, fields, content_type, read, expected):
+    request = sent_request(**fields)
 
     event = Event.objects.get()
     assert request.headers["content-type"] == content_type
@@ -101,8 +101,10 @@ def test_a_receiver_gets_the_event_in_the_format_of_its_webhook(told, fields, co
     assert DeliveryBody.objects.exists() is bool(fields)
 
 
-def test_a_custom_get_without_content_has_its_facts_in_the_url(told):
-    request = told(format=PayloadFormat.CUSTOM, verb="GET", path="/{data.id}?type={type}&who={data.course.name}")
+def test_a_custom_get_without_content_has_its_facts_in_the_url(sent_request):
+    request = sent_request(
+        format=PayloadFormat.CUSTOM, verb="GET", path="/{data.id}?type={type}&who={data.course.name}"
+    )
 
     data = json.loads(Event.objects.get().body)["data"]
     assert (request.method, request.body) == ("GET", b"")

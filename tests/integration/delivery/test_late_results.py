@@ -40,13 +40,11 @@ def test_a_result_is_not_written_for_another_event_with_the_same_ids(crash, alic
 
     alice.write(*results)
 
-    other.refresh_from_db()
-    assert (other.status, other.attempts) == ("pending", 0)
+    assert stored(other, "status", "attempts") == ("pending", 0)
     assert not other.attempt_log.exists()
     assert stored(kept, "status", "attempts") == ("delivered", 1)
-    webhook.refresh_from_db()
-    assert webhook.enabled
-    assert webhook.state.failures == 0
+    assert stored(webhook, "enabled")
+    assert stored(webhook, "state__failures") == 0
 
 
 @pytest.mark.parametrize("status", [200, 500])

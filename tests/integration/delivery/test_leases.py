@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.delivery.rows import distinct, subscribed, write, write_delivery
+from tests.integration.delivery.rows import distinct, stored, subscribed, write, write_delivery
 from tests.integration.delivery.wire import answer
 from tms_webhooks.models import DeliveryAttempt, DrainSlot, WebhookState
 from tms_webhooks.worker.drain import DRAIN_SLEEP
@@ -60,17 +60,6 @@ def test_what_is_in_flight_is_not_sent_again_by_the_same_worker(alice, delivery,
     assert alice.claim() == []
     clock.advance(seconds=31)
     assert alice.claim() == []
-
-
-@pytest.mark.parametrize("change", [{"enabled": False}, {"deleted_at": "now"}])
-def test_a_disabled_or_deleted_webhook_is_not_leased(alice, webhook, delivery, clock, change):
-    type(webhook).objects.filter(pk=webhook.pk).update(
-        **{name: clock.now if value == "now" else value for name, value in change.items()}
-    )
-
-    assert alice.claim() == []
-    assert lease(webhook) == ("", None)
-    assert state(delivery)[0] == "pending"
 
 
 def test_a_renewal_extends_all_leases_of_a_worker_and_no_others(alice, bob, webhook, delivery, clock):
@@ -162,8 +151,7 @@ def test_a_late_result_undoes_nothing_of_a_timely_one(
 
     assert state(delivery) == (status, seconds and clock.now + timedelta(seconds=seconds), 1)
     assert distinct(DeliveryAttempt, "status_code", "number") == {(timely, 1), (late, None)}
-    webhook.refresh_from_db()
-    assert webhook.enabled
+    assert stored(webhook, "enabled")
 
 
 def test_any_number_of_late_results_can_be_kept(worker, delivery, clock):
@@ -206,67 +194,68 @@ def test_what_is_given_back_is_free_at_once_and_its_deliveries_are_as_they_were(
 # Sharing
 
 
-def take_slots(*workers, clock):
-    for number, one in enumerate(workers, 1):
-        until = clock.now + timedelta(seconds=30)
-        assert DrainSlot.objects.take(number, owner=one.token, now=clock.now, until=until)
-        one.leases._slot = lambda number=number: number
-    for one in (*workers, *workers):
-        one.renew()
-
-
-def test_two_workers_share_the_webhooks(alice, bob, clock):
-    webhooks = [subscribed(f"/{number}") for number in range(10)]
-    for webhook in webhooks:
-        write_delivery(webhook, now=clock.now)
-    take_slots(alice, bob, clock=clock)
-
-    assert len(alice.claim()) == 6
-    assert len(bob.claim()) == 4
-
-
-def test_a_worker_gives_back_more_than_its_share_when_nothing_of_it_is_in_flight(alice, bob, clock):
+@pytest.fixture
+def ten(due):
+    """Ten webhooks with a delivery each."""
     for number in range(10):
-        write_delivery(subscribed(f"/{number}"), now=clock.now)
+        due(subscribed(f"/{number}"), 1)
+
+
+@pytest.fixture
+def take_slots(alice, bob, clock):
+    """Have both workers take a slot, and know of each other."""
+
+    def take_slots():
+        until = clock.now + timedelta(seconds=30)
+        for number, one in ((1, alice), (2, bob)):
+            assert DrainSlot.objects.take(number, owner=one.token, now=clock.now, until=until)
+            one.leases._slot = lambda number=number: number
+        for one in (alice, bob, alice, bob):
+            one.renew()
+
+    return take_slots
+
+
+def test_two_workers_share_the_webhooks(ten, take_slots, alice, bob):
+    take_slots()
+
+    assert (len(alice.claim()), len(bob.claim())) == (6, 4)
+
+
+def test_a_worker_gives_back_more_than_its_share_when_nothing_of_it_is_in_flight(ten, take_slots, alice, bob):
     requests = alice.claim()
     assert len(requests) == 10
-    take_slots(alice, bob, clock=clock)
+    take_slots()
     assert bob.claim() == []
 
-    results = [alice.send(request) for request in requests]
-    for result in results:
+    for request in requests:
+        result = alice.send(request)
         alice.queues.answered(result, result.seconds)
         alice.drain._results.append(result)
-    alice.drain._write_some(len(results))
+    alice.drain._write_some(len(requests))
     alice.drain._give_back()
 
     assert len(alice.leases.held) == 6
     assert WebhookState.objects.filter(lease="").count() == 4
 
 
-def test_what_another_worker_does_not_take_in_a_second_is_served_all_the_same(alice, bob, clock, monkeypatch):
-    for number in range(10):
-        write_delivery(subscribed(f"/{number}"), now=clock.now)
-    take_slots(alice, bob, clock=clock)
+def test_what_another_worker_does_not_take_in_a_second_is_served_all_the_same(ten, take_slots, alice, monkeypatch):
+    take_slots()
     assert len(alice.claim()) == 6
     monkeypatch.setattr("tms_webhooks.worker.leases.LEFT_TO_OTHERS", 0.0)
 
     assert len(alice.claim()) == 4
 
 
-def test_a_worker_that_died_counts_for_ten_seconds(alice, bob, clock):
-    for number in range(10):
-        write_delivery(subscribed(f"/{number}"), now=clock.now)
-    take_slots(alice, bob, clock=clock)
+def test_a_worker_that_died_counts_for_ten_seconds(ten, take_slots, alice, clock):
+    take_slots()
     clock.advance(seconds=DRAIN_SLEEP)
     alice.renew()
 
     assert len(alice.claim()) == 10
 
 
-def test_an_idle_webhook_is_given_back(simulate, clock):
-    webhook = subscribed()
-    write_delivery(webhook, now=clock.now)
+def test_an_idle_webhook_is_given_back(webhook, delivery, simulate):
     simulation = simulate()
     seen = []
     for seconds in (1.5, 3.0):

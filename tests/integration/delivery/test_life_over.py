@@ -36,14 +36,14 @@ def aged(webhook, clock, age, **values):
 
 @pytest.fixture
 def finished():
-    """What the signal told: (delivery, status)."""
-    told = []
+    """The deliveries of the signal: (delivery, status)."""
+    finished_ones = []
 
     def listen(sender, delivery_id, status, **facts):
-        told.append((delivery_id, status))
+        finished_ones.append((delivery_id, status))
 
     signals.delivery_finished.connect(listen, sender=Delivery)
-    yield told
+    yield finished_ones
     signals.delivery_finished.disconnect(listen, sender=Delivery)
 
 

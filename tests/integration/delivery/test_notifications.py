@@ -18,7 +18,7 @@ from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import health, notice_messages, notices
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
-from tms_webhooks.models import Delivery, Notification, Webhook, WebhookState
+from tms_webhooks.models import Delivery, Notification, WebhookState
 from tms_webhooks.outbox.erasure import erase
 
 CONTACTS = "tests.integration.delivery.test_notifications.contacts_of_the_host"
@@ -295,9 +295,6 @@ def happen(failing, notifying, give_up, clock, notify, wire, run, due, settings_
         "disabling": lambda: make(notifying, error_action=ErrorAction.DISABLE),
         "give-up": lambda: give_up(webhooks_made[0]),
         "give-up-3": lambda: give_up(webhooks_made[0], 3),
-        "disable": lambda: disable(webhooks_made[0], clock.now),
-        "delete": lambda: webhooks.delete(webhooks_made[0], now=clock.now),
-        "pull-only": lambda: Webhook.objects.update(pull_only=True, url=""),
         "forget": lambda: WebhookState.objects.update(given_up_at=None),
         "resend": lambda: resend(webhooks_made[0].deliveries.get(), now=clock.now),
         "off": lambda: settings_of_app(NOTIFY=False),
@@ -326,9 +323,6 @@ def happen(failing, notifying, give_up, clock, notify, wire, run, due, settings_
     [
         # A failure that ends within ten minutes
         ("failing 200 +1 run +30 notify", ""),
-        ("failing disable +1800 notify", ""),
-        ("failing delete +1800 notify", ""),
-        ("failing pull-only +1800 notify", ""),
         ("off failing +1800 notify", ""),
         # A resend counts for no recovery and no failure.
         ("failing-once +9 notify 200 resend run +30 notify", "failing"),

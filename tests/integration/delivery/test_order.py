@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 
 import pytest
 
 from tests.integration.delivery.objects import happen
 from tests.integration.delivery.rows import distinct, stored, subscribed, work_off, write
-from tests.integration.delivery.wire import Wire
-from tests.integration.delivery.worker import Worker
-from tests.threads import at_once, several
 from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import start as start_job
@@ -60,21 +56,18 @@ def test_a_later_event_waits_for_the_retry_of_an_earlier_one_and_other_objects_o
     assert [keys(alice.work()) for _ in range(3)] == [[a1.pk], [a2.pk], [a3.pk]]
 
 
-@pytest.mark.parametrize("status", ["pending", "waiting"])
-def test_an_earlier_one_that_is_open_holds_the_later_ones_back(ordered, alice, clock, status):
-    first, _second = ordered("a", "a")
-    later = clock.now + timedelta(hours=1)
-    write(first, status=status, due_at=later)
-
-    assert alice.claim() == []
-
-
-@pytest.mark.parametrize("status", ["delivered", "exhausted", "failed", "skipped", "cancelled"])
-def test_an_earlier_one_that_is_finished_holds_nothing_back(ordered, alice, status):
+@pytest.mark.parametrize(
+    ("status", "is_open"),
+    [
+        *((status, True) for status in ("pending", "waiting")),
+        *((status, False) for status in ("delivered", "exhausted", "failed", "skipped", "cancelled")),
+    ],
+)
+def test_an_earlier_one_holds_the_later_ones_back_while_it_is_open(ordered, alice, clock, status, is_open):
     first, second = ordered("a", "a")
-    write(first, status=status, due_at=None)
+    write(first, status=status, due_at=clock.now + timedelta(hours=1) if is_open else None)
 
-    assert keys(alice.claim()) == [second.pk]
+    assert keys(alice.claim()) == ([] if is_open else [second.pk])
 
 
 def test_what_is_due_first_does_not_overtake_what_happened_first(ordered, alice, clock):
@@ -168,25 +161,3 @@ def test_what_is_replayed_keeps_the_order_too(ordered, alice, wire, clock):
         ("delivered", Priority.REPLAY),
         ("delivered", Priority.LIVE),
     }
-
-
-@several
-@pytest.mark.django_db(transaction=True)
-def test_workers_at_the_same_moment_keep_the_order(ordered, clock):
-    deliveries = ordered(*"abcabcabcabcabcabc")
-    order = {one.pk: index for index, one in enumerate(deliveries)}
-    workers = [Worker(name, clock=clock, wire=Wire()) for name in ("alice", "bob", "charlie")]
-    sent = []
-    for _ in range(30):
-        taken = []
-
-        def claim(one, taken=taken):
-            taken.extend((one, request) for request in one.claim())
-
-        assert at_once(*[partial(claim, one) for one in workers]) == []
-        assert len(taken) <= 1
-        for one, request in taken:
-            one.write(one.send(request))
-            sent.append(order[request.delivery_id])
-
-    assert sent == list(range(18))

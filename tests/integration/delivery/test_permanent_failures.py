@@ -6,7 +6,6 @@ import pytest
 from cryptography.fernet import Fernet
 
 from tests import sweeps
-from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import distinct, stored, subscribed, write, write_event, write_events
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DisabledReason
@@ -38,7 +37,7 @@ def test_a_fault_of_ours_fails_for_good_sends_nothing_and_stops_nobody(
     settings_of_app, receiver, drain, clock, error_class, spoil
 ):
     settings_of_app(BODY_LIMIT_BYTES=1_024)
-    sound, webhook = (WebhookFactory(url=receiver.url, events=["*"]) for _ in range(2))
+    sound, webhook = (subscribed(url=receiver.url) for _ in range(2))
     # Just as many as the limit.
     write_event(sound.organization, body='"' + "x" * 1_022 + '"')
     write_event(webhook.organization, body=spoil.get("body", "{}"))
@@ -89,13 +88,11 @@ def test_a_webhook_whose_address_is_blocked_time_after_time_is_disabled_and_miss
         write_event(webhook.organization)
         run()
 
-    webhook.refresh_from_db()
-    assert (webhook.enabled, webhook.disabled_reason) == (False, DisabledReason.BLOCKED_TARGET)
-    assert (webhook.state.failures, webhook.disabled_at) == (0, clock.now)
+    assert stored(webhook, "enabled", "disabled_reason") == (False, DisabledReason.BLOCKED_TARGET)
+    assert stored(webhook, "state__failures", "disabled_at") == (0, clock.now)
     statuses = webhook.deliveries.order_by("pk").values_list("status", flat=True)
     assert list(statuses) == [*["failed"] * 3, "delivered", *["failed"] * 4, "skipped"]
-    filled_in.refresh_from_db()
-    assert filled_in.enabled
+    assert stored(filled_in, "enabled")
 
 
 @pytest.mark.parametrize(
@@ -112,8 +109,7 @@ def test_a_receiver_that_wants_no_more_is_disabled_at_once(run, wire, clock, hea
 
     run()
 
-    webhook.refresh_from_db()
-    assert (webhook.enabled, webhook.disabled_reason, webhook.disabled_at) == (False, reason, clock.now)
+    assert stored(webhook, "enabled", "disabled_reason", "disabled_at") == (False, reason, clock.now)
     delivery = webhook.deliveries.get()
     assert (delivery.status, delivery.error_class, delivery.finished_at) == (status, error_class, clock.now)
     disabled = [facts for name, facts in heard if name == "disabled"]
@@ -125,8 +121,10 @@ def test_after_410_all_that_waits_is_skipped_and_nothing_more_is_sent(run, wire,
     webhook = subscribed(max_in_flight=1)
     other = subscribed("/other", organization=webhook.organization)
     write_events(webhook.organization, 60)
-    told = [answer() for _ in range(before)]
-    wire.otherwise = lambda request: (told.pop() if told else answer(410)) if "/hook" in request.url else answer()
+    accepted = [answer() for _ in range(before)]
+    wire.otherwise = lambda request: (
+        (accepted.pop() if accepted else answer(410)) if "/hook" in request.url else answer()
+    )
 
     run()
     sweeps.settle(clock.now)

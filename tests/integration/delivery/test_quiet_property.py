@@ -109,7 +109,7 @@ class Receiver:
 
 
 @pytest.mark.parametrize("ordered", [False, True], ids=["any order", "ordered"])
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=steps)
 def test_the_receiver_learns_all_changes_and_each_status(ordered, steps):
     with rolled_back():

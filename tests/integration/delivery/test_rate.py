@@ -8,12 +8,8 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from tests.integration.delivery.rows import distinct, subscribed, write, write_delivery
-from tests.integration.delivery.wire import Wire
-from tests.integration.delivery.worker import Worker
-from tests.threads import at_once, several
+from tests.integration.delivery.rows import subscribed, write, write_delivery
 from tms_webhooks.choices import Priority
-from tms_webhooks.models import Delivery
 
 
 @pytest.fixture
@@ -38,15 +34,6 @@ def test_two_workers_share_one_rate(limited, alice, bob, clock):
     assert max(sum(sent[start : start + 100]) for start in range(len(sent))) == 5
     assert 23 <= sum(sent) <= 25
     assert webhook.deliveries.filter(status="delivered").count() == sum(sent)
-
-
-def test_what_waits_for_the_rate_is_as_it_was(limited, alice, clock):
-    webhook = limited(2, number=4)
-    alice.work()
-
-    waiting = webhook.deliveries.exclude(status="delivered")
-    assert distinct(waiting, "status", "attempts", "charged", "due_at") == {("pending", 0, 0, clock.now)}
-    assert waiting.count() == 3
 
 
 def test_retries_count_for_the_rate_too(limited, alice, clock, wire):
@@ -116,18 +103,3 @@ def test_the_message_says_what_a_rate_may_be(rate):
             f"{float(rate)!r} is not a rate. Use 0.001 requests per second or more, or leave it empty for no limit."
         ]
     }
-
-
-@several
-@pytest.mark.django_db(transaction=True)
-def test_workers_at_the_same_moment_share_one_rate(limited, clock):
-    limited(7, number=80)
-    workers = [Worker(name, clock=clock, wire=Wire()) for name in ("alice", "bob", "charlie", "dora")]
-    taken = []
-    for _ in range(5):
-        assert at_once(*[lambda one=one: taken.extend(one.work()) for one in workers]) == []
-        clock.advance(seconds=1)
-
-    ids = [request.delivery_id for request in taken]
-    assert len(ids) == len(set(ids)) <= 35
-    assert Delivery.objects.filter(attempts__gt=1).count() == 0

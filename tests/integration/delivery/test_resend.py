@@ -81,8 +81,7 @@ def test_it_is_one_attempt_and_no_more(delivered, run, wire, clock):
         clock.advance(days=1)
 
     assert len(wire.requests) == 2
-    delivery.refresh_from_db()
-    assert (delivery.status, delivery.due_at, delivery.error_class) == ("exhausted", None, "http_status")
+    assert stored(delivery, "status", "due_at", "error_class") == ("exhausted", None, "http_status")
     assert delivery.attempt_log.get(number=2).delay_reason == ""
 
 

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from tests.integration.delivery.rows import subscribed, write, write_event
+from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import Wire, answer, broken
 from tests.receiver import Answer
 
@@ -73,9 +73,7 @@ def test_a_failure_is_tried_again_after_this_delay(run, clock, said, random, del
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_a_failure_that_is_not_followed(receiver, drain, status):
-    webhook = subscribed(max_retries=3)
-    write(webhook, url=receiver.url)
-    write_event(webhook.organization)
+    webhook = subscribed(url=receiver.url, max_retries=3, happened=1)
     receiver.respond = lambda request: Answer(status, {"location": "http://127.0.0.1:1/elsewhere"})
 
     drain()

@@ -73,10 +73,9 @@ def test_a_failure_uses_up_no_retry_and_the_retries_follow_as_before(
 
     run()
 
-    delivery.refresh_from_db()
-    assert (delivery.status, delivery.attempts, delivery.charged) == ("waiting", 3, 2)
-    assert (delivery.priority, delivery.resume_priority) == (priority, None)
-    assert delivery.due_at == clock.now + timedelta(seconds=60)
+    assert stored(delivery, "status", "attempts", "charged") == ("waiting", 3, 2)
+    assert stored(delivery, "priority", "resume_priority") == (priority, None)
+    assert stored(delivery, "due_at") == clock.now + timedelta(seconds=60)
     attempt = delivery.attempt_log.get()
     assert (attempt.charged, attempt.next_delay, attempt.delay_reason) == (False, 60.0, "schedule")
     assert is_job or Webhook.objects.get().state.failures == 0

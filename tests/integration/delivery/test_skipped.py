@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests import sweeps
-from tests.integration.delivery.rows import disable, stored, subscribed, work_off, write, write_events
-from tms_webhooks import tasks
+from tests.integration.delivery.rows import disable, stored, subscribed, work_off, write_events
 from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.delivery import replay
 from tms_webhooks.manage import webhooks
@@ -123,19 +122,3 @@ def test_what_a_worker_that_comes_back_after_that_has_sent_is_delivered_unless_a
     delivery = webhook.deliveries.get()
     assert (delivery.status, delivery.attempts) == ("delivered", 1)
     assert missed(webhook) == 0
-
-
-def test_deliveries_created_just_before_it_was_disabled_are_skipped_by_the_sweep(clock, due):
-    webhook = subscribed()
-    other = subscribed()
-    due(other, 1)
-    # As after a fan-out that read the webhook while it was enabled, and committed when it was not any more.
-    write(webhook, enabled=False)
-    due(webhook, 2)
-    due(webhook, 1, status="waiting", attempts=1, charged=1)
-
-    tasks.work_on_jobs()
-
-    assert statuses(webhook) == ["skipped"] * 3
-    assert statuses(other) == ["pending"]
-    assert sweeps.settle(clock.now) == 0

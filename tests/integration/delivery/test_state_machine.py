@@ -258,7 +258,7 @@ def test_the_engine_keeps_its_promises():
     run_state_machine_as_test(
         Engine,
         settings=settings(
-            max_examples=40,
+            max_examples=25,
             stateful_step_count=40,
             phases=[Phase.generate, Phase.shrink],
             suppress_health_check=list(HealthCheck),

@@ -40,7 +40,7 @@ def test(clock):
 def test_a_test_is_received_signed_and_in_the_log_like_any_other_delivery(receiver, webhook, test, clock):
     receiver.answers.append(Answer(status=200, body=b"thanks"))
 
-    told = test(webhook)
+    sent = test(webhook)
 
     (request,) = receiver.received
     (secret,) = webhook.signing_secrets(clock())
@@ -51,12 +51,12 @@ def test_a_test_is_received_signed_and_in_the_log_like_any_other_delivery(receiv
         "name": "CRM",
         "message": "This is a test: nothing happened.",
     }
-    assert dict(told.signed) == {name: request.headers[name] for name in told.signed}
-    assert list(told.signed) == ["webhook-id", "webhook-timestamp", "webhook-signature"]
-    assert told.body == request.body
-    assert told.signed["webhook-signature"] not in repr(told)
+    assert dict(sent.signed) == {name: request.headers[name] for name in sent.signed}
+    assert list(sent.signed) == ["webhook-id", "webhook-timestamp", "webhook-signature"]
+    assert sent.body == request.body
+    assert sent.signed["webhook-signature"] not in repr(sent)
     delivery = Delivery.objects.get()
-    assert told.delivery == delivery
+    assert sent.delivery == delivery
     assert (delivery.status, delivery.priority, delivery.attempts) == ("delivered", Priority.MANUAL, 1)
     attempt = delivery.attempt_log.get()
     assert (attempt.status_code, attempt.response_body) == (200, "thanks")
@@ -138,10 +138,10 @@ def test_a_test_that_is_resent_is_marked_again(receiver, webhook, test, drain, c
 def test_a_failure_is_reported_and_not_tried_again(receiver, webhook, test, drain, clock):
     receiver.answers.append(Answer(status=500, body=b"broken"))
 
-    told = test(webhook)
+    sent = test(webhook)
 
-    assert (told.result.status, told.result.outcome.error_class) == (500, "http_status")
-    assert told.delivery.status == "exhausted"
+    assert (sent.result.status, sent.result.outcome.error_class) == (500, "http_status")
+    assert sent.delivery.status == "exhausted"
     clock.advance(days=1)
     drain()
     assert len(receiver.received) == 1
@@ -151,9 +151,9 @@ def test_a_failure_is_reported_and_not_tried_again(receiver, webhook, test, drai
 def test_an_address_that_must_not_be_called_is_not_called(receiver, webhook, test, settings_of_app):
     settings_of_app(UNCHECKED_HOSTS=[])
 
-    told = test(webhook)
+    sent = test(webhook)
 
-    assert told.result.outcome.error_class == "blocked_address"
+    assert sent.result.outcome.error_class == "blocked_address"
     assert receiver.received == []
 
 
@@ -161,11 +161,11 @@ def test_it_takes_no_longer_than_the_webhooks_timeout(receiver, webhook, test):
     webhook.timeout_seconds = 1
     receiver.answers.append(Answer(delay=2 * PATIENCE))
 
-    told = test(webhook)
+    sent = test(webhook)
 
-    assert told.result.outcome.error_class == "timeout"
-    assert 0.99 <= told.result.seconds < PATIENCE
-    assert told.result.timing.wait >= 0.2
+    assert sent.result.outcome.error_class == "timeout"
+    assert 0.99 <= sent.result.seconds < PATIENCE
+    assert sent.result.timing.wait >= 0.2
 
 
 @pytest.mark.parametrize(

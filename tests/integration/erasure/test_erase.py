@@ -77,8 +77,8 @@ def traces(text: str) -> list[str]:
 
 
 @pytest.fixture
-def told(person, receiver, drain):
-    """A life of events, told to webhooks of every kind, of which some failed, wait, or were never fanned out."""
+def organization_with_events(person, receiver, drain):
+    """A life of events, recorded for webhooks of every kind, of which some failed, wait, or were never fanned out."""
     organization = person.organization
     receiver.respond = lambda request: Answer(200 if "good" in request.path else 500, body=request.body)
     for name, values in {
@@ -108,7 +108,7 @@ def told(person, receiver, drain):
     return organization
 
 
-def test_nothing_of_the_person_is_left_in_any_table_or_log(told, person, clock, receiver, caplog):
+def test_nothing_of_the_person_is_left_in_any_table_or_log(organization_with_events, person, clock, receiver, caplog):
     assert any("who=xan.quilliam" in request.path for request in receiver.received)
     assert set(traces(everything())) == {*PRIVATE.values(), WROTE}
     events, attempts, types = Event.objects.count(), DeliveryAttempt.objects.count(), sorted(_types())
@@ -143,7 +143,7 @@ def _types() -> list[str]:
     return list(Event.objects.values_list("type", flat=True))
 
 
-def test_what_was_erased_is_never_sent_again(told, person, clock, receiver, drain):
+def test_what_was_erased_is_never_sent_again(organization_with_events, person, clock, receiver, drain):
     erase(person, now=clock.now)
     seen = len(receiver.received)
 
@@ -154,15 +154,15 @@ def test_what_was_erased_is_never_sent_again(told, person, clock, receiver, drai
     assert [request for request in receiver.received[seen:] if not request.body] == []
 
 
-def test_a_second_time_there_is_nothing_left(told, person, clock):
+def test_a_second_time_there_is_nothing_left(organization_with_events, person, clock):
     erase(person, now=clock.now)
 
     assert erase(person, now=clock.now) == Erased(events=0, cancelled=0, in_flight=0, mentions=0)
 
 
-def test_others_are_left_alone(told, person, clock):
-    other = UserFactory(organization=told, pk=int(f"{person.pk}7"), email="other@mail.example")
-    ClassEnrollmentFactory(training_class=TrainingClassFactory(organization=told), user=other)
+def test_others_are_left_alone(organization_with_events, person, clock):
+    other = UserFactory(organization=organization_with_events, pk=int(f"{person.pk}7"), email="other@mail.example")
+    ClassEnrollmentFactory(training_class=TrainingClassFactory(organization=organization_with_events), user=other)
     kept = set(Event.objects.filter(body__contains="other@mail.example").values_list("pk", flat=True))
     assert kept
 
@@ -171,7 +171,7 @@ def test_others_are_left_alone(told, person, clock):
     assert set(Event.objects.filter(body__contains="other@mail.example").values_list("pk", flat=True)) == kept
 
 
-def test_what_is_being_sent_is_waited_for(told, person, clock):
+def test_what_is_being_sent_is_waited_for(organization_with_events, person, clock):
     fan_out(clock.now)
     delivery = Delivery.objects.filter(webhook__name="good", status=DeliveryStatus.PENDING).first()
     Delivery.objects.open().exclude(pk=delivery.pk).filter(webhook=delivery.webhook).update(
@@ -190,7 +190,7 @@ def test_what_is_being_sent_is_waited_for(told, person, clock):
     assert traces(everything()) == []
 
 
-def test_a_dry_run_counts_and_changes_nothing(told, person, clock):
+def test_a_dry_run_counts_and_changes_nothing(organization_with_events, person, clock):
     before = everything()
 
     erased = erase(person, now=clock.now, dry_run=True)
@@ -208,7 +208,7 @@ def test_an_unknown_id_is_reported(db, capsys, options):
     )
 
 
-def test_an_id_does_where_the_person_is_gone(told, person, clock, capsys):
+def test_an_id_does_where_the_person_is_gone(organization_with_events, person, clock, capsys):
     call_command("webhooks_erase", str(person.pk), "--dry-run")
     assert capsys.readouterr().out.endswith("events are about this person; nothing was changed.\n")
 
@@ -219,7 +219,7 @@ def test_an_id_does_where_the_person_is_gone(told, person, clock, capsys):
     assert traces(everything()) == []
 
 
-def test_what_is_still_being_sent_makes_the_exit_status_1(told, person, clock):
+def test_what_is_still_being_sent_makes_the_exit_status_1(organization_with_events, person, clock):
     fan_out(clock.now)
     delivery = Delivery.objects.filter(webhook__name="good", status=DeliveryStatus.PENDING).first()
     lease(delivery.webhook, clock.now + timedelta(days=30))
@@ -230,12 +230,14 @@ def test_what_is_still_being_sent_makes_the_exit_status_1(told, person, clock):
     assert ended.value.code == 1
 
 
-def test_what_is_remembered_to_find_unseen_changes_is_forgotten_too(told, person, clock, monkeypatch):
+def test_what_is_remembered_to_find_unseen_changes_is_forgotten_too(
+    organization_with_events, person, clock, monkeypatch
+):
     sources = [one for one in all_sources() if one.noun.name in {"user", "feedback", "enrollment"}]
     for source in sources:
         monkeypatch.setattr(source, "reconcile", True, raising=False)
         reconciliation.reconcile(source, now=clock.now)
-    colleague = UserFactory(organization=told, email="other@mail.example")
+    colleague = UserFactory(organization=organization_with_events, email="other@mail.example")
     assert SourceState.objects.filter(state__contains=WROTE).exists()
     # The host forgets the person by a script of its own.
     with connection.cursor() as cursor:

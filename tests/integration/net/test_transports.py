@@ -199,18 +199,18 @@ def test_the_limit_of_open_files_bounds_the_slots(client, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("setting", "installed", "made", "capacity"),
+    ("setting", "installed", "made", "slots", "capacity"),
     [
-        ("", True, CurlTransport, 70),
-        ("", False, ThreadTransport, 64),
-        ("curl", True, CurlTransport, 70),
-        ("threads", True, ThreadTransport, 64),
+        ("", True, CurlTransport, 70, 70),
+        ("", False, ThreadTransport, 70, 64),
+        ("curl", True, CurlTransport, 70, 70),
+        ("threads", True, ThreadTransport, 3, 3),
     ],
 )
 def test_the_best_transport_that_is_installed_is_used_or_the_one_that_is_set(
-    settings, monkeypatch, setting, installed, made, capacity
+    settings, monkeypatch, setting, installed, made, slots, capacity
 ):
-    settings.TMS_WEBHOOKS = {"TRANSPORT": setting, "SENDER_SLOTS": 70}
+    settings.TMS_WEBHOOKS = {"TRANSPORT": setting, "SENDER_SLOTS": slots}
     monkeypatch.setattr(transports, "has_curl", lambda: installed)
 
     transport = transports.new_transport()

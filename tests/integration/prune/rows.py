@@ -64,5 +64,5 @@ def bodies() -> list[str]:
 
 
 def mark(key: str, *, deadline: datetime | None) -> None:
-    """Note, a year ago, that something was told."""
+    """Write the mark of an event that was recorded a year ago."""
     Occurrence.objects.create(key=key, recorded_at=NOW - 365 * DAY, deadline=deadline)

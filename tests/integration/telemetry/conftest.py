@@ -12,7 +12,7 @@ from tms_webhooks.worker.drain import Drain
 
 @pytest.fixture
 def wire():
-    """What stands in for the network: answers 200 unless told otherwise."""
+    """What stands in for the network: answers 200 by default."""
     return Wire()
 
 

@@ -22,7 +22,7 @@ class Receiver:
         self.now = 0.0
         self.most = 0
         self.limits = []
-        self._serve = serve
+        self.serve = serve
         self._in_flight = []
         self._numbers = count()
 
@@ -30,7 +30,7 @@ class Receiver:
         """Let so many answers come."""
         for _ in range(number):
             while len(self._in_flight) < min(self.limit.limit, self.ceiling):
-                seconds, kind = self._serve(self.now, len(self._in_flight))
+                seconds, kind = self.serve(self.now)
                 heapq.heappush(self._in_flight, (self.now + seconds, next(self._numbers), self.now, kind))
                 self.limit.started(len(self._in_flight))
             self.most = max(self.most, len(self._in_flight))
@@ -54,13 +54,13 @@ class Receiver:
 
 def at_once(seconds=0.1, kind=GOOD):
     """Serve any number of requests at once."""
-    return lambda _now, _in_flight: (seconds, kind)
+    return lambda _now: (seconds, kind)
 
 
 def one_at_a_time(seconds=0.1):
     free_at = [0.0]
 
-    def serve(now, _in_flight):
+    def serve(now):
         free_at[0] = max(free_at[0], now) + seconds
         return free_at[0] - now, GOOD
 
@@ -107,13 +107,12 @@ def test_without_enough_to_send_it_does_not_grow():
 
 
 def test_an_overload_halves_it_once_for_all_requests_in_flight():
-    serve = at_once()
-    receiver = Receiver(lambda now, in_flight: serve(now, in_flight)).answer_until(5.0)
+    receiver = Receiver(at_once()).answer_until(5.0)
     assert receiver.limit.limit == 32
 
-    serve = at_once(kind=OVERLOADED)
+    receiver.serve = at_once(kind=OVERLOADED)
     receiver.answer(32)
-    serve = at_once()
+    receiver.serve = at_once()
     begun = len(receiver.limits)
     receiver.answer(40)
 
@@ -122,10 +121,9 @@ def test_an_overload_halves_it_once_for_all_requests_in_flight():
 
 
 def test_a_receiver_that_stays_overloaded_gets_one_at_a_time_and_never_none():
-    serve = at_once()
-    receiver = Receiver(lambda now, in_flight: serve(now, in_flight)).answer_until(5.0)
+    receiver = Receiver(at_once()).answer_until(5.0)
 
-    serve = at_once(kind=OVERLOADED)
+    receiver.serve = at_once(kind=OVERLOADED)
     receiver.answer(200)
 
     assert receiver.limit.limit == 1
@@ -133,20 +131,18 @@ def test_a_receiver_that_stays_overloaded_gets_one_at_a_time_and_never_none():
 
 
 def test_after_an_overload_it_grows_again():
-    serve = at_once(kind=OVERLOADED)
-    receiver = Receiver(lambda now, in_flight: serve(now, in_flight)).answer(50)
+    receiver = Receiver(at_once(kind=OVERLOADED)).answer(50)
     assert receiver.limit.limit == 1
 
-    serve = at_once()
+    receiver.serve = at_once()
     receiver.answer_until(receiver.now + 6.0)
 
     assert receiver.limit.limit == 32
 
 
 def test_a_failure_that_says_nothing_about_the_load_changes_nothing():
-    serve = at_once()
-    receiver = Receiver(lambda now, in_flight: serve(now, in_flight)).answer_until(2.0)
-    serve = at_once(kind=FAILED)
+    receiver = Receiver(at_once()).answer_until(2.0)
+    receiver.serve = at_once(kind=FAILED)
     receiver.answer(receiver.limit.limit)
     before = receiver.limit.limit
 
@@ -156,21 +152,19 @@ def test_a_failure_that_says_nothing_about_the_load_changes_nothing():
 
 
 def test_answers_that_take_twice_as_long_halve_it():
-    serve = at_once()
-    receiver = Receiver(lambda now, in_flight: serve(now, in_flight)).answer_until(2.0)
+    receiver = Receiver(at_once()).answer_until(2.0)
     before = receiver.limit.limit
 
-    serve = at_once(0.25)
+    receiver.serve = at_once(0.25)
     receiver.answer(3 * before)
 
     assert receiver.limit.limit <= before // 2 + 1
 
 
 def test_answers_that_take_a_little_longer_end_the_growth():
-    serve = at_once()
-    receiver = Receiver(lambda now, in_flight: serve(now, in_flight)).answer_until(1.5)
+    receiver = Receiver(at_once()).answer_until(1.5)
 
-    serve = at_once(0.15)
+    receiver.serve = at_once(0.15)
     receiver.answer(2 * receiver.limit.limit)
     before = receiver.limit.limit
     receiver.answer(20 * before)
@@ -180,10 +174,9 @@ def test_answers_that_take_a_little_longer_end_the_growth():
 
 @pytest.mark.parametrize("seconds", [0.15, 0.25, 1.0])
 def test_a_receiver_that_is_slower_for_good_is_taken_as_it_is_after_a_while(seconds):
-    serve = at_once()
-    receiver = Receiver(lambda now, in_flight: serve(now, in_flight)).answer_until(5.0)
+    receiver = Receiver(at_once()).answer_until(5.0)
 
-    serve = at_once(seconds)
+    receiver.serve = at_once(seconds)
     receiver.answer_until(receiver.now + 150 * seconds)
 
     assert receiver.limit.limit == 32
