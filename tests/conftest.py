@@ -49,7 +49,9 @@ LONGEST = {
 """Files that take longest. They start first, so that none of them runs alone in the end."""
 BESIDE_A_WAITING_ONE = 4
 """Files that compute, after each file that waits."""
-USES_DATABASE = {"integration": ["default"], "security": ["default"], "hosts": ["training", "default"]}
+USES_DATABASE = {
+    "integration": ["default"], "security": ["default"], "scenarios": ["default"], "hosts": ["training", "default"],
+}  # fmt: skip
 """Folders whose tests have these databases without a mark of their own."""
 
 # Container images often forbid bytecode. Then each of some 400 processes that the tests start compiles the app anew.
@@ -90,10 +92,11 @@ def pytest_collection() -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the tests of the folders that use the database."""
+    """Mark the tests of the folders that use the database; other processes see what is committed."""
     folder, *below = item.path.relative_to(TESTS).parts
     if folder in USES_DATABASE and below[0] != "net" and item.get_closest_marker("django_db") is None:
-        item.add_marker(pytest.mark.django_db(databases=USES_DATABASE[folder]))
+        is_shared = "processes" in item.fixturenames
+        item.add_marker(pytest.mark.django_db(databases=USES_DATABASE[folder], transaction=is_shared))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from typing import Any
 
 from tests.patience import PATIENCE
@@ -24,6 +25,11 @@ def outcome(processes: Processes) -> dict[str, Any]:
 def name(request: Received) -> tuple[str, str]:
     """Return what a request brings, and where to."""
     return (request.path, request.headers["webhook-id"])
+
+
+def came(receiver: Receiver) -> Counter[tuple[str, str]]:
+    """Return how often each delivery came."""
+    return Counter(name(request) for request in receiver.received)
 
 
 def wait_until_all(receiver: Receiver, deliveries: int, *, seconds: float = PATIENCE) -> None:

@@ -27,8 +27,6 @@ from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
-pytestmark = pytest.mark.django_db
-
 REBOUND = "rebound.example.test"
 INNER = "127.0.0.2"
 HEALTHY = 20

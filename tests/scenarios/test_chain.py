@@ -20,8 +20,6 @@ from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.tasks import run_in_slot
 from tms_webhooks.worker.drain import Drain
 
-pytestmark = pytest.mark.django_db
-
 BUDGET = 0.25
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections import Counter
 from contextlib import contextmanager
 
 import pytest
@@ -14,11 +13,9 @@ from tests.integration.delivery.rows import distinct, subscribed, write_events
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.mixed import DELIVERIES, assert_limits_are_exact, write_mixed
-from tests.scenarios.outcome import name, wait_until_all
+from tests.scenarios.outcome import came, wait_until_all
 from tests.scenarios.processes import LEASE, stop, tally_of
 from tms_webhooks.models import Delivery
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 AHEAD = 300.0
 
@@ -56,7 +53,7 @@ def test_two_hosts_five_minutes_apart_send_everything_once_and_keep_caps_order_a
 
     assert sum(tally["sent"] for tally in tallies) == number
     assert min(tally["sent"] for tally in tallies) > 1
-    assert set(Counter(name(request) for request in receiver.received).values()) == {1}
+    assert set(came(receiver).values()) == {1}
     assert distinct(Delivery, "status", "attempts") == {("delivered", 1)}
     # A receiver may refuse a timestamp that is minutes off.
     assert max(abs(int(request.headers["webhook-timestamp"]) - request.at) for request in receiver.received) < AHEAD / 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 
 import pytest
 from django.db import connection
@@ -11,13 +10,10 @@ from django.db import connection
 from tests.patience import PATIENCE
 from tests.scenarios.clusters import with_queue
 from tests.scenarios.logged import logged
-from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
+from tests.scenarios.outcome import assert_all_delivered_once, came, fill, wait_until_all
 from tests.scenarios.queues import QUEUE
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL's driver has a pool"),
-]
+pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL's driver has a pool")
 
 EVENTS = 150
 # Django refuses persistent connections together with a pool.
@@ -39,6 +35,6 @@ def test_a_cluster_with_a_pool_delivers_everything_once(receiver, processes, tab
         tables.wait_for({"delivered": 2 * EVENTS + 2})
         cluster.assert_alive()
 
-    assert set(Counter(name(request) for request in receiver.received).values()) == {1}
+    assert set(came(receiver).values()) == {1}
     assert_all_delivered_once(tables.outcome(), events=EVENTS + 1)
     assert "Traceback" not in cluster.log.read_text()

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections import Counter
 
 import pytest
 from django.db import connection, transaction
 
 from tests.patience import PATIENCE
 from tests.receiver import Answer
-from tests.scenarios.outcome import assert_all_delivered_once, fill, name, outcome, wait_until_all
+from tests.scenarios.outcome import assert_all_delivered_once, came, fill, outcome, wait_until_all
 from tests.scenarios.postgres import server_of_its_own
 from tests.scenarios.processes import Processes, lease_of, settings_for, stop
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 EVENTS = 40
 IN_FLIGHT = 4
@@ -54,7 +51,7 @@ def cut_mysql(cursor):
 
 
 def assert_each_came_once(receiver):
-    assert set(Counter(name(request) for request in receiver.received).values()) == {1}
+    assert set(came(receiver).values()) == {1}
     assert len(receiver.received) == 2 * EVENTS
 
 
@@ -95,8 +92,8 @@ def test_a_drain_outlives_a_server_that_is_stopped_and_one_that_crashes(receiver
             tally = stop(drain)
 
         # A claim does not wait for the server's disk: what it was of when the server crashed may be sent twice.
-        came = Counter(name(request) for request in receiver.received)
-        assert len(came) == 2 * EVENTS
-        assert came.total() <= 2 * EVENTS + IN_FLIGHT
-        assert tally["sent"] == came.total()
+        times = came(receiver)
+        assert len(times) == 2 * EVENTS
+        assert times.total() <= 2 * EVENTS + IN_FLIGHT
+        assert tally["sent"] == times.total()
         assert_all_delivered_once(outcome(processes), events=EVENTS)

@@ -16,8 +16,6 @@ from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import DeliveryAttempt, Event
 
-pytestmark = pytest.mark.django_db
-
 # The first attempts: four one after the other; then one at the end of each pause, of 1, 2, 4, … minutes and at most a
 # day. Each is followed by the retries of its own delivery, which no pause moves.
 PROBES = [0, 0, 0, 0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1_023, 2_047, 3_487]

@@ -20,8 +20,6 @@ from tests.patience import PATIENCE
 from tms_webhooks.choices import JobKind
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job, Webhook
 
-pytestmark = pytest.mark.django_db(transaction=True)
-
 ROWS = 6_000
 """Deliveries of each webhook."""
 CHUNK = 2_000

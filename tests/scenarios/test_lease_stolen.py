@@ -6,18 +6,13 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
-
-import pytest
 
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.answers import held
-from tests.scenarios.outcome import fill, name
+from tests.scenarios.outcome import came, fill
 from tests.scenarios.processes import stop
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 # What the sleeper is answered, and what the other one: one of the two deliveries fails for each of them.
 SLEEPER = {"/first": 500, "/second": 200}
@@ -79,4 +74,4 @@ def test_a_worker_that_wakes_up_late_writes_down_a_late_attempt_and_changes_noth
         (first, None, None if STOPPED else 500, False, None),
         (second, None, None if STOPPED else 200, False, None),
     }
-    assert Counter(name(request) for request in receiver.received).most_common()[-1][1] == 2
+    assert came(receiver).most_common()[-1][1] == 2

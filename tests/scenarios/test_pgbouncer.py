@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from contextlib import ExitStack
 
 import pytest
@@ -13,15 +12,12 @@ from tests.integration.delivery.rows import distinct
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.logged import logged
-from tests.scenarios.outcome import name, wait_until_all
+from tests.scenarios.outcome import came, wait_until_all
 from tests.scenarios.pgbouncer import pooler
 from tests.scenarios.processes import lease_of, stop
 from tms_webhooks.models import Event, WebhookState
 
-pytestmark = [
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(connection.vendor != "postgresql", reason="PgBouncer is for PostgreSQL only"),
-]
+pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="PgBouncer is for PostgreSQL only")
 
 PRODUCERS = 2
 # More than the uses of a connection after which a saving process would prepare its statements.
@@ -78,7 +74,7 @@ def test_producers_and_drains_share_connections(pooled, receiver, tables, tmp_pa
             drain.finish(seconds=PATIENCE)
 
     assert Event.objects.count() == EVENTS
-    assert set(Counter(name(request) for request in receiver.received).values()) == {1}
+    assert set(came(receiver).values()) == {1}
     for one in (*drains, *producers):
         log = one.log.read_text()
         assert "Traceback" not in log, log[-5_000:]
@@ -104,6 +100,6 @@ def test_without_sessions_the_webhooks_of_a_killed_drain_are_served_again_when_i
         tables.wait_for({"delivered": WEBHOOKS * EVENTS})
         stop(heir)
 
-    came = Counter(name(request) for request in receiver.received)
-    assert max(came.values()) <= 2
-    assert sum(came.values()) - len(came) <= 2 * WEBHOOKS
+    times = came(receiver)
+    assert max(times.values()) <= 2
+    assert sum(times.values()) - len(times) <= 2 * WEBHOOKS

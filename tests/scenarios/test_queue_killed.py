@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections import Counter
 from datetime import timedelta
 
-import pytest
 from django.utils import timezone
 
 from tests.integration.delivery.rows import distinct
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.clusters import with_queue
-from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
+from tests.scenarios.outcome import assert_all_delivered_once, came, fill, wait_until_all
 from tests.scenarios.queues import only
 from tms_webhooks.models import PeriodicRun
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 EVENTS = 20
 RESTARTED = 90.0
@@ -48,10 +44,10 @@ def test_a_killed_cluster_that_is_started_again_delivers_the_rest_and_its_period
         tables.wait_until(lambda: distinct(runs, "function") >= EVERY_MINUTE, seconds=RESTARTED)
 
     assert before < 2 * EVENTS
-    came = Counter(name(request) for request in receiver.received)
+    times = came(receiver)
     # Those that were in flight at the kill came twice, and those whose answers were not recorded yet.
-    assert max(came.values()) <= 2
-    assert sum(came.values()) - len(came) < EVENTS
+    assert max(times.values()) <= 2
+    assert sum(times.values()) - len(times) < EVENTS
     assert_all_delivered_once(tables.outcome(), events=EVENTS)
 
 

@@ -14,11 +14,9 @@ from django.db import connection
 from tests.integration.delivery.rows import distinct
 from tests.receiver import Answer
 from tests.scenarios.mixed import DELIVERIES, assert_limits_are_exact, write_mixed
-from tests.scenarios.outcome import name, wait_until_all
+from tests.scenarios.outcome import came, wait_until_all
 from tests.scenarios.processes import lease_of, stop
 from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 ROUNDS = int(os.environ.get("TMS_SCENARIO_ROUNDS", "5"))
 """Bursts that are followed by silence: 200 of them take some minutes."""
@@ -43,8 +41,8 @@ def holders(tables):
 
 
 def assert_each_came_once(tables, receiver, number):
-    came = Counter(name(request) for request in receiver.received)
-    assert (len(came), set(came.values())) == (number, {1})
+    times = came(receiver)
+    assert (len(times), set(times.values())) == (number, {1})
     rows = Delivery.objects.using(tables.using).values_list("status", "attempts")
     assert Counter(rows) == {("delivered", 1): number}
     assert not DeliveryAttempt.objects.using(tables.using).filter(number=None).exists()
@@ -88,10 +86,10 @@ def test_the_webhooks_of_a_killed_drain_are_served_again_and_only_what_was_in_fl
     if IS_POSTGRESQL:
         # Its session has ended, so no drain waits for the end of the lease.
         assert took < LEASE - 3
-    came = Counter(name(request) for request in receiver.received)
-    assert max(came.values()) <= 2
+    times = came(receiver)
+    assert max(times.values()) <= 2
     # And what had come back, and was not written down.
-    assert sum(came.values()) - len(came) <= 2 * WEBHOOKS
+    assert sum(times.values()) - len(times) <= 2 * WEBHOOKS
     rows = Delivery.objects.using(tables.using).values_list("status", "attempts")
     assert Counter(rows) == {("delivered", 1): WEBHOOKS * MANY}
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections import Counter
 
 import pytest
 
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.answers import held
-from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
+from tests.scenarios.outcome import assert_all_delivered_once, came, fill, wait_until_all
 from tests.scenarios.processes import lease_of, stop, tally_of
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 EVENTS = 60
 ANSWERED = 40
@@ -53,7 +50,7 @@ def test_what_is_under_way_is_finished_and_the_rest_is_there_for_others_at_once(
     with processes.but(**LONG).drain() as heir:
         wait_until_all(receiver, 2 * EVENTS)
         stop(heir)
-    assert set(Counter(name(request) for request in receiver.received).values()) == {1}
+    assert set(came(receiver).values()) == {1}
     assert_all_delivered_once(tables.outcome(), events=EVENTS)
 
 

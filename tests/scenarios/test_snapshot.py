@@ -11,16 +11,12 @@ import signal
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from example_project.training.models import ClassEnrollment, TrainingClass
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.processes import stop
 from tms_webhooks.choices import Priority
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "1000"))
 SECONDS = PATIENCE + OBJECTS / 50

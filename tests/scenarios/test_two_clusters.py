@@ -20,13 +20,11 @@ from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.clusters import with_queue
 from tests.scenarios.logged import Logged, logged
-from tests.scenarios.outcome import name, wait_until_all
+from tests.scenarios.outcome import came, wait_until_all
 from tests.scenarios.processes import lease_of
 from tests.scenarios.queues import QUEUE
 from tms_webhooks.models import Delivery, DrainSlot, Event
 from tms_webhooks.models.drain import GRACE
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 WEBHOOKS = 16
 EVENTS = 25
@@ -118,7 +116,7 @@ def test_two_clusters_share_the_work_and_double_none_of_it(clusters, tables, rec
     # A line is written once its row is.
     tables.wait_until(lambda: sum(len(cluster.attempts()) for cluster in clusters) >= deliveries)
     first, second = (cluster.attempts() for cluster in clusters)
-    assert set(Counter(name(request) for request in receiver.received).values()) == {1}
+    assert set(came(receiver).values()) == {1}
     assert states(tables) == {("delivered", 1): deliveries}
     assert set((first + second).values()) == {1}
     assert len(first + second) == deliveries
@@ -146,6 +144,6 @@ def test_when_one_of_two_clusters_is_killed_the_other_delivers_everything(cluste
     assert len(heir.attempts()) > before
     assert states(tables) == {("delivered", 1): deliveries}
     # Only what was under way at that moment came twice.
-    came = Counter(name(request) for request in receiver.received)
-    assert {one for one, times in came.items() if times > 1} <= interrupted
-    assert max(came.values()) <= 2
+    times = came(receiver)
+    assert {one for one, number in times.items() if number > 1} <= interrupted
+    assert max(times.values()) <= 2

@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-
-import pytest
 
 from tests.patience import PATIENCE
 from tests.receiver import Answer
-from tests.scenarios.outcome import assert_all_delivered_once, fill, name, outcome, wait_until_all
+from tests.scenarios.outcome import assert_all_delivered_once, came, fill, name, outcome, wait_until_all
 from tests.scenarios.processes import LEASE, stop
-
-pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_what_a_killed_worker_was_sending_is_delivered_by_another_when_its_lease_is_over(receiver, processes):
@@ -23,7 +18,7 @@ def test_what_a_killed_worker_was_sending_is_delivered_by_another_when_its_lease
     with processes.drain() as victim:
         receiver.wait_for(4)
         victim.kill()
-    interrupted = Counter(name(request) for request in receiver.received)
+    interrupted = came(receiver)
     assert len(interrupted) == 4
 
     with processes.drain() as heir:
@@ -33,7 +28,7 @@ def test_what_a_killed_worker_was_sending_is_delivered_by_another_when_its_lease
         tally = stop(heir)
 
     assert (tally["sent"], tally["delivered"]) == (16, 16)
-    received = Counter(name(request) for request in receiver.received)
+    received = came(receiver)
     assert {one: count for one, count in received.items() if count > 1} == dict.fromkeys(interrupted, 2)
     assert_all_delivered_once(outcome(processes), events=8)
 
