@@ -14,17 +14,17 @@ class Held(Answer):
     gate: threading.Event
 
     @property
-    def delay(self) -> float:
+    def delay(self):
         """Wait for the gate, then not at all."""
         self.gate.wait(PATIENCE)
         return 0.0
 
     @delay.setter
-    def delay(self, value: float) -> None:
+    def delay(self, value):
         """Ignore what the constructor says."""
 
 
-def held(gate: threading.Event, **values: object) -> Answer:
+def held(gate, **values):
     """Return an answer that waits until ``gate`` is set."""
     answer = Held(**values)
     answer.gate = gate

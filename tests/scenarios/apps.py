@@ -11,7 +11,7 @@ from django.conf import settings
 class ScenariosConfig(AppConfig):
     name = "tests.scenarios"
 
-    def ready(self) -> None:
+    def ready(self):
         for path, value in settings.CONSTANTS.items():
             module, _, name = path.rpartition(".")
             loaded = import_module(f"tms_webhooks.{module}")

@@ -6,7 +6,7 @@ import gzip
 from dataclasses import dataclass
 from functools import cache
 
-from tests.integration.net.servers import OK, Handler, Visit, endlessly, never_answers, once, reply, resets_within_body
+from tests.integration.net.servers import OK, Handler, endlessly, never_answers, once, reply, resets_within_body
 from tms_webhooks.choices import DeliveryStatus, ErrorClass
 
 LIMIT = 16_384
@@ -29,34 +29,34 @@ class Kind:
     tls: bool = False
 
     @property
-    def status(self) -> DeliveryStatus:
+    def status(self):
         return DeliveryStatus.WAITING if self.error else DeliveryStatus.DELIVERED
 
 
 @cache
-def bomb() -> bytes:
+def bomb():
     """Return few bytes that would unpack to 64 megabytes."""
     return gzip.compress(bytes(HUGE), compresslevel=9)
 
 
-def closes(visit: Visit) -> None:
+def closes(visit):
     """Leave without a word."""
 
 
-def sends_a_bomb(visit: Visit) -> None:
+def sends_a_bomb(visit):
     visit.read()
     visit.write(reply(bomb(), headers={"content-encoding": "gzip"}))
 
 
-def answers(body: bytes, **options: object) -> Handler:
+def answers(body, **options):
     return once(reply(body, **options))
 
 
-def redirects(location: str) -> Handler:
+def redirects(location):
     return answers(b"", status="302 Found", headers={"location": location})
 
 
-def sends_headers(lines: int, length: int) -> Handler:
+def sends_headers(lines, length):
     head = b"".join(b"x-%d: %b\r\n" % (number, b"y" * length) for number in range(lines))
     return once(OK + head + b"content-length: 2\r\n\r\nok")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from celery import Celery
 from celery.signals import setup_logging
 
@@ -12,5 +10,5 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 
 
 @setup_logging.connect
-def keep_the_logging_of_django(**_kwargs: Any) -> None:
+def keep_the_logging_of_django(**_kwargs):
     """Keep Celery from adding a handler of its own, which would repeat each line."""

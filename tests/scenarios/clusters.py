@@ -10,16 +10,14 @@ from pathlib import Path
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule
 
-from tests.scenarios.processes import Processes
 from tests.scenarios.queues import NAME, QUEUE
-from tests.scenarios.tables import Tables
 from tms_webhooks.models import DrainSlot, PeriodicRun
 from tms_webhooks.models.drain import LONG_AGO
 
 START_DUE_JOBS = "from tms_webhooks.queues import enqueue; enqueue('tms_webhooks.tasks.enqueue_due_jobs')"
 
 
-def with_queue(processes: Processes, tables: Tables) -> Processes:
+def with_queue(processes, tables):
     """Return processes with the queue under test, and its schedules in the database; a drain there is a short one."""
     QUEUE.skip_if_missing()
     clustered = processes.but(QUEUE=QUEUE.path, DRAIN_BUDGET_SECONDS=1.0)
@@ -27,7 +25,7 @@ def with_queue(processes: Processes, tables: Tables) -> Processes:
     return clustered
 
 
-def let_the_sweep_come(processes: Processes, tables: Tables) -> None:
+def let_the_sweep_come(processes, tables):
     """Do now what the queue does when the sweep is due; Django's tasks, which have no schedules, when they are migrated."""
     PeriodicRun.objects.using(tables.using).update(started_at=LONG_AGO)
     if NAME == "django_q":
@@ -37,7 +35,7 @@ def let_the_sweep_come(processes: Processes, tables: Tables) -> None:
         processes.run("django", "shell", "--command", START_DUE_JOBS)
 
 
-def empty_queue(tables: Tables) -> int:
+def empty_queue(tables):
     """Delete the tasks that no worker has begun from the queue's table; return their number."""
     if NAME == "django_q":
         return OrmQ.objects.using(tables.using).all().delete()[0]
@@ -46,7 +44,7 @@ def empty_queue(tables: Tables) -> int:
     return DBTaskResult.objects.using(tables.using).filter(started_at=None).delete()[0]
 
 
-def kill_an_idle_worker(cluster: int, tables: Tables) -> int:
+def kill_an_idle_worker(cluster, tables):
     """Kill a worker that waits for a task, while the only other one runs a drain; return its process id.
 
     The one that waits holds the lock of the task queue, and no other process can release it.
@@ -64,7 +62,7 @@ def kill_an_idle_worker(cluster: int, tables: Tables) -> int:
     raise AssertionError("no worker was idle")
 
 
-def waits_for_a_task(worker: int) -> bool:
+def waits_for_a_task(worker):
     """Return whether a worker reads the pipe of django-q2's tasks, and so holds their lock.
 
     One without a drain may also begin a task, end one, or wait for its slot.
@@ -81,14 +79,14 @@ def waits_for_a_task(worker: int) -> bool:
     return before == _rest_of(worker) and before[0].startswith("S")
 
 
-def _rest_of(worker: int) -> tuple[str, str]:
+def _rest_of(worker):
     """Return the state of a process, and how often it has begun to wait."""
     lines = Path(f"/proc/{worker}/status").read_text().splitlines()
     values = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     return values["State"], values["voluntary_ctxt_switches"]
 
 
-def workers_of(cluster: int, *, number: int) -> list[int]:
+def workers_of(cluster, *, number):
     """Return the process ids of a cluster's workers: the first that it, or django-q2's sentinel, has started.
 
     Of Celery, these include its beat.
@@ -98,7 +96,7 @@ def workers_of(cluster: int, *, number: int) -> list[int]:
     return children_of(cluster)[: number + 1 if NAME == "celery" else number]
 
 
-def children_of(parent: int) -> list[int]:
+def children_of(parent):
     """Return the ids of a process's children, the oldest first."""
     children = []
     for directory in Path("/proc").iterdir():
@@ -113,7 +111,7 @@ def children_of(parent: int) -> list[int]:
     return [pid for _started, pid in sorted(children)]
 
 
-def send(number: int, pids: list[int]) -> None:
+def send(number, pids):
     """Send a signal to each of these processes."""
     for pid in pids:
         os.kill(pid, number)

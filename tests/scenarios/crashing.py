@@ -14,16 +14,14 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
 
 import django
 
 ROUNDS = 20
 
 
-def main(url: str) -> None:
+def main(url):
     """Prepare the database, play every scene, and deliver what is left."""
     django.setup()
     outcome = {"secret": forked(lambda: prepare(url))}
@@ -35,7 +33,7 @@ def main(url: str) -> None:
     print(json.dumps(outcome))  # noqa: T201
 
 
-def forked(action: Callable[[], Any]) -> Any:
+def forked(action):
     """Return what ``action`` returns in a process of its own, so that this one never has a connection to pass on."""
     reader, writer = os.pipe()
     process = os.fork()
@@ -51,7 +49,7 @@ def forked(action: Callable[[], Any]) -> Any:
     return json.loads(result)
 
 
-def forked_to_death(action: Callable[[], Any]) -> int:
+def forked_to_death(action):
     """Run ``action`` in a process of its own; return the number of the signal that it died of, 0 if it lived."""
     process = os.fork()
     if not process:
@@ -60,7 +58,7 @@ def forked_to_death(action: Callable[[], Any]) -> int:
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
-def end(action: Callable[[], Any], writer: int) -> None:
+def end(action, writer):
     """Do the work of a forked process, and leave without the parent's own clean-up."""
     try:
         with os.fdopen(writer, "w") as lines:
@@ -71,12 +69,12 @@ def end(action: Callable[[], Any], writer: int) -> None:
     os._exit(0)
 
 
-def die(*_args: object, **_kwargs: object) -> None:
+def die(*_args, **_kwargs):
     """End this process as the kernel ends one that is out of memory: nothing is cleaned up."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def prepare(url: str) -> str:
+def prepare(url):
     """Make the tables and a webhook that hears of classes; return its secret."""
     from django.core.management import call_command
 
@@ -89,7 +87,7 @@ def prepare(url: str) -> str:
     return reveal(webhook.secrets.get().value)
 
 
-def make_classes() -> list[int]:
+def make_classes():
     """Make the classes of one scene, of which no event is recorded."""
     from example_project.training.factories import CourseFactory, TrainingClassFactory
     from example_project.training.models import Organization
@@ -100,7 +98,7 @@ def make_classes() -> list[int]:
     return [one.pk for one in classes]
 
 
-def cancel(key: int) -> None:
+def cancel(key):
     """Change a row, in autocommit mode."""
     from django.db import connection
 
@@ -111,7 +109,7 @@ def cancel(key: int) -> None:
     TrainingClass.objects.get(pk=key).cancel()
 
 
-def killed_between_row_and_event(key: int) -> None:
+def killed_between_row_and_event(key):
     """Die when the row is written and the event is not."""
     from tms_webhooks.outbox import record
 
@@ -119,7 +117,7 @@ def killed_between_row_and_event(key: int) -> None:
     cancel(key)
 
 
-def killed_before_the_commit(key: int) -> None:
+def killed_before_the_commit(key):
     """Die when both are written and not committed."""
     from tms_webhooks.signals import event_recorded
 
@@ -127,7 +125,7 @@ def killed_before_the_commit(key: int) -> None:
     cancel(key)
 
 
-def killed_before_the_wake_up(key: int) -> None:
+def killed_before_the_wake_up(key):
     """Die when both are committed and no drain was woken."""
     from tms_webhooks.outbox.wake import Waker
 
@@ -135,7 +133,7 @@ def killed_before_the_wake_up(key: int) -> None:
     cancel(key)
 
 
-def killed_without_the_transaction(key: int) -> None:
+def killed_without_the_transaction(key):
     """Die between row and event as Django itself saves: the proof that this would lose the event."""
     from tms_webhooks.capture import querysets, saves
 
@@ -151,7 +149,7 @@ SCENES = {
 }
 
 
-def left_behind(keys: list[int]) -> dict[str, list[int]]:
+def left_behind(keys):
     """Return which of the rows were changed, and which have an event."""
     from example_project.training.models import TrainingClass
     from tms_webhooks.models import Event, EventSequence
@@ -168,7 +166,7 @@ def left_behind(keys: list[int]) -> dict[str, list[int]]:
     }
 
 
-def deliver() -> int:
+def deliver():
     """Do what a sweep's drain does; return how many requests were answered with success."""
     from tms_webhooks.outbox.fanout import fan_out
     from tms_webhooks.worker.drain import Drain

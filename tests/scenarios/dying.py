@@ -11,8 +11,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import django
 from django.core.management import call_command
@@ -24,34 +22,34 @@ WRITES = 3
 class Death:
     """Sees every statement of the drain's own connection."""
 
-    def __init__(self, moment: str, table: str) -> None:
+    def __init__(self, moment, table):
         self.moment = moment
         self.table = table
         self.left = WRITES
 
-    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    def __call__(self, execute, sql, params, many, context):
         if self.table not in sql or not sql.lstrip().upper().startswith("INSERT"):
             return execute(sql, params, many, context)
         self.left -= 1
         self.die_at("recording")
         return execute(sql, params, many, context)
 
-    def commits(self, commit: Callable[[], None]) -> Callable[[], None]:
+    def commits(self, commit):
         """Return a ``commit`` after which it is over."""
 
-        def wrapped() -> None:
+        def wrapped():
             commit()
             self.die_at("recorded")
 
         return wrapped
 
-    def die_at(self, moment: str) -> None:
+    def die_at(self, moment):
         """End this process as the kernel ends one that is out of memory: nothing is cleaned up."""
         if not self.left and self.moment == moment:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(moment: str) -> None:
+def main(moment):
     """Drain until it happens."""
     from tms_webhooks.models import DeliveryAttempt
 

@@ -8,8 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.delivery.rows import subscribed
-from tests.receiver import Receiver
-from tms_webhooks.models import DeliveryAttempt, Event, Webhook
+from tms_webhooks.models import DeliveryAttempt, Event
 
 HOURS, DAYS = timedelta(hours=2), timedelta(days=3)
 
@@ -19,26 +18,26 @@ either_way = pytest.mark.parametrize(
 )
 
 
-def webhook_at(receiver: Receiver) -> Webhook:
+def webhook_at(receiver):
     """Make a webhook whose requests come to a receiver."""
     return subscribed(url=receiver.url)
 
 
-def brought(receiver: Receiver) -> Counter[str]:
+def brought(receiver):
     """Return how often each event came."""
     return Counter(request.headers["webhook-id"] for request in receiver.received)
 
 
-def once_each() -> Counter[str]:
+def once_each():
     """Return that of a receiver that every event came to once."""
     return Counter(event.public_id for event in Event.objects.all())
 
 
-def states(webhook: Webhook) -> Counter[tuple[str, int]]:
+def states(webhook):
     """Return how many deliveries of a webhook there are with each status and number of attempts."""
     return Counter(webhook.deliveries.values_list("status", "attempts"))
 
 
-def late_attempts() -> int:
+def late_attempts():
     """Return how many attempts came back after their lease was another's."""
     return DeliveryAttempt.objects.filter(number=None).count()

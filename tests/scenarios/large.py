@@ -12,8 +12,6 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import django
 from django.db import connection
@@ -22,13 +20,13 @@ from django.db import connection
 class Transactions:
     """Sees every statement and every commit of the connection."""
 
-    def __init__(self, *, deadly: int) -> None:
+    def __init__(self, *, deadly):
         self.most = 0
         self._rows = 0
         self._commits = 0
         self._deadly = deadly
 
-    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    def __call__(self, execute, sql, params, many, context):
         result = execute(sql, params, many, context)
         if not sql.lstrip().upper().startswith("SELECT"):
             self._rows += max(0, context["cursor"].rowcount)
@@ -37,10 +35,10 @@ class Transactions:
             self._rows = 0
         return result
 
-    def commits(self, commit: Callable[[], None]) -> Callable[[], None]:
+    def commits(self, commit):
         """Return a ``commit`` that ends a transaction, or this process."""
 
-        def wrapped() -> None:
+        def wrapped():
             if self._rows:
                 self._commits += 1
             if self._deadly and self._commits > self._deadly:
@@ -51,7 +49,7 @@ class Transactions:
         return wrapped
 
 
-def main(task: str, seconds: float, deadly: int = 0) -> None:
+def main(task, seconds, deadly=0):
     """Run the task until it no longer enqueues itself."""
     from tms_webhooks import tasks
 

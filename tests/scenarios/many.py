@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from typing import Any
 
 import django
 from django.db import transaction
@@ -23,7 +22,7 @@ class Undone(Exception):
     """What ends the first transaction."""
 
 
-def main(url: str) -> None:
+def main(url):
     """Make the world, and play both transactions."""
     from example_project.training.factories import CourseFactory, TrainingClassFactory
     from tests.integration.delivery.rows import subscribed
@@ -53,7 +52,7 @@ def main(url: str) -> None:
     print(json.dumps(report))  # noqa: T201
 
 
-def tell_all(classes: list[Any]) -> None:
+def tell_all(classes):
     """Write the events of all classes, in the current transaction."""
     from tms_webhooks.models import Event, EventSequence
 
@@ -68,7 +67,7 @@ def tell_all(classes: list[Any]) -> None:
         one.confirmation_status_id = 0
 
 
-def rows_of(training_class: Any) -> list[Any]:
+def rows_of(training_class):
     """Return all events of a class but the last."""
     from tests.integration.delivery.rows import body_of, new_event
 
@@ -83,7 +82,7 @@ def rows_of(training_class: Any) -> list[Any]:
     return events
 
 
-def tell_one(organization: Any) -> None:
+def tell_one(organization):
     """Write one event of an organization that has nothing to do with all this."""
     from tests.integration.delivery.rows import write_event
     from tms_webhooks.outbox.wake import waker
@@ -92,7 +91,7 @@ def tell_one(organization: Any) -> None:
     waker.wake()
 
 
-def counts() -> dict[str, int]:
+def counts():
     """Return what there is of changed classes, of events and of their numbers."""
     from example_project.training.models import TrainingClass
     from tms_webhooks.models import Event, EventSequence

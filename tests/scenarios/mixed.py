@@ -6,9 +6,7 @@ from collections import defaultdict
 from itertools import pairwise
 
 from tests.integration.delivery.rows import new_event
-from tests.receiver import Answer, Receiver
-from tests.scenarios.tables import Tables
-from tms_webhooks.models import Event
+from tests.receiver import Answer
 
 DELAY = 0.15
 """Seconds that the receiver takes for each answer."""
@@ -16,7 +14,7 @@ CAPPED, CAP, RATE, EVENTS, OBJECTS = 6, 2, 5, 15, 3
 DELIVERIES = EVENTS * (CAPPED + 2)
 
 
-def write_mixed(tables: Tables, receiver: Receiver) -> list[Event]:
+def write_mixed(tables, receiver):
     """Make the webhooks of one organization; return its events, which are written."""
     receiver.respond = lambda _request: Answer(delay=DELAY)
     for number in range(CAPPED):
@@ -30,7 +28,7 @@ def write_mixed(tables: Tables, receiver: Receiver) -> list[Event]:
     return events
 
 
-def assert_limits_are_exact(receiver: Receiver, events: list[Event]) -> None:
+def assert_limits_are_exact(receiver, events):
     """Assert that no request broke a limit."""
     came = defaultdict(list)
     for request in sorted(receiver.received, key=lambda request: request.at):

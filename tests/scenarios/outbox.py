@@ -8,7 +8,7 @@ import sys
 import django
 
 
-def fill(url: str, events: int) -> None:
+def fill(url, events):
     """Write events for two webhooks of one organization, at ``/first`` and ``/second`` of the URL."""
     from tests.integration.delivery.rows import subscribed, write_events
 
@@ -17,7 +17,7 @@ def fill(url: str, events: int) -> None:
     write_events(first.organization, events)
 
 
-def show(using: str = "default") -> dict[str, object]:
+def show(using="default"):
     """Return the deliveries (webhook's URL, event, status, attempts), and the attempts (delivery, number, status)."""
     from tms_webhooks.models import Delivery, DeliveryAttempt
 

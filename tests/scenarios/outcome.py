@@ -5,34 +5,31 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from typing import Any
 
 from tests.patience import PATIENCE
-from tests.receiver import Received, Receiver
-from tests.scenarios.processes import Processes
 
 
-def fill(processes: Processes, receiver: Receiver, events: int) -> None:
+def fill(processes, receiver, events):
     """Write so many events for two webhooks, at ``/first`` and ``/second`` of the receiver."""
     processes.run("tests.scenarios.outbox", "fill", f"http://127.0.0.1:{receiver.port}", str(events))
 
 
-def outcome(processes: Processes) -> dict[str, Any]:
+def outcome(processes):
     """Return the rows, as `outbox.show` tells them."""
     return json.loads(processes.run("tests.scenarios.outbox", "show"))
 
 
-def name(request: Received) -> tuple[str, str]:
+def name(request):
     """Return what a request brings, and where to."""
     return (request.path, request.headers["webhook-id"])
 
 
-def came(receiver: Receiver) -> Counter[tuple[str, str]]:
+def came(receiver):
     """Return how often each delivery came."""
     return Counter(name(request) for request in receiver.received)
 
 
-def wait_until_all(receiver: Receiver, deliveries: int, *, seconds: float = PATIENCE) -> None:
+def wait_until_all(receiver, deliveries, *, seconds=PATIENCE):
     """Wait until so many different deliveries have come, however often each."""
     end = time.monotonic() + seconds
     while len({name(request) for request in list(receiver.received)}) < deliveries:
@@ -40,7 +37,7 @@ def wait_until_all(receiver: Receiver, deliveries: int, *, seconds: float = PATI
         time.sleep(0.02)
 
 
-def assert_all_delivered_once(shown: dict[str, Any], *, events: int) -> None:
+def assert_all_delivered_once(shown, *, events):
     """Assert that the rows know of one attempt for each delivery, and that it succeeded."""
     deliveries = shown["deliveries"]
     assert len({(url, event) for url, event, _, _ in deliveries}) == len(deliveries) == 2 * events

@@ -8,10 +8,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -37,7 +35,7 @@ logfile = {log}
 
 
 @contextmanager
-def pooler(database: dict[str, Any]) -> Iterator[str]:
+def pooler(database):
     """Yield the URL of this database behind a pooler; skip the test where PgBouncer is not installed."""
     program, user = installed(), permitted()
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -67,7 +65,7 @@ def pooler(database: dict[str, Any]) -> Iterator[str]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_it_listens(port, process, log):
     end = time.monotonic() + PATIENCE
     while True:
         try:
@@ -79,7 +77,7 @@ def wait_until_it_listens(port: int, process: subprocess.Popen[bytes], log: Path
             time.sleep(0.05)
 
 
-def installed() -> str:
+def installed():
     """Return the path of the program. Debian keeps it where only root looks."""
     found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     if found is None:

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +22,7 @@ NAMED = "postgres"
 class Server:
     """One that listens on loopback, and lets everybody in."""
 
-    def __init__(self, binaries: Path, directory: Path, user: str | None) -> None:
+    def __init__(self, binaries, directory, user):
         self._binaries = binaries
         self._data = directory / "data"
         self._user = user
@@ -31,21 +30,21 @@ class Server:
             self._port = free.getsockname()[1]
         self.url = f"postgres://tms@127.0.0.1:{self._port}/postgres"
 
-    def create(self) -> None:
+    def create(self):
         """Make the files of an empty one."""
         self._run("initdb", "--auth=trust", "--username=tms", "--no-sync", "--encoding=UTF8")
 
-    def start(self) -> None:
+    def start(self):
         """Start it, and wait until it answers."""
         # What is committed survives its processes, as in life; only the machine must not lose power.
         options = f"-p {self._port} -k {self._data} -c listen_addresses=127.0.0.1 -c fsync=off"
         self._run("pg_ctl", "start", "--wait", f"--log={self._data}/log", f"--options={options}")
 
-    def stop(self, mode: str) -> None:
+    def stop(self, mode):
         """Stop it: ``fast`` rolls back what is under way, ``immediate`` is a crash."""
         self._run("pg_ctl", "stop", "--wait", f"--mode={mode}")
 
-    def _run(self, program: str, *arguments: str) -> None:
+    def _run(self, program, *arguments):
         subprocess.run(
             [self._binaries / program, f"--pgdata={self._data}", *arguments],
             cwd=self._data.parent,
@@ -59,7 +58,7 @@ class Server:
 
 
 @contextmanager
-def server_of_its_own() -> Iterator[Server]:
+def server_of_its_own():
     """Yield one that runs; skip the test where the programs are absent, or nobody may run them."""
     binaries, user = installed(), permitted()
     # Not pytest's own, which nobody else may enter.
@@ -78,7 +77,7 @@ def server_of_its_own() -> Iterator[Server]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def installed() -> Path:
+def installed():
     """Return where the server's programs are."""
     on_path = shutil.which("pg_ctl")
     # Debian keeps them off the path.
@@ -89,7 +88,7 @@ def installed() -> Path:
     pytest.skip("PostgreSQL's initdb and pg_ctl are not installed here.")
 
 
-def permitted() -> str | None:
+def permitted():
     """Return the user who runs the server; None for the one who runs the tests."""
     if os.geteuid() != 0:
         return None

@@ -7,10 +7,8 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from django.db import connection
@@ -23,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LEASE = 1.5
 
 
-def database_url(directory: Path) -> str:
+def database_url(directory):
     """Return the URL of the tests' database; of a new file in ``directory`` where that one is in memory."""
     values = connection.settings_dict
     if connection.vendor == "sqlite":
@@ -34,7 +32,7 @@ def database_url(directory: Path) -> str:
     return f"{scheme}://{user}@{values['HOST']}{port}/{quote(values['NAME'])}"
 
 
-def lease_of(seconds: float) -> dict[str, float]:
+def lease_of(seconds):
     """Return the constants of leases of so many seconds."""
     return {
         "worker.leases.LEASE": seconds,
@@ -43,7 +41,7 @@ def lease_of(seconds: float) -> dict[str, float]:
     }
 
 
-def settings_for(port: int) -> dict[str, Any]:
+def settings_for(port):
     """Return the settings that let webhooks reach a receiver on loopback, under leases that soon run out.
 
     A name with dots is that of a constant of the app, which `tests.scenarios.apps` sets.
@@ -61,17 +59,17 @@ def settings_for(port: int) -> dict[str, Any]:
 class Processes:
     """Starts them, all with the same settings."""
 
-    def __init__(self, url: str, settings: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, url, settings, environment=None):
         self.url = url
         self._settings = dict(settings)
         self._extra = dict(environment or {})
 
-    def but(self, *, environment: Mapping[str, str] | None = None, **settings: Any) -> Processes:
+    def but(self, *, environment=None, **settings):
         """Return such as work on the same database with other settings, or another environment."""
         return Processes(self.url, {**self._settings, **settings}, {**self._extra, **(environment or {})})
 
     @property
-    def environment(self) -> dict[str, str]:
+    def environment(self):
         """What every process finds in its environment."""
         return {
             **os.environ,
@@ -81,18 +79,18 @@ class Processes:
             **self._extra,
         }
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments):
         """Run a Python module to its end and return what it printed; fail the test where that ends badly."""
         done = self.attempt(*arguments)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def attempt(self, *arguments):
         """Run a Python module to its end, however that is."""
         return forks.run("-m", *arguments, env=self.environment, cwd=ROOT)
 
     @contextmanager
-    def start(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    def start(self, *arguments):
         """Start a Python module; if it still runs at the end of the block, it is killed, and what it started too."""
         process = forks.Python(
             "-m",
@@ -111,22 +109,22 @@ class Processes:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
-    def drain(self, *options: str, seconds: float = PATIENCE) -> AbstractContextManager[subprocess.Popen[str]]:
+    def drain(self, *options, seconds=PATIENCE):
         """Start a drain; if it still runs at the end of the block, it is killed."""
         return self.start("django", "webhooks_drain", "--skip-checks", "--json", "--seconds", str(seconds), *options)
 
-    def cluster(self) -> AbstractContextManager[subprocess.Popen[str]]:
+    def cluster(self):
         """Start the workers of the queue, which are killed at the end of the block."""
         return self.start(*QUEUE.command)
 
 
-def stop(process: subprocess.Popen[str]) -> dict[str, int]:
+def stop(process):
     """Ask a drain to stop, and return what it says that it did."""
     process.send_signal(signal.SIGTERM)
     return tally_of(process)
 
 
-def tally_of(process: subprocess.Popen[str], *, seconds: float = PATIENCE) -> dict[str, int]:
+def tally_of(process, *, seconds=PATIENCE):
     """Wait until a drain ends, which it has to do well and in time, and return what it says that it did."""
     printed, _ = process.communicate(timeout=seconds)
     assert process.returncode == 0

@@ -23,7 +23,7 @@ class ScenarioQueue:
     package: str
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def skip_if_missing(self) -> None:
+    def skip_if_missing(self):
         """Skip the test where the queue's package or broker is missing; fail it where services are required."""
         problem = ""
         if find_spec(self.package) is None:
@@ -37,11 +37,11 @@ class ScenarioQueue:
         if problem:
             pytest.skip(problem)
 
-    def own_environment(self) -> dict[str, str]:
+    def own_environment(self):
         """Return the environment of the processes of one test, which share no broker's keys with others."""
         return {"TMS_SCENARIO_BROKER": REDIS, "TMS_SCENARIO_PREFIX": f"tms-{uuid.uuid4().hex[:8]}-"}
 
-    def forget(self, environment: Mapping[str, str]) -> None:
+    def forget(self, environment):
         """Delete what the processes of one test left in the broker."""
         if NAME == "celery" and _has_redis():
             import redis
@@ -70,12 +70,12 @@ NAME = os.environ.get("TMS_SCENARIO_QUEUE", "django_q")
 QUEUE = QUEUES[NAME]
 
 
-def only(name: str, reason: str) -> pytest.MarkDecorator:
+def only(name, reason):
     """Return the mark of a scenario that speaks of one queue alone."""
     return pytest.mark.skipif(name != NAME, reason=reason)
 
 
-def _has_redis() -> bool:
+def _has_redis():
     import redis
 
     try:

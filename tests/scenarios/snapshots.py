@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import random
 import sys
-from typing import Any
 
 import django
 from django.db import OperationalError
@@ -19,7 +18,7 @@ PAUSE = 0.01
 CHUNK = 1_000
 
 
-def fill(url: str, count: int) -> dict[str, int]:
+def fill(url, count):
     """Make the world before any webhook subscribes, so that no event is recorded of it."""
     from django.utils import timezone
 
@@ -46,7 +45,7 @@ def fill(url: str, count: int) -> dict[str, int]:
     return {"job": job.pk, "webhook": webhook.pk}
 
 
-def edit() -> dict[str, int]:
+def edit():
     """Edit, create and delete objects at random."""
     from example_project.training.models import ClassEnrollment, TrainingClass
     from tms_webhooks.management.base import stop_on_signal
@@ -69,7 +68,7 @@ def edit() -> dict[str, int]:
     return {"made": made, "refused": refused}
 
 
-def _edit_class(dice: random.Random, keys: dict[Any, list[int]], _course: Any) -> None:
+def _edit_class(dice, keys, _course):
     from example_project.training.models import TrainingClass
 
     one = TrainingClass.objects.filter(pk=dice.choice(keys[TrainingClass])).first()
@@ -79,7 +78,7 @@ def _edit_class(dice: random.Random, keys: dict[Any, list[int]], _course: Any) -
         one.save()
 
 
-def _edit_enrollment(dice: random.Random, keys: dict[Any, list[int]], _course: Any) -> None:
+def _edit_enrollment(dice, keys, _course):
     from example_project.training.models import ClassEnrollment
 
     one = ClassEnrollment.objects.filter(pk=dice.choice(keys[ClassEnrollment])).first()
@@ -88,7 +87,7 @@ def _edit_enrollment(dice: random.Random, keys: dict[Any, list[int]], _course: A
         one.save()
 
 
-def _create(dice: random.Random, keys: dict[Any, list[int]], course: Any) -> None:
+def _create(dice, keys, course):
     from example_project.training.factories import TrainingClassFactory
     from example_project.training.models import TrainingClass
 
@@ -97,7 +96,7 @@ def _create(dice: random.Random, keys: dict[Any, list[int]], course: Any) -> Non
     keys[TrainingClass].append(one.pk)
 
 
-def _delete(dice: random.Random, keys: dict[Any, list[int]], _course: Any) -> None:
+def _delete(dice, keys, _course):
     """Delete a class that has no enrollments, or an enrollment where its deletion is an event."""
     from example_project.training.models import ClassEnrollment, TrainingClass
     from tms_webhooks import event_names
