@@ -2,42 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
 from tests import sweeps
-from tests.integration.delivery.rows import stored, subscribed, write
+from tests.integration.delivery.rows import stored, subscribed
 from tests.integration.delivery.wire import answer
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
-
-
-def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock, due):
-    webhook = subscribed(max_in_flight=1)
-    delivered, tried, _untried = due(webhook, 3)
-    other = subscribed("/other")
-    (theirs,) = due(other, 1)
-    wire.answers = [200, 500]
-    write(other, paused_until=clock.now + timedelta(days=365))
-    wire.otherwise = 500
-    run()
-    webhook.refresh_from_db()
-
-    webhooks.delete(webhook, now=clock.now)
-    sweeps.settle(clock.now)
-
-    assert webhook.deleted_at == clock.now
-    assert Webhook.objects.get(pk=webhook.pk).deleted_at == clock.now
-    assert not Webhook.objects.existing().filter(pk=webhook.pk).exists()
-    statuses = dict(Delivery.objects.values_list("pk", "status"))
-    assert statuses.pop(delivered.pk) == "delivered"
-    assert statuses.pop(theirs.pk) == "pending"
-    assert set(statuses.values()) == {"cancelled"}
-    assert stored(tried, "attempts", "due_at", "finished_at") == (1, None, clock.now)
-    assert DeliveryAttempt.objects.filter(delivery__webhook=webhook).count() == len(wire.requests)
+from tms_webhooks.models import Webhook
 
 
 @pytest.mark.parametrize(
