@@ -16,7 +16,7 @@ from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
-HOUR = timedelta(hours=1)
+SWEPT_EVERY = timedelta(hours=6)
 
 
 class Intermittent:
@@ -53,7 +53,7 @@ class Intermittent:
 
 
 class Timeline:
-    """Runs what workers run, at every moment at which something comes due and once an hour."""
+    """Runs what workers run, at every moment at which something comes due and every six hours."""
 
     def __init__(self, clock):
         self.clock = clock
@@ -100,7 +100,7 @@ class Timeline:
 
     def _next_moments(self):
         now = self.clock.now
-        yield now + HOUR
+        yield now + SWEPT_EVERY
         due = Delivery.objects.filter(due_at__gt=now).order_by("due_at").values_list("due_at", flat=True).first()
         pauses = WebhookState.objects.filter(paused_until__gt=now).order_by("paused_until")
         paused_until = pauses.values_list("paused_until", flat=True).first()
