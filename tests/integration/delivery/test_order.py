@@ -7,10 +7,9 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.delivery.objects import happen
-from tests.integration.delivery.rows import distinct, stored, subscribed, work_off, write
+from tests.integration.delivery.rows import distinct, stored, subscribed, write
 from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.manage.deliveries import resend
-from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -143,14 +142,13 @@ def test_a_person_who_sends_one_again_does_not_wait_for_its_turn(ordered, alice,
     assert stored(first, "status") == "waiting"
 
 
-def test_what_is_replayed_keeps_the_order_too(ordered, alice, wire, clock):
+def test_what_is_replayed_keeps_the_order_too(ordered, alice, wire, clock, do):
     a1, a2 = ordered("a", "a", schedule="none")
     wire.answers = [500, 500]
     alice.work()
     alice.work()
     happen(a1.webhook.organization, "a")
-    job = start_job(JobKind.RECOVER, a1.webhook, now=clock.now, since=clock.now - timedelta(days=13))
-    work_off(job, clock.now)
+    do(JobKind.RECOVER, a1.webhook, since=clock.now - timedelta(days=13))
     fan_out(clock.now)
 
     taken = [request for _ in range(3) for request in alice.work()]

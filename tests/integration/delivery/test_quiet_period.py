@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from django.db import transaction
@@ -367,7 +368,7 @@ def instructors(webhook, sent):
     room = ChangingObject(webhook.organization, "7", noun="class")
     webhook.subscriptions.update(event_type="class.updated")
     people = [{"id": key, "first_name": "Ann"} for key in (4207, 1, 2)]
-    for before, after in zip(people, people[1:], strict=False):
+    for before, after in pairwise(people):
         room.values["instructor"] = after
         changed = ["instructor.id", "instructor.first_name"]
         room.happen("class.updated", changed=changed, previous={"instructor": before})

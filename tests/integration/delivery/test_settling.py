@@ -7,14 +7,13 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from tests import sweeps
-from tests.integration.delivery.rows import disable, distinct, subscribed, work_off
+from tests.integration.delivery.rows import disable, distinct, subscribed
 from tests.threads import Beside, several
 from tms_webhooks import tasks
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import lifecycle, replay, sweep
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.jobs import count as count_job
-from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery
 
 
@@ -92,7 +91,7 @@ def test_nothing_is_sent_that_is_not_skipped_yet(clock, backlog, batches_of_two,
 
 
 def test_a_webhook_that_is_enabled_again_gets_the_rest_and_each_delivery_once(
-    clock, backlog, batches_of_two, run, wire
+    clock, backlog, batches_of_two, run, wire, do
 ):
     webhook = backlog(5)
     disable(webhook, clock.now)
@@ -105,8 +104,7 @@ def test_a_webhook_that_is_enabled_again_gets_the_rest_and_each_delivery_once(
     run()
     assert statuses(webhook) == ["delivered"] * 3 + ["skipped"] * 2
     assert count_job(JobKind.REPLAY_MISSED, webhook, now=clock.now) == 2
-    job = start_job(JobKind.REPLAY_MISSED, webhook, now=clock.now)
-    work_off(job, clock.now)
+    do(JobKind.REPLAY_MISSED, webhook)
     run()
     assert statuses(webhook) == ["delivered"] * 5
     assert len({request.headers["webhook-id"] for request in wire.requests}) == len(wire.requests) == 5

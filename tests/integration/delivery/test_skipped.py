@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests import sweeps
-from tests.integration.delivery.rows import disable, stored, subscribed, work_off, write_events
+from tests.integration.delivery.rows import disable, stored, subscribed, write_events
 from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.delivery import replay
 from tms_webhooks.manage import webhooks
-from tms_webhooks.manage.jobs import start as start_job
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ def test_enabling_does_not_send_them_by_itself(disabled, run, wire, clock):
     assert missed(webhook) == 3
 
 
-def test_a_replayed_delivery_has_all_its_retries_and_its_lifetime_again(run, wire, clock):
+def test_a_replayed_delivery_has_all_its_retries_and_its_lifetime_again(run, wire, clock, do):
     webhook = subscribed(max_in_flight=1, happened=1)
     wire.answers = [500]
     run()
@@ -66,8 +65,7 @@ def test_a_replayed_delivery_has_all_its_retries_and_its_lifetime_again(run, wir
     sweeps.settle(clock.now)
     clock.advance(days=10)
     webhooks.enable(webhook, now=clock.now)
-    job = start_job(JobKind.REPLAY_MISSED, webhook, now=clock.now)
-    work_off(job, clock.now)
+    do(JobKind.REPLAY_MISSED, webhook)
 
     delivery = webhook.deliveries.get()
     assert (delivery.status, delivery.attempts, delivery.charged) == ("pending", 1, 0)
