@@ -6,13 +6,13 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.integration.delivery.rows import distinct, stored
+from tests.integration.delivery.rows import distinct, stored, write
 from tests.integration.delivery.wire import answer
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.worker.results import write_successes
 
 
-def write(alice, *results):
+def write_results(alice, *results):
     return write_successes(results, token=alice.token, now=alice.clock.now)
 
 
@@ -21,7 +21,7 @@ def test_deliveries_attempts_and_the_webhook_are_written(alice, backlog, clock):
     results = [alice.send(request) for request in alice.claim()]
     clock.advance(seconds=1)
 
-    assert list(write(alice, *results)) == results
+    assert list(write_results(alice, *results)) == results
 
     rows = Delivery.objects.values_list("status", "due_at", "attempts", "charged", "finished_at", "error_class")
     assert set(rows) == {("delivered", None, 1, 1, clock.now, "")}
@@ -36,7 +36,7 @@ def test_it_takes_one_statement_on_postgresql_and_no_reading_anywhere(alice, bac
     results = [alice.send(request) for request in alice.claim()]
 
     with CaptureQueriesContext(connection) as queries:
-        write(alice, *results)
+        write_results(alice, *results)
 
     statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
     assert len(statements) == (1 if connection.vendor == "postgresql" else 4)
@@ -49,7 +49,7 @@ def test_a_webhook_with_a_failure_among_them_is_left_to_be_judged(alice, backlog
     alice.wire.otherwise = lambda request: answer(500 if "/bad" in request.url else 200)
     results = [alice.send(request) for request in alice.claim()]
 
-    written = write(alice, *results)
+    written = write_results(alice, *results)
 
     assert {result.status for result in written} == {200}
     assert sorted(Delivery.objects.values_list("status", flat=True)) == ["delivered"] * 2 + ["pending"] * 2
@@ -70,7 +70,7 @@ def test_nothing_is_written_where_one_webhook_is_not_as_it_was(alice, backlog, c
     results = [alice.send(request) for request in alice.claim()]
     change(webhooks[1])
 
-    assert write(alice, *results) == ()
+    assert write_results(alice, *results) == ()
 
     assert distinct(Delivery, "status") == {"pending"}
     assert not DeliveryAttempt.objects.exists()
