@@ -18,7 +18,7 @@ from django.core.management.base import BaseCommand
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db.models import Choices
 
-from tests import source_reference
+from tests import polled_searches, source_reference
 from tests.catalogue import only_canonical
 from tms_webhooks import choices, conf, signals
 from tms_webhooks.api.serializers.webhooks import WebhookSerializer
@@ -292,6 +292,7 @@ PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
     "signals": signal_page,
     "statuses": statuses,
     "webhook": webhook_fields,
+    "searches": polled_searches.page,
 }
 
 

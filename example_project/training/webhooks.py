@@ -27,7 +27,10 @@ class TrainingClasses(sources.ClassSource):
     }
     custom = {
         "requested_by": sources.Custom(
-            "requested_by.email", doc="E-mail address of the person who asked for the class.", sample="dana@example.com"
+            "requested_by.email",
+            doc="E-mail address of the person who asked for the class.",
+            title="Requested By",
+            sample="dana@example.com",
         ),
     }
 

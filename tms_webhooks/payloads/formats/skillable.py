@@ -1,6 +1,6 @@
-"""The format ``skillable``: one flat object with the field names of the training system's API.
+"""The format ``skillable``: one flat object with the names that the training system's API has in the results of its searches.
 
-Statuses are the API's numbers, and times are seconds since 1970. The API has no vouchers, achievements or learning paths;
+Statuses are the API's numbers, and times are seconds since 1970; those of subscriptions are ISO 8601, as in the API. The API has no vouchers, achievements or learning paths;
 their fields are named by the same rules.
 """
 
@@ -28,13 +28,6 @@ _OF_NOUN: Mapping[str, Mapping[str, str]] = {
         "status": "ConfirmationStatusId",
         "enrolled_count": "NumEnroll",
         "open_count": "NumOpen",
-        "classroom.id": "PrimaryClassroomId",
-        "classroom.name": "PrimaryClassroomName",
-        "instructor.id": "PrimaryInstructorId",
-        "instructor.external_id": "PrimaryInstructorExternalId",
-        "instructor.first_name": "PrimaryInstructorFirstName",
-        "instructor.last_name": "PrimaryInstructorLastName",
-        "instructor.email": "PrimaryInstructorEmail",
     },
     "enrollment": {"status": "EnrollmentStatusId"},
     "course_assignment": {
@@ -45,9 +38,10 @@ _OF_NOUN: Mapping[str, Mapping[str, str]] = {
         "subscription.external_id": "ClubMembershipExternalId",
         "subscription.name": "ClubMembershipName",
     },
+    "user": {"role_ids": "Roles", "roles": "RoleNames", "managed_organization_ids": "ManagedOrganizations"},
     # The failed event, not the operational event about it.
     "webhook": {"event_id": "FailedEventId", "event_type": "FailedEventType"},
-    "subscription": {"name": "SubscriptionProfileName", "profile.id": "ClubId", "start_at": "Starts"},
+    "subscription": {"name": "SubscriptionProfileName", "profile.id": "SubscriptionProfileId", "start_at": "Starts"},
 }
 _OF_ALL: Mapping[str, str] = {
     "created_at": "Created",
@@ -90,9 +84,14 @@ def _flat_object(data: Any, fields: Iterable[Field], noun: str) -> dict[str, Any
     for field in fields:
         if not _belongs(data, field.name):
             continue
-        value = _value(field, value_at(data, field.name))
+        value = _value(field, value_at(data, field.name), noun)
         if field.name in own:
-            values.setdefault(CUSTOM_FIELDS, []).extend(_custom_values(own[field.name], value))
+            items = _custom_values(own[field.name], value)
+            values.setdefault(CUSTOM_FIELDS, []).extend(
+                # The search of classes spells it like this.
+                {**item, "TexValue": item["TextValue"]} if noun == "class" else item
+                for item in items
+            )
         else:
             values[api_name(noun, field.name, field.kind)] = value
     return values
@@ -139,14 +138,16 @@ def _belongs(data: Any, name: str) -> bool:
     return not rest or _belongs(data[first], rest)
 
 
-def _value(field: Field, value: Any) -> Any:
+def _value(field: Field, value: Any, noun: str) -> Any:
     if value is None:
         return None
     if field.kind is FieldKind.STATUS:
         return value["code"]
     if field.kind is FieldKind.OBJECTS:
         return [_flat_object(one, field.items, "") for one in value]
-    return _epoch(value) if field.kind is FieldKind.DATETIME else value
+    if field.kind is not FieldKind.DATETIME:
+        return value
+    return f"{value[:19]}Z" if noun == "subscription" else _epoch(value)
 
 
 def _epoch(timestamp: str) -> int:
