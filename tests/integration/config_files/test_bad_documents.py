@@ -76,7 +76,7 @@ def second(lines: str) -> str:
             "webhooks[1].subscriptions[0].event_type: Unknown event: clas.done",
         ),
         ("  subscriptions: [{event_type: '*', days: 3}]\n", "webhooks[1].subscriptions[0].days: Unknown field 'days'."),
-        ("  name: Good\n", "The document is not YAML in line 6: a key is given twice in one mapping."),
+        ("  name: Good\n", "The document can't be read in line 6: a key is given twice in one mapping."),
     ],
 )
 def test_one_mistake_is_named_by_its_place(refused, lines, expected):
@@ -96,7 +96,7 @@ def test_one_mistake_is_named_by_its_place(refused, lines, expected):
         ("version: 1\n", "webhooks: This field is required."),
         ("version: 1\nwebhook: []\nwebhooks: []\n", "webhook: Unknown field 'webhook'. Did you mean \"webhooks\"?"),
         ("version: 1\nwebhooks: [7]\n", "webhooks[0]: Invalid data. Expected a dictionary, but got int."),
-        ("version: [\n", "The document is not YAML in line 2"),
+        ("version: [\n", "The document can't be read in line 2"),
         (
             GOOD.replace("ACME-EU", "ACME-US"),
             "webhooks[0].organization: Not exactly one organization has the external id 'ACME-US'.",
@@ -106,7 +106,10 @@ def test_one_mistake_is_named_by_its_place(refused, lines, expected):
             "webhooks[0].organization: Not exactly one organization has the external id",
         ),
         (GOOD.replace("name: Good", "name: ''"), "webhooks[0].name: This field may not be blank."),
-        (GOOD + GOOD.partition("webhooks:\n")[2], "webhooks[1].name: The document has another webhook with this name"),
+        (
+            GOOD + GOOD.partition("webhooks:\n")[2],
+            "webhooks[1].name: Several webhooks of the organization have this name",
+        ),
         (GOOD.replace("https://good", "http://10.0.0.1/good"), "webhooks[0].url: "),
     ],
 )

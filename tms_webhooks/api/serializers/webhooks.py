@@ -101,7 +101,7 @@ class WebhookSerializer(StrictModelSerializer):
 
     class Meta:
         model = Webhook
-        only_on_create = ("organization", "enabled", "subscriptions")
+        only_on_create: tuple[str, ...] = ("organization", "enabled", "subscriptions")
         set_by_system = (
             "disabled_reason",
             "disabled_at",

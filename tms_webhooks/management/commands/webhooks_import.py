@@ -11,9 +11,11 @@ from typing import Any
 from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
+from tms_webhooks.choices import AuditAction
 from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, config_files, counted
 
 STANDARD_INPUT = "-"
+SIGNS = {AuditAction.WEBHOOK_CREATED: "+", AuditAction.WEBHOOK_UPDATED: "~", AuditAction.WEBHOOK_DELETED: "-"}
 # More than a document may have, so that a larger one is refused and not cut.
 MOST_CHARACTERS = 1_000_001
 
@@ -64,8 +66,14 @@ class Command(WebhooksCommand):
             )
         except module.DocumentError as error:
             raise bad_input(str(error)) from error
-        facts = [{"webhook": one.label, "action": one.action, "lines": [*one.lines()][1:]} for one in changes]
-        lines = [line for change in changes for line in change.lines()]
+        facts = [
+            {"webhook": module.label_of(one.webhook), "action": one.action, "lines": one.details} for one in changes
+        ]
+        lines = [
+            line
+            for fact in facts
+            for line in (f"{SIGNS[fact['action']]} {fact['webhook']}", *(f"    {detail}" for detail in fact["lines"]))
+        ]
         verb = "would be changed" if dry_run or diff else "changed"
         self.print(
             {"dry_run": dry_run or diff, "changes": facts},
