@@ -55,12 +55,11 @@ class ReceivedRequest:
 
 @dataclass(frozen=True, slots=True)
 class ScriptedResponse:
-    """The answer to send, after ``delay`` seconds. With ``drop``, the connection is closed without one."""
+    """The answer to send. With ``drop``, the connection is closed without one."""
 
     status: int = HTTPStatus.NO_CONTENT
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
-    delay: float = 0.0
     drop: bool = False
 
 
@@ -163,8 +162,6 @@ class _Handler(BaseHTTPRequestHandler):
         except Exception:
             self._write(ScriptedResponse(HTTPStatus.INTERNAL_SERVER_ERROR))
             raise
-        if answer.delay:
-            time.sleep(answer.delay)
         if not answer.drop:
             self._write(answer)
 

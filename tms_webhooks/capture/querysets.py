@@ -18,12 +18,12 @@ from tms_webhooks.capture.captured_rows import CapturedRows, chunks, is_organiza
 from tms_webhooks.capture.many_to_many import captured_change, sources_by_rows
 from tms_webhooks.capture.saves import atomic
 from tms_webhooks.db.django_private import (
-    InsertConflict,
     copy_of,
     forget_results,
-    insert_around,
+    insert_returning_keys,
     is_loading_fixture,
     returns_values,
+    updates_existing,
     use_write_database,
     wrap_queryset_methods,
     wrap_save_base,
@@ -161,27 +161,22 @@ def _bulk_create(bulk_create: Method, rows: Rows, objs: Iterable[Any], *args: An
     return bulk_create(rows, objs, *args, **kwargs)  # type: ignore[no-any-return]
 
 
-def _insert(insert: Method, rows: Rows, objs: Sequence[Any], fields: Any, *args: Any, **kwargs: Any) -> list[Any]:
-    """Insert one batch of ``bulk_create``. Every other insert of Django's comes this way too."""
+def _insert(insert: Method, rows: Rows, objs: Sequence[models.Model], fields: Any, **options: Any) -> list[Any]:
+    """Insert one batch of ``bulk_create``, and record the events of its rows, new or updated. Every other insert comes this way too."""
     if "tms_webhooks_is_captured" not in vars(rows):
-        return insert(rows, objs, fields, *args, **kwargs)  # type: ignore[no-any-return]
-    return insert_around(insert, rows, objs, fields, *args, around=_around_insert, **kwargs)
-
-
-def _around_insert(
-    rows: Rows, objs: Sequence[models.Model], write: Callable[[], list[Any]], conflict: InsertConflict | None
-) -> None:
-    """Have ``write`` insert ``objs``, and record the events of the rows whose keys it returns, new or updated."""
+        return insert(rows, objs, fields, **options)  # type: ignore[no-any-return]
     model, using = rows.model, rows.db
-    existing = conflicting(model, objs, conflict.unique, using=using) if conflict and conflict.updates else []
+    unique = options.get("unique_fields") or ()
+    existing = conflicting(model, objs, unique, using=using) if updates_existing(options) else []
     keys_of_new = many_to_many.keys_of_new_rows(objs, at_keys(model, existing, using=using))
     with captured_change(model, rows, keys_of_new, using):
         captured = [CapturedRows(one, using=using) for one in sources_to_record(sources_of(model), using=using)]
         for one in captured:
             one.read_before(existing)
-        keys = write()
+        keys, returned = insert_returning_keys(insert, rows, objs, fields, **options)
         for one in captured:
             one.record_after(keys)
+    return returned
 
 
 def _delete(delete: Method, rows: Rows) -> tuple[int, dict[str, int]]:

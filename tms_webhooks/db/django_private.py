@@ -12,14 +12,13 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from importlib.util import find_spec
 from pkgutil import iter_modules
 from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from django.apps import apps
 from django.db import connections, models, transaction
@@ -228,8 +227,8 @@ def migration_classes(app_label: str) -> dict[str, Any]:
         return {}
     package = import_module(package_name)
     names = sorted(found.name for found in iter_modules(getattr(package, "__path__", ())) if found.name[0] not in "_~")
-    modules = {name: import_module(f"{package_name}.{name}") for name in names}
-    return {name: module.Migration for name, module in modules.items() if hasattr(module, "Migration")}
+    classes = {name: getattr(import_module(f"{package_name}.{name}"), "Migration", None) for name in names}
+    return {name: one for name, one in classes.items() if one}
 
 
 # Querysets
@@ -269,22 +268,6 @@ def delete_without_signals(rows: Rows) -> int:
     return deleted
 
 
-@dataclass(frozen=True, slots=True)
-class InsertConflict:
-    """How an insert treats rows that agree with a new one in the ``unique`` fields: it updates or ignores them."""
-
-    updates: bool
-    unique: Collection[models.Field[Any, Any]]
-
-
-class AroundInsert(Protocol):
-    """Wraps one batch of ``bulk_create``: must call ``write``, which returns the keys of the inserted rows."""
-
-    def __call__(
-        self, rows: Rows, objs: Sequence[models.Model], write: Callable[[], list[Any]], conflict: InsertConflict | None
-    ) -> None: ...
-
-
 def wrap_queryset_methods(wrappers: Mapping[str, Callable[..., Any]]) -> None:
     """Replace methods of Django's ``QuerySet``, which every queryset inherits.
 
@@ -303,37 +286,31 @@ def _wrapped(method: Callable[..., Any], wrapper: Callable[..., Any]) -> Callabl
     return wrapped
 
 
-def insert_around(
+def updates_existing(options: Mapping[str, Any]) -> bool:
+    """Return whether these options of ``QuerySet._insert()`` update rows that agree with a new one in unique fields."""
+    return options.get("on_conflict") is OnConflict.UPDATE
+
+
+def insert_returning_keys(
     insert: Callable[..., list[Any]],
     rows: Rows,
     objs: Sequence[Any],
     fields: Any,
     returning_fields: Any = None,
-    *,
-    around: AroundInsert,
     **options: Any,
-) -> list[Any]:
-    """Insert one batch of ``bulk_create`` inside ``around``; ``insert`` is Django's ``_insert()``, whose arguments these are."""
-    conflict: InsertConflict | None = None
-    if options.get("on_conflict") is not None:
-        is_update = options["on_conflict"] is OnConflict.UPDATE
-        conflict = InsertConflict(updates=is_update, unique=options.get("unique_fields") or ())
-    returned: list[Any] = []
+) -> tuple[list[Any], list[Any]]:
+    """Insert one batch of ``bulk_create``. Return the keys of the rows that were inserted or updated, and what Django returns.
 
-    def write() -> list[Any]:
-        if conflict is not None and not conflict.updates:
-            returned.extend(_insert_returning_keys(rows.model, objs, fields, **options))
-        else:
-            returned.extend(
-                insert(rows, objs, fields, returning_fields=[*(returning_fields or ()), rows.model._meta.pk], **options)
-            )
-        return [row[-1] for row in returned]
-
-    around(rows, objs, write, conflict)
-    return [row[:-1] for row in returned] if returning_fields else []
+    ``insert`` is Django's own ``_insert()``, whose arguments are the others.
+    """
+    if options.get("on_conflict") is OnConflict.IGNORE:
+        return _insert_ignoring(rows.model, objs, fields, **options), []
+    names = [*(returning_fields or ()), rows.model._meta.pk]
+    returned = insert(rows, objs, fields, returning_fields=names, **options)
+    return [row[-1] for row in returned], [row[:-1] for row in returned] if returning_fields else []
 
 
-def _insert_returning_keys(
+def _insert_ignoring(
     model: type[models.Model], objs: Sequence[Any], fields: Any, *, using: str, **options: Any
 ) -> list[Any]:
     """Insert with conflicts ignored and return the keys of the inserted rows, which Django does not ask for.
@@ -349,7 +326,7 @@ def _insert_returning_keys(
             cursor.execute(statement, params)
         found = list(cursor.fetchall())
     columns = [column_of(field, model) for field in compiler.returning_fields]
-    return list(compiler.apply_converters(found, compiler.get_converters(columns)))
+    return [key for (key,) in compiler.apply_converters(found, compiler.get_converters(columns))]
 
 
 # Instances
@@ -373,29 +350,23 @@ def wrap_save_base(wrapper: Callable[..., None]) -> None:
     models.Model.save_base = _wrapped(models.Model.save_base, wrapper)  # type: ignore[method-assign]
 
 
-class SavepointAtStatement:
-    """Runs the block in a savepoint, or in a transaction of its own outside one, if the block runs any statement.
+@contextmanager
+def savepoint_at_statement(using: str) -> Iterator[None]:
+    """Run the block in a savepoint, or in a transaction of its own outside one, which begins with the first statement.
 
-    It is for code of the host that seldom queries the database, and begins with the first statement.
+    It is for code of the host that seldom queries the database. Uses ``connection.execute_wrappers``.
     """
+    wrappers: list[Any] = connections[using].execute_wrappers
+    with ExitStack() as stack:
 
-    def __init__(self, using: str) -> None:
-        self._connection = connections[using]
-        self._atomic = transaction.atomic(using=using)
-        self._has_begun = False
+        def begin(execute: Callable[..., Any], *args: Any) -> Any:
+            wrappers.remove(begin)
+            stack.enter_context(transaction.atomic(using=using))
+            return execute(*args)
 
-    def __enter__(self) -> None:
-        self._connection.execute_wrappers.append(self)
-
-    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 (Django's)
-        """Begin before the first statement, as a wrapper of Django's ``execute_wrapper``."""
-        self._connection.execute_wrappers.remove(self)
-        self._atomic.__enter__()
-        self._has_begun = True
-        return execute(sql, params, many, context)
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
-        if self._has_begun:
-            self._atomic.__exit__(kind, error, traceback)
-        else:
-            self._connection.execute_wrappers.remove(self)
+        wrappers.append(begin)
+        try:
+            yield
+        finally:
+            if begin in wrappers:
+                wrappers.remove(begin)

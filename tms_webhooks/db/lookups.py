@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db.models import F, IntegerField, Model, Q
 from django.db.models.lookups import Lookup
 
 from tms_webhooks.db.sql import numbers
 
-# Django's own classes are not generic at run time.
-if TYPE_CHECKING:
-    _Lookup = Lookup[Any]
-else:
-    _Lookup = Lookup
 
-
-class KeyIn(_Lookup):
+class KeyIn(Lookup):
     """``IN`` with the numbers in the statement itself.
 
     A lookup, because Django writes any other condition as ``(…) = True`` for MySQL, which then reads the whole table.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from django.db import DatabaseError, connections, models
@@ -31,7 +31,7 @@ SMALL_INTEGER_TYPES = frozenset({"smallint", "integer"})
 
 # By psycopg's connection: whether it is direct, without a pooler that may switch it to another server process.
 _direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-# By psycopg's connection: how often `prepared` was asked for it with a minimum of uses.
+# By psycopg's connection: how often `prepared` was asked for it.
 _uses: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
@@ -45,7 +45,7 @@ def prepared(connection: BaseDatabaseWrapper, *, after: int = 0) -> Iterator[Any
     - behind a pooler such as PgBouncer;
     - where the host's ``OPTIONS`` set ``prepare_threshold`` to None;
     - while queries are logged, because Django finds no text of prepared ones;
-    - in the first ``after`` uses of a connection that pass ``after``: a short-lived connection gains nothing.
+    - in the first ``after`` uses of a connection: a short-lived connection gains nothing.
     """
     if not _can_prepare(connection, after):
         with connection.cursor() as cursor:
@@ -100,9 +100,8 @@ def _can_prepare(connection: BaseDatabaseWrapper, after: int) -> bool:
         return False
     connection.ensure_connection()
     raw: Any = connection.connection
-    uses = _uses.get(raw, 0) if after else 0
-    if uses < after:
-        _uses[raw] = uses + 1
+    _uses[raw] = _uses.get(raw, 0) + 1
+    if _uses[raw] <= after:
         return False
     if raw not in _direct:
         _direct[raw] = _is_direct(connection)
@@ -121,6 +120,16 @@ def _is_direct(connection: Any) -> bool:
 
 
 # Compiled queries
+
+
+Converters: TypeAlias = dict[int, tuple[Any, list[Callable[[Any, Any, Any], Any]]]]
+"""The columns whose values the driver returns in another form, by position, each with the functions that convert them."""
+
+
+def converters_by_index(columns: Sequence[Any], connection: BaseDatabaseWrapper) -> Converters:
+    """Return the converters of these columns for a connection."""
+    converters = {index: (column, converters_of(column, connection)) for index, column in enumerate(columns)}
+    return {index: one for index, one in converters.items() if one[1]}
 
 
 class Parameter(Expression):
@@ -163,9 +172,7 @@ class CompiledQuery:
         connection = connections[self._using]
         if getattr(self._local, "connection", None) is not connection:
             self._local.connection = connection
-            # Of the columns that need any, by position; some depend on the connection.
-            by_index = ((index, converters_of(column, connection)) for index, column in enumerate(self._columns))
-            self._local.converters = {index: converters for index, converters in by_index if converters}
+            self._local.converters = converters_by_index(self._columns, connection)
         parameters = {
             name: one.output_field.get_db_prep_value(values[one.position], connection)
             if isinstance(one, Parameter)
@@ -177,15 +184,16 @@ class CompiledQuery:
     def as_python(self, row: Sequence[Any]) -> tuple[Any, ...]:
         """Return a row of `run_raw` with Python's values."""
         values = list(row)
-        for index, converters in self._local.converters.items():
+        for index, (column, converters) in self._local.converters.items():
             for convert in converters:
-                values[index] = convert(values[index], self._columns[index], self._local.connection)
+                values[index] = convert(values[index], column, self._local.connection)
         return tuple(values)
 
     def value_at(self, index: int, value: Any) -> Any:
         """Return the driver's ``value`` of a column, given by its position, as Python's value."""
-        for convert in self._local.converters.get(index, ()):
-            value = convert(value, self._columns[index], self._local.connection)
+        column, converters = self._local.converters.get(index, (None, ()))
+        for convert in converters:
+            value = convert(value, column, self._local.connection)
         return value
 
 
@@ -195,10 +203,10 @@ def _with_fixed_types(sql: str, columns: list[Any], connection: Any) -> str:
     PostgreSQL refuses a prepared statement once if its result types have changed, and that would fail a user's save.
     """
     names = [f"c{number}" for number in range(len(columns))]
-    casts = list(names)
-    for number, column in enumerate(columns):
-        kind = column_type(column, connection)
+    casts = []
+    for name, column in zip(names, columns, strict=True):
         # Computed columns have none; their types do not change.
-        if kind is not None:
-            casts[number] += "::bigint" if kind in SMALL_INTEGER_TYPES else "::" + re.sub(r"\([^)]*\)", "", kind)
+        kind = column_type(column, connection)
+        lasting = "bigint" if kind in SMALL_INTEGER_TYPES else re.sub(r"\([^)]*\)", "", kind or "")
+        casts.append(f"{name}::{lasting}" if lasting else name)
     return f"SELECT {', '.join(casts)} FROM ({sql}) AS found ({', '.join(names)})"  # noqa: S608 (names of ours)

@@ -19,17 +19,13 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field, Manager, Model, QuerySet
 
-from tms_webhooks.db.django_private import column_of, converters_of
-from tms_webhooks.db.prepared import prepared
+from tms_webhooks.db.django_private import column_of
+from tms_webhooks.db.prepared import Converters, converters_by_index, prepared
 
 M = TypeVar("M", bound=Model)
-Names = tuple[str, ...]
-Conversions = list[tuple[int, Any, list[Any]]]
 
 # By connection, because converters depend on it.
-_cached_conversions: WeakKeyDictionary[BaseDatabaseWrapper, dict[tuple[type[Model], Names], Conversions]] = (
-    WeakKeyDictionary()
-)
+_cached_converters: WeakKeyDictionary[BaseDatabaseWrapper, dict[type[Model], Converters]] = WeakKeyDictionary()
 LABEL = "tms_webhooks"
 """The app whose models are looked up in the registry, by their names."""
 
@@ -125,9 +121,7 @@ def most_parameters(connection: BaseDatabaseWrapper) -> int:
 
 def as_json(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return rows, each a mapping by column name, as the parameter of `recordset`."""
-    return json.dumps(
-        list(rows), default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value)
-    )
+    return json.dumps(list(rows), default=str)
 
 
 @lru_cache
@@ -154,42 +148,26 @@ class PrimaryManager(Manager[M]):
 # Model instances from the rows: `QuerySet.raw` matches columns to fields at each run, which takes as long as the query.
 
 
-def columns_of(model: type[Model], table: str, names: Names = ()) -> str:
-    """Return the columns that a statement selects for `instances`: of the fields in ``names``, or of all fields."""
-    return _columns(model, table, names, database().alias)
+@cache
+def columns_of(model: type[Model], table: str) -> str:
+    """Return the columns that a statement selects for `instances`."""
+    quote = database().ops.quote_name
+    return ", ".join(f"{table}.{quote(str(field.column))}" for field in model._meta.concrete_fields)
 
 
-def instances(model: type[M], rows: Iterable[Sequence[Any]], *, names: Names = ()) -> Iterator[tuple[M, Sequence[Any]]]:
+def instances(model: type[M], rows: Iterable[Sequence[Any]]) -> Iterator[tuple[M, Sequence[Any]]]:
     """Yield an instance for each row, with the rest of the row as the driver returned it.
 
-    A row begins with the columns that `columns_of` returns for the same ``names``.
+    A row begins with the columns that `columns_of` returns.
     """
-    connection, fields = database(), _fields(model, names)
-    attributes, conversions = [field.attname for field in fields], _conversions(model, names, connection)
+    connection, fields = database(), model._meta.concrete_fields
+    cached = _cached_converters.setdefault(connection, {})
+    if model not in cached:
+        cached[model] = converters_by_index([column_of(field, model) for field in fields], connection)
+    attributes = [field.attname for field in fields]
     for row in rows:
         values = list(row[: len(fields)])
-        for index, column, converters in conversions:
+        for index, (column, converters) in cached[model].items():
             for convert in converters:
                 values[index] = convert(values[index], column, connection)
         yield model.from_db(connection.alias, attributes, values), row[len(fields) :]
-
-
-@cache
-def _fields(model: type[Model], names: Names) -> tuple[Field[Any, Any], ...]:
-    return tuple(field for field in model._meta.concrete_fields if not names or field.attname in names)
-
-
-@cache
-def _columns(model: type[Model], table: str, names: Names, alias: str) -> str:
-    quote = connections[alias].ops.quote_name
-    return ", ".join(f"{table}.{quote(str(field.column))}" for field in _fields(model, names))
-
-
-def _conversions(model: type[Model], names: Names, connection: BaseDatabaseWrapper) -> Conversions:
-    """Return the columns that need converting, by position, with their converters."""
-    cached = _cached_conversions.setdefault(connection, {})
-    if (model, names) not in cached:
-        columns = [column_of(field, model) for field in _fields(model, names)]
-        by_column = [(index, column, converters_of(column, connection)) for index, column in enumerate(columns)]
-        cached[model, names] = [one for one in by_column if one[2]]
-    return cached[model, names]

@@ -13,7 +13,7 @@ from django.db import connections, models, router
 
 from tms_webhooks.computed import Computed
 from tms_webhooks.conf import strict_payloads
-from tms_webhooks.db.django_private import SavepointAtStatement, without_conditions
+from tms_webhooks.db.django_private import savepoint_at_statement, without_conditions
 from tms_webhooks.db.lookups import keys_in
 from tms_webhooks.db.prepared import CompiledQuery, Parameter
 from tms_webhooks.exceptions import PayloadError
@@ -229,7 +229,7 @@ def follow_paths(
     """Return values that only Python can follow, of each instance. A failing property must not break the host's transaction."""
     try:
         # One savepoint for all.
-        with SavepointAtStatement(using):
+        with savepoint_at_statement(using):
             return [{name: mapped.read(one) for name, mapped in followed.items()} for one in instances]
     except Exception:
         # One for each value, so that only the failing ones are missing.
@@ -242,7 +242,7 @@ def _read(name: str, mapped: MappedField, instance: models.Model, *, using: str)
     An attribute that is missing is a null of the host's, also under DEBUG and in tests. There, other errors are raised.
     """
     try:
-        with SavepointAtStatement(using):
+        with savepoint_at_statement(using):
             return mapped.read(instance)
     except Exception as reason:
         if name == OWNERS and len(mapped.items) > 1 and not strict_payloads():

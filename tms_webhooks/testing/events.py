@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -60,7 +60,7 @@ class CapturedEvents(Sequence[CapturedEvent]):
     @property
     def types(self) -> list[str]:
         """The types of the events."""
-        return [event.type for event in self._read()]
+        return [event.type for event in self]
 
     def _read(self) -> list[CapturedEvent]:
         # Otherwise the fan-out gives numbers, after the commit.
@@ -144,7 +144,7 @@ def assert_event(
     __tracebackhide__ = True
     values = {**flat(data or {}, "data."), **flat(previous or {}, "previous.")}
     expected = ExpectedEvent(event_type, values, None if changed is None else sorted(changed))
-    return expected.first_of(list(events), times=times, otherwise="assert_no_event")
+    return expected.first_of(list(events), times=times)
 
 
 def assert_no_event(events: Iterable[CapturedEvent], event_type: str | None = None) -> None:
@@ -174,38 +174,36 @@ class ExpectedEvent:
     values: Mapping[str, Any]
     changed: Sequence[str] | None = None
 
-    def __str__(self) -> str:
-        values = [f"{name} {value!r}" for name, value in self.values.items()]
-        values += [] if self.changed is None else [f"changed {self.changed}"]
-        return f"{self.type} with {', '.join(values)}" if values else self.type
-
     def first_of(
         self,
         events: Sequence[CapturedEvent],
         *,
         times: int,
-        otherwise: str,
         place: str = "",
         label: str = "Captured",
-        notes: Callable[[int], Iterable[str]] = lambda _right: (),
+        notes: Iterable[str] = (),
     ) -> CapturedEvent:
         """Return the first of exactly ``times`` events that are as expected; otherwise fail with the differences of each.
 
-        ``notes`` returns more lines of the message for the number of events that are right. Raise ``ValueError`` if no
-        event is expected, which the function ``otherwise`` is for.
+        ``notes`` are more lines of the message. Raise ``ValueError`` if no event is expected.
         """
         __tracebackhide__ = True
         if times < 1:
-            raise ValueError(f"times is {times}; use {otherwise}() to expect no event.")
+            raise ValueError(f"times is {times}; use assert_no_event() or assert_not_received() to expect no event.")
         differences = [self.differences(event) for event in events]
         right = [event for event, found in zip(events, differences, strict=True) if not found]
         if len(right) == times:
             return right[0]
-        lines = [f"Expected {counted(times, 'event')} like this{place}, got {len(right)}.", f"Expected: {self}"]
-        lines.append(f"{label}:" if events else f"{label}: no events")
+        values = [f"{name} {value!r}" for name, value in self.values.items()]
+        values += [] if self.changed is None else [f"changed {self.changed}"]
+        lines = [
+            f"Expected {counted(times, 'event')} like this{place}, got {len(right)}.",
+            f"Expected: {self.type} with {', '.join(values)}" if values else f"Expected: {self.type}",
+            f"{label}:" if events else f"{label}: no events",
+        ]
         for number, (event, found) in enumerate(zip(events, differences, strict=True), start=1):
             lines.append(f"  {number}. {event.type}: {'; '.join(found) or 'as expected'}")
-        raise AssertionError("\n".join([*lines, *notes(len(right))]))
+        raise AssertionError("\n".join([*lines, *notes]))
 
     def differences(self, event: CapturedEvent) -> list[str]:
         """Return what differs in an event; empty if it is as expected. An event of another type is not compared."""

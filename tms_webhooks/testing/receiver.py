@@ -6,6 +6,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from itertools import chain, repeat
@@ -22,6 +23,7 @@ from tms_webhooks.delivery.signing import ID_HEADER
 from tms_webhooks.listener import Listener, ReceivedRequest, ScriptedResponse
 from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
 from tms_webhooks.testing.events import (
@@ -83,27 +85,24 @@ class WebhookReceiver:
         """The events recorded since the first call of `subscribe`."""
         self._secrets: list[str] = []
         self._listener: Listener | None = None
-        self._override: Any = None
+        self._stack = ExitStack()
         self._failures: Iterator[ScriptedResponse] = iter(())
         self._lock = threading.Lock()
 
     def __enter__(self) -> WebhookReceiver:
-        self._listener = Listener(
-            self._respond, secrets=lambda: self._secrets, clock=lambda: time.time() + _time_travel[0]
-        )
+        listener = Listener(self._respond, secrets=lambda: self._secrets, clock=lambda: time.time() + _time_travel[0])
+        self._listener = self._stack.enter_context(closing(listener))
         allowed = {
             "ALLOWED_SCHEMES": [*app_settings.ALLOWED_SCHEMES, "http"],
             "UNCHECKED_HOSTS": [*app_settings.UNCHECKED_HOSTS, LOOPBACK],
-            "ALLOWED_PORTS": [*app_settings.ALLOWED_PORTS, self._listener.port],
+            "ALLOWED_PORTS": [*app_settings.ALLOWED_PORTS, listener.port],
         }
-        self._override = override_settings(**{SETTING_NAME: {**getattr(settings, SETTING_NAME, {}), **allowed}})
-        self._override.enable()
+        changed = {SETTING_NAME: {**getattr(settings, SETTING_NAME, {}), **allowed}}
+        self._stack.enter_context(override_settings(**changed))
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._override.disable()
-        if self._listener is not None:
-            self._listener.close()
+        self._stack.close()
 
     @property
     def url(self) -> str:
@@ -183,21 +182,12 @@ def assert_received(
     """
     __tracebackhide__ = True
     by_id = _accepted(receiver)
-    refused = len(receiver.requests) - len(receiver.accepted)
-
-    def notes(right: int) -> Iterator[str]:
-        if refused:
-            yield f"Refused: {counted(refused, 'request')}"
-        if right < times:
-            yield from _reasons(receiver, event_type, by_id)
-
     first = ExpectedEvent(event_type, flat(data or {}, "data.")).first_of(
         [CapturedEvent.of(event) for event in Event.objects.filter(uid__in=by_id).order_by("pk")],
         times=times,
-        otherwise="assert_not_received",
         place=" at the receiver",
         label="Accepted",
-        notes=notes,
+        notes=_reasons(receiver, event_type, by_id),
     )
     return by_id[first.event.uid]
 
@@ -210,16 +200,14 @@ def assert_not_received(receiver: WebhookReceiver, event_type: str | None = None
 
 
 def _accepted(receiver: WebhookReceiver) -> dict[uuid.UUID, ReceivedRequest]:
-    requests = {request.headers[ID_HEADER]: request for request in reversed(receiver.accepted)}
-    return {
-        uuid.UUID(name.removeprefix(PUBLIC_PREFIX)): request
-        for name, request in requests.items()
-        if name.startswith(PUBLIC_PREFIX)
-    }
+    uids = ((uid_of(request.headers[ID_HEADER], PUBLIC_PREFIX), request) for request in reversed(receiver.accepted))
+    return {uid: request for uid, request in uids if uid}
 
 
 def _reasons(receiver: WebhookReceiver, event_type: str, received: Collection[uuid.UUID]) -> Iterator[str]:
-    """Yield why the receiver has not got the recorded events of a type."""
+    """Yield how many requests the receiver refused, and why it has not got the recorded events of a type."""
+    if refused := len(receiver.requests) - len(receiver.accepted):
+        yield f"Refused: {counted(refused, 'request')}"
     if receiver.recorded is None:
         yield "The receiver has no webhook; create one with receiver.subscribe(organization, event type)."
         return

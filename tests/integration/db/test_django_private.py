@@ -286,22 +286,18 @@ def test_a_deletion_without_signals_takes_one_statement(django_assert_num_querie
 # Inserts
 
 
-class Inserts:
-    """An `AroundInsert` that notes the keys of each batch."""
+@pytest.fixture
+def inserting():
+    """A queryset, and for each batch that it inserts: whether it updates rows, and the keys."""
+    batches = []
 
-    def __init__(self):
-        self.batches = []
-
-    def __call__(self, rows, objs, write, conflict):
-        self.batches.append((len(objs), write(), conflict))
-
-
-def inserting(model, around):
     class Inserting(models.QuerySet):
-        def _insert(self, *args, **kwargs):
-            return private.insert_around(models.QuerySet._insert, self, *args, around=around, **kwargs)
+        def _insert(self, objs, fields, **options):
+            found, returned = private.insert_returning_keys(models.QuerySet._insert, self, objs, fields, **options)
+            batches.append((private.updates_existing(options), sorted(found)))
+            return returned
 
-    return Inserting(model)
+    return Inserting(Caterer), batches
 
 
 def keys(*menus):
@@ -312,38 +308,36 @@ needs_keys = pytest.mark.usefixtures("keys_of_many_rows")
 
 
 @needs_keys
-def test_each_batch_of_an_insert_reports_the_keys_of_its_rows():
-    around = Inserts()
+def test_each_batch_of_an_insert_reports_the_keys_of_its_rows(inserting):
+    rows, batches = inserting
 
-    made = inserting(Caterer, around).bulk_create([Caterer(menu=menu) for menu in MENUS], batch_size=2)
+    made = rows.bulk_create([Caterer(menu=menu) for menu in MENUS], batch_size=2)
 
-    assert around.batches == [(2, keys("soup", "salad"), None), (1, keys("stew"), None)]
+    assert batches == [(False, keys("soup", "salad")), (False, keys("stew"))]
     assert [one.pk for one in made] == keys(*MENUS)
 
 
 @needs_keys
-def test_rows_that_are_ignored_report_no_keys(caterers):
-    around = Inserts()
+def test_rows_that_are_ignored_report_no_keys(caterers, inserting):
+    rows, batches = inserting
     objs = [Caterer(pk=caterers[0].pk, menu="again"), Caterer(pk=caterers[-1].pk + 1, menu="pie")]
 
-    inserting(Caterer, around).bulk_create(objs, ignore_conflicts=True)
+    rows.bulk_create(objs, ignore_conflicts=True)
 
-    assert around.batches == [(2, keys("pie"), private.InsertConflict(updates=False, unique=()))]
+    assert batches == [(False, keys("pie"))]
     assert menus() == sorted([*MENUS, "pie"])
 
 
 @needs_keys
-def test_rows_that_are_updated_report_their_keys(caterers):
-    around = Inserts()
+def test_rows_that_are_updated_report_their_keys(caterers, inserting):
+    rows, batches = inserting
     objs = [Caterer(pk=caterers[0].pk, menu="again"), Caterer(pk=caterers[-1].pk + 1, menu="pie")]
     # MariaDB updates a row with any equal unique field, and takes no names.
     unique = [] if connection.vendor == "mysql" else ["caterer_id"]
 
-    inserting(Caterer, around).bulk_create(objs, update_conflicts=True, update_fields=["menu"], unique_fields=unique)
+    rows.bulk_create(objs, update_conflicts=True, update_fields=["menu"], unique_fields=unique)
 
-    ((number, found, conflict),) = around.batches
-    assert (number, sorted(found), conflict.updates) == (2, keys("again", "pie"), True)
-    assert [field.name for field in conflict.unique] == unique
+    assert batches == [(True, keys("again", "pie"))]
 
 
 def test_a_method_of_all_querysets_is_replaced(caterers, monkeypatch):

@@ -23,8 +23,8 @@ def webhook(clock):
     )
 
 
-def rows(webhook, names=()):
-    return read(SQL, columns=columns_of(Webhook, "w", names), id=str(webhook.pk))
+def rows(webhook):
+    return read(SQL, columns=columns_of(Webhook, "w"), id=str(webhook.pk))
 
 
 def test_every_field_has_the_value_that_the_orm_gives_it(webhook):
@@ -36,13 +36,3 @@ def test_every_field_has_the_value_that_the_orm_gives_it(webhook):
     assert found.headers.reveal() == "authorization=Bearer abc"
     assert (found == loaded, found._state.adding, found._state.db) == (True, False, "default")
     assert tuple(beside) == (1, "beside")
-
-
-def test_what_was_not_selected_is_loaded_when_it_is_asked_for(webhook, django_assert_num_queries):
-    names = ("id", "schedule", "ordered")
-    ((found, _beside),) = instances(Webhook, rows(webhook, names), names=names)
-
-    with django_assert_num_queries(0):
-        assert (found.pk, found.schedule, found.ordered) == (webhook.pk, [5, 60], True)
-    with django_assert_num_queries(1):
-        assert found.url == webhook.url

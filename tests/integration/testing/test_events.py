@@ -125,7 +125,9 @@ def test_an_event_that_is_not_expected_is_named():
 
 
 def test_no_event_is_expected_by_its_own_assertion():
-    with pytest.raises(ValueError, match=r"^times is 0; use assert_no_event\(\) to expect no event\.$"):
+    with pytest.raises(
+        ValueError, match=r"^times is 0; use assert_no_event\(\) or assert_not_received\(\) to expect no event\.$"
+    ):
         assert_event([], "class.cancelled", times=0)
 
 

@@ -123,5 +123,7 @@ def test_a_receiver_without_a_webhook_is_said(webhook_receiver):
 
 
 def test_no_event_is_expected_by_its_own_assertion(webhook_receiver):
-    with pytest.raises(ValueError, match=r"^times is 0; use assert_not_received\(\) to expect no event\.$"):
+    with pytest.raises(
+        ValueError, match=r"^times is 0; use assert_no_event\(\) or assert_not_received\(\) to expect no event\.$"
+    ):
         assert_received(webhook_receiver, "class.cancelled", times=0)
