@@ -8,6 +8,7 @@ A document has what the API's serializer reads and writes, but complete, and wit
 from __future__ import annotations
 
 import copy
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -30,7 +31,6 @@ from tms_webhooks.api.serializers.base import (
 )
 from tms_webhooks.api.serializers.webhook_fields import (
     AuthenticationField,
-    ContactsField,
     HeadersField,
     OrganizationField,
 )
@@ -57,10 +57,13 @@ INTRODUCTION = """\
 ORGANIZATION: Any = Webhook._meta.get_field("organization").related_model
 SECRET = ("headers", "authentication", "credentials")
 """The columns that ``keep_secrets`` leaves as they are."""
-COLUMNS = [one.name for one in Webhook._meta.concrete_fields if one.editable and one.name not in ("id", "enabled")]
-
-
-YAMLLoader: Any = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
+PLAIN = [
+    one.name
+    for one in Webhook._meta.concrete_fields
+    if one.editable and one.name not in ("id", "organization", "enabled", *SECRET)
+]
+"""The other columns that a user sets, besides the organization and whether the webhook is enabled."""
+YAMLLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class DocumentError(WebhooksError, ValueError):
@@ -74,10 +77,7 @@ class Variable(str):
 class _Loader(YAMLLoader):  # type: ignore[misc]
     """Replaces ``{env: NAME}``. Refuses duplicate keys, of which YAML would silently keep the last."""
 
-    def __init__(self, text: str, environ: Mapping[str, str]) -> None:
-        super().__init__(text)
-        self.environ = environ
-        self.missing: list[str] = []
+    missing: list[str]
 
     def construct_value(self, node: Any) -> Any:
         mapping = self.construct_mapping(node, deep=True)
@@ -85,7 +85,7 @@ class _Loader(YAMLLoader):  # type: ignore[misc]
             raise yaml.constructor.ConstructorError(None, None, "a key is given twice in one mapping", node.start_mark)
         if set(mapping) != {"env"}:
             return mapping
-        value = self.environ.get(str(mapping["env"]), "")
+        value = os.environ.get(str(mapping["env"]), "")
         if not value:
             self.missing.append(mapping["env"])
         return Variable(value)
@@ -94,7 +94,7 @@ class _Loader(YAMLLoader):  # type: ignore[misc]
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_value)
 
 
-def parse(text: str, environ: Mapping[str, str]) -> tuple[Any, list[str]]:
+def parse(text: str) -> tuple[Any, list[str]]:
     """Return the document in a text, and the names of variables that are not set.
 
     Raise `DocumentError` if it is not YAML, or over a limit.
@@ -105,7 +105,8 @@ def parse(text: str, environ: Mapping[str, str]) -> tuple[Any, list[str]]:
         # A short text with aliases could stand for billions of values.
         if any(isinstance(one, yaml.AliasEvent) for one in yaml.parse(text, Loader=YAMLLoader)):
             raise yaml.MarkedYAMLError(problem="aliases (*name) are not supported; write the values out")
-        loader = _Loader(text, environ)
+        loader = _Loader(text)
+        loader.missing = []
         return loader.get_single_data(), loader.missing
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -134,14 +135,14 @@ def to_yaml(webhooks: Iterable[Webhook]) -> str:
     Raises `DocumentError` for organizations without an external id, and for two webhooks of one organization with the
     same name. Also raises it for headers or credentials that can't be decrypted.
     """
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, Any] = {}
     for webhook in webhooks:
         row = _row(webhook)
         if rows.setdefault(label_of(webhook), row) is not row:
             raise DocumentError(
                 f"{row['organization']} has several webhooks named {webhook.name!r}; rename all but one."
             )
-    document = {"version": VERSION, "webhooks": [row for _label, row in sorted(rows.items())]}
+    document = {"version": VERSION, "webhooks": [rows[label] for label in sorted(rows)]}
     return INTRODUCTION + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
@@ -160,18 +161,18 @@ def _row(webhook: Webhook) -> dict[str, Any]:
         ) from error
 
     def variable(*parts: str) -> dict[str, str]:
-        words = re.sub(r"[^A-Za-z0-9]+", " ", " ".join((label_of(webhook), *parts))).upper()
-        return {"env": "_".join(["WEBHOOK", *words.split()])}
+        words = re.findall("[A-Za-z0-9]+", " ".join(("webhook", label_of(webhook), *parts)))
+        return {"env": "_".join(words).upper()}
 
     row = {
         "organization": key if isinstance(key, int) else str(key),
         "name": webhook.name,
         "enabled": webhook.enabled,
-        **_differing(webhook, [name for name in COLUMNS if name not in ("organization", "name", *SECRET)]),
+        **_differing(webhook, PLAIN),
         "secret": variable("secret"),
     }
     if webhook.contacts:
-        row["contacts"] = ContactsField().to_representation(webhook.contacts)
+        row["contacts"] = webhook.contacts.split()
     if headers:
         row["headers"] = {name: variable("header", name) for name in headers}
     if values:
@@ -265,56 +266,58 @@ class FileSerializer(WebhookSerializer):
 
     def run_validation(self, data: Any = None) -> Any:
         """Return the `WebhookChange`; raise ``ValidationError`` with all errors. Missing keys have their defaults."""
-        if not isinstance(data, Mapping):
-            return super().run_validation(data)  # raises
-        kept = {*SECRET, "secret"} if self.context["keep_secrets"] else set()
-        given = {name: value for name, value in data.items() if value is not None and name not in kept}
-        seen, identity, stored = self.context["seen"], None, []
-        # An invalid one is reported below.
-        with suppress(InvalidValues):
-            identity = tuple(self.fields[name].run_validation(given.get(name)) for name in ("organization", "name"))
-            stored = list(Webhook.objects.existing().filter(organization=identity[0], name=identity[1])[:2])
-        if identity in seen or len(stored) > 1:
-            raise InvalidValues({"name": ["Several webhooks of the organization have this name; rename all but one."]})
-        seen += [identity] if identity else []
+        self.instance = self.owner = None
+        if isinstance(data, Mapping):
+            kept = {*SECRET, "secret"} if self.context["keep_secrets"] else set()
+            given = {name: value for name, value in data.items() if value is not None and name not in kept}
+            data = {"subscriptions": [], **given}
+        return super().run_validation(data)
+
+    def validate_organization(self, key: Any) -> Any:
+        """Remember the organization for the name, which is the next field."""
+        self.owner = key
+        return key
+
+    def validate_name(self, name: str) -> str:
+        """Find the stored webhook of this name, with which the fields that follow are compared."""
+        stored = Webhook.objects.existing().filter(organization=self.owner, name=name)[:2]
+        if len(stored) > 1 or (self.owner, name) in self.context["seen"]:
+            raise InvalidValues("Several webhooks of the organization have this name; rename all but one.")
+        self.context["seen"].append((self.owner, name))
         self.instance = stored[0] if stored else None
-        return super().run_validation({"subscriptions": [], **given})
+        return name
 
     def validate(self, attrs: dict[str, Any]) -> Any:
         """Return the `WebhookChange`. A document may keep headers and credentials although the URL changes."""
         before: Any = self.instance
-        new = Webhook()
-        webhook = copy.copy(before or new)
-        kept = SECRET if self.context["keep_secrets"] else ()
-        for field in Webhook._meta.concrete_fields:
-            if field.name in COLUMNS and field.name not in kept:
-                setattr(webhook, field.attname, attrs.get(field.attname, getattr(new, field.attname)))
+        new, now, secret = Webhook(), self.context["now"], attrs.get("secret")
+        webhook = copy.copy(before) if before else Webhook(organization_id=attrs["organization_id"])
+        for name in (*PLAIN, "enabled", *(() if self.context["keep_secrets"] else SECRET)):
+            default = webhook if name == "enabled" else new
+            setattr(webhook, name, attrs.get(name, getattr(default, name)))
         self.validate_row(webhook, {}, self.patterns_of(attrs))
         wanted = [Subscription(webhook=webhook, **one) for one in attrs["subscriptions"]]
-        secret, enabled, now = attrs.get("secret"), attrs.get("enabled"), self.context["now"]
-        if before is None:
-            webhook.enabled = enabled is not False
         fields = differences(before, webhook)
         details = [f"{name}: {values['from']!r} -> {values['to']!r}" for name, values in fields.items()]
-        if before is None:
-            details += [f"subscriptions: {len(wanted)} added"] if wanted else []
-            create = partial(webhooks.create, webhook, wanted, secret=secret)
-            return WebhookChange(AuditAction.WEBHOOK_CREATED, webhook, details, [create])
-        verbs: list[Callable[..., Any]] = [partial(webhooks.update, webhook, fields)] if fields else []
-        signing: Sequence[str] = ()
-        # Secrets that can't be decrypted are replaced.
-        with suppress(SecretError):
-            signing = webhook.signing_secrets(now)[:1] if secret else ()
-        if secret and secret not in signing:
-            details.append("secret: changed")
-            verbs.append(partial(secrets.rotate, webhook, secret=secret))
-        if changes := subscriptions.changes_to(list(before.subscriptions.order_by("pk")), wanted):
+        if changes := subscriptions.changes_to(before.subscriptions.order_by("pk") if before else (), wanted):
             counts = (f"{len(getattr(changes, name))} {name}" for name in ("added", "changed", "removed"))
             details.append(f"subscriptions: {', '.join(counts)}")
-            verbs.append(partial(subscriptions.replace, webhook, wanted))
-        if enabled not in (None, webhook.enabled):
-            details.append(f"enabled: {webhook.enabled} -> {enabled}")
-            verbs.append(partial(webhooks.enable if enabled else webhooks.disable, webhook))
+        if before is None:
+            create = partial(webhooks.create, webhook, wanted, secret=secret)
+            return WebhookChange(AuditAction.WEBHOOK_CREATED, webhook, details, [create])
+        verbs: list[Any] = [
+            partial(webhooks.update, webhook, fields),
+            partial(subscriptions.replace, webhook, wanted),
+        ]
+        # One that can't be decrypted is replaced.
+        with suppress(SecretError):
+            if secret and secret in webhook.signing_secrets(now)[:1]:
+                secret = None
+        if secret:
+            details.append("secret: changed")
+            verbs.append(partial(secrets.rotate, webhook, secret=secret))
+        if "enabled" in fields:
+            verbs.append(partial(webhooks.enable if webhook.enabled else webhooks.disable, webhook))
         return WebhookChange(AuditAction.WEBHOOK_UPDATED, webhook, details, verbs)
 
 
@@ -328,7 +331,6 @@ class DocumentSerializer(StrictSerializer):
 def synchronize(
     text: str,
     *,
-    environ: Mapping[str, str],
     actor: Actor,
     now: datetime,
     prune: bool = False,
@@ -341,31 +343,31 @@ def synchronize(
     not name; ``keep_secrets`` leaves secrets, headers and authentication as they are; ``dry_run`` changes nothing. Raises
     `DocumentError` with all mistakes.
     """
-    document, missing = parse(text, environ)
+    document, missing = parse(text)
     if missing and not keep_secrets:
         text = "The environment variable {} is not set; set it, or use --keep-secrets."
         raise DocumentError("\n".join(map(text.format, missing)))
-    seen: list[tuple[Any, str]] = []
-    context = {"keep_secrets": keep_secrets, "now": now, "seen": seen}
+    context = {"keep_secrets": keep_secrets, "now": now, "seen": []}
     with transaction.atomic(using=router.db_for_write(Webhook)):
         try:
-            changes = DocumentSerializer(context=context).run_validation(document)["webhooks"]
+            rows = DocumentSerializer(context=context).run_validation(document)["webhooks"]
         except InvalidValues as error:
             # A place such as `webhooks[2].url`.
-            places = (
-                (re.sub(r"/([0-9]+)", r"[\1]", one.name[2:]).replace("/", "."), one.detail)
+            places = [
+                (re.sub(r"/([0-9]+)", r"[\1]", one.name[2:]).replace("/", "."), one)
                 for one in body_errors(error.detail, "")
-            )
-            raise DocumentError("\n".join(f"{place or 'The document'}: {text}" for place, text in places)) from None
+            ]
+            raise DocumentError(
+                "\n".join(f"{place or 'The document'}: {one.detail}" for place, one in places)
+            ) from None
+        changes = [one for one in rows if one.details]
         if prune:
             # First: the number of webhooks is limited.
-            others = Webhook.objects.existing().filter(organization__in={key for key, _name in seen})
-            named = [one.webhook.pk for one in changes]
+            others = Webhook.objects.existing().filter(organization__in={one.webhook.organization_id for one in rows})
             changes[:0] = [
                 WebhookChange(AuditAction.WEBHOOK_DELETED, one, (), [partial(webhooks.delete, one)])
-                for one in others.exclude(pk__in=named)
+                for one in others.exclude(pk__in=[one.webhook.pk for one in rows])
             ]
-        changes = [one for one in changes if one.verbs]
         if not dry_run:
             Webhook.objects.lock(one.webhook.pk for one in changes if one.webhook.pk)
             for one in changes:

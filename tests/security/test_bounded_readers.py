@@ -53,7 +53,7 @@ def test_a_document_that_takes_long_to_read_is_refused_with_an_error(name):
     began = time.process_time()
 
     with pytest.raises(DocumentError) as caught:
-        parse(text, {})
+        parse(text)
 
     assert message in str(caught.value)
     assert time.process_time() - began < 5

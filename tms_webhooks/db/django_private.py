@@ -77,7 +77,7 @@ def locking_transaction_mode(connection: Any) -> Iterator[None]:
     if connection.vendor == "sqlite":
         # The backend sets its mode when it connects.
         connection.ensure_connection()
-    if connection.vendor != "sqlite" or getattr(connection, "transaction_mode", "unknown") is not None:
+    if getattr(connection, "transaction_mode", "unknown") is not None:
         yield
         return
     connection.transaction_mode = "IMMEDIATE"
@@ -103,8 +103,6 @@ _of_parents: list[Any] = []
 def _forget_pools() -> None:
     backend: Any = sys.modules.get("django.db.backends.postgresql.base")
     pools = backend.DatabaseWrapper._connection_pools if backend else {}
-    if not pools:
-        return
     for wrapper in connections.all(initialized_only=True):
         if wrapper.alias in pools:
             _of_parents.append(wrapper.connection)
@@ -151,8 +149,8 @@ def is_on_commit(connection: Any, function: Any) -> bool:
 
 
 @contextmanager
-def server_side_binding(connection: Any) -> Iterator[None]:
-    """Have PostgreSQL prepare the statements of cursors that are opened in the block, and bind their parameters itself.
+def server_side_binding(connection: Any, *, after: int = 0) -> Iterator[None]:
+    """Have PostgreSQL bind the parameters of cursors that are opened in the block, and prepare each statement that ran ``after`` times.
 
     Uses ``ServerBindingCursor`` of the PostgreSQL backend. The connection must be open and of psycopg 3.
     """
@@ -160,7 +158,7 @@ def server_side_binding(connection: Any) -> Iterator[None]:
 
     raw: Any = connection.connection
     before = raw.cursor_factory, raw.prepare_threshold
-    raw.cursor_factory, raw.prepare_threshold = ServerBindingCursor, 0
+    raw.cursor_factory, raw.prepare_threshold = ServerBindingCursor, after
     try:
         yield
     finally:
@@ -202,7 +200,7 @@ def column_of(field: models.Field[Any, Any], model: type[models.Model]) -> Any:
     return field.get_col(model._meta.db_table)
 
 
-def converters_of(column: Any, connection: Any) -> list[Callable[[Any, Any, Any], Any]]:
+def converters_of(column: Any, connection: Any) -> list[Any]:
     """Return the functions that turn the driver's value of a column into Python's, to be called one after the other.
 
     Each takes the value, the column and the connection. Uses ``get_db_converters()`` of the backend and of the column.

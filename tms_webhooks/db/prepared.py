@@ -26,13 +26,11 @@ from tms_webhooks.db.django_private import (
 )
 
 SHORT_LIVED = 20
-"""Statements that a connection runs before it prepares them: to prepare one costs more than to run it once."""
+"""How often a connection runs a statement before it prepares it: to prepare one costs more than to run it once."""
 SMALL_INTEGER_TYPES = frozenset({"smallint", "integer"})
 
 # By psycopg's connection: whether it is direct, without a pooler that may switch it to another server process.
 _direct: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
-# By psycopg's connection: how often `prepared` was asked for it.
-_uses: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -45,13 +43,13 @@ def prepared(connection: BaseDatabaseWrapper, *, after: int = 0) -> Iterator[Any
     - behind a pooler such as PgBouncer;
     - where the host's ``OPTIONS`` set ``prepare_threshold`` to None;
     - while queries are logged, because Django finds no text of prepared ones;
-    - in the first ``after`` uses of a connection: a short-lived connection gains nothing.
+    - the first ``after`` times that the connection runs it: a short-lived connection gains nothing.
     """
-    if not _can_prepare(connection, after):
+    if not _can_prepare(connection):
         with connection.cursor() as cursor:
             yield cursor
         return
-    with server_side_binding(connection):
+    with server_side_binding(connection, after=after):
         try:
             with connection.cursor() as cursor:
                 yield cursor
@@ -81,28 +79,18 @@ def run_often(connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, An
     return rows
 
 
-class _Places(dict[str, str]):
-    """Maps each name of a parameter to the place that SQLite has for it."""
-
-    def __missing__(self, name: str) -> str:
-        return f":{name}"
-
-
 @lru_cache(maxsize=1024)
 def _for_sqlite(sql: str) -> str:
-    return sql % _Places()
+    return re.sub(r"%\((\w+)\)s", r":\1", sql).replace("%%", "%")
 
 
-def _can_prepare(connection: BaseDatabaseWrapper, after: int) -> bool:
+def _can_prepare(connection: BaseDatabaseWrapper) -> bool:
     if connection.vendor != "postgresql" or connection.settings_dict["OPTIONS"].get("prepare_threshold", 0) is None:
         return False
     if connection.queries_logged:
         return False
     connection.ensure_connection()
     raw: Any = connection.connection
-    _uses[raw] = _uses.get(raw, 0) + 1
-    if _uses[raw] <= after:
-        return False
     if raw not in _direct:
         _direct[raw] = _is_direct(connection)
     return _direct[raw]

@@ -38,7 +38,7 @@ class CapturedEvent:
     @classmethod
     def of(cls, event: Event) -> CapturedEvent:
         """Return the captured event of a row of the outbox."""
-        payload: dict[str, Any] = from_text(event.body) if event.body else {}
+        payload: Any = from_text(event.body) if event.body else {}
         return cls(
             type=event.type,
             data=payload.get("data", {}),

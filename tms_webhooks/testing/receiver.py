@@ -130,8 +130,7 @@ class WebhookReceiver:
         for subscription in subscriptions:
             subscription.full_clean(exclude=["webhook"])
         webhook.save()
-        for subscription in subscriptions:
-            subscription.save()
+        Subscription.objects.add_to(webhook, subscriptions)
         self.trust(webhook)
         self.webhooks.append(webhook)
         return webhook

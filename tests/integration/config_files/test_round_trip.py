@@ -141,8 +141,8 @@ def test_a_change_is_reported_and_an_equal_subscription_stays_the_same_row(organ
     assert printed.splitlines() == [
         "~ ACME-EU / CRM",
         "    timeout_seconds: 20 -> 5",
-        "    subscriptions: 1 added, 0 changed, 1 removed",
         "    enabled: True -> False",
+        "    subscriptions: 1 added, 0 changed, 1 removed",
         "1 webhook changed.",
     ]
     webhook = Webhook.objects.get()

@@ -159,7 +159,7 @@ def test_a_document_changes_what_a_drain_judges(pair, of_pair, drain, lingering,
     )
 
     def put():
-        synchronize(text, environ={}, actor=Actor("system"), now=clock.now, keep_secrets=True)
+        synchronize(text, actor=Actor("system"), now=clock.now, keep_secrets=True)
 
     assert lingering.at_once(drain("alice", pair, times=2), drain("bob", pair[::-1], times=2), put) == []
 

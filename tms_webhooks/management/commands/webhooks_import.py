@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -57,7 +56,6 @@ class Command(WebhooksCommand):
         try:
             changes = module.synchronize(
                 read(file),
-                environ=os.environ,
                 actor=current_actor(),
                 now=timezone.now(),
                 prune=prune,
