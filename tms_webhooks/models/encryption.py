@@ -151,7 +151,7 @@ class Sealed:
     def reveal(self) -> str:
         """Return the secret in clear; raise `SecretError` if it can't be decrypted, or was encrypted for another place."""
         text = decrypt(self.token)
-        if not is_bound(text):
+        if not text.startswith(_BOUND):
             return text
         place, _mark, text = text[1:].partition(_BOUND)
         if self.place and place != self.place:

@@ -58,10 +58,9 @@ def reencrypt(*, stop: Callable[[], bool] = never) -> KeyUse:
             age = age_of_key(value.token)
             ages.append(age)
             text = "" if age == KeyAge.UNREADABLE else decrypt(value.token)
-            if text and not is_bound(text):
-                rows.filter(pk=pk, **{name: value}).update(**{name: field.seal(text, key)})
-            elif age in (KeyAge.OLDER, KeyAge.DERIVED):
-                rows.filter(pk=pk, **{name: value}).update(**{name: text})
+            if text and (age != KeyAge.NEWEST or not is_bound(text)):
+                sealed = text if is_bound(text) else field.seal(text, key)
+                rows.filter(pk=pk, **{name: value}).update(**{name: sealed})
     return _counted(ages)
 
 

@@ -313,7 +313,11 @@ def due_within(quotas: Sequence[Quota], *, now: datetime) -> list[ClaimedDeliver
         due = " UNION ALL ".join(_within(quota, f"after_{number}") for number, quota in enumerate(group))
         after = {f"after_{number}": moment(quota.after) for number, quota in enumerate(group) if quota.after}
         found += read(statements.DUE, {"now": moment(now), **after}, due=filled(due))
-    return [ClaimedDelivery._make((*values, as_datetime(at), as_datetime(due_at))) for *values, at, due_at in found]
+    zone = database().timezone
+    return [
+        ClaimedDelivery._make((*values, as_datetime(at, zone), as_datetime(due_at, zone)))
+        for *values, at, due_at in found
+    ]
 
 
 def next_due_at(*, token: str, now: datetime) -> tuple[datetime | None, bool]:
@@ -337,7 +341,7 @@ def _within(quota: Quota, after: str) -> str:
     )
 
 
-def as_datetime(value: Any) -> Any:
-    """Return a time that `read` has returned, with its zone, which SQLite and MariaDB leave out."""
+def as_datetime(value: Any, zone: Any = None) -> Any:
+    """Return a time that `read` has returned, with its zone, which SQLite and MariaDB leave out: that of the connection."""
     known = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return known if known is None or known.tzinfo else known.replace(tzinfo=database().timezone)
+    return known if known is None or known.tzinfo else known.replace(tzinfo=zone or database().timezone)

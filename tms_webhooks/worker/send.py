@@ -77,8 +77,9 @@ def make_requests(
         endpoint = endpoints[one.webhook_id]
         is_new = not one.attempts and one.quiet_period is None
         is_ready = is_new and one.webhook_id in plain and len(one.body) <= short
-        occurred_at = one.occurred_at if is_new and one.priority == Priority.LIVE else None
-        delay = timedelta(seconds=endpoint.webhook.delay_seconds)
+        expected_at = None
+        if is_new and one.priority == Priority.LIVE and one.occurred_at is not None:
+            expected_at = one.occurred_at + timedelta(seconds=endpoint.webhook.delay_seconds)
         requests.append(
             OutgoingRequest(
                 one.delivery_id,
@@ -89,7 +90,7 @@ def make_requests(
                 one.priority == Priority.MANUAL,
                 one.body.encode() if is_ready else b"",
                 endpoint,
-                expected_at=None if occurred_at is None else occurred_at + delay,
+                expected_at=expected_at,
                 is_replay=one.priority == Priority.REPLAY,
                 is_extra=one.resume_priority is not None,
                 is_test=is_test(one.body),
@@ -353,16 +354,14 @@ class Sender:
 
     def collect(self) -> Sequence[Answer]:
         """Return the answers of the attempts that have ended; the key of each is its `Attempt`."""
-        answers: list[Answer] = []
         for answer in self._transport.collect():
             if isinstance(answer.key, TokenRequest):
                 self._end_token_request(answer.key, answer.result)
             elif isinstance(answer.key, TokenAttempt):
                 self._end_exchange(answer.key, answer)
             else:
-                answers.append(answer)
-        answers += self._ended
-        self._ended = []
+                self._ended.append(answer)
+        answers, self._ended = self._ended, []
         return answers
 
     def timeout(self) -> float | None:
@@ -373,8 +372,12 @@ class Sender:
         """Send an attempt if its token is known and was not refused; otherwise let it wait for a new one."""
         key = (one.attempt.request.webhook_id, one.client.fingerprint)
         known = tokens.get(key[0])
-        is_valid = known is not None and known.fingerprint == key[1] and known.expires_at > self._clock()
-        if known is not None and is_valid and known.value != one.attempt.token:
+        if (
+            known is not None
+            and known.fingerprint == key[1]
+            and known.expires_at > self._clock()
+            and known.value != one.attempt.token
+        ):
             self._send(one, known.value)
         elif key in self._requested:
             self._requested[key].waiting.append(one)
@@ -390,13 +393,14 @@ class Sender:
         if left > 0:
             self._transport.start(replace(one.attempt.signed(), deadline=left), one)
         else:
-            text = "no access token within the timeout of the webhook"
-            self._ended.append(one.end(DeliveryError(text, error_class=ErrorClass.TOKEN_ERROR)))
+            late = DeliveryError(
+                "no access token within the timeout of the webhook", error_class=ErrorClass.TOKEN_ERROR
+            )
+            self._ended.append(one.end(late))
 
     def _end_exchange(self, one: TokenAttempt, answer: Answer) -> None:
         """Keep the answer to an attempt. If the receiver refused the token for the first time, send it with a new one."""
-        result = answer.result
-        own = Answer(one.attempt, result, answer.seconds)
+        result, own = answer.result, answer._replace(key=one.attempt)
         if one.answer is None and isinstance(result, Response) and result.status == HTTPStatus.UNAUTHORIZED:
             one.answer = own
             self._send_or_wait(one)

@@ -85,7 +85,7 @@ class CurlTransport:
             host = safe.host
             exchange = CurlExchange(request, key, safe, final_headers(request, safe), now, now, now + request.deadline)
             target = self._targets.get(safe.origin)
-            if is_literal(safe.host) or (target is not None and target.expires_at > now):
+            if (target is not None and target.expires_at > now) or is_literal(safe.host):
                 self._begin(exchange, [safe.host], now)
                 return
             # Wait for the addresses of the name: of the lookup that is in progress, or of a new one.

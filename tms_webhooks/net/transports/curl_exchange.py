@@ -112,7 +112,7 @@ class Handle:
         self.proxy = configured_proxy()
         self.method = ""
         self.begun_at = self.heard_at = 0.0
-        self.limit = 0
+        self.limit = app_settings.RESPONSE_LIMIT_BYTES
         self.truncated = False
         self.body = bytearray()
         # The last lines only: a longer head loses its status line here, and is refused.
@@ -145,7 +145,6 @@ class Handle:
         """Set the options of one exchange."""
         self.exchange, self.target = exchange, target
         self.begun_at = self.heard_at = now
-        self.limit = app_settings.RESPONSE_LIMIT_BYTES
         self.truncated = False
         self.body.clear()
         self.lines.clear()
