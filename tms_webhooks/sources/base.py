@@ -254,7 +254,8 @@ class Source:
     @cached_property
     def inputs(self) -> dict[str, MappedField]:
         """The values that are read only to compute others, or to find the owners. They are complete before a change."""
-        reads = (read for one, names in self._derived.values() for read in zip(one.paths, names, strict=True))
+        derived = (*self.computed.values(), *self._made.values())
+        reads = (read for one, names in derived for read in zip(one.paths, names, strict=True))
         found = [map_input(self.model, path) for path, name in reads if name != path]
         found += [map_input(self.model, path, one_to_one=True) for path in self.only]
         if self.owners is not None and self.owners.lookup is None:
@@ -264,30 +265,15 @@ class Source:
         return inputs if self.owners is None else {**inputs, OWNERS: self.owners}
 
     @cached_property
-    def _derived(self) -> dict[str, tuple[Expression, tuple[str, ...]]]:
-        """The canonical fields that are made of values that SQL can read, each with the names of these.
-
-        They are inputs. A `Computed` may also read other fields.
-        """
-        fields = dict.fromkeys(field.name for field in self.all_fields)
-        found: dict[str, tuple[Expression, tuple[str, ...]]] = {}
-        for name in fields:
-            path = self.path_of(name)
-            if isinstance(path, Computed):
-                others = fields.keys() - {name}
-                found[name] = path, tuple(one if one in others else input_name(one) for one in path.paths)
-            elif (
-                isinstance(path, Expression)
-                and not isinstance(path, Function)
-                and all(map_input(self.model, one) for one in path.paths)
-            ):
-                found[name] = path, tuple(map(input_name, path.paths))
-        return found
-
-    @cached_property
     def computed(self) -> dict[str, tuple[Expression, tuple[str, ...]]]:
-        """The canonical fields that are computed from raw values, each with the names of these values."""
-        return {name: one for name, one in self._derived.items() if not isinstance(one[0], Computed)}
+        """The canonical fields that are computed from values that SQL can read, each with the names of these values."""
+        return {
+            name: (path, tuple(map(input_name, path.paths)))
+            for name, path in self._paths.items()
+            if isinstance(path, Expression)
+            and not isinstance(path, Function | Computed)
+            and all(map_input(self.model, one) is not None for one in path.paths)
+        }
 
     @cached_property
     def functions(self) -> dict[str, tuple[Computed, tuple[str, ...]]]:
@@ -296,24 +282,35 @@ class Source:
         A function that reads a field which the host's model lacks is left out.
         """
         known = {*self.mapped, *self.computed}
-        return {
-            name: (one, reads)
-            for name, (one, reads) in self._derived.items()
-            if isinstance(one, Computed) and callable(one.function) and known.issuperset(reads)
-        }
+        made = self._made.items()
+        return {name: one for name, one in made if callable(one[0].function) and known.issuperset(one[1])}
 
     @cached_property
     def made(self) -> tuple[str, ...]:
         """The canonical fields whose values functions make, or `events_for` adds."""
-        derived = ((name, one) for name, (one, _reads) in self._derived.items())
-        added = (name for name, one in derived if isinstance(one, Computed) and one.function is None)
-        return (*self.functions, *added)
+        return (*self.functions, *(name for name, (one, _names) in self._made.items() if one.function is None))
 
     @cached_property
     def available(self) -> set[str]:
         """The canonical names for which the source has a value. A value that is computed may be there."""
         of_owners = self.owners.field.items if self.owners is not None else ()
         return {*self.mapped, *self.computed, *self.made, *(f"organization.{item.name}" for item in of_owners)}
+
+    @cached_property
+    def _paths(self) -> dict[str, Path]:
+        """The paths of all fields that are not left out."""
+        paths = ((field.name, self.path_of(field.name)) for field in self.all_fields)
+        return {name: path for name, path in paths if path}
+
+    @cached_property
+    def _made(self) -> dict[str, tuple[Computed, tuple[str, ...]]]:
+        """The fields that are made by a `Computed`, each with the names of the values that it reads: other fields, or inputs."""
+        fields = {field.name for field in self.all_fields}
+        return {
+            name: (path, tuple(one if one in fields - {name} else input_name(one) for one in path.paths))
+            for name, path in self._paths.items()
+            if isinstance(path, Computed)
+        }
 
     @cached_property
     def owners(self) -> MappedField | None:
@@ -337,7 +334,7 @@ class Source:
                 return found
         # SQL can't read the list, or a value of its organizations.
         text, read = ", ".join(map(str, self._owner_paths)), Function(partial(follow_all, self._owner_paths))
-        return MappedField(field, text, None, own=False, items=items, computed=read)
+        return MappedField(field, text, None, items, read)
 
     @cached_property
     def selection(self) -> Only:
@@ -513,7 +510,7 @@ class Source:
         if not path or field.name in self.computed or is_of_owners:
             return None
         if isinstance(path, Expression):
-            return MappedField(field, str(path), None, own=False, items=self._item_paths(field, ""), computed=path)
+            return MappedField(field, str(path), None, self._item_paths(field, ""), path)
         return map_field(self.model, field, path, items=self._item_paths(field, path))
 
     def _item_paths(self, field: Field, path: str) -> dict[str, str]:

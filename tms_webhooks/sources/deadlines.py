@@ -81,10 +81,11 @@ class DueDate:
 
         ``recorded`` are the moments of the recorded events of all dates up to a day away, by their keys.
         """
-        if expiring_key(event_type, subscription_id, subject_id, self.day) in recorded:
-            return True
-        neighbors = (expiring_key(event_type, subscription_id, subject_id, self.day + step) for step in (-DAY, DAY))
-        return any(key in recorded and self.is_same_as(recorded[key]) for key in neighbors)
+        for step in (-DAY, timedelta(), DAY):
+            key = expiring_key(event_type, subscription_id, subject_id, self.day + step)
+            if key in recorded and (not step or self.is_same_as(recorded[key])):
+                return True
+        return False
 
     def _local(self, moment: datetime) -> datetime:
         return moment.astimezone(self.zone).replace(tzinfo=None)

@@ -36,7 +36,6 @@ class MappedField:
 
     - ``lookup``: the path as a query lookup (``training_class__organization_id``), or an expression for a list of
       related rows. None where only Python can follow the path (a property)
-    - ``own``: whether the value is a column of the object's own row, so that its change is a change of the object
     - ``items``: for a list of objects, the path of each value in a listed object, by the name of the value
     - ``computed``: how Python makes the value, where no path leads to it
     """
@@ -44,7 +43,6 @@ class MappedField:
     field: Field
     path: str
     lookup: str | RelatedList | None
-    own: bool
     items: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     computed: Expression | None = None
 
@@ -52,6 +50,11 @@ class MappedField:
     def column(self) -> str:
         """The name of its column in a query of the row; empty where only Python can read it."""
         return self.lookup.column if isinstance(self.lookup, RelatedList) else self.lookup or ""
+
+    @property
+    def own(self) -> bool:
+        """Whether the value is a column of the object's own row, so that its change is a change of the object."""
+        return isinstance(self.lookup, str) and "__" not in self.lookup
 
     @property
     def own_list(self) -> RelatedList | None:
@@ -92,7 +95,7 @@ def map_field(
     broken = broken_path(model, path) if lookup is None else None
     if broken is not None and broken.problem is not PathProblem.MANY:
         return None
-    return MappedField(field, path, lookup, own=lookup is not None and "__" not in lookup, items=items or {})
+    return MappedField(field, path, lookup, items or {})
 
 
 def input_name(path: str) -> str:
@@ -106,12 +109,11 @@ def map_input(model: type[models.Model], path: str, *, one_to_one: bool = False)
     The path may lead through a list; then the value is a sorted list of values, or of keys. With ``one_to_one``, the other side of a
     one-to-one field is a list, whose rows are captured.
     """
-    if list_at(model, path, one_to_one=one_to_one) is not None:
-        field = Field(input_name(path), FieldKind.IDS, FieldPrivacy.ID)
-        return map_list(model, field, path, one_to_one=one_to_one)
-    lookup = lookup_of(model, path)
-    field = Field(input_name(path), FieldKind.JSON, FieldPrivacy.ID)
-    return None if lookup is None else MappedField(field, path, lookup, own="__" not in lookup)
+    name, lookup = input_name(path), lookup_of(model, path)
+    listed = map_list(model, Field(name, FieldKind.IDS, FieldPrivacy.ID), path, one_to_one=one_to_one)
+    if listed is not None or lookup is None:
+        return listed
+    return MappedField(Field(name, FieldKind.JSON, FieldPrivacy.ID), path, lookup)
 
 
 def map_list(
@@ -138,9 +140,7 @@ def map_list(
     if key is None or not lookups:
         return None
     columns = lookups.get("", lookups)
-    return MappedField(
-        field, path, RelatedList(relation, columns, base=key), own=False, items={} if items is None else paths
-    )
+    return MappedField(field, path, RelatedList(relation, columns, base=key), {} if items is None else paths)
 
 
 def _item_at(value: Any, path: Path) -> Any:
@@ -177,7 +177,7 @@ def key_behind(model: type[models.Model], name: str, mapped: MappedField) -> Map
     first = column_at(model, lookup.partition("__")[0]) if lookup else None
     if first is None:
         return None
-    return MappedField(Field(name, FieldKind.ID, FieldPrivacy.ID), first.name, first.attname, own=True)
+    return MappedField(Field(name, FieldKind.ID, FieldPrivacy.ID), first.name, first.attname)
 
 
 def merged_fields(cls: type, attribute: str = "fields", *, of_host: bool = False) -> dict[str, Any]:

@@ -21,7 +21,6 @@ class PathProblem(StrEnum):
     MANY = "has many objects in"
     COLUMN = "has only a plain column"
     """The path continues behind it."""
-    NO_LIST = "has no list"
 
 
 class PathStep(NamedTuple):

@@ -25,10 +25,11 @@ def register(*model_classes: type[models.Model]) -> Callable[[S], S]:
     """
     named: tuple[Any, ...] = model_classes
     for thing in named:
-        if isinstance(thing, type) and not issubclass(thing, models.Model):
+        if not _is_subclass(thing, models.Model):
             # A decorator without parentheses gets the class itself.
+            got = f"the class {thing.__name__}" if isinstance(thing, type) else repr(thing)
             raise ConfigurationError(
-                f"@register got the class {thing.__name__}, no model; name a model class: @sources.register(YourModel)."
+                f"@register got {got}, no model; name a model class: @sources.register(YourModel)."
             )
 
     def decorate(source_class: S) -> S:
@@ -44,8 +45,6 @@ def register(*model_classes: type[models.Model]) -> Callable[[S], S]:
 
 
 def _add(source_class: type[Source], model: type[models.Model]) -> None:
-    if not _is_subclass(model, models.Model):
-        raise ConfigurationError(f"@register of {source_class.__name__} names {model!r}; name a model class.")
     if model._meta.abstract:
         raise ConfigurationError(f"{model.__name__} is abstract; register {source_class.__name__} for its subclasses.")
     if len(model._meta.pk_fields) > 1:

@@ -26,6 +26,7 @@ from tms_webhooks.sources.paths import field_at
 from tms_webhooks.sources.rows import (
     ORGANIZATIONS,
     at_key,
+    columns_of,
     compared_properties,
     follow_paths,
     followed_fields,
@@ -195,7 +196,7 @@ class RowSnapshot:
 @cache
 def _columns(source: Source) -> dict[str, str]:
     """Return the names of the query's columns by the canonical names that SQL can read."""
-    return {name: mapped.column for name, mapped in source.mapped.items() if mapped.lookup is not None}
+    return {name: source.mapped[name].column for name in columns_of(source)}
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar
@@ -191,14 +191,9 @@ class ActivityProgressSource(CourseAssignmentSource):
         return joined(self.assignment, path) if path else None
 
     @property
-    def assigned_model(self) -> type[models.Model] | None:
-        """The model at ``assignment``; None if that is not a path of foreign keys."""
-        return follow(self.model, self.assignment)
-
-    @property
     def assignment_source(self) -> Source | None:
         """The source that reads the assignment; None if its model has none, which the checks report."""
-        model = self.assigned_model
+        model = follow(self.model, self.assignment)
         for source in self._related.get(model, ()) if model else ():
             if source.noun is self.noun and not isinstance(source, ActivityProgressSource):
                 return source
@@ -263,7 +258,11 @@ class ComputedLearningPathSource(LearningPathSource):
             completed = self._completed_courses(learner, using=change.using)
             # A host's own `paths_with` may return a path without courses.
             if courses and completed.keys() >= courses.keys():
-                extra = self._path_values(path, courses, completed)
+                extra = {
+                    **{f"learning_path.{name}": value for name, value in _named(path).items()},
+                    "course_count": len(courses),
+                    "courses": [{**_named(one), "completed_at": completed[pk]} for pk, one in courses.items()],
+                }
                 yield PlannedEvent(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
 
     def paths_with(self, course: Any, learner: Any) -> models.QuerySet[Any]:
@@ -297,22 +296,11 @@ class ComputedLearningPathSource(LearningPathSource):
 
     def _completed_courses(self, learner: Any, *, using: str) -> dict[Any, Any]:
         """Return when the learner first completed each course, by the courses' keys."""
-        column = self._columns()
-        done = {column["user.id"]: learner, f"{column['completed_at']}__isnull": False}
-        rows = self.model._base_manager.using(using).filter(**done).order_by(f"-{column['completed_at']}")
-        return dict(rows.values_list(column["course.id"], column["completed_at"]))
-
-    def _columns(self) -> dict[str, str]:
-        return {name: str(self.mapped[name].lookup) for name in ("user.id", "course.id", "completed_at")}
-
-    def _path_values(
-        self, path: models.Model, courses: Mapping[Any, models.Model], completed: Mapping[Any, Any]
-    ) -> Mapping[str, Any]:
-        return {
-            **{f"learning_path.{name}": value for name, value in _named(path).items()},
-            "course_count": len(courses),
-            "courses": [{**_named(course), "completed_at": completed[key]} for key, course in courses.items()],
-        }
+        user, course, completed_at = (
+            str(self.mapped[name].lookup) for name in ("user.id", "course.id", "completed_at")
+        )
+        rows = self.model._base_manager.using(using).filter(**{user: learner, f"{completed_at}__isnull": False})
+        return dict(rows.order_by(f"-{completed_at}").values_list(course, completed_at))
 
 
 def _named(one: models.Model) -> dict[str, Any]:
