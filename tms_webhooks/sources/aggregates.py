@@ -19,7 +19,7 @@ from django.db import models
 from django.db.models import F, Func, OuterRef, Subquery
 
 from tms_webhooks.catalogue.values import in_utc
-from tms_webhooks.sources.paths import steps_of, stored_at
+from tms_webhooks.sources.paths import Model, steps_of, stored_at
 
 
 class JSONArrayAgg(Func):
@@ -61,7 +61,7 @@ class ListRelation:
     - ``target``: the foreign key of a row to the listed object; empty where the rows are the listed objects
     """
 
-    rows: type[models.Model]
+    rows: Model
     owner: str
     target: str = ""
 
@@ -149,7 +149,7 @@ def _sort_key(value: Any) -> list[tuple[bool, Any]]:
     return [(one is None, 0 if one is None else one) for one in values]
 
 
-def list_at(model: type[models.Model], path: str, *, one_to_one: bool = False) -> tuple[str, ListRelation, str] | None:
+def list_at(model: Model, path: str, *, one_to_one: bool = False) -> tuple[str, ListRelation, str] | None:
     """Return the list that a path leads through; None if it leads through none.
 
     With ``one_to_one``, the other side of a one-to-one field is a list, too.
@@ -166,7 +166,7 @@ def list_at(model: type[models.Model], path: str, *, one_to_one: bool = False) -
     return None
 
 
-def list_relation(model: type[models.Model], name: str, *, one_to_one: bool = False) -> ListRelation | None:
+def list_relation(model: Model, name: str, *, one_to_one: bool = False) -> ListRelation | None:
     """Return the rows behind the model's many-to-many field or reverse foreign key of this name, or None."""
     try:
         field: Any = model._meta.get_field(name)

@@ -37,6 +37,7 @@ from tms_webhooks.sources.mapping import (
     OWNERS,
     MappedField,
     Only,
+    Values,
     input_name,
     key_behind,
     key_name,
@@ -47,7 +48,7 @@ from tms_webhooks.sources.mapping import (
     organization_path,
     read_status,
 )
-from tms_webhooks.sources.paths import broken_path, column_at, follow
+from tms_webhooks.sources.paths import Model, broken_path, column_at, follow
 from tms_webhooks.sources.rules import Change, Entered, PlannedEvent, Reopened, Rule, event_types_of
 
 # The fields by which an event finds the organizations that receive it.
@@ -116,7 +117,7 @@ class Source:
     # so that two transactions lock rows in the same order.
     _lock_order: ClassVar[str] = ""
 
-    def __init__(self, model: type[models.Model], related: Mapping[type[models.Model], list[Source]]) -> None:
+    def __init__(self, model: Model, related: Mapping[Model, list[Source]]) -> None:
         """Bind the declaration to ``model``. ``related`` is the registry, to look up the sources of related models."""
         self.model = model
         self._related = related
@@ -138,7 +139,7 @@ class Source:
             once = self.expired_key(change.after) if at is not None else ""
             yield PlannedEvent(event_type, once=once, repeated=True, deadline=at)
 
-    def is_open(self, values: Mapping[str, Any]) -> bool:
+    def is_open(self, values: Values) -> bool:
         """Return whether the deadline of an object with these canonical values still matters."""
         return self.closed_when.is_open(values)
 
@@ -182,7 +183,7 @@ class Source:
         return f"{self.model._meta.label}:{type(self).__name__}"
 
     @cached_property
-    def captured_models(self) -> list[type[models.Model]]:
+    def captured_models(self) -> list[Model]:
         """The models by which its rows are changed: its own, that which it is a proxy of, and those that they extend by their key."""
         found: list[Any] = [self.model, self.model._meta.concrete_model]
         while getattr(link := found[-1]._meta.pk.remote_field, "parent_link", False):
@@ -399,7 +400,7 @@ class Source:
                 return joined(base, path) if path else None
         return joined(base, "pk" if rest == "id" and (target is not None or not isinstance(base, str)) else rest)
 
-    def canonical(self, raw: Mapping[str, Any], *, others: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def canonical(self, raw: Values, *, others: Values | None = None) -> dict[str, Any]:
         """Return the host's values as canonical ones, with computed values added.
 
         Statuses become numbers, and dates become datetimes: a deadline the end of its day, any other the beginning. A
@@ -421,7 +422,7 @@ class Source:
             values[LEARNER_ORGANIZATION.name] = values[OWNER]
         return values
 
-    def function_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def function_values(self, values: Values) -> dict[str, Any]:
         """Return the values that functions make of canonical ones, where these are known. Names of statuses become numbers.
 
         If a function raises, its value is a `PayloadError`, so that the event is not lost. Database errors are raised:
@@ -447,7 +448,7 @@ class Source:
         """Whether the learner's organization may be another one than the owner."""
         return LEARNER_ORGANIZATION.name in (*self.mapped, *self.computed)
 
-    def includes(self, raw: Mapping[str, Any]) -> bool:
+    def includes(self, raw: Values) -> bool:
         """Return whether the row with these values is an object of the noun."""
         return not self.only or self.selection.matches(raw)
 
@@ -457,13 +458,13 @@ class Source:
         mapped = self.own.get(self.due_field)
         return mapped is not None and not isinstance(column_at(self.model, mapped.path), models.DateTimeField)
 
-    def expired_key(self, values: Mapping[str, Any]) -> str:
+    def expired_key(self, values: Values) -> str:
         """Return the key of the "expired" event of an object with these canonical values, which have its date."""
         due = DueDate(values[self.due_field], self.zone_of(values))
         event_type = self.deadline.expired if self.deadline is not None else None
         return expired_key(event_type or "", subject_key(values["id"]), due.day if self.is_due_by_day else due.at)
 
-    def zone_of(self, values: Mapping[str, Any]) -> tzinfo:
+    def zone_of(self, values: Values) -> tzinfo:
         """Return the time zone of the organization in these values; the project's if the source names no path to it."""
         return time_zone(values.get(TIME_ZONE.name))
 
@@ -561,7 +562,7 @@ class Source:
             event_types.append(expired)
         return event_types
 
-    def _state(self, values: Mapping[str, Any], now: datetime) -> str:
+    def _state(self, values: Values, now: datetime) -> str:
         """Return whether an object with these canonical values is closed or past its deadline, or still has time."""
         at = values.get(self.due_field)
         if not self.is_open(values):

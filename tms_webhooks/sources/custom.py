@@ -17,7 +17,7 @@ from tms_webhooks.computed import Computed
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.aggregates import list_relation
 from tms_webhooks.sources.mapping import merged_fields
-from tms_webhooks.sources.paths import broken_path, column_at
+from tms_webhooks.sources.paths import Model, broken_path, column_at
 from tms_webhooks.validators import shorten
 
 NAME = re.compile(r"[a-z0-9_]+")
@@ -80,7 +80,7 @@ class DeclaredFields:
     problems: tuple[DeclarationError, ...]
 
 
-def declared_fields(source_class: type, model: type[models.Model]) -> DeclaredFields:
+def declared_fields(source_class: type, model: Model) -> DeclaredFields:
     """Return the fields that a source class declares in ``custom`` for a model: its own entries and those of its bases."""
     fields: list[CustomField] = []
     paths: dict[str, str | Computed] = {}
@@ -98,7 +98,7 @@ def declared_fields(source_class: type, model: type[models.Model]) -> DeclaredFi
     return DeclaredFields(tuple(fields), paths, tuple(problems))
 
 
-def _custom_field(model: type[models.Model], name: Any, declared: Custom) -> CustomField:
+def _custom_field(model: Model, name: Any, declared: Custom) -> CustomField:
     """Return the field of one entry. Raises `DeclarationError` for its first mistake."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise DeclarationError(
@@ -130,7 +130,7 @@ def _custom_field(model: type[models.Model], name: Any, declared: Custom) -> Cus
     return CustomField(field, declared.title or name, sample)
 
 
-def kind_at(model: type[models.Model], path: str) -> FieldKind | None:
+def kind_at(model: Model, path: str) -> FieldKind | None:
     """Return the kind of the column, or of the list, at a path; None if it is something else."""
     if list_relation(model, path) is not None:
         return FieldKind.IDS

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, TypeAlias
 from zlib import crc32
 
 from django.db import models
@@ -20,7 +20,7 @@ from tms_webhooks.computed import Expression, Not, Path, as_path, follow_value, 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import DeclarationError, PayloadError
 from tms_webhooks.sources.aggregates import RelatedList, list_at, list_relation
-from tms_webhooks.sources.paths import PathProblem, broken_path, column_at, lookup_of
+from tms_webhooks.sources.paths import Model, PathProblem, broken_path, column_at, lookup_of
 
 OWN_PACKAGE = __name__.rpartition(".")[0]
 """Where the app's own source classes are."""
@@ -28,6 +28,8 @@ INPUT = "input."
 """Where the names of values begin that are read only to compute others. They are in no payload."""
 OWNERS = "organizations"
 """The name of the list of an object's owners, where a source names several. It is in no payload."""
+Values: TypeAlias = Mapping[str, Any]
+"""The values of one object by their canonical names: raw ones, as the host's row has them, or canonical ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +84,7 @@ class MappedField:
         return [{name: _item_at(one, path) for name, path in self.items.items()} for one in found]
 
 
-def map_field(
-    model: type[models.Model], field: Field, path: str, *, items: Mapping[str, str] | None = None
-) -> MappedField | None:
+def map_field(model: Model, field: Field, path: str, *, items: Mapping[str, str] | None = None) -> MappedField | None:
     """Return the mapping of ``field`` to ``path`` on ``model``, or None if the model has no such path.
 
     ``items`` are the paths of the values of a list of objects, which begin at a listed object.
@@ -103,7 +103,7 @@ def input_name(path: str) -> str:
     return f"{INPUT}{crc32(path.encode()):08x}"
 
 
-def map_input(model: type[models.Model], path: str, *, one_to_one: bool = False) -> MappedField | None:
+def map_input(model: Model, path: str, *, one_to_one: bool = False) -> MappedField | None:
     """Return the mapping of a value that is read to compute others; None if SQL can't read it.
 
     The path may lead through a list; then the value is a sorted list of values, or of keys. With ``one_to_one``, the other side of a
@@ -117,7 +117,7 @@ def map_input(model: type[models.Model], path: str, *, one_to_one: bool = False)
 
 
 def map_list(
-    model: type[models.Model],
+    model: Model,
     field: Field,
     path: str,
     *,
@@ -168,7 +168,7 @@ def key_name(name: str) -> str:
     return f"key.{name}"
 
 
-def key_behind(model: type[models.Model], name: str, mapped: MappedField) -> MappedField | None:
+def key_behind(model: Model, name: str, mapped: MappedField) -> MappedField | None:
     """Return the row's own foreign key at the beginning of a path, as the value ``name``; None if the path has none."""
     if isinstance(mapped.lookup, RelatedList):
         lookup = mapped.lookup.base
@@ -270,7 +270,7 @@ class Only:
             for one, _mapped, condition in self._conditions
         )
 
-    def matches(self, raw: Mapping[str, Any]) -> bool:
+    def matches(self, raw: Values) -> bool:
         """Return whether a row with these values is an object of the source. Of a list, one value has to be accepted."""
         for _path, mapped, condition in self._conditions:
             value = raw.get(mapped.field.name) if mapped is not None else None

@@ -20,7 +20,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import audience
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name
-from tms_webhooks.sources.paths import references_of
+from tms_webhooks.sources.paths import Model, references_of
 
 Rows = models.QuerySet[Any]
 
@@ -71,12 +71,12 @@ def objects_at(source: Source, keys: Sequence[Any], *, using: str) -> Rows:
     return source.selection.filter(at_keys(source.model, keys, using=using))
 
 
-def at_keys(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Rows:
+def at_keys(model: Model, keys: Sequence[Any], *, using: str) -> Rows:
     """Return the rows with these keys in the order of keys. No manager is used: it may hide rows."""
     return models.QuerySet(model, using=using).filter(keys_in(model, keys)).order_by("pk")
 
 
-def key_name(model: type[models.Model], source: Source) -> str:
+def key_name(model: Model, source: Source) -> str:
     """Return the lookup of the source's key in a queryset of ``model``."""
     is_extended = issubclass(source.model, model._meta.concrete_model or model)
     return "pk" if is_extended else source.model._meta.pk.name
@@ -119,7 +119,7 @@ def exactly(rows: Rows, keys: Sequence[Any]) -> Rows:
 
 
 def conflicting(
-    model: type[models.Model], objs: Sequence[models.Model], unique: Iterable[models.Field[Any, Any]], *, using: str
+    model: Model, objs: Sequence[models.Model], unique: Iterable[models.Field[Any, Any]], *, using: str
 ) -> list[Any]:
     """Return the keys of the rows that ``objs`` may conflict with, and possibly of more rows.
 
@@ -138,7 +138,7 @@ def conflicting(
     return list(keys)
 
 
-def _unique_fields(model: type[models.Model]) -> Iterator[tuple[Any, ...]]:
+def _unique_fields(model: Model) -> Iterator[tuple[Any, ...]]:
     meta = model._meta
     yield from ((field,) for field in meta.concrete_fields if field.unique)
     names = [*meta.unique_together, *(constraint.fields for constraint in meta.total_unique_constraints)]

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DEFAULT_DB_ALIAS, models
@@ -22,7 +22,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models.source_state import ObjectState
 from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, TIME_ZONE, Source
-from tms_webhooks.sources.mapping import OWNERS, MappedField
+from tms_webhooks.sources.mapping import OWNERS, MappedField, Values
 from tms_webhooks.sources.paths import field_at
 from tms_webhooks.sources.rules import Change
 
@@ -32,16 +32,14 @@ NOT_COMPARED = SAVE_TIMESTAMPS | {TIME_ZONE.name}
 # Values of other rows that are kept, too: they identify the recipients of a deletion, when the row no longer exists.
 ORGANIZATIONS = ("organization.", "learner_organization.")
 
-Values: TypeAlias = Mapping[str, Any]
-
 logger = logging.getLogger(__name__)
 
 
 def diff(
     source: Source,
     *,
-    before: Mapping[str, Any] | None,
-    after: Mapping[str, Any] | None,
+    before: Values | None,
+    after: Values | None,
     now: datetime,
     using: str = DEFAULT_DB_ALIAS,
 ) -> Change:
@@ -70,9 +68,7 @@ def diff(
     return compared(source, old, new, now=now, using=using)
 
 
-def compared(
-    source: Source, old: Mapping[str, Any], new: Mapping[str, Any], *, now: datetime, using: str = DEFAULT_DB_ALIAS
-) -> Change:
+def compared(source: Source, old: Values, new: Values, *, now: datetime, using: str = DEFAULT_DB_ALIAS) -> Change:
     """Return the change between two states of one object in canonical values; one of them may be empty."""
     changed: tuple[str, ...] = ()
     if old and new:
@@ -90,7 +86,7 @@ def compared(
     return Change(before=old, after=new, changed=changed, now=now, using=using)
 
 
-def _owner_keys(values: Mapping[str, Any]) -> list[Any]:
+def _owner_keys(values: Values) -> list[Any]:
     owners = values[OWNERS] or ()
     return [owners] if isinstance(owners, PayloadError) else [one["id"] for one in owners]
 
@@ -161,17 +157,17 @@ def _related_names(source: Source) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def object_state(source: Source, key: Any, raw: Mapping[str, Any]) -> ObjectState:
+def object_state(source: Source, key: Any, raw: Values) -> ObjectState:
     """Return the state to record for an object with these raw values."""
     return ObjectState(key_text(key), state_text(source, raw), _written(raw, _related_names(source)))
 
 
-def state_text(source: Source, raw: Mapping[str, Any]) -> str:
+def state_text(source: Source, raw: Values) -> str:
     """Return the values of an object's own row as text. Equal values give equal text."""
     return _written(raw, own_names(source))
 
 
-def leads_elsewhere(source: Source, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
+def leads_elsewhere(source: Source, before: Values | None, after: Values) -> bool:
     """Return whether the values of other rows are those of other objects than before, or other organizations."""
     names = {*source.keys_behind.values(), *organization_names(source)}
     return before is not None and any(name in before and before[name] != after[name] for name in names)
@@ -195,7 +191,7 @@ def recorded_raw(source: Source, recorded: ObjectState) -> dict[str, Any]:
     }
 
 
-def recorded_before(source: Source, recorded: ObjectState, raw: Mapping[str, Any]) -> dict[str, Any]:
+def recorded_before(source: Source, recorded: ObjectState, raw: Values) -> dict[str, Any]:
     """Return the recorded values of an object that is ``raw`` now, as the "before" of a comparison.
 
     A value whose text is unchanged is taken from ``raw``, so that a loss of precision in the text is not a change.
@@ -224,7 +220,7 @@ def key_value(source: Source, text: str) -> Any:
     return source.model._meta.pk.to_python(json.loads(text))
 
 
-def _written(raw: Mapping[str, Any], value_names: Iterable[str]) -> str:
+def _written(raw: Values, value_names: Iterable[str]) -> str:
     values = {name: raw[name] for name in value_names if name in raw}
     return _as_json(values)
 

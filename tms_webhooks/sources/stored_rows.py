@@ -22,7 +22,7 @@ from tms_webhooks.models.audience import parent_column
 from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.interest import interest_in, organization_paths, patterns_of_any_webhook, subscribed_types
-from tms_webhooks.sources.paths import field_at
+from tms_webhooks.sources.paths import Model, field_at
 from tms_webhooks.sources.rows import (
     ORGANIZATIONS,
     at_key,
@@ -101,7 +101,7 @@ class StoredRow:
             values[position] = self.query.query.value_at(position, value)
         return {name: values[self.query.positions[column]] for name, column in names.items()}
 
-    def instance(self, model: type[models.Model], using: str, *, after: bool = False) -> models.Model:
+    def instance(self, model: Model, using: str, *, after: bool = False) -> models.Model:
         """Return the object as it was, or as it was saved; the query must have all of its columns."""
         attributes = {field.attname: field.attname for field in model._meta.concrete_fields}
         return model.from_db(using, *zip(*self.values(attributes, after=after).items(), strict=True))
@@ -313,7 +313,7 @@ def key_of(source: Source, instance: models.Model) -> Any:
     return None if key is None or hasattr(key, "resolve_expression") else as_key(source.model, key)
 
 
-def as_key(model: type[models.Model], key: Any) -> Any:
+def as_key(model: Model, key: Any) -> Any:
     """Return a key of ``model`` as its Python type, also if it is given as text, such as from a request."""
     try:
         return model._meta.pk.to_python(key)
@@ -323,7 +323,7 @@ def as_key(model: type[models.Model], key: Any) -> Any:
 
 
 @cache
-def can_return_rows(model: type[models.Model], using: str) -> bool:
+def can_return_rows(model: Model, using: str) -> bool:
     """Return whether an ``UPDATE`` of the model's table can return the row as it is after the statement."""
     connection, meta = connections[using], model._meta
     if connection.vendor not in IS_PLAIN_TABLE or not connection.features.can_return_columns_from_insert:
@@ -342,14 +342,14 @@ def can_return_rows(model: type[models.Model], using: str) -> bool:
     return bool(row and row[0])
 
 
-def lock_of_row(model: type[models.Model], using: str) -> str:
+def lock_of_row(model: Model, using: str) -> str:
     """Return the clause that locks the model's row only, as an UPDATE does, in a query that joins other tables."""
     connection = connections[using]
     no_key = connection.features.has_select_for_no_key_update
     return connection.ops.for_update_sql(of=(connection.ops.quote_name(model._meta.db_table),), no_key=no_key)
 
 
-def as_first_seen(model: type[models.Model], using: str) -> RawSQL:
+def as_first_seen(model: Model, using: str) -> RawSQL:
     """Return an expression: whether PostgreSQL locked the row in the version that it found.
 
     If it had to wait for another transaction, the row has the changes of that one, but the rows of other tables do not.
