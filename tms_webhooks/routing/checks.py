@@ -90,7 +90,9 @@ class SubscriptionRules:
             tree = parse(self._condition, [event_type])
         except ValidationError as error:
             return (_invalid(event_type.name, " ".join(error.messages)),)
-        checks = tuple(_of_part(part) for part in (tree.parts if isinstance(tree, AllOf) else (tree,)))
+        checks = tuple(
+            EventCheck("condition", part, part.__str__) for part in (tree.parts if isinstance(tree, AllOf) else (tree,))
+        )
         self._parsed.append(({name: known.get(name) for name in tree.paths()}, checks))
         return checks
 
@@ -113,7 +115,7 @@ def present_checks(subscription: Subscription, snapshot: EventType) -> tuple[Eve
         return (*checks, _invalid(snapshot.name, " ".join(error.messages)))
     known = event_paths(snapshot)
     part = part_about(tree, lambda path: path.startswith("data.") and path in known)
-    return checks if part is None else (*checks, _of_part(part))
+    return checks if part is None else (*checks, EventCheck("condition", part, part.__str__))
 
 
 def event_values(event: Event) -> EventValues:
@@ -145,10 +147,6 @@ def _of_filters(filters: Any, event_type: EventType, audience: str) -> Iterator[
 
 def _words_of(name: str, values: list[Any]) -> Callable[[], str]:
     return lambda: _("%(name)s is %(values)s") % {"name": name, "values": in_words(tuple(values))}
-
-
-def _of_part(part: Node) -> EventCheck:
-    return EventCheck("condition", part, lambda: str(part))
 
 
 def _invalid(event_type: str, reason: str) -> EventCheck:

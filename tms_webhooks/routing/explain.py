@@ -126,11 +126,8 @@ def _verdict(own: tuple[Clause, ...], *, matches: bool) -> CheckResult:
 def _of_snapshot(webhook: Webhook, event: Event) -> Iterator[Clause]:
     """Yield the clauses for an event that was made for one webhook."""
     is_own = event.webhook_id == webhook.pk
-    own, other = (
-        _("A snapshot created the event for this webhook."),
-        _("A snapshot created the event for another webhook."),
-    )
-    yield _clause("made_for", is_own, own if is_own else other)
+    other = _("A snapshot created the event for another webhook.")
+    yield _clause("made_for", is_own, _("A snapshot created the event for this webhook.") if is_own else other)
     if webhook.deleted_at is not None:
         yield _clause("deleted", False, _("The webhook was deleted."))
     yield _of_enabled(webhook)
@@ -335,11 +332,11 @@ def _reasons_against(
     for position, (subscription, key, own) in enumerate(rules):
         if filtered.is_of_type(subscription, event):
             clauses = _clauses_of(subscription, own, event, values)
-            failed = [(one.name, one.sentence) for one in clauses if one.verdict is not CheckResult.YES]
+            failed = {Reason(one.name, one.sentence, position) for one in clauses if one.verdict is not CheckResult.YES}
             if not failed and own.is_first_only and not firsts.claim([(key, event)]):
-                failed = [(f"filters.{FIRST_OCCURRENCE}", _not_the_first())]
+                failed = {Reason(f"filters.{FIRST_OCCURRENCE}", _not_the_first(), position)}
             is_match = is_match or not failed
-            reasons.update(Reason(name, sentence, position) for name, sentence in failed)
+            reasons |= failed
     none = Reason("event_type", _("No subscription includes this event type."), None)
     return set() if is_match else reasons or {none}
 

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum, auto
+from itertools import islice
 from typing import TypeAlias
 
 from django.db import router
@@ -54,43 +55,6 @@ class _Cache(threading.local):
 _cache = _Cache()
 
 
-class RuleReader:
-    """The rules of these subscriptions as they are now. They are read when they are first needed, a chunk at a time."""
-
-    def __init__(self, subscription_ids: Iterable[int]) -> None:
-        self._unread = dict.fromkeys(sorted(subscription_ids))
-        self._found: dict[int, SubscriptionRules | None] = {}
-
-    def get(self, subscription_id: int) -> SubscriptionRules | None:
-        """Return the rules of one of the subscriptions; None if it no longer exists."""
-        if subscription_id not in self._found:
-            self._read(subscription_id)
-        return self._found[subscription_id]
-
-    def _read(self, subscription_id: int) -> None:
-        others = (pk for pk in self._unread if pk > subscription_id)
-        chunk = [subscription_id, *(pk for pk, _number in zip(others, range(CHUNK - 1), strict=False))]
-        for pk in chunk:
-            self._unread.pop(pk, None)
-            self._found[pk] = None
-        by_row = database().vendor == "postgresql"
-        # A reserved word in MariaDB.
-        condition = database().ops.quote_name("condition")
-        version_of = VERSION_OF_ROW if by_row else f"s.filters, s.{condition}"
-        versions = {pk: version for pk, *version in read(VERSIONS, ids=numbers(chunk), version=version_of)}
-        self._found |= {pk: _cache.get(pk, version) for pk, version in versions.items()}
-        outdated = [pk for pk in versions if self._found[pk] is None]
-        texts = [(pk, *versions[pk][1:]) for pk in outdated]
-        if by_row and outdated:
-            texts = read(TEXTS, ids=numbers(outdated), texts=f"s.filters::text, s.{condition}::text")
-        # None was deleted between the two queries.
-        for pk, filters, condition in texts:
-            audience, *_version = versions[pk]
-            rules = SubscriptionRules(pk, json.loads(filters), json.loads(condition or "null"), audience)
-            self._found[pk] = rules
-            _cache.put(pk, versions[pk], rules, size=len(filters) + len(condition or ""))
-
-
 # The columns of an event that first occurrences need, and those that filters need.
 OF_FIRSTS = ("type", "subject_type", "subject_id")
 COLUMNS = ("uid", *OF_FIRSTS, "body", "organization_id", "learner_organization_id", "subscription_id")
@@ -131,16 +95,22 @@ class PredictedFirstOccurrences:
 
 
 class Evaluation:
-    """Evaluates the filters and conditions of subscriptions for events. The bodies of the events are read together."""
+    """Evaluates the filters and conditions of subscriptions for events.
+
+    The bodies of the events are read together, and the rules of subscriptions when they are first needed, a chunk at a time.
+    """
 
     def __init__(self, pairs: Collection[Pair]) -> None:
         self.events = _events({event for event, _subscription in pairs}, columns=COLUMNS) if pairs else {}
-        self._rules = RuleReader({subscription for _event, subscription in pairs})
+        self._rules: dict[int, SubscriptionRules | None] = {}
+        self._unread = dict.fromkeys(sorted({subscription for _event, subscription in pairs}))
         self._values: dict[int, EventValues] = {}
 
     def verdict(self, event_id: int, subscription_id: int) -> Verdict:
         """Return whether an event matches a subscription; NO if one of the two no longer exists."""
-        event, rules = self.events.get(event_id), self._rules.get(subscription_id)
+        if subscription_id not in self._rules:
+            self._read_rules(subscription_id)
+        event, rules = self.events.get(event_id), self._rules[subscription_id]
         if event is None or rules is None:
             return Verdict.NO
         if event_id not in self._values:
@@ -148,6 +118,29 @@ class Evaluation:
         if not rules.are_met(event, self._values[event_id]):
             return Verdict.NO
         return Verdict.IF_FIRST if rules.is_first_only else Verdict.YES
+
+    def _read_rules(self, subscription_id: int) -> None:
+        """Read the rules of a subscription and of the next ones as they are now; None for one that no longer exists."""
+        chunk = [subscription_id, *islice((pk for pk in self._unread if pk > subscription_id), CHUNK - 1)]
+        for pk in chunk:
+            self._unread.pop(pk, None)
+            self._rules[pk] = None
+        by_row = database().vendor == "postgresql"
+        # A reserved word in MariaDB.
+        condition = database().ops.quote_name("condition")
+        version_of = VERSION_OF_ROW if by_row else f"s.filters, s.{condition}"
+        versions = {pk: version for pk, *version in read(VERSIONS, ids=numbers(chunk), version=version_of)}
+        self._rules |= {pk: _cache.get(pk, version) for pk, version in versions.items()}
+        outdated = [pk for pk in versions if self._rules[pk] is None]
+        texts = [(pk, *versions[pk][1:]) for pk in outdated]
+        if by_row and outdated:
+            texts = read(TEXTS, ids=numbers(outdated), texts=f"s.filters::text, s.{condition}::text")
+        # None was deleted between the two queries.
+        for pk, filters, condition in texts:
+            audience, *_version = versions[pk]
+            rules = SubscriptionRules(pk, json.loads(filters), json.loads(condition or "null"), audience)
+            self._rules[pk] = rules
+            _cache.put(pk, versions[pk], rules, size=len(filters) + len(condition or ""))
 
 
 def matching(

@@ -53,7 +53,7 @@ class RowQuery(NamedTuple):
     """A query of one row by its key, and what an ``UPDATE`` of the row's table needs to return the row's own columns.
 
     - ``positions``: the positions of the columns in the query, by their names
-    - ``own``: the row's own columns by their positions, quoted
+    - ``own``: the positions of the row's own columns, which ``returning`` names
     - ``references``: the positions of its key and its foreign keys. A change of one of these makes the values behind it
       others, or the row another one
     - ``whole``: whether the query reads all values that a payload needs
@@ -61,7 +61,8 @@ class RowQuery(NamedTuple):
 
     query: CompiledQuery
     positions: dict[str, int]
-    own: dict[int, str]
+    own: Sequence[int]
+    returning: str
     references: set[int]
     update: str
     whole: bool
@@ -120,7 +121,7 @@ class StoredRow:
             returned.append(())
             if not is_first or many or not sql.startswith(self.query.update) or " RETURNING " in sql:
                 return execute(sql, params, many, context)
-            result = execute(f"{sql} RETURNING {', '.join(self.query.own.values())}", params, many, context)
+            result = execute(sql + self.query.returning, params, many, context)
             # To the last row: SQLite knows how many rows it has updated when it has returned them all.
             returned[0] = context["cursor"].fetchall()
             return result
@@ -271,10 +272,12 @@ def _query_before(
         lock = lock_of_row(model, using)
         extra[AS_FIRST_SEEN] = as_first_seen(model, using)
     positions = {name: position for position, name in enumerate((*lookups, *extra))}
+    own = [field for name, field in fields.items() if name in positions]
     return RowQuery(
         CompiledQuery(rows.annotate(**extra).values_list(*lookups, *extra), lock=lock),
         positions,
-        own={positions[name]: quote(str(field.column)) for name, field in fields.items() if name in positions},
+        own=[positions[field.attname] for field in own],
+        returning=f" RETURNING {', '.join(quote(str(field.column)) for field in own)}",
         references={positions[name] for name in references if name in positions},
         update=f"UPDATE {quote(model._meta.db_table)} SET ",  # noqa: S608 (names of ours)
         whole=whole,
