@@ -162,8 +162,11 @@ def save(instance: models.Model, write: Callable[[], None], *, using: str, names
         try:
             watched = _read_before(plan, captured_saves, instance, using=using)
             is_hosts = True
-            with nullcontext() if watched is None else watched.returned_by_update(connections[using]):
+            if watched is None:
                 write()
+            else:
+                with watched.returned_by_update(using):
+                    write()
             is_hosts = False
             for captured in captured_saves:
                 # The capture may be that of an outer save of the same row.

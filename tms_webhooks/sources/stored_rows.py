@@ -108,7 +108,7 @@ class StoredRow:
         return model.from_db(using, *zip(*self.values(attributes, after=after).items(), strict=True))
 
     @contextmanager
-    def returned_by_update(self, connection: Any) -> Iterator[None]:
+    def returned_by_update(self, using: str) -> Iterator[None]:
         """Have the ``UPDATE`` of a save in the block return the row; not where the rest has to be read anyway.
 
         It does if it is the first statement of the connection. After a second one the row may have changed again, so
@@ -129,8 +129,12 @@ class StoredRow:
         if not self.query.whole or self.column(AS_FIRST_SEEN) is False:
             yield
             return
-        with connection.execute_wrapper(execute):
+        wrappers = connections[using].execute_wrappers
+        wrappers.append(execute)
+        try:
             yield
+        finally:
+            wrappers.remove(execute)
         if len(returned) == 1 and len(returned[0]) == 1:
             columns = zip(self.query.own, returned[0][0], strict=True)
             changed = {at: value for at, value in columns if self._before[at] != value}
