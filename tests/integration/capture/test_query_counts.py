@@ -15,12 +15,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from example_project.training.factories import CourseAssignmentFactory, OrganizationFactory, UserFactory, VoucherFactory
+from example_project.training.factories import CourseAssignmentFactory, OrganizationFactory, UserFactory
 from tests.catalogue import temporary_type
 from tests.factories import WebhookFactory
 from tests.integration.capture.talks import EVENT_TYPES, TalkSource
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Speech, Talk, Workshop
+from tms_webhooks import sources
 from tms_webhooks.models import Event
 from tms_webhooks.sources.registry import sources_of
 
@@ -84,11 +85,18 @@ def test_two_sources_of_a_model_ask_together():
     assert queries_of(lambda: assignment.complete(at=now)) == OWN + 1
 
 
-def test_a_deletion_that_can_mean_nothing_costs_nothing():
-    voucher = VoucherFactory()
+class Filled(WorkshopSource):
+    """A workshop whose deletion is no event."""
+
+    rules = (sources.Filled("title", "workshop.changed"),)
+
+
+def test_a_deletion_that_can_mean_nothing_costs_nothing(listen):
+    workshop = Workshop.objects.create(organization=OrganizationFactory(), title="Pair programming")
+    listen(Filled, Workshop)
 
     with CaptureQueriesContext(connection) as captured:
-        voucher.delete()
+        workshop.delete()
 
     assert not any("tms_webhooks_" in query["sql"] for query in captured)
 
