@@ -91,13 +91,13 @@ def test_the_subject_has_the_name_that_the_setting_maps(failing, clock, notify, 
 
 @pytest.fixture
 def minute_by_minute(clock, run, notify):
-    """Let time pass with a sweep each minute, or each hour where it is long, and the drains in between."""
+    """Let time pass with a sweep each minute, or every three hours where it is long, and the drains in between."""
 
     def minute_by_minute(**duration):
         end = clock.now + timedelta(**duration)
-        step = timedelta(minutes=1) if timedelta(**duration) <= timedelta(hours=1) else timedelta(hours=1)
+        step = timedelta(minutes=1) if timedelta(**duration) <= timedelta(hours=1) else timedelta(hours=3)
         while clock.now < end:
-            clock.now += step
+            clock.now = min(clock.now + step, end)
             run()
             health.warn_all(clock.now)
             notify()
