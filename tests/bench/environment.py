@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +21,6 @@ ENDING = 20.0
 """Seconds that a process may take to end."""
 TRANSPORTS = {"curl": "libcurl", "threads": "threads"}
 """The transports of a drain, with their names on the page. Benchmarks use the first, unless they measure both."""
-
-Rounds = Mapping[str, Sequence[float | None]]
-"""The values of each figure, one per round. None means that no number limits it."""
 
 
 def scale():

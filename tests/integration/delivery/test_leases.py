@@ -62,6 +62,14 @@ def test_what_is_in_flight_is_not_sent_again_by_the_same_worker(alice, delivery,
     assert alice.claim() == []
 
 
+@pytest.mark.parametrize("change", ["enabled", "deleted_at"])
+def test_a_disabled_or_deleted_webhook_is_not_leased(alice, webhook, delivery, clock, change):
+    write(webhook, **{change: clock.now if change == "deleted_at" else False})
+
+    assert alice.claim() == []
+    assert lease(webhook) == ("", None)
+
+
 def test_a_renewal_extends_all_leases_of_a_worker_and_no_others(alice, bob, webhook, delivery, clock):
     alice.claim()
     other = subscribed("/other")
