@@ -102,6 +102,18 @@ def test_further_updates_restart_the_wait_and_make_one_request(clock, sent, user
     assert statuses() == ["merged", "delivered"]
 
 
+def test_the_wait_ends_after_the_longest_time(clock, sent, user):
+    bodies = []
+    for number in range(12):
+        user.update(phone=str(number + 2))
+        bodies += sent()
+        clock.advance(seconds=QUIET // 2)
+    # Five quiet periods after the first update, which was ten halves ago.
+    (first,) = bodies
+
+    assert (first["data"]["phone"], first["previous"]) == ("11", {"phone": "1"})
+
+
 def test_an_update_is_not_merged_into_one_that_is_due(clock, sent, user):
     user.update(city="Utrecht")
     fan_out(clock.now)
