@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from io import StringIO
-from typing import Any
 
 import pytest
 from django.apps import apps
 from django.core.management import call_command
-from django.db.models import Model
 from django.urls import reverse
 
 from example_project.training.choices import (
@@ -31,26 +29,25 @@ from example_project.training.models import (
     Voucher,
 )
 from example_project.training.sample_data import fill
-from example_project.training.seed import World, seed
-from tms_webhooks.models import Event
+from example_project.training.seed import seed
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def world() -> World:
+def world():
     world = seed(organizations=2, now=NOW)
     for tenant in world.tenants:
         fill(tenant, now=NOW)
     return world
 
 
-def values(model: type[Model], *names: str, **filters: Any) -> Counter[Any]:
+def values(model, *names, **filters):
     return Counter(model._default_manager.filter(**filters).values_list(*names, flat=len(names) == 1))
 
 
-def test_each_status_occurs(world) -> None:
+def test_each_status_occurs(world):
     assert values(TrainingClass, "confirmation_status_id").keys() == set(ConfirmationStatus)
     assert values(ClassEnrollment, "enrollment_status_id").keys() == set(EnrollmentStatus)
     assert values(ClassEnrollment, "completion_status_id").keys() == set(CompletionStatus)
@@ -62,7 +59,7 @@ def test_each_status_occurs(world) -> None:
     assert UserAchievement.objects.count() > 10
 
 
-def test_the_rules_of_the_training_system_hold(world) -> None:
+def test_the_rules_of_the_training_system_hold(world):
     for model in apps.get_app_config("training").get_models():
         for record in model._default_manager.all():
             record.full_clean()
@@ -75,7 +72,7 @@ def test_the_rules_of_the_training_system_hold(world) -> None:
         assert voucher.redeemed_class.course == voucher.course
 
 
-def test_the_data_is_the_same_each_time(world) -> None:
+def test_the_data_is_the_same_each_time(world):
     again = seed(organizations=2, now=NOW)
     for tenant in again.tenants:
         fill(tenant, now=NOW)
@@ -90,11 +87,7 @@ def test_the_data_is_the_same_each_time(world) -> None:
             assert values(model, *names, **{path: before}) == values(model, *names, **{path: after}), model
 
 
-def test_without_a_webhook_no_event_is_recorded(world) -> None:
-    assert not Event.objects.exists()
-
-
-def test_the_command_prints_accounts_that_can_log_in(client) -> None:
+def test_the_command_prints_accounts_that_can_log_in(client):
     output = StringIO()
 
     call_command("seed", organizations=1, stdout=output)
@@ -108,7 +101,7 @@ def test_the_command_prints_accounts_that_can_log_in(client) -> None:
         client.logout()
 
 
-def test_an_administrator_has_the_pages_of_webhooks_and_of_the_own_training(client, world) -> None:
+def test_an_administrator_has_the_pages_of_webhooks_and_of_the_own_training(client, world):
     tenant, other = world.tenants
     client.force_login(tenant.people.administrator)
 

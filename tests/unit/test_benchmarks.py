@@ -13,8 +13,7 @@ import pytest
 from tests.bench import __main__ as command
 from tests.bench import page, suite
 from tests.bench.environment import ROOT
-from tests.bench.figures import DATABASES, Figure, number
-from tests.unit.test_language import violations
+from tests.bench.figures import DATABASES
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
 # The command writes it with the page.
@@ -87,38 +86,6 @@ def test_each_module_with_figures_is_a_benchmark_of_the_page_or_run_by_its_name(
     assert modules == {*suite.NAMES, *suite.SINGLE}
 
 
-def test_each_question_has_one_table(results):
-    for section in page.render(results).split("\n## ")[1:]:
-        assert section.count("| Figure |") == section.splitlines()[0].endswith("?"), section
-
-
-def test_the_words_of_the_page_are_those_of_the_documentation(results):
-    assert list(violations(page.TEMPLATE, page.render(results))) == []
-
-
-def test_a_figure_is_the_median_with_its_spread_and_bold_where_it_misses_the_target():
-    figure = Figure("p95", "p95", "ms", at_most={"sqlite": 5, "postgres": 8})
-
-    assert figure.cell("sqlite", [4.8, 6.04, 12_345.6]) == "**6.04 ms** (4.8 to 12,346)"
-    assert figure.cell("sqlite", [4, 4.1, 4.4]) == "4.1 ms"
-    assert figure.cell("postgres", [6.04]) == "6.04 ms"
-    assert figure.target() == "≤ 5 ms (SQLite), ≤ 8 ms (PostgreSQL)"
-    assert Figure("rate", "rate", at_least=0.7).cell("sqlite", [0.696]) == "0.7"
-    assert Figure("rate", "rate", at_least=0.7).cell("sqlite", [0.69]) == "**0.69**"
-    assert Figure("equal", "equal").cell("sqlite", [None]) == "any"
-    assert [number(value) for value in (1234.5, 12.34, 3.0, 0.123, -0.5)] == ["1,234", "12.3", "3", "0.12", "-0.5"]
-
-
-def test_the_page_says_if_a_run_was_a_try_partial_or_of_changed_code(results):
-    assert "**This run" not in page.render(results)
-    assert "`0123456789` |" in page.render(results)
-    assert "with uncommitted changes" in page.render({**results, "dirty": True})
-    assert "**This run is a try with 1.00% of the sizes." in page.render({**results, "scale": 0.01})
-    del results["runs"]["postgres"]["prune"]
-    assert "**This run is partial" in page.render(results)
-    assert "| not in this run |" in page.render(results)
-
-
 def test_the_command_writes_the_page_its_figures_and_the_quotations(run, tmp_path):
     status, done = run()
 
@@ -139,35 +106,6 @@ def test_a_benchmark_that_fails_is_named_and_the_page_stays_as_it_was(run, tmp_p
     assert len(done) == len(suite.NAMES) * len(DATABASES)
     assert "Failed: ordered on PostgreSQL: it took longer than 9 s" in capsys.readouterr().out
     assert not (tmp_path / "page.md").exists()
-
-
-def test_a_run_that_was_interrupted_goes_on_with_what_is_missing_or_failed_at_the_same_commit(
-    run, tmp_path, monkeypatch
-):
-    run(failing="ordered")
-
-    assert run("--resume") == (0, [("ordered", "sqlite"), ("ordered", "postgres")])
-    assert (tmp_path / "page.md").exists()
-    monkeypatch.setattr(suite, "_conditions", lambda _allow_dirty: {**CONDITIONS, "commit": "abcdef"})
-    with pytest.raises(SystemExit, match="has another commit: 0123456789, now abcdef"):
-        run("--resume")
-
-
-def test_a_part_of_the_benchmarks_makes_a_page_only_if_it_was_asked_for(run, tmp_path):
-    with pytest.raises(SystemExit, match="was not written. Not measured: throughput on PostgreSQL, "):
-        run("--db", "sqlite")
-
-    assert run("--only", "prune", "--db", "sqlite") == (0, [("prune", "sqlite")])
-    assert "**This run is partial" in (tmp_path / "page.md").read_text()
-    run("--scale", "0.01")
-    assert "\nold\n" in (tmp_path / "quoting.md").read_text()
-
-
-def test_uncommitted_changes_are_refused(monkeypatch):
-    monkeypatch.setattr(suite, "_git", lambda *_arguments: " M README.md")
-
-    with pytest.raises(SystemExit, match="The working tree has changes"):
-        suite._conditions(allow_dirty=False)
 
 
 class TestThePageOfTheCheckout:

@@ -64,12 +64,6 @@ def test_what_has_not_come_is_missing(ledger):
     assert ledger.compare().complete
 
 
-def test_an_event_without_a_cause_is_surplus(ledger):
-    arrive(ledger, "/all")
-
-    assert [arrival.key for arrival in ledger.compare().surplus] == [CANCELLED]
-
-
 def test_a_second_event_of_what_happened_once_is_surplus_and_the_same_event_again_a_repeat(ledger):
     ledger.expect(CANCELLED, Moment())
     arrive(ledger, "/all")
@@ -80,13 +74,3 @@ def test_a_second_event_of_what_happened_once_is_surplus_and_the_same_event_agai
 
     assert [arrival.event["id"] for arrival in comparison.repeats] == ["evt_1"]
     assert [arrival.event["id"] for arrival in comparison.surplus] == ["evt_2"]
-
-
-def test_latency_goes_from_the_commit_to_the_first_arrival_in_the_order_of_the_sequence(ledger):
-    ledger.expect(CANCELLED, Moment(committed_at=10.0))
-    ledger.expect(CANCELLED, Moment(committed_at=20.0))
-    arrive(ledger, "/all", number=2, at=20.030)
-    arrive(ledger, "/all", number=1, at=10.010)
-    arrive(ledger, "/all", number=1, at=50.0)
-
-    assert [round(latency) for latency in ledger.compare().latencies()] == [10, 30]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-
-from example_project.demo.display import body_lines, in_words
+from example_project.demo.display import in_words
 from example_project.demo.ledger import Arrival
 from example_project.demo.poller import Poller, Watch
 from example_project.demo.receiver import Mirror
@@ -55,25 +53,3 @@ def test_the_receiver_says_what_it_did_with_an_event():
     assert mirror.store("/b", event(number=1)) == "stored class 7: Scheduled became Status 2"
     assert mirror.store("/a", event("class.deleted", number=3)) == "removed class 7"
     assert mirror.store("/a", event("class.deleted", number=2)).startswith("kept class 7")
-
-
-# The printed body
-
-
-def test_a_body_is_printed_as_json_whose_short_objects_are_one_line():
-    body = {"id": "evt_1", "data": {"status": {"code": 1}, "name": "x" * 50}, "changed": ["status"], "previous": {}}
-
-    lines = list(body_lines(body, indent="  "))
-
-    assert json.loads("\n".join(lines)) == body
-    assert lines == [
-        "  {",
-        '    "id": "evt_1",',
-        '    "data": {',
-        '      "status": {"code": 1},',
-        f'      "name": "{"x" * 50}"',
-        "    },",
-        '    "changed": ["status"],',
-        '    "previous": {}',
-        "  }",
-    ]

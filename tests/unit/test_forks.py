@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 
 import pytest
 
 from tests import forks
-from tests.patience import PATIENCE
 
 ENVIRONMENT = {"DJANGO_SETTINGS_MODULE": "tests.settings", "TMS_DATABASE": "sqlite:////nowhere/of-its-own.sqlite3"}
-KINDS = pytest.mark.parametrize("folder", [forks.ROOT, forks.ROOT / "tests"], ids=["forked", "started"])
-"""In another folder, a process is started as usual."""
 
 
 def run(folder, code, *arguments):
@@ -41,19 +37,6 @@ def run(folder, code, *arguments):
 )
 def test_its_end_and_what_it_prints_are_those_of_python(code, expected):
     assert run(forks.ROOT, code, "a", "b") == expected
-
-
-@KINDS
-def test_it_has_an_id_and_a_group_of_its_own_and_is_ended_by_signals(folder):
-    environment = {**os.environ, **ENVIRONMENT}
-    code = "import os, time; print(os.getpid(), os.getpgid(0), flush=True); time.sleep(3600)"
-    with forks.Python(
-        "-c", code, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
-    ) as process:
-        assert process.stdout.readline().split() == [str(process.pid)] * 2
-        assert process.poll() is None
-        process.terminate()
-        assert process.wait(PATIENCE) == -signal.SIGTERM
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Elsewhere all are started.")

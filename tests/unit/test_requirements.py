@@ -37,12 +37,6 @@ def installed_in_lowest():
     return set(re.search(r"\[(.+)\]", command[-1])[1].split(","))
 
 
-def test_each_requirement_has_a_lower_bound():
-    assert len(floors(REQUIREMENTS)) == len(REQUIREMENTS)
-    for extra in EXTRAS.keys() - TOOLS:
-        assert len(floors(EXTRAS[extra])) == len(EXTRAS[extra]), extra
-
-
 def test_a_requirement_that_is_listed_twice_has_one_lower_bound():
     # The higher one would be installed and tested, and the lower one promised.
     bounds = {}
