@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tms_webhooks import event_names
-from tms_webhooks.catalogue import EventType, custom, registry
+from tms_webhooks.catalogue import custom, registry
 
 
 @contextmanager
-def temporary_type(event_type: EventType) -> Iterator[EventType]:
+def temporary_type(event_type):
     """Register an event type for the length of a ``with`` block."""
     before = dict(registry._event_types)
     registry.register(event_type)
@@ -26,7 +25,7 @@ def temporary_type(event_type: EventType) -> Iterator[EventType]:
 
 
 @contextmanager
-def only_canonical() -> Iterator[None]:
+def only_canonical():
     """Leave the fields of all current sources out inside the block: the catalogue is that of the package."""
     present = dict(custom._owners)
     custom._owners.clear()

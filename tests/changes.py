@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -16,11 +16,9 @@ from tms_webhooks.capture.many_to_many import lists_of
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.payloads.fields import nested_json
-from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.rows import database_of, read_whole
 from tms_webhooks.sources.states import SAVE_TIMESTAMPS
 
-Strategy = st.SearchStrategy[Any]
 # Given the object, changes it and saves it.
 Edit = Callable[[models.Model], None]
 
@@ -40,19 +38,19 @@ PER_SOURCE = settings(
 )
 
 
-def check_all(source: Source, obj: models.Model, **values: Strategy) -> None:
+def check_all(source, obj, **values):
     """Assert of many changes of ``obj``, each after another one, what `check_edit` does; ``values`` as for `edits`."""
     of_obj = edits(source, obj, values=values)
 
     @PER_SOURCE
     @given(before=of_obj, change=of_obj)
-    def check(before: tuple[str, Edit], change: tuple[str, Edit]) -> None:
+    def check(before, change):
         check_edit(source, obj, before[1], *change)
 
     check()
 
 
-def edits(source: Source, obj: models.Model, *, values: Mapping[str, Strategy] | None = None) -> Strategy:
+def edits(source, obj, *, values=None):
     """Return a strategy for pairs of a canonical field of ``source`` and an edit that gives it another value.
 
     ``values`` are strategies for the values of columns, where the general ones break a constraint of the model.
@@ -74,7 +72,7 @@ def edits(source: Source, obj: models.Model, *, values: Mapping[str, Strategy] |
     return st.one_of(pairs)
 
 
-def _edit_of_column(field: models.Field[Any, Any], values: Strategy | None) -> Strategy:
+def _edit_of_column(field, values):
     return st.builds(
         lambda value, way: partial(_set_column, field=field, value=value, way=way),
         values if values is not None else _values_of(field),
@@ -82,7 +80,7 @@ def _edit_of_column(field: models.Field[Any, Any], values: Strategy | None) -> S
     )
 
 
-def _set_column(obj: models.Model, *, field: Any, value: Any, way: str) -> None:
+def _set_column(obj, *, field, value, way):
     rows: Any = type(obj)._default_manager
     if way == "update":
         rows.filter(pk=obj.pk).update(**{field.attname: value})
@@ -94,12 +92,12 @@ def _set_column(obj: models.Model, *, field: Any, value: Any, way: str) -> None:
         rows.bulk_update([obj], [field.name])
 
 
-def _values_of(field: models.Field[Any, Any]) -> Strategy:
+def _values_of(field):
     found = _plain_values_of(field)
     return st.none() | found if field.null else found
 
 
-def _plain_values_of(field: Any) -> Strategy:
+def _plain_values_of(field):
     now = datetime.now(UTC).replace(microsecond=0)
     if isinstance(field, models.ForeignKey):
         return st.sampled_from(list(field.related_model._base_manager.order_by("pk").values_list("pk", flat=True)))
@@ -123,7 +121,7 @@ def _plain_values_of(field: Any) -> Strategy:
     return text
 
 
-def _edit_of_list(path: str, relation: Any) -> Strategy:
+def _edit_of_list(path, relation):
     if relation.target:
         keys = list(relation.listed._base_manager.order_by("pk").values_list("pk", flat=True))
         return st.builds(
@@ -138,13 +136,13 @@ def _edit_of_list(path: str, relation: Any) -> Strategy:
     )
 
 
-def edit_relation(obj: models.Model, *, path: str, verb: str, keys: set[Any]) -> None:
+def edit_relation(obj, *, path, verb, keys):
     """Change a many-to-many list by ``add``, ``remove``, ``set`` or ``clear``."""
     arguments = {"clear": (), "set": (sorted(keys),)}
     getattr(getattr(obj, path), verb)(*arguments.get(verb, sorted(keys)))
 
 
-def _edit_rows(obj: Any, *, path: str, verb: str, days: int) -> None:
+def _edit_rows(obj, *, path, verb, days):
     """Edit rows that have a start and an end."""
     rows = getattr(obj, path)
     start_at = datetime(2030, 1, 1, tzinfo=UTC) + timedelta(days=days)
@@ -165,7 +163,7 @@ def _edit_rows(obj: Any, *, path: str, verb: str, days: int) -> None:
         first.save()
 
 
-def check_edit(source: Source, obj: models.Model, before: Edit, name: str, edit: Edit) -> None:
+def check_edit(source, obj, before, name, edit):
     """Assert that ``edit``, after ``before``, records exactly one event with the old value; none if it changes nothing.
 
     The database is left as it was.
@@ -196,7 +194,7 @@ def check_edit(source: Source, obj: models.Model, before: Edit, name: str, edit:
     assert _value_at(body["data"], name) == new
 
 
-def _check_all_name_a_change(events: models.QuerySet[Event]) -> None:
+def _check_all_name_a_change(events):
     """Assert that each event names what changed, also those of other objects."""
     for event in events.all():
         assert json.loads(event.body)["changed"], event.type
@@ -206,13 +204,13 @@ class _Undo(Exception):
     """Undoes the edits of one example."""
 
 
-def _json_of(source: Source, obj: models.Model, name: str) -> Any:
+def _json_of(source, obj, name):
     raw = read_whole(source, obj.pk, using=database_of(source))
     assert raw is not None
     return _value_at(nested_json([source.mapped[name].field], source.canonical(raw)), name)
 
 
-def _value_at(nested: Any, name: str) -> Any:
+def _value_at(nested, name):
     for segment in name.split("."):
         nested = nested[segment]
     return nested

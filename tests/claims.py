@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +30,7 @@ class LinkedTest:
     path: Path
     function: str
 
-    def __str__(self) -> str:
+    def __str__(self):
         """Return the test as pytest writes it, with the path from the root."""
         return f"{self.path.relative_to(ROOT) if self.path.is_relative_to(ROOT) else self.path}::{self.function}"
 
@@ -45,12 +44,12 @@ class Claim:
     tests: tuple[LinkedTest, ...]
 
 
-def pages() -> list[Path]:
+def pages():
     """Return the documents that may make claims."""
     return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "tests" / "claims.md"])
 
 
-def claims_of(page: Path) -> Iterator[Claim]:
+def claims_of(page):
     """Yield the statements of a page that link to tests, in their order."""
     for statement in _BORDER.split(_CODE.sub("", page.read_text(encoding="utf-8"))):
         tests = tuple(
@@ -61,7 +60,7 @@ def claims_of(page: Path) -> Iterator[Claim]:
             yield Claim(page, _plain(statement), tests)
 
 
-def mistakes(claim: Claim) -> Iterator[str]:
+def mistakes(claim):
     """Yield a sentence for each test of a claim that does not exist."""
     for test in claim.tests:
         where = f"{claim.page.name}: {claim.text[:60]!r}"
@@ -73,13 +72,13 @@ def mistakes(claim: Claim) -> Iterator[str]:
             yield f"{where} links to {test.function}, which {test.path.name} does not have."
 
 
-def _plain(statement: str) -> str:
+def _plain(statement):
     without_links = _ANY_LINK.sub(r"\1", _TEST_LINK.sub("", statement))
     without_marks = re.sub(r"\*\*|`", "", without_links).strip(" |-*\n")
     return re.sub(r"[\s,|]+$", "", " ".join(without_marks.split()))
 
 
-def main() -> int:
+def main():
     """Print each claim with its tests, and then the mistakes. Return 1 if a test does not exist."""
     claims = [claim for page in pages() for claim in claims_of(page)]
     for claim in claims:

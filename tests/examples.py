@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
 
-from django.db import models
-
 from tms_webhooks import catalogue
 from tms_webhooks.actors import SYSTEM
-from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.example_events import example_event
-from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.rules import Change, Entered
 from tms_webhooks.sources.states import compared
 
 DAYS = (timedelta(days=-2), timedelta(days=20))
 
 
-def states_named(source: Source, *, now: datetime) -> Iterator[dict[str, Any]]:
+def states_named(source, *, now):
     """Yield values of the columns that the rules, the deadline and ``closed_when`` of a source read, in each combination."""
     closed = (*source.closed_when.filled, *(name for name, _member in source.closed_when.statuses))
     named = dict.fromkeys([*(name for rule in source.rules for name in rule.fields), *closed, source.due_field])
@@ -45,7 +39,7 @@ def states_named(source: Source, *, now: datetime) -> Iterator[dict[str, Any]]:
         yield dict(zip(columns, values, strict=True))
 
 
-def check_example(webhook: Webhook, source: Source, subject: models.Model, name: str, *, now: datetime) -> None:
+def check_example(webhook, source, subject, name, *, now):
     """Fail unless the example of an event about an object is one that can occur."""
     kind = catalogue.get(name)
     try:
@@ -77,7 +71,7 @@ def check_example(webhook: Webhook, source: Source, subject: models.Model, name:
     assert any(name in source.event_types_for(change) for change in changes), body
 
 
-def canonical(kind: EventType, nested: dict[str, Any]) -> dict[str, Any]:
+def canonical(kind, nested):
     """Return the values of ``data`` or ``previous`` as a source has them, by their names."""
     found = {}
     for field in kind.fields:

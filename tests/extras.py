@@ -6,7 +6,6 @@ import re
 import sysconfig
 import tomllib
 import venv
-from collections.abc import Iterable, Iterator
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -16,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 
-def python_with_extra(extra: str, folder: Path) -> Path:
+def python_with_extra(extra, folder):
     """Make a virtual environment in ``folder``, with links to the packages of ``pip install '.[extra]'``; return its Python."""
     venv.create(folder, symlinks=True)
     paths = sysconfig.get_paths("venv", vars={"base": str(folder), "platbase": str(folder)})
@@ -29,7 +28,7 @@ def python_with_extra(extra: str, folder: Path) -> Path:
     return Path(paths["scripts"]) / "python"
 
 
-def packages_of(extra: str) -> set[str]:
+def packages_of(extra):
     """Return the names of the packages that the project requires with ``extra``, and of those that they require."""
     found: set[str] = set()
     waiting = [Requirement(f"{PROJECT['name']}[{extra}]")]
@@ -44,7 +43,7 @@ def packages_of(extra: str) -> set[str]:
     return found - {PROJECT["name"]}
 
 
-def _required(name: str, extras: Iterable[str]) -> Iterator[Requirement]:
+def _required(name, extras):
     """Yield what a package requires here. The project's own list is read from its source, and not as it is installed."""
     if name == PROJECT["name"]:
         own = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
@@ -56,5 +55,5 @@ def _required(name: str, extras: Iterable[str]) -> Iterator[Requirement]:
             yield requirement
 
 
-def _normalized(name: str) -> str:
+def _normalized(name):
     return re.sub(r"[-_.]+", "-", name).lower()

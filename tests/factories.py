@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import factory
 from factory.django import DjangoModelFactory
 
@@ -30,7 +28,7 @@ SECRET_VALUES = {"basic": "password", "bearer": "token", "header": "value", "oau
 STATE_FIELDS = {field.name for field in WebhookState._meta.concrete_fields} - {"webhook"}
 
 
-def write_values(webhook: Webhook, **values: Any) -> None:
+def write_values(webhook, **values):
     """Write values to the rows of a webhook and of its state, without a signal, and to the object."""
     state = {name: values.pop(name) for name in STATE_FIELDS & values.keys()}
     Webhook.objects.filter(pk=webhook.pk).update(**values)
@@ -50,7 +48,7 @@ class WebhookFactory(DjangoModelFactory[Webhook]):
     url = "https://receiver.example.com/hook"
 
     @classmethod
-    def _create(cls, model_class: type[Webhook], *args: Any, **kwargs: Any) -> Webhook:
+    def _create(cls, model_class, *args, **kwargs):
         state = {name: kwargs.pop(name) for name in STATE_FIELDS & kwargs.keys()}
         webhook: Webhook = super()._create(model_class, *args, **kwargs)
         webhook.state.write(**state)

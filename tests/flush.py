@@ -29,14 +29,14 @@ _new: dict[str, NewDatabase] = {}
 _django = TransactionTestCase._fixture_teardown
 
 
-def install() -> None:
+def install():
     """Let tests that commit use `_teardown`. Call it once the databases are there."""
     for alias in connections:
         _remember(alias)
     TransactionTestCase._fixture_teardown = _teardown
 
 
-def _remember(alias: str) -> None:
+def _remember(alias):
     tables = connections[alias].introspection.django_table_names(only_existing=True, include_views=False)
     rows = {table: _rows(alias, table) for table in tables}
     _new[alias] = NewDatabase(
@@ -44,14 +44,14 @@ def _remember(alias: str) -> None:
     )
 
 
-def _rows(alias: str, table: str) -> Rows:
+def _rows(alias, table):
     connection = connections[alias]
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)} ORDER BY 1")
         return [tuple(row) for row in cursor.fetchall()]
 
 
-def _teardown(test: TransactionTestCase) -> None:
+def _teardown(test):
     if test.available_apps is not None or test.serialized_rollback:
         _django(test)
         return
@@ -66,7 +66,7 @@ def _teardown(test: TransactionTestCase) -> None:
             _remember(alias)
 
 
-def _flush(alias: str) -> bool:
+def _flush(alias):
     """Delete the rows of the tables that were empty; return whether the others are unchanged."""
     connection, new = connections[alias], _new[alias]
     if connection.vendor == "postgresql":

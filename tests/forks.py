@@ -24,7 +24,7 @@ import threading
 import traceback
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from tests import leftovers
 from tests.patience import PATIENCE
@@ -42,10 +42,10 @@ ELSE = ("TMS_SCENARIO_AHEAD", "TMS_SCENARIO_OPTIONS", "TMS_SCENARIO_QUEUE")
 class Python(subprocess.Popen):
     """A process that runs Python with these arguments: ``-m`` and a module, ``-c`` and code, or ``manage.py``."""
 
-    def __init__(self, *arguments: str, **options: Any) -> None:
+    def __init__(self, *arguments, **options):
         super().__init__([sys.executable, *arguments], **options)
 
-    def _execute_child(self, *args: Any, **kwargs: Any) -> None:
+    def _execute_child(self, *args, **kwargs):
         given = inspect.signature(subprocess.Popen._execute_child).bind(self, *args, **kwargs).arguments
         environment, folder = given["env"] or dict(os.environ), given["cwd"]
         if not _can_be_forked(environment, folder):
@@ -61,7 +61,7 @@ class Python(subprocess.Popen):
         return None
 
 
-def run(*arguments: str, given: str | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
+def run(*arguments, given=None, **options):
     """Run Python to its end, however that is, with ``given`` as its standard input; return what it printed."""
     if given is not None:
         options["stdin"] = subprocess.PIPE
@@ -74,7 +74,7 @@ def run(*arguments: str, given: str | None = None, **options: Any) -> subprocess
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def _can_be_forked(environment: dict[str, str], folder: object) -> bool:
+def _can_be_forked(environment, folder):
     return (
         leftovers.IS_LINUX
         and environment.get("DJANGO_SETTINGS_MODULE") in SETTINGS
@@ -84,7 +84,7 @@ def _can_be_forked(environment: dict[str, str], folder: object) -> bool:
     )
 
 
-def _ask(environment: dict[str, str], request: dict[str, Any], streams: list[int]) -> int:
+def _ask(environment, request, streams):
     """Have the server fork a process with these streams; return its id."""
     kind = environment.get("TMS_DATABASE", "").partition(":")[0] or "sqlite"
     server = _server(environment["DJANGO_SETTINGS_MODULE"], kind)
@@ -95,7 +95,7 @@ def _ask(environment: dict[str, str], request: dict[str, Any], streams: list[int
 
 
 @cache
-def _server(settings: str, kind: str) -> socket.socket:
+def _server(settings, kind):
     ours, theirs = socket.socketpair()
     atexit.register(ours.close)
     environment = {**os.environ, "DJANGO_SETTINGS_MODULE": settings, "TMS_DATABASE": UNUSED[kind]}
@@ -116,7 +116,7 @@ UNUSED = {
 """A server of each kind opens no connection: whom it forks has its own database."""
 
 
-def _received(connection: socket.socket, size: int) -> bytes:
+def _received(connection, size):
     data = b""
     while len(data) < size:
         more = connection.recv(size - len(data))
@@ -129,7 +129,7 @@ def _received(connection: socket.socket, size: int) -> bytes:
 # The server
 
 
-def serve(connection: socket.socket) -> dict[str, Any]:
+def serve(connection):
     """Fork a process for each request. Return the request in that process, and end in this one when the tests close the connection."""
     while True:
         try:
@@ -164,14 +164,14 @@ def serve(connection: socket.socket) -> dict[str, Any]:
         return request
 
 
-def _request(connection: socket.socket) -> tuple[int, list[int]]:
+def _request(connection):
     data, descriptors, _flags, _address = socket.recv_fds(connection, 4, 3)
     if not data:
         raise EOFError
     return int.from_bytes(data + _received(connection, 4 - len(data)), "big"), list(array.array("i", descriptors))
 
 
-def end_with(request: dict[str, Any]) -> NoReturn:
+def end_with(request):
     """Run what is asked for, and end as Python does, but for taking down what the server has set up."""
     from django.db import connections
 
@@ -199,7 +199,7 @@ def end_with(request: dict[str, Any]) -> NoReturn:
     os._exit(code or 0)
 
 
-def become(request: dict[str, Any]) -> None:
+def become(request):
     """Run what is asked for, as if Python had been started with it."""
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -218,7 +218,7 @@ def become(request: dict[str, Any]) -> None:
         runpy.run_path(what, run_name="__main__")
 
 
-def _read_settings(module: str) -> None:
+def _read_settings(module):
     from django.conf import settings
     from django.db import connections
     from django.utils.functional import empty
@@ -235,7 +235,7 @@ def _read_settings(module: str) -> None:
             del connections[alias]
 
 
-def _set_constants() -> None:
+def _set_constants():
     """Do again what depends on settings: the apps were ready before the process was forked."""
     from django.apps import apps
 
@@ -244,7 +244,7 @@ def _set_constants() -> None:
         apps.get_app_config("scenarios").ready()
 
 
-def prepare() -> None:
+def prepare():
     """Set Django up, and import what most processes use."""
     import django
 

@@ -15,7 +15,7 @@ VARIABLE = "TMS_WEBHOOKS_WRITE_GOLDEN"
 """A test that compares a file writes it first if this variable of the environment is 1."""
 
 
-def writing_tests() -> list[str]:
+def writing_tests():
     """Return the paths of the tests that write files."""
     return [
         str(path.relative_to(ROOT))
@@ -24,7 +24,7 @@ def writing_tests() -> list[str]:
     ]
 
 
-def main() -> int:
+def main():
     """Run these tests, and list the files that differ from the last commit. Return pytest's exit status."""
     command = [sys.executable, "-m", "pytest", "-q", "-n0", *writing_tests()]
     status = subprocess.run(command, cwd=ROOT, env={**os.environ, VARIABLE: "1"}, check=False).returncode

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,7 +25,7 @@ kept: set[int] = set()
 """Processes that live as long as the run."""
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure(config):
     """Become the parent of orphans, and let SIGTERM end the run as Ctrl-C does."""
     if IS_LINUX:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -35,7 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+def pytest_runtest_teardown(item, nextitem):
     """After the last test of a file, end what its fixtures have not ended."""
     try:
         return (yield)
@@ -45,7 +44,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_sessionfinish() -> Iterator[None]:
+def pytest_sessionfinish():
     """End everything, also that of workers of the run which were killed."""
     try:
         return (yield)
@@ -54,10 +53,10 @@ def pytest_sessionfinish() -> Iterator[None]:
         end_what_is_left()
 
 
-def end_what_is_left() -> None:
+def end_what_is_left():
     """Kill every descendant that is not kept, and wait until they have ended."""
 
-    def none_runs() -> bool:
+    def none_runs():
         running = {pid for pid in _below(os.getpid()) - kept if not has_ended(pid)}
         for pid in running:
             with suppress(ProcessLookupError):
@@ -67,12 +66,12 @@ def end_what_is_left() -> None:
     until(none_runs, every=0.01)
 
 
-def _interrupt(number: int, frame: object) -> None:
+def _interrupt(number, frame):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def _below(pid: int) -> set[int]:
+def _below(pid):
     """Return the ids of all processes below this one."""
     children: dict[int, set[int]] = defaultdict(set)
     for status in Path("/proc").glob("[0-9]*/stat"):
@@ -85,7 +84,7 @@ def _below(pid: int) -> set[int]:
     return found
 
 
-def has_ended(pid: int) -> bool:
+def has_ended(pid):
     """Return whether a process has ended, also if its parent has not waited for it."""
     try:
         return _fields(Path(f"/proc/{pid}/stat"))[0] == "Z"
@@ -93,6 +92,6 @@ def has_ended(pid: int) -> bool:
         return True
 
 
-def _fields(status: Path) -> list[str]:
+def _fields(status):
     # The name, in parentheses, may have spaces.
     return status.read_text().rpartition(")")[2].split()

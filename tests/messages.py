@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import polib
@@ -22,11 +21,8 @@ FUNCTIONS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngette
 _TEXT = r"""(u?'(?:[^'\\]|\\.)*'|u?"(?:[^"\\]|\\.)*")"""
 _IN_TEMPLATE = re.compile(rf"\b(gettext|ngettext|pgettext|_)\({_TEXT}(?:,\s*{_TEXT})?")
 
-Message = tuple[str, str, str]
-"""A text, its context and its plural, which are empty where there is none."""
 
-
-def messages() -> list[Message]:
+def messages():
     """Return every text, each once, in the order of the alphabet, in which changes are easy to read."""
     found = [
         *(one for path in sorted(PACKAGE.rglob("*.py")) for one in _of_module(path)),
@@ -38,7 +34,7 @@ def messages() -> list[Message]:
     return sorted((text, context, plural) for (text, context), plural in plurals.items())
 
 
-def _of_module(path: Path) -> Iterator[Message]:
+def _of_module(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in FUNCTIONS:
             continue
@@ -48,20 +44,20 @@ def _of_module(path: Path) -> Iterator[Message]:
             yield _message(node.func.id, *texts)
 
 
-def _of_template(path: Path) -> Iterator[Message]:
+def _of_template(path):
     from django.utils.translation.template import templatize
 
     for function, *texts in _IN_TEMPLATE.findall(templatize(path.read_text(encoding="utf-8"))):
         yield _message(function, *(ast.literal_eval(text) for text in texts if text))
 
 
-def _message(function: str, first: str, second: str = "", *_others: str) -> Message:
+def _message(function, first, second="", *_others):
     if function.startswith("pgettext"):
         return second, first, ""
     return first, "", second if function.startswith("ngettext") else ""
 
 
-def _of_catalogue() -> Iterator[Message]:
+def _of_catalogue():
     from tms_webhooks.catalogue.types import BUILT_IN
     from tms_webhooks.event_names import title_of
 
@@ -70,7 +66,7 @@ def _of_catalogue() -> Iterator[Message]:
         yield from ((text, "", "") for text in (event_type.noun.title, event_type.summary))
 
 
-def main() -> None:
+def main():
     """Write the catalog and its compiled form."""
     old = (
         {(entry.msgid, entry.msgctxt or ""): entry for entry in polib.pofile(str(CATALOG))} if CATALOG.exists() else {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 
 PATIENCE = float(os.environ.get("TMS_TEST_PATIENCE", "120"))
 """Seconds after which something hangs. Nothing takes as long; a machine that is busier than any can have more."""
@@ -12,7 +11,7 @@ PATIENCE = float(os.environ.get("TMS_TEST_PATIENCE", "120"))
 PACES = (1.0, 5.0, 25.0)
 
 
-def until(happened: Callable[[], object], *, report: Callable[[], object] = str, every: float = 0.02) -> None:
+def until(happened, *, report=str, every=0.02):
     """Wait until something has happened; fail the test with the ``report`` where it hangs."""
     end = time.monotonic() + PATIENCE
     while not happened():
@@ -20,7 +19,7 @@ def until(happened: Callable[[], object], *, report: Callable[[], object] = str,
         time.sleep(every)
 
 
-def at_some_pace(attempt: Callable[[float], None]) -> None:
+def at_some_pace(attempt):
     """Run what measures time by real clocks at a pace, and at slower ones where it fails.
 
     It multiplies each of its times by the pace. Where the code is wrong, it is so at every pace; where the machine is

@@ -26,12 +26,12 @@ class Received:
     at: float
 
     @property
-    def event(self) -> dict[str, Any]:
+    def event(self):
         """The body as JSON."""
         event: dict[str, Any] = json.loads(self.body)
         return event
 
-    def verify(self, secret: str) -> None:
+    def verify(self, secret):
         """Raise unless the public library finds the signature right."""
         Verifier(secret).verify(self.body, self.headers)
 
@@ -55,7 +55,7 @@ class Server(ThreadingHTTPServer):
 class Receiver:
     """Answers 200, or what ``answers`` holds next, or what ``respond`` returns for the request."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port=0):
         self.received: list[Received] = []
         self.answers: list[Answer] = []
         self.respond: Callable[[Received], Answer] | None = None
@@ -66,18 +66,18 @@ class Receiver:
         self._thread.start()
 
     @property
-    def port(self) -> int:
+    def port(self):
         return int(self._server.server_address[1])
 
     @property
-    def url(self) -> str:
+    def url(self):
         return f"http://127.0.0.1:{self.port}/hook"
 
     @property
-    def events(self) -> list[dict[str, Any]]:
+    def events(self):
         return [request.event for request in self.received]
 
-    def wait_for(self, count: int, *, seconds: float = PATIENCE) -> list[Received]:
+    def wait_for(self, count, *, seconds=PATIENCE):
         """Wait until so many requests have come, and return them; fail the test after ``seconds``."""
         end = time.monotonic() + seconds
         while len(self.received) < count:
@@ -85,26 +85,26 @@ class Receiver:
             time.sleep(0.01)
         return list(self.received)
 
-    def close(self) -> None:
+    def close(self):
         self._over.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
-    def _answer(self, request: Received) -> Answer:
+    def _answer(self, request):
         with self._lock:
             self.received.append(request)
             if self.respond is not None:
                 return self.respond(request)
             return self.answers.pop(0) if self.answers else Answer()
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self):
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def handle_one(self) -> None:
+            def handle_one(self):
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 answer = receiver._answer(Received(self.command, self.path, headers, body, time.time()))
@@ -118,7 +118,7 @@ class Receiver:
 
             do_POST = do_PUT = do_PATCH = do_GET = do_DELETE = handle_one
 
-            def log_message(self, *args: object) -> None:
+            def log_message(self, *args):
                 pass
 
         return Handler

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -36,7 +36,7 @@ PLAIN = ("a string", "True or False", "a list of strings")
 OF_DJANGO = {name for action in BaseCommand().create_parser("", "")._actions for name in action.option_strings}
 
 
-def settings() -> Iterator[str]:
+def settings():
     """Yield the lines of the page on settings, in the groups of conf.py."""
     yield "# Settings\n"
     yield f"Write the settings that you change into the dictionary `{conf.SETTING_NAME}`. `manage.py check` reports mistakes"
@@ -62,19 +62,19 @@ def settings() -> Iterator[str]:
             yield f"{kind}Default: `{_literal(setting.default)}`{f', {limits[1]}' if limits else ''}.\n"
 
 
-def _as_code(text: str) -> str:
+def _as_code(text):
     """Return a text with its Python literals as inline code, so that no typographer changes their quotation marks."""
     return re.sub(r"\{'[^}]*\}|(?<![\w`])'[^'\s]*'(?!\w)", lambda match: f"`{match[0]}`", text)
 
 
-def _literal(value: Any) -> str:
+def _literal(value):
     """Return a default as Python source, with underscores in large numbers."""
     if isinstance(value, tuple):
         return f"[{', '.join(map(_literal, value))}]"
     return f"{value:_}" if type(value) in (int, float) else repr(value)
 
 
-def commands() -> Iterator[str]:
+def commands():
     """Yield the lines of the page on management commands, from their argparse help."""
     yield "# Commands\n"
     yield "`--help` shows the same text. Each command exits with status 2 if its arguments are invalid, or [with one"
@@ -93,7 +93,7 @@ def commands() -> Iterator[str]:
         yield ""
 
 
-def _option(action: Any) -> str:
+def _option(action):
     values = action.metavar or ("|".join(map(str, action.choices)) if action.choices else "")
     if not action.option_strings:
         return f"`{values or action.dest}`".replace("|", "` or `")
@@ -101,7 +101,7 @@ def _option(action: Any) -> str:
     return f"`{'|'.join(action.option_strings)}{takes}`".replace("|", "` or `")
 
 
-def signal_page() -> Iterator[str]:
+def signal_page():
     """Yield the lines of the page on signals, from the docstrings of signals.py."""
     yield "# Signals\n"
     yield f"{signals.__doc__}\n"
@@ -111,7 +111,7 @@ def signal_page() -> Iterator[str]:
         yield doc.replace("``", "`") + "\n"
 
 
-def statuses() -> Iterator[str]:
+def statuses():
     """Yield the lines of the page on deliveries: their statuses, and the reasons that the API and the log give."""
     yield "# Statuses and reasons\n"
     yield "The values of deliveries, attempts, webhooks and jobs in the API, with their names in the admin if these differ.\n"
@@ -160,7 +160,7 @@ STATUSES: tuple[tuple[str, str, type[Choices]], ...] = (
 )
 
 
-def _documented(values: type[Choices]) -> Iterator[tuple[Any, str]]:
+def _documented(values):
     """Yield the members of a closed list, each with its docstring; the value itself where it has none."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(values))).body
     assert isinstance(tree, ast.ClassDef)
@@ -171,7 +171,7 @@ def _documented(values: type[Choices]) -> Iterator[tuple[Any, str]]:
             yield values[statement.targets[0].id], " ".join(meaning.replace("``", "`").split())
 
 
-def webhook_fields() -> Iterator[str]:
+def webhook_fields():
     """Yield the lines of the page on the fields of a webhook, as the API names them."""
     serializer = WebhookSerializer()
     yield "# Fields of a webhook\n"
@@ -184,7 +184,7 @@ def webhook_fields() -> Iterator[str]:
         yield from (f"- `{member.value}`: {meaning or member.label}" for member, meaning in _documented(values))
 
 
-def _webhook_field(name: str, *, is_read_only: bool) -> str:
+def _webhook_field(name, *, is_read_only):
     columns = (*WebhookState._meta.concrete_fields, *Webhook._meta.concrete_fields)
     column: Any = {one.name: one for one in columns}.get(name)
     internal_type = "" if column is None else column.get_internal_type()
@@ -197,7 +197,7 @@ def _webhook_field(name: str, *, is_read_only: bool) -> str:
     return f"- `{name}`: {kind}{', read-only' if is_read_only else default}. {text}{_limits(column)}"
 
 
-def _limits(column: Any) -> str:
+def _limits(column):
     if column is None or not column.editable or column.choices:
         return ""
     limits = {type(one): one.limit_value for one in column.validators if type(one) in LIMITS}
@@ -302,7 +302,7 @@ FOLDERS = ("events", "sources")
 SEE_INDEX = "The fields of `data`. [The events](index.md) explains types, privacy and samples."
 
 
-def event_pages(event_types: Sequence[EventType]) -> Mapping[str, str]:
+def event_pages(event_types):
     """Return a page for each noun of these event types, by its name, and the page ``index`` that links to them."""
     nouns: dict[str, list[EventType]] = {}
     for event_type in event_types:
@@ -321,7 +321,7 @@ def event_pages(event_types: Sequence[EventType]) -> Mapping[str, str]:
     return {"index": "\n".join(lines) + "\n", **texts}
 
 
-def pages() -> Mapping[str, str]:
+def pages():
     """Return the text of each page by its path in ``docs/reference``."""
     # The fields of the example project are not the package's.
     with only_canonical():
@@ -332,7 +332,7 @@ def pages() -> Mapping[str, str]:
     return texts | {f"{folder}/{name}.md": text for folder, found in folders.items() for name, text in found.items()}
 
 
-def write() -> None:
+def write():
     """Write all pages, and delete those of nouns that are gone."""
     for folder in FOLDERS:
         (REFERENCE / folder).mkdir(exist_ok=True)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import models
 from django.db.models.signals import m2m_changed, post_delete, pre_delete
 
 from tms_webhooks.capture import querysets, receivers, saves
 from tms_webhooks.capture.many_to_many import sources_by_rows
 from tms_webhooks.catalogue import custom
-from tms_webhooks.sources import Source, registry
+from tms_webhooks.sources import registry
 
 
 @contextmanager
-def temporarily(source_class: type[Source], model: type[models.Model]) -> Iterator[Source]:
+def temporarily(source_class, model):
     """Register a source for the length of a ``with`` block. It is not connected to the model's signals."""
     before = {one: list(sources) for one, sources in registry._sources.items()}
     registry._add(source_class, model)
@@ -29,7 +27,7 @@ def temporarily(source_class: type[Source], model: type[models.Model]) -> Iterat
         registry._sources.update(before)
 
 
-def disconnect(source: Source) -> None:
+def disconnect(source):
     """Have changes of a source's rows be captured no more; other sources stay connected."""
     for signal in (m2m_changed, post_delete, pre_delete):
         signal.receivers = [one for one in signal.receivers if not str(one[0][0]).startswith("tms_webhooks:")]

@@ -12,7 +12,7 @@ from tests.patience import PATIENCE
 ROOT = Path(__file__).parents[1]
 
 
-def run_script(script: str) -> subprocess.CompletedProcess[str]:
+def run_script(script):
     """Run a script with the settings of the tests, and return its output; fail if its exit status is not 0."""
     process = subprocess.run(
         [sys.executable, "-c", script],

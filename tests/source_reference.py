@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tms_webhooks import sources
@@ -24,13 +24,13 @@ OWN_FIELDS: Mapping[type[Source], Sequence[Field]] = {sources.ActivityProgressSo
 """The fields that a class adds to those of its noun, where another source reads the fields of the noun."""
 
 
-def source_classes() -> list[type[Source]]:
+def source_classes():
     """Return the source classes of the package, in the order of their names."""
     exported = (getattr(sources, name) for name in sources.__all__)
     return [one for one in exported if isinstance(one, type) and issubclass(one, Source) and one is not Source]
 
 
-def pages() -> Mapping[str, str]:
+def pages():
     """Return a page for each noun that has a source, by its name, and the page ``index`` about all sources."""
     nouns: dict[str, list[type[Source]]] = {}
     for source_class in source_classes():
@@ -47,17 +47,17 @@ def pages() -> Mapping[str, str]:
     return {name: text.rstrip() + "\n" for name, text in texts.items()}
 
 
-def to_markdown() -> str:
+def to_markdown():
     """Return all pages as one text."""
     return "\n".join(pages().values())
 
 
-def page_of(source_class: type[Source]) -> str:
+def page_of(source_class):
     """Return the name of the page about a class of the package."""
     return "index" if source_class is Source else source_class.noun.name
 
 
-def _page(classes: Sequence[type[Source]]) -> Iterator[str]:
+def _page(classes):
     noun = classes[0].noun
     yield from (f"# Sources of {noun.title.lower()}", "")
     yield f"[How to read it](index.md#how-to-read-the-tables-of-a-noun). Type and meaning of each field: [the events](../events/{noun.name}.md)."
@@ -66,7 +66,7 @@ def _page(classes: Sequence[type[Source]]) -> Iterator[str]:
         yield from _section(source_class)
 
 
-def _rules() -> Iterator[str]:
+def _rules():
     yield "| Rule | Emits its event when |"
     yield "|---|---|"
     for name in sources.__all__:
@@ -76,7 +76,7 @@ def _rules() -> Iterator[str]:
             yield f"| `{name}({signature})` | {_first_paragraph(rule)} |"
 
 
-def _section(source_class: type[Source]) -> Iterator[str]:
+def _section(source_class):
     yield from (f"## {source_class.__name__}", "")
     yield from (inspect.cleandoc(source_class.__doc__ or "").replace("``", "`"), "")
     yield f'- `owner = "{source_class.owner}"`'
@@ -95,7 +95,7 @@ def _section(source_class: type[Source]) -> Iterator[str]:
     yield from _events(source_class)
 
 
-def _fields(source_class: type[Source]) -> Iterator[str]:
+def _fields(source_class):
     """Yield a row for all fields that are read from attributes of their names, and one for each other path."""
     yield from ("| Fields | Default path |", "|---|---|")
     rows: dict[tuple[str, str], list[str]] = {}
@@ -122,12 +122,12 @@ def _fields(source_class: type[Source]) -> Iterator[str]:
     yield ""
 
 
-def _label(field: Field, name: str = "") -> str:
+def _label(field, name=""):
     label = f"`{name or field.name}`"
     return f"**{label}**" if field.required else label
 
 
-def _default_path(source_class: type[Source], name: str) -> str:
+def _default_path(source_class, name):
     """Return the path of a field where the host's class has no entry for it, as `Source.path_of` finds it."""
     paths = {**merged_fields(source_class), "organization": source_class.owner}
     if source_class.learner:
@@ -141,7 +141,7 @@ def _default_path(source_class: type[Source], name: str) -> str:
     return f"{base}.{'pk' if rest == 'id' else rest}" if base else ""
 
 
-def _events(source_class: type[Source]) -> Iterator[str]:
+def _events(source_class):
     sentences: dict[str, list[str]] = {}
     for rule in source_class.rules:
         for event_type in rule.event_types:
@@ -158,7 +158,7 @@ def _events(source_class: type[Source]) -> Iterator[str]:
     yield ""
 
 
-def _deadline(source_class: type[Source]) -> Iterator[str]:
+def _deadline(source_class):
     deadline, closed = source_class.deadline, source_class.closed_when
     if deadline is None:
         return
@@ -168,6 +168,6 @@ def _deadline(source_class: type[Source]) -> Iterator[str]:
     yield f"- The `deadline` is `{deadline.field}`{end}."
 
 
-def _first_paragraph(documented: object) -> str:
+def _first_paragraph(documented):
     text = inspect.cleandoc(getattr(documented, "__doc__", None) or "")
     return " ".join(text.partition("\n\n")[0].split()).replace("``", "`")

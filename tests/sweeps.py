@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from tms_webhooks.batches import Stop, never, run_alternately
+from tms_webhooks.batches import never, run_alternately
 from tms_webhooks.delivery import sweep
 
 
-def settle(now: datetime, *, stop: Stop = never) -> int:
+def settle(now, *, stop=never):
     """Skip and cancel the open deliveries of disabled, pull-only and deleted webhooks; return their number."""
     return sum(run_alternately(sweep.settling(now), stop=stop).rows.values())
 
 
-def give_up_old(now: datetime, *, stop: Stop = never) -> int:
+def give_up_old(now, *, stop=never):
     """Give up due deliveries that are older than DELIVERY_LIFETIME; return their number."""
     return sum(run_alternately({"given_up": sweep.giving_up(now)}, stop=stop).rows.values())

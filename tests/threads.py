@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ several = pytest.mark.skipif(
 one_writer = pytest.mark.skipif(connection.vendor != "sqlite", reason="the others have as many writers as connections")
 
 
-def close_connections() -> None:
+def close_connections():
     """Close what this thread has opened of databases: what every thread of a test does at its end.
 
     ``close`` alone leaves one in memory open, or Django would lose it; here the test's own connection keeps it.
@@ -32,14 +31,14 @@ def close_connections() -> None:
 class Beside(threading.Thread):
     """Runs a call beside the test, on connections of its own."""
 
-    def __init__(self, call: Callable[[], Any]) -> None:
+    def __init__(self, call):
         super().__init__(daemon=True)
         self.error: BaseException | None = None
         self._call = call
         self._result: Any = None
         self.start()
 
-    def run(self) -> None:
+    def run(self):
         try:
             self._result = self._call()
         except BaseException as error:
@@ -47,12 +46,12 @@ class Beside(threading.Thread):
         finally:
             close_connections()
 
-    def wait(self) -> None:
+    def wait(self):
         """Wait until it ends, which it has to do in time."""
         self.join(PATIENCE)
         assert not self.is_alive()
 
-    def finish(self) -> Any:
+    def finish(self):
         """Wait until it ends, and return what the call returned, or raise what it raised."""
         self.wait()
         if self.error is not None:
@@ -60,11 +59,11 @@ class Beside(threading.Thread):
         return self._result
 
 
-def at_once(*calls: Callable[[], object]) -> list[BaseException]:
+def at_once(*calls):
     """Run the calls in threads that start together; return what they raised."""
     start = threading.Barrier(len(calls))
 
-    def started(call: Callable[[], object]) -> Callable[[], object]:
+    def started(call):
         return lambda: (start.wait(PATIENCE), call())
 
     threads = [Beside(started(call)) for call in calls]
@@ -77,11 +76,11 @@ class Refused(Exception):
     """What a test ends a transaction with."""
 
 
-def during(first: Callable[[], object], second: Callable[[], object], *, refuse: bool = False) -> None:
+def during(first, second, *, refuse=False):
     """Run ``second`` while the transaction of ``first`` is still open, which then commits, or is rolled back."""
     written = threading.Event()
 
-    def begin() -> None:
+    def begin():
         with transaction.atomic():
             first()
             written.set()
@@ -94,7 +93,7 @@ def during(first: Callable[[], object], second: Callable[[], object], *, refuse:
     assert [type(error) for error in errors] == [Refused] * refuse
 
 
-def wait_until_blocking() -> None:
+def wait_until_blocking():
     """Wait until another connection waits for a lock of this one, on PostgreSQL."""
     end = time.monotonic() + PATIENCE
     with connection.cursor() as cursor:
@@ -112,11 +111,11 @@ class Lingering:
     refused is noted although whoever asked may try again.
     """
 
-    def __init__(self, seconds: float = 0.02) -> None:
+    def __init__(self, seconds=0.02):
         self.refused: list[OperationalError] = []
         self._seconds = seconds
 
-    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    def __call__(self, execute, sql, params, many, context):
         try:
             result = execute(sql, params, many, context)
         except OperationalError as error:
@@ -126,11 +125,11 @@ class Lingering:
             time.sleep(self._seconds)
         return result
 
-    def at_once(self, *calls: Callable[[], object]) -> list[BaseException]:
+    def at_once(self, *calls):
         """Run the calls as `at_once` does; return what they raised, after what the database refused."""
 
-        def lingering(call: Callable[[], object]) -> Callable[[], object]:
-            def run() -> None:
+        def lingering(call):
+            def run():
                 with connection.execute_wrapper(self):
                     call()
 

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
 from unittest.mock import patch
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 
 
-def update(rows: QuerySet[Any], **values: Any) -> int:
+def update(rows, **values):
     """Update these rows without events, and return their number."""
     return _own("update")(rows, **values)
 
 
-def bulk_create(rows: QuerySet[Any], objs: list[Any], **options: Any) -> list[Any]:
+def bulk_create(rows, objs, **options):
     """Insert these objects without events."""
     return _own("bulk_create")(rows, objs, **options)
 
 
-def insert(instance: Model) -> None:
+def insert(instance):
     """Insert the row of ``instance`` without events, and no row of its parents, as a fixture does."""
     with patch("tms_webhooks.capture.querysets.is_loading_fixture", return_value=True):
         instance.save_base(raw=True, force_insert=True)
 
 
-def _own(name: str) -> Any:
+def _own(name):
     method = getattr(QuerySet, name)
     return getattr(method, "__wrapped__", method)

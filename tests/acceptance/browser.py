@@ -36,7 +36,7 @@ Page = Any
 class Desk:
     """A person at a browser. ``page`` is Playwright's."""
 
-    def __init__(self, browser: Any, address: str, **options: Any) -> None:
+    def __init__(self, browser, address, **options):
         self.address = address
         self.context = browser.new_context(
             base_url=address, viewport={"width": WIDE, "height": 900}, reduced_motion="reduce", **options
@@ -49,44 +49,44 @@ class Desk:
         self.page.on("console", lambda message: self._hear(message.type, message.text))
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
-    def _hear(self, kind: str, text: str) -> None:
+    def _hear(self, kind, text):
         if kind == "error":
             self.complaints.append(text)
 
-    def open(self, path: str) -> Page:
+    def open(self, path):
         """Open a page of the site."""
         self.page.goto(path, wait_until="load")
         return self.page
 
-    def sign_in(self, username: str, *, at: str = "/admin/") -> None:
+    def sign_in(self, username, *, at="/admin/"):
         """Sign in at the login to which this page leads."""
         page = self.open(at)
         page.fill("#id_username", username)
         page.fill("#id_password", PASSWORD)
         self.follow("input[type=submit]")
 
-    def follow(self, link: str) -> None:
+    def follow(self, link):
         """Click on this, which leads to another page, and wait until that page and its scripts are loaded."""
         with self.page.expect_navigation():
             self.page.click(link)
 
-    def remember(self, user: Any) -> None:
+    def remember(self, user):
         """Sign in without the login page: with the cookie of a session."""
         client = Client()
         client.force_login(user)
         cookie = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value}
         self.context.add_cookies([{**cookie, "url": self.address}])
 
-    def unfold(self, *names: str) -> None:
+    def unfold(self, *names):
         """Open these folds of the form of a webhook."""
         for name in names:
             self.page.click(f"#tms-fold-{name} > summary")
 
-    def save(self) -> None:
+    def save(self):
         """Press the form's own button, and wait for the next page."""
         self.follow("input[name=_save] >> nth=-1")
 
-    def faults(self) -> list[str]:
+    def faults(self):
         """Return the serious and critical findings of axe-core on the page, with their elements."""
         # Django's buttons and links change their colors within a moment.
         self.page.evaluate("Promise.allSettled(document.getAnimations().map(animation => animation.finished))")
@@ -97,16 +97,16 @@ class Desk:
             if one["impact"] in GRAVE
         ]
 
-    def is_too_wide(self) -> bool:
+    def is_too_wide(self):
         """Return whether the page has to be scrolled sideways."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
 
-    def looks(self, *, width: int = WIDE, dark: bool = False) -> None:
+    def looks(self, *, width=WIDE, dark=False):
         """Make the window so wide, light or dark."""
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.emulate_media(color_scheme="dark" if dark else "light")
 
-    def inspect(self, name: str) -> None:
+    def inspect(self, name):
         """Fail if the page is too wide, or axe-core finds a problem: in light when wide, and in dark when narrow.
 
         Colors depend on the one and places on the other, so these two looks find all. With ``TMS_PICTURES=1``, a picture of
@@ -126,6 +126,6 @@ class Desk:
                 assert not faults, f"{name} {width} {dark}: {faults}"
         self.looks()
 
-    def close(self) -> None:
+    def close(self):
         """Close the window."""
         self.context.close()

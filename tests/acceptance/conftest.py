@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import threading
 
 import pytest
@@ -13,6 +14,7 @@ from django.db import connection
 from example_project.training.seed import seed
 from tests.acceptance.browser import ARGUMENTS, PASSWORD, Desk
 from tests.extras import python_with_extra
+from tests.patience import PATIENCE
 
 CHROMIUM = "/usr/bin/chromium"
 HEADLESS = "chromium-headless-shell"
@@ -23,6 +25,21 @@ HEADLESS = "chromium-headless-shell"
 def demo_python(tmp_path_factory):
     """A Python with the packages of the extra ``demo`` only, with which the README runs the example project."""
     return python_with_extra("demo", tmp_path_factory.mktemp("demo_python"))
+
+
+@pytest.fixture(scope="session")
+def node_modules(tmp_path_factory):
+    """The folder of the npm packages that the JavaScript of the documents imports."""
+    if not os.environ.get("CI"):
+        pytest.skip("fetches npm packages; set CI=true to run it")
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        pytest.skip("node and npm are not installed")
+    folder = tmp_path_factory.mktemp("node")
+    command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "express", "standardwebhooks@1"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"npm can't install them: {done.stderr.strip()[-200:]}")
+    return folder / "node_modules"
 
 
 @pytest.fixture(scope="module")

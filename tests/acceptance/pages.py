@@ -7,7 +7,6 @@ import re
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 from tests.patience import PATIENCE
 
@@ -26,7 +25,7 @@ class Follower:
     The interpreter is this one, with its packages.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder):
         self.folder = folder
         self.running = []
         self.printed = []
@@ -39,7 +38,7 @@ class Follower:
         path = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
         self.environment = {**kept, "PYTHONPATH": os.pathsep.join(path)}
 
-    def follow(self, page: Path) -> list[str]:
+    def follow(self, page):
         """Write and run what a page says, and return the texts that it promises."""
         promised = []
         for language, code in BLOCK.findall(page.read_text(encoding="utf-8")):
@@ -52,7 +51,7 @@ class Follower:
                 promised.append(code)
         return promised
 
-    def write(self, code: str) -> None:
+    def write(self, code):
         """Write a block to the file that its first line names; settings are added at the end of theirs."""
         first, _, rest = code.partition("\n")
         assert first.startswith("# "), first
@@ -60,7 +59,7 @@ class Follower:
         before = file.read_text() + "\n" if file.name == "settings.py" else ""
         file.write_text(before + rest.replace(PORT, self.port))
 
-    def run(self, line: str) -> None:
+    def run(self, line):
         """Run a line of a shell; what listens goes on in the background."""
         if line.startswith(INSTALLING):
             return
@@ -82,20 +81,20 @@ class Follower:
         self.printed.append(done.stdout)
         assert "WARNINGS" not in done.stdout + done.stderr, done.stdout + done.stderr
 
-    def heard(self) -> str:
+    def heard(self):
         """End what listens, and return what it has printed."""
         (listener,) = self.running
         listener.terminate()
         printed, _errors = listener.communicate(timeout=PATIENCE)
         return printed
 
-    def close(self) -> None:
+    def close(self):
         """End what is still running."""
         for process in self.running:
             process.kill()
             process.communicate()
 
-    def _listen(self, arguments: list[str]) -> None:
+    def _listen(self, arguments):
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=self.folder,

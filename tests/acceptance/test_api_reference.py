@@ -39,27 +39,6 @@ def test_every_action_of_the_policy_is_described():
     assert [row[0] for row in rows_below("# Who may do what", RIGHTS)] == [f"`{action.value}`" for action in Action]
 
 
-def documented():
-    """Return the methods of each address."""
-    found = {}
-    for _action, methods, addresses in rows_below("## API", RIGHTS):
-        for address in re.findall(r"`([^`]+)`", addresses):
-            found.setdefault(address, set()).update(methods.split(", "))
-    return found
-
-
-def test_every_resource_is_described_with_its_methods():
-    existing = {}
-    for pattern in router.urls:
-        address = re.sub(
-            r"\(\?P<(\w+)>[^)]*\)", lambda match: "{name}" if match[1] == "name" else "{id}", str(pattern.pattern)
-        )
-        methods = {method.upper() for method in pattern.callback.actions if method != "head"}
-        existing.setdefault(address.strip("^$"), set()).update(methods)
-
-    assert documented() == existing
-
-
 @pytest.mark.django_db
 def test_the_example_of_a_policy_does_what_it_says():
     (code,) = re.findall(r"```python\n(from tms_webhooks.access.*?)```", RIGHTS, re.DOTALL)

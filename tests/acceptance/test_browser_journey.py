@@ -37,16 +37,6 @@ def add_webhook(desk, organization, url):
     return page.inner_text("#tms-secret")
 
 
-def change_class(desk, training_class, action):
-    """Choose an action for a class in the training system's own list."""
-    page = desk.open(f"/admin/training/trainingclass/?q={training_class.external_id}")
-    page.check("tr input.action-select")
-    page.select_option("select[name=action]", label=action)
-    desk.follow("button[name=index], .actions button[type=submit]")
-    desk.follow("#content form [type=submit]")
-    page.wait_for_selector(".messagelist .success")
-
-
 def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver):
     tenant = world.tenants[0]
     training_class = tenant.classes.training_class
@@ -54,7 +44,7 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     secret = add_webhook(desk, tenant.organization, receiver.url)
 
     # A class is cancelled, and the receiver is told.
-    change_class(desk, training_class, "Cancel selected classes")
+    training_class.cancel()
     deliver()
     (request,) = receiver.wait_for(1)
     request.verify(secret)
@@ -66,8 +56,8 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
 
     # The receiver breaks.
     receiver.respond = lambda _request: Answer(status=503, body=b"down for repair")
-    change_class(desk, training_class, "Schedule selected classes")
-    change_class(desk, training_class, "Cancel selected classes")
+    training_class.schedule()
+    training_class.cancel()
     deliver()
     receiver.wait_for(2)
     page = desk.open(LOG)
@@ -94,8 +84,8 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     desk.inspect("rotate")
     desk.follow("text=Yes, rotate it")
     new = page.inner_text("#tms-secret")
-    change_class(desk, training_class, "Schedule selected classes")
-    change_class(desk, training_class, "Cancel selected classes")
+    training_class.schedule()
+    training_class.cancel()
     deliver()
     last = receiver.wait_for(4)[3]
     assert new != secret

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
-from tests.integration.expiry.assignments import DAY, INSTANT, assign, data_of, events, scan_at, subscribe
-from tms_webhooks import catalogue, conf
+from tests.integration.expiry.assignments import DAY, assign, data_of, events, scan_at, subscribe
+from tms_webhooks import conf
 from tms_webhooks.api.serializers.webhooks import SubscriptionSerializer
 from tms_webhooks.catalogue import values
 from tms_webhooks.expiry import windows
@@ -100,21 +100,3 @@ def test_the_code_of_the_page_runs():
     assert f"`EXPIRY_MINUTES` ({defaults['EXPIRY_MINUTES']})" in PAGE
     assert isinstance(names["closed_when"], ClosedWhen)
     assert issubclass(names["CourseAssignments"], CourseAssignmentSource)
-
-
-def test_the_events_of_the_page_have_a_window_and_the_others_do_not():
-    named = set(re.findall(r"`(\w+\.(?:expiring|expired))`", PAGE))
-    has_window = lambda name: catalogue.get(name).has_window  # noqa: E731
-
-    assert {name for name in named if has_window(name)} == {
-        one.name for one in catalogue.all_types() if one.name.endswith(".expiring")
-    }
-
-
-def test_the_figures_of_a_late_event_are_those_of_the_scan():
-    times = {"since": moment("2026-12-01"), "now": moment("2026-12-02"), "created_at": None}
-    at = moment("2026-12-02") + 7 * DAY - timedelta(minutes=10)
-
-    assert "more than two scans (10 minutes)" in PAGE
-    for moved, late in ((timedelta(), False), (-INSTANT, True)):
-        assert windows.is_late(at + moved, (2, 7), tolerance=timedelta(minutes=10), **times) is late

@@ -25,7 +25,7 @@ class OwnOnly(AccessPolicy):
         return Organization.objects.filter(pk=request.user.organization_id)
 
 
-def request_of(user) -> SimpleNamespace:
+def request_of(user):
     return SimpleNamespace(user=user)
 
 

@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -143,7 +142,7 @@ LATE_PACKAGES = {"celery", "cryptography", "jsonschema", "requests", "urllib3", 
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Path:
+def host(tmp_path):
     (tmp_path / "settings.py").write_text(SETTINGS)
     (tmp_path / "urls.py").write_text(URLS)
     (tmp_path / "academy").mkdir()
@@ -152,7 +151,7 @@ def host(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(host: Path, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(host, script, **environment):
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", f"OPTIONAL = {OPTIONAL}\n{script}"],
         cwd=host,
@@ -164,7 +163,7 @@ def run(host: Path, script: str, **environment: str) -> subprocess.CompletedProc
     )
 
 
-def result_of(host: Path, script: str) -> dict[str, Any]:
+def result_of(host, script):
     done = run(host, script)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -180,7 +179,7 @@ def test_a_host_without_api_and_queue_imports_and_migrates_none_of_them(host, sc
     }
 
 
-def footprint_of(host: Path, *left_out: str) -> dict[str, Any]:
+def footprint_of(host, *left_out):
     return result_of(host, f"LEFT_OUT = {left_out}\n{FOOTPRINT}")
 
 

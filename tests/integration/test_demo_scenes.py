@@ -16,12 +16,12 @@ PORT = 9000
 
 
 @pytest.fixture
-def ledger() -> Ledger:
+def ledger():
     return Ledger()
 
 
 @pytest.fixture
-def days(ledger, settings, monkeypatch) -> list[Day]:
+def days(ledger, settings, monkeypatch):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_SCHEMES": ["http"], "UNCHECKED_HOSTS": ["127.0.0.1"]}
     settings.TMS_WEBHOOKS["ALLOWED_PORTS"] = [PORT]
     monkeypatch.setattr(day, "PAUSE", 0.0)

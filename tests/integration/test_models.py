@@ -7,9 +7,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
-from django.db.models import ProtectedError
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
@@ -35,11 +33,11 @@ FINISHED = ("delivered", "exhausted", "failed", "skipped", "cancelled")
 
 
 @pytest.fixture
-def delivery() -> Delivery:
+def delivery():
     return write_delivery(subscribed(), now=NOW)
 
 
-def refused(rows, **values) -> bool:
+def refused(rows, **values):
     """Tell whether the database refuses the change; nothing of it is kept then."""
     try:
         with transaction.atomic():
@@ -49,7 +47,7 @@ def refused(rows, **values) -> bool:
     return False
 
 
-def of(delivery: Delivery):
+def of(delivery):
     return Delivery.objects.filter(pk=delivery.pk)
 
 
@@ -81,7 +79,7 @@ def test_an_event_has_one_delivery_for_each_webhook(delivery):
 
 
 def test_numbers_of_attempts_are_given_once_and_late_ones_have_none(delivery):
-    def log(number: int | None) -> None:
+    def log(number):
         with transaction.atomic():
             DeliveryAttempt.objects.create(delivery=delivery, number=number, started_at=NOW, duration_ms=1)
 
@@ -125,14 +123,6 @@ def test_ids_sort_by_time_in_python_and_in_the_database():
 
     assert sorted(made) == made
     assert list(Event.objects.order_by("uid").values_list("uid", flat=True)) == made
-
-
-def test_the_id_that_receivers_see_holds_no_dot_and_nothing_of_the_object():
-    event = write_event(OrganizationFactory())
-
-    assert event.public_id == f"evt_{event.uid.hex}"
-    assert len(event.public_id) == 36
-    assert event.public_id.replace("_", "").isalnum()
 
 
 # Webhooks
@@ -212,19 +202,6 @@ def test_a_rotation_leaves_one_current_secret_on_every_database():
     assert webhook.secrets.filter(expires_at=None).count() == 1
 
 
-def test_deleting_an_organization_takes_its_webhooks_with_it(delivery):
-    organization = delivery.webhook.organization
-
-    try:
-        organization.delete()
-    except ProtectedError:
-        pytest.fail("an organization can be deleted")
-
-    assert not Webhook.objects.exists()
-    assert not Event.objects.exists()
-    assert not Delivery.objects.exists()
-
-
 # Subscriptions
 
 
@@ -250,10 +227,3 @@ def test_a_slot_is_there_once():
 
     with pytest.raises(IntegrityError), transaction.atomic():
         DrainSlot.objects.create(number=1, held_until=NOW)
-
-
-def test_a_value_outside_of_a_closed_list_is_refused_with_the_choices():
-    with pytest.raises(ValidationError) as refused:
-        WebhookFactory.build(organization=OrganizationFactory(), audience="learners").full_clean()
-
-    assert refused.value.message_dict == {"audience": ["Value 'learners' is not a valid choice."]}

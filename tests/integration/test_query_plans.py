@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -33,18 +31,18 @@ plans = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def moment() -> datetime:
+def moment():
     """The time at which the history ends."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 @pytest.fixture
-def clock(moment: datetime) -> Clock:
+def clock(moment):
     return Clock(moment)
 
 
 @pytest.fixture(scope="module")
-def history(module_db: None, moment: datetime) -> list[Webhook]:
+def history(module_db, moment):
     """Some thousands of deliveries that are finished, and a few that are due or due later."""
     begin_with_fresh_tables()
     webhooks = [subscribed(max_in_flight=2) for _ in range(WEBHOOKS)]
@@ -73,18 +71,18 @@ def history(module_db: None, moment: datetime) -> list[Webhook]:
 
 
 @pytest.fixture
-def alice(clock: Clock) -> Worker:
+def alice(clock):
     return Worker("alice", clock=clock, wire=Wire())
 
 
-def begin_with_fresh_tables() -> None:
+def begin_with_fresh_tables():
     """Leave behind what other tests wrote and rolled back: PostgreSQL counts those pages when it plans."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(f"TRUNCATE {DELIVERIES}, {EVENTS} CASCADE")
 
 
-def analyze() -> None:
+def analyze():
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
 
@@ -92,10 +90,10 @@ def analyze() -> None:
 class Explained:
     """Explains each statement just before it is run, on the data as it is then."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.plans: list[tuple[str, str]] = []
 
-    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
+    def __call__(self, execute, sql, params, many, context):
         if sql.lstrip().upper().startswith(("SELECT", "UPDATE", "INSERT", "DELETE", "WITH")):
             explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
             with connection.connection.cursor() if connection.vendor == "postgresql" else _sqlite_cursor() as cursor:
@@ -103,23 +101,23 @@ class Explained:
                 self.plans.append((sql, "\n".join(str(row[-1]) for row in cursor.fetchall())))
         return execute(sql, params, many, context)
 
-    def of(self, table: str) -> list[tuple[str, str]]:
+    def of(self, table):
         """Return the statements that name the table."""
         return [(sql, plan) for sql, plan in self.plans if table in sql]
 
-    def whole_scans(self, table: str) -> list[str]:
+    def whole_scans(self, table):
         """Return the plans that read all of a table."""
         quoted = re.compile(rf"Seq Scan on {table}\b|SCAN (?:{table}|[deo])\b(?! USING)")
         aliased = re.compile(rf"Seq Scan on {table}\b")
         pattern = aliased if connection.vendor == "postgresql" else quoted
         return [f"{sql}\n{plan}" for sql, plan in self.of(table) if pattern.search(plan)]
 
-    def uses(self, index: str) -> bool:
+    def uses(self, index):
         return any(index in plan for _sql, plan in self.plans)
 
 
 @contextmanager
-def _sqlite_cursor() -> Iterator[Any]:
+def _sqlite_cursor():
     cursor = connection.connection.cursor()
     try:
         yield cursor
@@ -127,7 +125,7 @@ def _sqlite_cursor() -> Iterator[Any]:
         cursor.close()
 
 
-def _for_driver(sql: str) -> str:
+def _for_driver(sql):
     """Return the statement as the driver wants it, as Django's own cursor makes it."""
     if connection.vendor != "sqlite":
         return sql
@@ -135,7 +133,7 @@ def _for_driver(sql: str) -> str:
 
 
 @contextmanager
-def explained() -> Iterator[Explained]:
+def explained():
     statements = Explained()
     with connection.execute_wrapper(statements):
         yield statements

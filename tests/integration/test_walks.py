@@ -6,20 +6,16 @@ The ceilings only go down. What a walk costs in time is measured by the benchmar
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import inf
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
 import tms_webhooks
 from example_project.training.factories import TrainingClassFactory
-from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.fanout import fan_out
@@ -41,11 +37,11 @@ class Walk:
     files: int
 
 
-def walk_of(action: Callable[[], object]) -> Walk:
+def walk_of(action):
     """Trace what ``action`` enters. Comprehensions and lambdas are part of the function that they stand in."""
     entered: list[tuple[str, str]] = []
 
-    def trace(frame: FrameType, event: str, _argument: Any) -> None:
+    def trace(frame, event, _argument):
         code = frame.f_code
         if event == "call" and code.co_filename.startswith(PACKAGE) and not code.co_name.startswith("<"):
             entered.append((code.co_filename, code.co_qualname))
@@ -58,7 +54,7 @@ def walk_of(action: Callable[[], object]) -> Walk:
     return Walk(len(entered), len(set(entered)), len({file for file, _function in entered}))
 
 
-def exceeded(walk: Walk, ceiling: Walk) -> list[str]:
+def exceeded(walk, ceiling):
     return [
         f"{getattr(walk, name)} {name}, at most {getattr(ceiling, name)}"
         for name in ("calls", "functions", "files")
@@ -66,7 +62,7 @@ def exceeded(walk: Walk, ceiling: Walk) -> list[str]:
     ]
 
 
-def rename(training_class: TrainingClass) -> Walk:
+def rename(training_class):
     """Save the class once more, in a transaction as a request has one; what is made once was made before."""
     for _ in range(2):
         training_class.name += "!"
@@ -77,7 +73,7 @@ def rename(training_class: TrainingClass) -> Walk:
 
 
 @pytest.fixture
-def training_class() -> TrainingClass:
+def training_class():
     return TrainingClassFactory()
 
 

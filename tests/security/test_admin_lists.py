@@ -10,12 +10,9 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from tests.factories import WebhookFactory
-from tests.integration.admin.conftest import operator, site, staff
 from tests.integration.admin.pages import url
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
-
-__all__ = ["operator", "site", "staff"]
 
 MODELS = (Webhook, Delivery, Event, Job, AuditEntry)
 SECRETS = (
@@ -36,7 +33,7 @@ SECRETS = (
 )
 
 
-def address(model) -> str:
+def address(model):
     return url(model, "changelist")
 
 

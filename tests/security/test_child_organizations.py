@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -13,11 +12,8 @@ from django.utils import timezone
 
 from example_project.training.access import TrainingPolicy
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory, UserFactory
-from example_project.training.models import Organization, User
 from tests.factories import WebhookFactory
-from tests.integration.admin.conftest import site
 from tests.integration.admin.pages import form_of, url
-from tests.integration.api.conftest import names, problem
 from tests.integration.api.people import at, client_of
 from tests.integration.delivery.rows import new_event
 from tms_webhooks.choices import Action, DeliveryStatus
@@ -34,8 +30,6 @@ from tms_webhooks.models import (
     WebhookSecret,
 )
 
-__all__ = ["names", "problem", "site"]
-
 PERSONAL = "alice.larsen@example.com"
 
 withheld: dict[str, set[int]] = {}
@@ -45,7 +39,7 @@ withheld: dict[str, set[int]] = {}
 class WithholdingPolicy(TrainingPolicy):
     """The example project's policy, without what is withheld."""
 
-    def organizations(self, request: Any, action: Any) -> Any:
+    def organizations(self, request, action):
         return super().organizations(request, action).exclude(pk__in=withheld.get(action, ()))
 
 
@@ -57,18 +51,18 @@ def policy(settings):
 
 
 @pytest.fixture
-def parent() -> Organization:
+def parent():
     return OrganizationFactory(name="Parent")
 
 
 @pytest.fixture
-def child(parent) -> Organization:
+def child(parent):
     """An organization below another, between them."""
     return OrganizationFactory(name="Child", parent=OrganizationFactory(name="Between", parent=parent))
 
 
 @pytest.fixture
-def administrator(parent) -> User:
+def administrator(parent):
     user = UserFactory(organization=parent, is_staff=True)
     user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
     return user
@@ -80,19 +74,19 @@ def client(administrator):
 
 
 @pytest.fixture
-def pages(site, administrator) -> Client:
+def pages(site, administrator):
     browser = Client()
     browser.force_login(administrator)
     return browser
 
 
 @pytest.fixture
-def webhook(parent, child) -> Webhook:
+def webhook(parent, child):
     return WebhookFactory(organization=parent, include_children=True, events=["class.*"])
 
 
 @pytest.fixture
-def delivery(webhook, child) -> Delivery:
+def delivery(webhook, child):
     """A failed delivery of a child's event, with the receiver's response."""
     now = timezone.now()
     event = new_event(child, body=f'{{"email":"{PERSONAL}"}}')
@@ -105,7 +99,7 @@ def delivery(webhook, child) -> Delivery:
     return made
 
 
-def body(parent, **values: Any) -> dict[str, Any]:
+def body(parent, **values):
     return {"organization": parent.pk, "name": "Wide", "url": "https://receiver.example.com/", **values}
 
 
@@ -277,7 +271,7 @@ def test_the_admin_sends_no_events_of_a_withheld_child(pages, webhook, delivery,
 
 
 @pytest.fixture
-def gone(child) -> None:
+def gone(child):
     """The child left the tree."""
     child.parent = None
     child.save()

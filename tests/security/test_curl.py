@@ -16,14 +16,14 @@ from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.worker.request_preview import preview_of
 
 
-def script_of(webhook: Webhook, body: str = '{"a":1}') -> str:
+def script_of(webhook, body='{"a":1}'):
     """Return the command of a delivery with this body."""
     delivery = write_delivery(webhook, now=timezone.now())
     Event.objects.filter(pk=delivery.event_id).update(body=body)
     return preview_of(Delivery.objects.get(pk=delivery.pk), now=timezone.now()).curl
 
 
-def run(script: str, webhook: Webhook) -> None:
+def run(script, webhook):
     """Run a command in a shell that has the secret, as a person who copied it would."""
     secret = reveal(webhook.secrets.get().value)
     shell = ["sh", "-eu", "-c", f"{script} --silent --show-error --noproxy '*' --max-time 10"]

@@ -16,15 +16,12 @@ from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.admin import pages
 from tests.integration.admin.pages import administrator_of, named
-from tests.integration.api.conftest import names
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
 from tms_webhooks.admin.site import PAGES
 from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.models import AuditEntry, Delivery, Job, Webhook
-
-__all__ = ["names"]
 
 NAME = "Theirs-0b7d"
 """A text that only rows of the other organization have."""
@@ -37,7 +34,7 @@ def _customers(monkeypatch):
     monkeypatch.setattr(pages, "site", pages.CUSTOMERS)
 
 
-def patterns(resolver) -> list:
+def patterns(resolver):
     """Return the patterns below a resolver."""
     found = []
     for one in resolver.url_patterns:
@@ -52,7 +49,7 @@ SHARED = {"index", "login", "autocomplete", "jsi18n", "app_list", *CLOSED}
 
 
 @pytest.fixture
-def theirs() -> Delivery:
+def theirs():
     """A delivery of an organization, with a row of everything else."""
     now = timezone.now()
     webhook = WebhookFactory(organization=OrganizationFactory(name=NAME), name=NAME, events=["*"])
@@ -63,19 +60,19 @@ def theirs() -> Delivery:
 
 
 @pytest.fixture
-def browser() -> Client:
+def browser():
     """The administrator of another organization, who is no staff."""
     client = Client()
     client.force_login(administrator_of(OrganizationFactory(name="Ours")))
     return client
 
 
-def is_of_a_row(pattern) -> bool:
+def is_of_a_row(pattern):
     """Return whether the addresses of a pattern name a row."""
     return bool(pattern.pattern.converters)
 
 
-def addresses_of(pattern, delivery: Delivery) -> list[str]:
+def addresses_of(pattern, delivery):
     """Return the addresses of a pattern, for the rows of a delivery."""
     name = pattern.name
     if name == "app_list":

@@ -10,24 +10,24 @@ from django.urls import reverse
 
 from example_project.training import factories
 from example_project.training.admin.scope import ScopedAdmin
-from example_project.training.models import ApiKey, CourseFeedback, Organization, User
+from example_project.training.models import ApiKey, CourseFeedback, Organization
 
 PAGES = {model: page for model, page in admin.site._registry.items() if isinstance(page, ScopedAdmin)}
 MADE = {factory._meta.model: factory for factory in vars(factories).values() if hasattr(factory, "_meta")}
 
 
 @pytest.fixture
-def ours() -> Organization:
+def ours():
     return factories.OrganizationFactory(name="Ours")
 
 
 @pytest.fixture
-def theirs() -> Organization:
+def theirs():
     return factories.OrganizationFactory(name="Theirs")
 
 
 @pytest.fixture
-def mallory(ours) -> User:
+def mallory(ours):
     """Staff of one organization with every permission that there is."""
     user = factories.UserFactory(username="mallory", organization=ours, is_staff=True)
     user.user_permissions.set(Permission.objects.all())
@@ -35,17 +35,17 @@ def mallory(ours) -> User:
 
 
 @pytest.fixture
-def browser(mallory) -> Client:
+def browser(mallory):
     client = Client()
     client.force_login(mallory)
     return client
 
 
-def url(model, page: str, *args) -> str:
+def url(model, page, *args):
     return reverse(f"admin:training_{model._meta.model_name}_{page}", args=args)
 
 
-def row_of(model, organization: Organization):
+def row_of(model, organization):
     """Make a row of an organization."""
     if model is Organization:
         return organization

@@ -7,12 +7,11 @@ import logging
 import pytest
 from django.utils.log import AdminEmailHandler
 
-from tests.integration.admin.conftest import operator, site
 from tests.integration.admin.pages import form_of, url
-from tests.integration.api.conftest import acme, alice, client, names, policy
+from tests.integration.api.conftest import client
 from tms_webhooks.models import Webhook
 
-__all__ = ["acme", "alice", "client", "names", "operator", "policy", "site"]
+__all__ = ["client"]
 
 VALUE, TOKEN, PASSWORD = "Basic aHVudGVyMg==", "t0k3n-of-a-url", "p4ssw0rd-of-a-receiver"
 
@@ -20,11 +19,11 @@ VALUE, TOKEN, PASSWORD = "Basic aHVudGVyMg==", "t0k3n-of-a-url", "p4ssw0rd-of-a-
 class RecordedMail(AdminEmailHandler):
     """Django's handler of errors, which keeps its mails: text, and the page that has the variables of each frame."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__(include_html=True)
         self.mails: list[str] = []
 
-    def send_mail(self, subject, message, *args, html_message=None, **kwargs) -> None:
+    def send_mail(self, subject, message, *args, html_message=None, **kwargs):
         self.mails.append(f"{subject}\n{message}\n{html_message}")
 
 
@@ -43,7 +42,7 @@ def sent(monkeypatch):
     logger.removeHandler(sent)
 
 
-def text_of(sent: RecordedMail) -> str:
+def text_of(sent):
     (text,) = sent.mails
     assert "the disk is full" in text
 

@@ -8,9 +8,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from example_project.training.factories import UserFactory
-from tests.integration.admin.conftest import operator, site
-from tests.integration.api.conftest import acme, names
-from tests.integration.api.test_scope import ROUTES, call, world
+from tests.integration.api.test_scope import ROUTES, call
 from tests.security.test_rights import ADMIN, address_of
 from tms_webhooks.models import (
     AuditEntry,
@@ -21,8 +19,6 @@ from tms_webhooks.models import (
     Notification,
     Webhook,
 )
-
-__all__ = ["acme", "names", "operator", "site", "world"]
 
 SCRIPT = '"><script>alert(1)</script>{{7*7}}'
 GETS = sorted({(page, slug) for page, slug, method, *_rest in ADMIN if method == "GET"})

@@ -15,20 +15,19 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.factories import WebhookFactory
-from tests.integration.admin.conftest import operator, site
 from tests.integration.admin.pages import named, url
-from tests.integration.api.conftest import acme, alice, client, names, policy, problem, stranger
-from tests.integration.api.test_scope import FILTERS, ROUTES, World, call, world
+from tests.integration.api.conftest import client
+from tests.integration.api.test_scope import FILTERS, ROUTES, call
 from tms_webhooks.api.urls import app_name
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Subscription, Webhook
 
-__all__ = ["acme", "alice", "client", "names", "operator", "policy", "problem", "site", "stranger", "world"]
+__all__ = ["client"]
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 PREFIXES = {Webhook: "whk_", Subscription: "sub_", Job: "job_", AuditEntry: "aud_", Event: "evt_", Delivery: "dlv_"}
 
 
-def unknown(world: World) -> World:
+def unknown(world):
     """Return the same rows with ids that do not exist."""
     fresh = {
         name: type(row)(uid=uuid.uuid4())
@@ -39,7 +38,7 @@ def unknown(world: World) -> World:
     return replace(world, **fresh)
 
 
-def answer_of(client, world: World, route: str, method: str) -> tuple[int, bytes, int]:
+def answer_of(client, world, route, method):
     with CaptureQueriesContext(connection) as queries:
         response = call(client, world, route, method)
     content = response.content
@@ -96,7 +95,7 @@ def test_every_id_has_its_prefix_and_says_nothing_of_a_count(world):
 IDS = {"id", "webhook", "delivery", "merged_into", "target"}
 
 
-def ids_in(data: object) -> list[object]:
+def ids_in(data):
     """Return the values of all fields that hold an id of ours, at any depth."""
     if isinstance(data, dict):
         own = [value for name, value in data.items() if name in IDS and not isinstance(value, dict | list)]

@@ -11,9 +11,8 @@ from django.core.management import CommandError, call_command
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
-from tests.integration.admin.conftest import operator
 from tests.integration.admin.pages import form_of, text_of, url
-from tests.integration.api.conftest import acme, alice, client, names, policy, problem
+from tests.integration.api.conftest import client
 from tests.integration.api.people import at, error_of
 from tests.integration.delivery.rows import write_delivery
 from tests.receiver import Answer
@@ -29,7 +28,7 @@ from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook
 
-__all__ = ["acme", "alice", "client", "names", "operator", "policy", "problem"]
+__all__ = ["client"]
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 NEW = {"name": "CRM", "url": "https://receiver.example.com/hook"}

@@ -5,27 +5,24 @@ from __future__ import annotations
 import random
 import string
 import time
-from collections.abc import Iterator
 
 import pytest
 from django.contrib import admin
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.admin.conftest import alice as administrator
-from tests.integration.admin.conftest import site
 from tests.integration.admin.pages import url
-from tests.integration.api.conftest import acme, alice, client, policy, problem
+from tests.integration.api.conftest import client
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.api.urls import app_name, urlpatterns
 from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, Subscription, Webhook
 
-__all__ = ["acme", "administrator", "alice", "client", "policy", "problem", "site"]
+__all__ = ["administrator", "client"]
 
 FOREIGN = "Foreign-0b7d"
 """A name that only the other organization's rows have."""
@@ -63,7 +60,7 @@ def worlds(acme):
     return made
 
 
-def address_of(route: str, delivery: Delivery) -> str:
+def address_of(route, delivery):
     keys = {
         "delivery-attempts": {"pk": delivery.public_id},
         "subscription-list": {"webhook_id": delivery.webhook.public_id},
@@ -73,7 +70,7 @@ def address_of(route: str, delivery: Delivery) -> str:
     return reverse(f"{app_name}:{route}", kwargs=keys.get(route, {}))
 
 
-def lookups() -> list[str]:
+def lookups():
     """Return a lookup on every column of every table, and the ways from one table to the others."""
     models = (*MODELS, DeliveryAttempt, Subscription)
     columns = {field.name for model in models for field in model._meta.fields}
@@ -81,7 +78,7 @@ def lookups() -> list[str]:
     return [f"{way}{column}__{lookup}" for way in ("", *ways) for column in sorted(columns) for lookup in LOOKUPS]
 
 
-def queries(seed: str, declared: list[str], foreign: list[str]) -> Iterator[dict[str, str]]:
+def queries(seed, declared, foreign):
     """Yield the same query strings for the same ``seed``: names of all kinds with values of all kinds."""
     chance = random.Random(seed)
     names = [*declared, *declared, *COMMON, *chance.sample(lookups(), 20)]
@@ -93,7 +90,7 @@ def queries(seed: str, declared: list[str], foreign: list[str]) -> Iterator[dict
         yield {name: chance.choice(values) for name in chosen}
 
 
-def check(caller: Client, address: str, query: dict[str, str]) -> int:
+def check(caller, address, query):
     """Return the status of the answer: 200, 400, 404, or 403 for a popup, within a second, and with no foreign row."""
     began = time.process_time()
     response = caller.get(address, query, follow=True)

@@ -11,8 +11,7 @@ from django.core import mail
 from django.urls import reverse
 
 from example_project.training.models import User
-from tests.integration.admin.conftest import staff
-from tests.integration.api.conftest import acme, alice, client, policy, restricted
+from tests.integration.api.conftest import client
 from tests.integration.delivery.conftest import run, wire
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer
@@ -21,19 +20,19 @@ from tms_webhooks.choices import ErrorAction
 from tms_webhooks.delivery import notices
 from tms_webhooks.models import Delivery, Event, Webhook
 
-__all__ = ["acme", "alice", "client", "policy", "restricted", "run", "staff", "wire"]
+__all__ = ["client", "run", "wire"]
 
 TOKEN, EMAIL = "t0k3n-of-a-reset", "alice.larsen%40example.com"
 LOCATION = f"https://login.example.com/{TOKEN}?email={EMAIL}"
 MESSAGE = "HTTP 302 Found; redirects are not followed. Location: https://login.example.com"
 
 
-def is_private(text: str) -> bool:
+def is_private(text):
     return TOKEN in text or EMAIL in text
 
 
 @pytest.fixture
-def redirected(run, wire, acme, caplog, clock) -> Webhook:
+def redirected(run, wire, acme, caplog, clock):
     """A webhook that gave up on an event, because its receiver redirects."""
     caplog.set_level(logging.DEBUG)
     webhook = subscribed(

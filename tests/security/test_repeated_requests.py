@@ -8,13 +8,13 @@ import pytest
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.api import people
-from tests.integration.api.conftest import acme, alice, client, names, policy, problem
-from tests.integration.api.test_scope import ROUTES, call, world
+from tests.integration.api.conftest import client
+from tests.integration.api.test_scope import ROUTES, call
 from tests.security.test_rights import API
 from tms_webhooks.choices import Action
 from tms_webhooks.models import IdempotentRequest, Webhook
 
-__all__ = ["acme", "alice", "client", "names", "policy", "problem", "world"]
+__all__ = ["client"]
 
 POSTS = sorted(route for route, method in ROUTES if method == "post")
 

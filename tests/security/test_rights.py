@@ -13,17 +13,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.factories import write_values
-from tests.integration.admin.conftest import site
 from tests.integration.admin.pages import STAFF, administrator_of, named
 from tests.integration.api import people
-from tests.integration.api.conftest import acme, alice, names, policy, problem, restricted
-from tests.integration.api.test_scope import NO_RESOURCE, ROUTES, call, routes, world
+from tests.integration.api.test_scope import NO_RESOURCE, ROUTES, call, routes
 from tests.receiver import Answer
 from tms_webhooks.api.urls import app_name, router
 from tms_webhooks.choices import Action, DeliveryStatus
 from tms_webhooks.models import AuditEntry, Delivery, Webhook
-
-__all__ = ["acme", "alice", "names", "policy", "problem", "restricted", "site", "world"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "rights.md"
 ROUTE = re.compile(r"^\| `(\w+)` \| ([A-Z, ]+) \| (`[^|]+`) \|$", re.MULTILINE)
@@ -93,7 +89,7 @@ def browser(site, acme):
     """Return a browser of a user who may not do the actions that are named; staff has one of Django's permissions."""
     user = administrator_of(acme)
 
-    def browser(*may_not: str, permission: str) -> Client:
+    def browser(*may_not, permission):
         if site == STAFF:
             codenames = {permission, *VIEWS.get(permission, ())}
             user.user_permissions.set(
@@ -118,7 +114,7 @@ WITHOUT_ROW = {"webhook_add", "webhook_preview"}
 """The pages that are about no row yet."""
 
 
-def address_of(page: str, slug: str, world) -> str:
+def address_of(page, slug, world):
     model = page.partition("_")[0]
     rows = {
         "webhook": world.webhook,
@@ -150,7 +146,7 @@ def test_a_page_takes_its_action_and_no_other_and_the_permission_of_staff(
     Delivery.objects.update(status=DeliveryStatus.FAILED, due_at=None, finished_at=timezone.now())
     address = address_of(page, slug, world)
 
-    def answer_to(client: Client) -> int:
+    def answer_to(client):
         return int(
             getattr(client, method.lower())(
                 address, {"event_type": "webhook.test"} if slug == "test" else {}

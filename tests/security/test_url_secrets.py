@@ -9,15 +9,14 @@ from django.utils import timezone
 
 from example_project.training.models import User
 from tests.factories import WebhookFactory
-from tests.integration.admin.conftest import staff
-from tests.integration.api.conftest import acme, alice, client, policy, restricted
+from tests.integration.api.conftest import client
 from tests.integration.api.people import at
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.net.urls import mask_query
 
-__all__ = ["acme", "alice", "client", "policy", "restricted", "staff"]
+__all__ = ["client"]
 
 URL = "https://receiver.example.com/hook?team=hr&sig=t0k3n"
 MASKED = f"https://receiver.example.com/hook?team=hr&sig={MASK}"
@@ -48,7 +47,7 @@ def test_a_query_value_that_looks_like_a_secret_is_masked(query, shown):
 
 
 @pytest.fixture
-def webhook(acme) -> Webhook:
+def webhook(acme):
     return WebhookFactory(organization=acme, name="HR", url=URL, events=["*"])
 
 

@@ -16,12 +16,12 @@ from tests.patience import PATIENCE
 SECRET = "whsec_" + "A" * 43 + "="
 
 
-def free_port() -> int:
+def free_port():
     with socket.create_server(("127.0.0.1", 0)) as server:
         return int(server.getsockname()[1])
 
 
-def wait_for(port: int, process: subprocess.Popen[str]) -> None:
+def wait_for(port, process):
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         assert process.poll() is None, f"the receiver ended: {process.communicate()}"

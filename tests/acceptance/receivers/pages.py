@@ -9,7 +9,7 @@ PAGES = Path(__file__).parents[3] / "docs" / "howto" / "receive"
 BLOCK = re.compile(r"^```(?:python|js|php|ts)\n((?:<\?php\n)?(?:#|//) (\S+)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def write(folder: Path, *names: str) -> None:
+def write(folder, *names):
     """Write the code of these pages into a folder."""
     for name in names:
         found = BLOCK.findall((PAGES / f"{name}.md").read_text(encoding="utf-8"))

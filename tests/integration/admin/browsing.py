@@ -14,7 +14,7 @@ NEVER_SENT = {"submit", "button", "image", "reset", "file"}
 Sent = dict[str, list[str]]
 
 
-def untouched(page: str, *, form: str) -> Sent:
+def untouched(page, *, form):
     """Return the data that the form with this id submits."""
     reader = _Reader(form)
     reader.feed(page)
@@ -23,14 +23,14 @@ def untouched(page: str, *, form: str) -> Sent:
 
 
 class _Reader(HTMLParser):
-    def __init__(self, form: str) -> None:
+    def __init__(self, form):
         super().__init__()
         self.form, self.sent = form, Sent()
         self._inside, self._name = False, ""
         self._text: list[str] | None = None
         self._options: list[tuple[bool, str]] = []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attrs):
         values = {name: value or "" for name, value in attrs}
         if tag == "form":
             self._inside = values.get("id") == self.form
@@ -45,7 +45,7 @@ class _Reader(HTMLParser):
         elif tag == "option":
             self._options.append(("selected" in values, values.get("value", "")))
 
-    def handle_endtag(self, tag: str) -> None:
+    def handle_endtag(self, tag):
         if tag == "form":
             self._inside = False
         elif tag == "textarea":
@@ -55,11 +55,11 @@ class _Reader(HTMLParser):
             chosen = [value for is_chosen, value in self._options if is_chosen]
             self._send(self._name, chosen or [value for _chosen, value in self._options[:1]])
 
-    def handle_data(self, data: str) -> None:
+    def handle_data(self, data):
         if self._text is not None:
             self._text.append(data)
 
-    def _send(self, name: str, values: list[str]) -> None:
+    def _send(self, name, values):
         self._text = None
         if self._inside and name and values:
             self.sent.setdefault(name, []).extend(values)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
@@ -11,28 +9,27 @@ from django.test import Client
 from example_project.training.factories import OrganizationFactory, UserFactory
 from example_project.training.models import Organization
 from tests.integration.admin import pages
-from tms_webhooks.choices import Action
 
 
 @pytest.fixture(params=[pages.STAFF, pages.CUSTOMERS], ids=["staff", "customers"])
-def site(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def site(request, monkeypatch):
     """Run the test on each of the two sites."""
     monkeypatch.setattr(pages, "site", request.param)
     return str(request.param)
 
 
 @pytest.fixture
-def operator(client: Client) -> Client:
+def operator(client):
     """A signed-in superuser."""
     client.force_login(UserFactory(username="root", organization=None, is_staff=True, is_superuser=True))
     return client
 
 
 @pytest.fixture
-def staff() -> Callable[..., Client]:
+def staff():
     """Sign in a member of staff with these permissions of ours, at an organization that is above all others."""
 
-    def staff(*codenames: str) -> Client:
+    def staff(*codenames):
         top = OrganizationFactory(name="Top")
         Organization.objects.filter(parent=None).exclude(pk=top.pk).update(parent=top)
         user = UserFactory(username="staff", first_name="Vera", organization=top, is_staff=True)
@@ -47,10 +44,10 @@ def staff() -> Callable[..., Client]:
 
 
 @pytest.fixture
-def deny(settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def deny(settings, monkeypatch):
     """Deny these actions everywhere, or in organizations below others alone."""
 
-    def deny(*actions: Action, below: bool = False) -> None:
+    def deny(*actions, below=False):
         monkeypatch.setattr(pages.Denying, "actions", actions)
         monkeypatch.setattr(pages.Denying, "below", below)
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{pages.__name__}.Denying"}
@@ -59,7 +56,7 @@ def deny(settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.fixture
-def alice() -> Client:
+def alice():
     """The administrator of an organization of her own, which the client names."""
     user = pages.administrator_of(OrganizationFactory(name="ours"), username="alice")
     client = Client()

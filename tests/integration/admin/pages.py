@@ -5,16 +5,12 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Collection
-from typing import Any
 
 from django.contrib.auth.models import Permission
-from django.db import models
-from django.test import Client
 from django.urls import reverse
 
 from example_project.training.access import TrainingPolicy
 from example_project.training.factories import UserFactory
-from example_project.training.models import Organization, User
 from tms_webhooks.admin.forms.credentials import mask
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import CUSTOMER_SITE
@@ -26,17 +22,17 @@ site = STAFF
 """The site whose addresses `named` returns; the fixture ``site`` replaces it."""
 
 
-def named(name: str, *args: object) -> str:
+def named(name, *args):
     """Return the address of a page by its name: index, autocomplete, tms_webhooks_dashboard."""
     return reverse(f"{site}:{name}", args=args)
 
 
-def url(model: type[models.Model], page: str, *args: object) -> str:
+def url(model, page, *args):
     """Return the address of a page: changelist, add, change, delete, history."""
     return named(f"{model._meta.app_label}_{model._meta.model_name}_{page}", *args)
 
 
-def administrator_of(organization: Organization | None, **values: Any) -> User:
+def administrator_of(organization, **values):
     """Return a user who may do everything in an organization on the present site: staff with permissions, or neither."""
     user = UserFactory(organization=organization, is_staff=site == STAFF, **values)
     if site == STAFF:
@@ -46,14 +42,14 @@ def administrator_of(organization: Organization | None, **values: Any) -> User:
     return user
 
 
-def text_of(response: Any) -> str:
+def text_of(response):
     """Return the page as a person reads it: without tags and entities, with single blanks."""
     assert response.status_code == 200
     text = re.sub(r"<(script|style)\b.*?</\1>", " ", response.content.decode(), flags=re.DOTALL)
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", text)).split())
 
 
-def shown_at(client: Client, address: str, data: Any = None) -> str:
+def shown_at(client, address, data=None):
     """Open a page, and return its text."""
     return text_of(client.get(address, data or {}))
 
@@ -64,12 +60,12 @@ class Denying(TrainingPolicy):
     actions: Collection[Action] = ()
     below: bool = False
 
-    def organizations(self, request: Any, action: Action) -> models.QuerySet[Any]:
+    def organizations(self, request, action):
         rows = super().organizations(request, action)
         return rows if action not in self.actions else rows.filter(parent=None) if self.below else rows.none()
 
 
-def form_of(webhook: Webhook | None = None, *, events: list[str] | None = None, **values: Any) -> dict:
+def form_of(webhook=None, *, events=None, **values):
     """Return the posted data: the current form of ``webhook``, or a valid new form, with these changes."""
     fields = {
         "name": "CRM",
@@ -116,7 +112,7 @@ def form_of(webhook: Webhook | None = None, *, events: list[str] | None = None, 
     return {name: value for name, value in fields.items() if not (name in ("enabled", "ordered") and not value)}
 
 
-def errors_at(response: Any) -> dict[str, list[str]]:
+def errors_at(response):
     """Return the errors of a returned form by field, after checking that the page shows them."""
     assert response.status_code == 200
     form = response.context["adminform"].form

@@ -16,16 +16,16 @@ from tests.integration.admin.test_overview import overview
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
+from tms_webhooks.models import AuditEntry, Event, Job, Webhook
 
 SLUGS = [act.slug for act in WEBHOOK_ACTIONS]
 
 
-def act(webhook: Webhook, slug: str) -> str:
+def act(webhook, slug):
     return reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, slug])
 
 
-def given_up(webhook: Webhook, *, ago: timedelta = timedelta(hours=1)) -> Delivery:
+def given_up(webhook, *, ago=timedelta(hours=1)):
     moment = timezone.now() - ago
     delivery = write_delivery(
         webhook, now=moment, status=DeliveryStatus.EXHAUSTED, due_at=None, finished_at=moment, attempts=1, charged=1
@@ -34,15 +34,15 @@ def given_up(webhook: Webhook, *, ago: timedelta = timedelta(hours=1)) -> Delive
     return delivery
 
 
-def entries() -> list[tuple[str, str, str]]:
+def entries():
     return list(AuditEntry.objects.order_by("pk").values_list("action", "actor_label", "target"))
 
 
-def me() -> str:
+def me():
     return str(User.objects.get(username="root"))
 
 
-def local(moment) -> str:
+def local(moment):
     return timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M")
 
 
@@ -125,17 +125,6 @@ def test_an_invalid_range_is_reported_with_the_form(operator, method, data, expe
     assert "Yes, resend them" not in response.content.decode()
     assert f'value="{data["since"]}"' in response.content.decode() or not data["since"]
     assert not Job.objects.exists()
-
-
-def test_a_second_job_of_a_kind_is_refused(operator):
-    webhook = subscribed()
-    given_up(webhook)
-    Job.objects.create(kind="recover", webhook=webhook, created_at=timezone.now())
-    data = {"since": local(timezone.now() - timedelta(days=1))}
-
-    for response in (operator.get(act(webhook, "recover")), operator.post(act(webhook, "recover"), data)):
-        assert "a job of the same kind, is still running for this webhook" in text_of(response)
-    assert Job.objects.count() == 1
 
 
 # The page of a job starts the selection that it shows and has counted, and no other

@@ -19,7 +19,7 @@ VALUE = "Basic aHVudGVyMg=="
 
 
 @pytest.fixture
-def webhook() -> Webhook:
+def webhook():
     """A webhook with headers, a rotated secret, and a row of everything."""
     now = timezone.now()
     webhook = subscribed(headers=f"Authorization={VALUE}")
@@ -30,7 +30,7 @@ def webhook() -> Webhook:
     return webhook
 
 
-def hidden(webhook: Webhook) -> list[str]:
+def hidden(webhook):
     """Return the texts that no page may contain: the secrets in clear text and as stored."""
     stored = [secret.value for secret in WebhookSecret.objects.all()]
     assert len(stored) == 2
@@ -39,7 +39,7 @@ def hidden(webhook: Webhook) -> list[str]:
     return [VALUE, "aHVudGVyMg", "whsec_", *map(reveal, stored), *tokens]
 
 
-def pages() -> list[str]:
+def pages():
     found = [named("index"), url(Webhook, "add")]
     for model in (Webhook, Delivery, Event, Job):
         found.append(url(model, "changelist"))
@@ -48,7 +48,7 @@ def pages() -> list[str]:
     return [*found, url(Webhook, "delete", Webhook.objects.get().public_id), *added_pages()]
 
 
-def added_pages() -> list[str]:
+def added_pages():
     """Return the pages that the app adds to Django's own."""
     key, event = Webhook.objects.get().public_id, Event.objects.get()
     acts = [url(Webhook, "action", key, act.slug) for act in WEBHOOK_ACTIONS]

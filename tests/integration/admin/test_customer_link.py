@@ -76,7 +76,7 @@ def test_changes_are_recorded_for_the_user(client, user, acme):
 # Once, for a minute
 
 
-def refusal(client, link: str) -> str:
+def refusal(client, link):
     """Open a link that is refused; return the text of the page."""
     response = client.get(link)
     assert response.status_code == 403

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -19,17 +18,17 @@ from tms_webhooks.models.total import CountedAttempt
 PAGE = "admin:tms_webhooks_dashboard"
 
 
-def shown(client: Client) -> str:
+def shown(client):
     return shown_at(client, reverse(PAGE))
 
 
 @pytest.fixture
-def ours(alice: Client) -> Webhook:
+def ours(alice):
     return subscribed(name="fine", organization=alice.organization)
 
 
 @pytest.fixture
-def theirs() -> Webhook:
+def theirs():
     return subscribed(
         name="theirs",
         organization=OrganizationFactory(name="Their Place"),

@@ -17,22 +17,22 @@ from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.wake import waker
 
 
-def finished(webhook: Webhook) -> Delivery:
+def finished(webhook):
     now = timezone.now()
     return write_delivery(webhook, now=now, status="exhausted", due_at=None, finished_at=now, attempts=1)
 
 
-def listed(client, **query: object) -> list[Delivery]:
+def listed(client, **query):
     response = client.get(url(Delivery, "changelist"), query)
     assert response.status_code == 200
     return list(response.context["cl"].result_list)
 
 
-def messages_of(response) -> list[str]:
+def messages_of(response):
     return [str(message) for message in response.context["messages"]]
 
 
-def resend(client, *chosen: Delivery, **data: object):
+def resend(client, *chosen, **data):
     data = {
         "action": "resend_selected",
         "_selected_action": [one.public_id for one in chosen],
@@ -72,14 +72,11 @@ def test_a_term_that_is_no_key_finds_nothing_and_is_reported(operator, term):
     ]
 
 
-# One delivery
-
-
 # Sending again
 
 
 @pytest.fixture
-def wake_ups(monkeypatch) -> list[bool]:
+def wake_ups(monkeypatch):
     """The wake-ups so far."""
     calls: list[bool] = []
     monkeypatch.setattr(waker, "wake", lambda: calls.append(True))
@@ -104,13 +101,6 @@ def test_selected_deliveries_are_sent_by_their_state_and_refusals_are_reported(
     assert wake_ups
     waiting.refresh_from_db()
     assert (waiting.priority, waiting.due_at < later) == (Priority.MANUAL, True)
-
-
-def test_the_page_of_a_waiting_delivery_offers_to_try_it_now(operator):
-    waiting, done = write_delivery(subscribed(), now=timezone.now()), finished(subscribed())
-    for delivery, button in ((waiting, "Try now"), (done, "Resend")):
-        link = f'href="{url(Delivery, "resend", delivery.public_id)}">{button}</a>'
-        assert link in operator.get(url(Delivery, "change", delivery.public_id)).content.decode()
 
 
 def test_too_many_selected_deliveries_are_not_resent(operator, monkeypatch):

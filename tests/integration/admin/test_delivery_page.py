@@ -25,21 +25,21 @@ from tms_webhooks.worker.request_preview import preview_of
 PASSWORD = "Basic aHVudGVyMg=="
 
 
-def page(delivery: Delivery) -> str:
+def page(delivery):
     return url(Delivery, "change", delivery.public_id)
 
 
-def resend(delivery: Delivery) -> str:
+def resend(delivery):
     return reverse("admin:tms_webhooks_delivery_resend", args=[delivery.public_id])
 
 
-def finished(webhook=None, **values) -> Delivery:
+def finished(webhook=None, **values):
     now = timezone.now()
     done = {"status": "exhausted", "due_at": None, "finished_at": now, "attempts": 1, "charged": 1}
     return write_delivery(webhook or subscribed(), now=now, **{**done, **values})
 
 
-def tried(delivery: Delivery, **values) -> DeliveryAttempt:
+def tried(delivery, **values):
     values = {"number": 1, "duration_ms": 250, "error_class": "http_status", "message": "HTTP 503", **values}
     return DeliveryAttempt.objects.create(delivery=delivery, started_at=timezone.now(), **values)
 
@@ -198,11 +198,16 @@ def test_payloads_and_responses_need_the_permission_of_the_policy(operator, deny
     assert "are shown to users with the permission to view payloads" in text
 
 
-def test_the_page_refreshes_itself_while_the_delivery_is_open(operator):
+def test_the_page_refreshes_itself_while_the_delivery_is_open_and_offers_to_try_it_now(operator):
     waiting = write_delivery(subscribed(), now=timezone.now())
 
-    assert f'data-tms-refresh="{page(waiting)}"' in operator.get(page(waiting)).content.decode()
-    assert "data-tms-refresh" not in operator.get(page(finished())).content.decode()
+    markup = operator.get(page(waiting)).content.decode()
+    assert f'data-tms-refresh="{page(waiting)}"' in markup
+    assert f'href="{resend(waiting)}">Try now</a>' in markup
+    done = finished()
+    markup = operator.get(page(done)).content.decode()
+    assert "data-tms-refresh" not in markup
+    assert f'href="{resend(done)}">Resend</a>' in markup
 
 
 # Sending it again

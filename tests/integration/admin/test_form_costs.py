@@ -15,7 +15,7 @@ from tms_webhooks.models import Webhook
 def posted(operator):
     """Post the form of a webhook with these fields, which are wrong; return the text of the page."""
 
-    def posted(**values) -> str:
+    def posted(**values):
         webhook = WebhookFactory(events=[])
         form = form_of(webhook, **values)
         response = operator.post(url(Webhook, "change", webhook.public_id), form)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from django.db import connection
-from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
@@ -16,7 +15,7 @@ from tms_webhooks.models import Webhook
 from tms_webhooks.sources.objects import ids_of_others
 
 
-def objects_at(client: Client, **query) -> list[tuple[str, str]]:
+def objects_at(client, **query):
     """Search as the form's script does; return the ids and the labels."""
     response = client.get(reverse("admin:tms_webhooks_webhook_objects"), query)
     assert response.status_code == 200
@@ -103,7 +102,7 @@ def test_many_ids_take_as_many_queries_as_one(training_class, django_assert_num_
 # The preview
 
 
-def previewed(client: Client, organization, subject: object, **values):
+def previewed(client, organization, subject, **values):
     form = form_of(
         organization=organization.pk,
         preview_subject=str(subject),

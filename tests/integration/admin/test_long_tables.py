@@ -27,7 +27,7 @@ LISTS = [*LOGS, AuditEntry, Webhook]
 SEARCHES = ["Anna", "503", "class.*", "unheard-of"]
 
 
-def fill(number: int) -> None:
+def fill(number):
     """Write rows of everything, each of a webhook and an organization of its own."""
     for _ in range(number):
         webhook = subscribed(headers="X-Key=1", failures=1, failing_since=timezone.now())
@@ -35,7 +35,7 @@ def fill(number: int) -> None:
         Event.objects.filter(organization=webhook.organization_id).update(subject_id="503")
 
 
-def lengthen(webhook: Webhook, number: int) -> None:
+def lengthen(webhook, number):
     """Write rows of everything for one webhook, one of them for each day of its history."""
     now = timezone.now()
     for day in range(number):
@@ -49,25 +49,25 @@ def lengthen(webhook: Webhook, number: int) -> None:
         webhook.subscriptions.create(event_type="class.*")
 
 
-def spread(event: Event, number: int) -> None:
+def spread(event, number):
     """Write deliveries of one event."""
     for _ in range(number):
         Delivery.objects.create(event=event, webhook=subscribed(), due_at=event.occurred_at, created_at=timezone.now())
 
 
-def repeat(delivery: Delivery, number: int) -> None:
+def repeat(delivery, number):
     """Write late attempts of one delivery."""
     rows = {"delivery": delivery, "started_at": timezone.now(), "duration_ms": 1}
     DeliveryAttempt.objects.bulk_create([DeliveryAttempt(**rows) for _ in range(number)])
 
 
-def queries_of(client, address: str, **query: object) -> list[str]:
+def queries_of(client, address, **query):
     with CaptureQueriesContext(connection) as captured:
         assert client.get(address, query).status_code == 200
     return [query["sql"] for query in captured]
 
 
-def of_all(address: Callable[..., str], *arguments: object):
+def of_all(address, *arguments):
     return lambda _webhook, _delivery: (address(*arguments), fill)
 
 
@@ -138,7 +138,7 @@ def test_nothing_is_counted_without_a_limit(operator, model, query):
         assert re.search(r"LIMIT (1000|1)$", sql) or " IN (" in sql, sql
 
 
-def unquoted(sql: str) -> str:
+def unquoted(sql):
     return sql.replace("`", '"')
 
 

@@ -36,11 +36,11 @@ OF_THE_MOMENT = {"csrfmiddlewaretoken", "form_key"}
 class Machine(HTMLParser):
     """Reads the machine-readable values."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
         self.found: list[tuple[str, str, str | None]] = []
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+    def handle_starttag(self, tag, attrs):
         values = dict(attrs)
         names = {name for name in values if name in READ_BY_MACHINES or name in ("data-tms-every", "data-tms-refresh")}
         if tag in WITH_A_VALUE or (values.get("type") in BOXES and values.get("name") not in OF_THE_MOMENT):
@@ -48,7 +48,7 @@ class Machine(HTMLParser):
         self.found += [(tag, name, values.get(name)) for name in sorted(names)]
 
 
-def read(page: bytes) -> Counter[tuple[str, str, str | None]]:
+def read(page):
     """Return the machine-readable values of a page, unordered, because menus are sorted by translated names."""
     machine = Machine()
     machine.feed(page.decode())
@@ -56,7 +56,7 @@ def read(page: bytes) -> Counter[tuple[str, str, str | None]]:
 
 
 @pytest.fixture
-def addresses() -> list[str]:
+def addresses():
     """Every page there is of rows with long numbers."""
     now = timezone.now()
     OrganizationFactory(pk=KEY + 1)

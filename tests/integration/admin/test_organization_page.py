@@ -14,7 +14,7 @@ from tms_webhooks.admin import organizations
 from tms_webhooks.models import Webhook
 
 
-def page_at(client: Client, organization: Organization) -> str:
+def page_at(client, organization):
     return client.get(url(Organization, "change", organization.pk)).content.decode()
 
 
@@ -22,7 +22,7 @@ def page_at(client: Client, organization: Organization) -> str:
 def member():
     """Sign in staff of an organization, with every permission of the host's, and none of ours."""
 
-    def member(organization: Organization) -> Client:
+    def member(organization):
         user = UserFactory(username="member", organization=organization, is_staff=True)
         user.user_permissions.set(Permission.objects.filter(content_type__app_label="training"))
         client = Client()

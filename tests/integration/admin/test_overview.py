@@ -17,11 +17,11 @@ from tms_webhooks.models import Delivery, DeliveryTotal, Job, Webhook
 from tms_webhooks.models.total import CountedAttempt
 
 
-def overview(webhook: Webhook) -> str:
+def overview(webhook):
     return reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id])
 
 
-def count(webhook: Webhook, number: int, result: AttemptResult, *, ms: int = 100, ago: timedelta = timedelta()) -> None:
+def count(webhook, number, result, *, ms=100, ago=timedelta()):
     started_at = timezone.now() - ago
     DeliveryTotal.objects.add([CountedAttempt(webhook.pk, started_at, result, ms)] * number)
 
@@ -134,7 +134,7 @@ def test_a_webhook_without_contacts_says_so_and_links_to_the_field(operator):
 
 
 @pytest.fixture
-def _stopped_clock(monkeypatch) -> None:
+def _stopped_clock(monkeypatch):
     """Keep the hour in which attempts are counted the last one of the chart."""
     moment = timezone.now()
     monkeypatch.setattr(timezone, "now", lambda: moment)

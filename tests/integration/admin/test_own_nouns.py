@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from django.utils.translation import override
 
@@ -18,7 +16,7 @@ CERTIFICATE = Noun("certificate", "Certificate", references.identity("the certif
 
 
 @pytest.fixture(autouse=True)
-def issued() -> Iterator[EventType]:
+def issued():
     with temporary_type(EventType("certificate.issued", CERTIFICATE, "A certificate was issued.")) as event_type:
         yield event_type
 

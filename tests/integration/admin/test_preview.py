@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from django.urls import reverse
 
@@ -26,17 +24,6 @@ def preview(operator):
         return response.context["preview"], response
 
     return preview
-
-
-def test_the_body_is_that_of_the_first_selected_event_of_the_page(preview):
-    found, _response = preview(events=["class.cancelled", "user.updated"])
-
-    assert (json.loads(found.body)["type"], found.method, found.content_type) == (
-        "class.cancelled",
-        "POST",
-        "application/json",
-    )
-    assert '"type": "class.cancelled"' in found.pretty
 
 
 def test_a_page_of_its_own_names_the_event(operator):

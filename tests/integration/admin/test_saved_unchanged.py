@@ -64,7 +64,7 @@ PATTERNS = ["*", "enrollment.*", "user.updated", "course_assignment.expiring"]
 IDS = [301, "A-7", 'B,"7"', " C", 12_345]
 
 
-def languages() -> list[str]:
+def languages():
     """Return a language for each way in which Django writes numbers."""
     ways = {}
     for code, _name in django_settings.LANGUAGES:
@@ -75,7 +75,7 @@ def languages() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def webhook(module_db: None) -> Webhook:
+def webhook(module_db):
     """A webhook with a value in every field, and subscriptions with all filters."""
     webhook = Webhook(organization=OrganizationFactory(), **FILLED_IN)
     webhook.full_clean()
@@ -96,7 +96,7 @@ def webhook(module_db: None) -> Webhook:
     return webhook
 
 
-def _wanted(name: str, field: Any) -> Any:
+def _wanted(name, field):
     if name == FIRST_OCCURRENCE:
         return True
     if not hasattr(field, "choices"):
@@ -106,7 +106,7 @@ def _wanted(name: str, field: Any) -> Any:
     return [None if last == NONE else last] * 2
 
 
-def everything(webhook: Webhook) -> list[dict[str, Any]]:
+def everything(webhook):
     """Return the stored rows of a webhook, and its audit entries."""
     tables = (Webhook.objects.filter(pk=webhook.pk), webhook.subscriptions, AuditEntry.objects)
     return [dict(row) for table in tables for row in table.order_by("pk").values()]

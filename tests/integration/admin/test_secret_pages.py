@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.models import Session
-from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
@@ -15,21 +14,21 @@ from tms_webhooks.choices import Action
 from tms_webhooks.models import AuditEntry, Webhook
 
 
-def page_of(webhook: Webhook, page: str = "secret") -> str:
+def page_of(webhook, page="secret"):
     return reverse(f"admin:tms_webhooks_webhook_{page}", args=[webhook.public_id])
 
 
-def secret_of(webhook: Webhook) -> str:
+def secret_of(webhook):
     return webhook.signing_secrets(timezone.now())[0]
 
 
-def rotate(client: Client, webhook: Webhook, **values: object):
+def rotate(client, webhook, **values):
     """Ask for a new secret as the page does."""
     before = client.get(page_of(webhook, "rotate")).context["before"]
     return client.post(page_of(webhook, "rotate"), {"before": before, **values}, follow=True)
 
 
-def assert_never_kept(response) -> None:
+def assert_never_kept(response):
     assert "no-store" in response["Cache-Control"]
 
 

@@ -15,7 +15,7 @@ from tms_webhooks.models.total import CountedAttempt
 SPANISH = {"Accept-Language": "es"}
 
 
-def spanish_at(client, address: str) -> str:
+def spanish_at(client, address):
     return text_of(client.get(address, headers=SPANISH))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.test import Client
 
@@ -16,21 +14,21 @@ from tms_webhooks.models import Webhook, WebhookState
 
 
 @pytest.fixture
-def webhook() -> Webhook:
+def webhook():
     return subscribed(name="CRM", headers="X-Key=1", events=["class.*"])
 
 
-def save(client: Client, webhook: Webhook, **values: Any) -> Any:
+def save(client, webhook, **values):
     return client.post(url(Webhook, "change", webhook.public_id), form_of(webhook, **values))
 
 
-def seen_by(response: Any) -> str:
+def seen_by(response):
     """Return the last change that a page names."""
     edit = response.context["adminform"].form.last_edit
     return "" if edit is None else str(edit.public_id)
 
 
-def opened(client: Client, webhook: Webhook) -> str:
+def opened(client, webhook):
     response = client.get(url(Webhook, "change", webhook.public_id))
     assert f'name="seen" value="{seen_by(response)}"' in response.content.decode()
     return seen_by(response)

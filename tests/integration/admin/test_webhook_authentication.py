@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from django.test import Client
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import CREDENTIALS, SECRET_VALUES
 from tests.integration.admin.pages import errors_at, form_of, shown_at, url
 from tests.integration.delivery.rows import subscribed
-from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import from_text, to_text
 from tms_webhooks.models.encryption import Sealed, reveal
 
@@ -19,11 +16,11 @@ DOTS = "••••"
 OTHER_RECEIVER = "The URL is that of another receiver. Enter the value again."
 
 
-def with_kind(kind: str) -> Webhook:
+def with_kind(kind):
     return subscribed(authentication=kind, credentials=to_text(CREDENTIALS[kind]))
 
 
-def fields_of(kind: str, **values: str) -> dict[str, str]:
+def fields_of(kind, **values):
     """Return the posted fields of a kind."""
     return {
         "authentication": kind,
@@ -31,12 +28,12 @@ def fields_of(kind: str, **values: str) -> dict[str, str]:
     }
 
 
-def stored() -> dict[str, str]:
+def stored():
     return from_text(reveal(Webhook.objects.get().credentials))
 
 
 @pytest.mark.parametrize("kind", CREDENTIALS)
-def test_each_kind_is_saved_and_shown_with_dots(operator: Client, kind: str) -> None:
+def test_each_kind_is_saved_and_shown_with_dots(operator, kind):
     organization = OrganizationFactory()
     operator.post(url(Webhook, "add"), form_of(organization=organization.pk, **fields_of(kind)))
 
@@ -49,20 +46,7 @@ def test_each_kind_is_saved_and_shown_with_dots(operator: Client, kind: str) -> 
     assert page.context["adminform"].form[f"auth_{SECRET_VALUES[kind]}"].value() == DOTS
 
 
-@pytest.mark.parametrize("kind", CREDENTIALS)
-def test_dots_that_are_left_alone_keep_the_value(operator: Client, kind: str) -> None:
-    webhook = with_kind(kind)
-    token = Webhook.objects.get().credentials
-    address = url(Webhook, "change", webhook.public_id)
-
-    operator.post(address, form_of(webhook, **fields_of(kind, **{SECRET_VALUES[kind]: DOTS}), name="LMS"))
-
-    assert Webhook.objects.get().name == "LMS"
-    assert Webhook.objects.get().credentials == token
-    assert list(AuditEntry.objects.get().changes) == ["name"]
-
-
-def test_another_kind_replaces_the_values(operator: Client) -> None:
+def test_another_kind_replaces_the_values(operator):
     webhook = with_kind("oauth2")
     address = url(Webhook, "change", webhook.public_id)
 
@@ -95,9 +79,7 @@ def test_another_kind_replaces_the_values(operator: Client) -> None:
         ),
     ],
 )  # fmt: skip
-def test_a_value_that_makes_no_sense_has_its_error_at_its_field(
-    operator: Client, fields: dict[str, str], errors: dict[str, list[str]]
-) -> None:
+def test_a_value_that_makes_no_sense_has_its_error_at_its_field(operator, fields, errors):
     form = form_of(organization=OrganizationFactory().pk, **fields)
     response = operator.post(url(Webhook, "add"), form)
 
@@ -107,7 +89,7 @@ def test_a_value_that_makes_no_sense_has_its_error_at_its_field(
 
 
 @pytest.mark.parametrize("kind", CREDENTIALS)
-def test_a_stored_secret_does_not_go_to_another_receiver(operator: Client, kind: str) -> None:
+def test_a_stored_secret_does_not_go_to_another_receiver(operator, kind):
     webhook = with_kind(kind)
     address = url(Webhook, "change", webhook.public_id)
     elsewhere = {"url": "https://other.example.com/hook"}
@@ -118,7 +100,7 @@ def test_a_stored_secret_does_not_go_to_another_receiver(operator: Client, kind:
     assert Webhook.objects.get().url == elsewhere["url"]
 
 
-def test_a_client_secret_does_not_go_to_another_token_url(operator: Client) -> None:
+def test_a_client_secret_does_not_go_to_another_token_url(operator):
     webhook = with_kind("oauth2")
     fields = fields_of("oauth2", client_secret=DOTS, token_url="https://evil.example.com/token")
     response = operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, **fields))
@@ -127,7 +109,7 @@ def test_a_client_secret_does_not_go_to_another_token_url(operator: Client) -> N
     assert stored() == CREDENTIALS["oauth2"]
 
 
-def test_unreadable_credentials_stay_until_they_are_replaced(operator: Client) -> None:
+def test_unreadable_credentials_stay_until_they_are_replaced(operator):
     webhook = with_kind("basic")
     unreadable = Sealed("not a token")
     Webhook.objects.filter(pk=webhook.pk).update(credentials=unreadable)
@@ -139,7 +121,7 @@ def test_unreadable_credentials_stay_until_they_are_replaced(operator: Client) -
     assert stored() == CREDENTIALS["basic"]
 
 
-def test_a_viewer_sees_the_kind_and_no_secret(staff: Callable[..., Client]) -> None:
+def test_a_viewer_sees_the_kind_and_no_secret(staff):
     webhook = with_kind("basic")
     text = shown_at(staff("view_webhook"), url(Webhook, "change", webhook.public_id))
 

@@ -27,7 +27,7 @@ def save(operator):
 def set_filters(operator):
     """Save the filters of the webhook's only subscription, or those of another one of its event; return the answer."""
 
-    def set_filters(webhook: Webhook, *, another: bool = False, **values: object):
+    def set_filters(webhook, *, another=False, **values):
         one = webhook.subscriptions.first()
         address = url(Webhook, "filters", webhook.public_id, one.public_id)
         if another:
@@ -37,7 +37,7 @@ def set_filters(operator):
     return set_filters
 
 
-def asked() -> list[str]:
+def asked():
     return list(Subscription.objects.order_by("pk").values_list("event_type", flat=True))
 
 

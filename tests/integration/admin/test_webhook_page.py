@@ -6,7 +6,6 @@ from datetime import timedelta
 
 import pytest
 from cryptography.fernet import Fernet
-from django.contrib.admin.models import LogEntry
 from django.urls import reverse
 from django.utils import timezone
 
@@ -16,7 +15,6 @@ from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of, shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.catalogue import all_types
-from tms_webhooks.choices import DisabledReason
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Subscription, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal
 
@@ -34,6 +32,8 @@ def test_the_form_has_its_parts_and_each_event_once(operator):
     page = response.content.decode()
     assert [str(part.name) for part in response.context["adminform"]] == PARTS
     assert '<span class="tms-group-title">Class</span>' in page
+    # Without a script there is no search.
+    assert '<div class="tms-search" data-tms-script hidden>' in page
     assert 'data-tms-event="*"' in page
     assert 'data-tms-event="class.*"' in page
     assert "A class was cancelled: its status became Cancelled." in page
@@ -58,14 +58,6 @@ def test_a_new_webhook_is_written_with_its_subscriptions(operator):
     assert reveal(webhook.headers) == "Authorization=Basic hunter2\nX-Key=1"
     assert webhook.schedule == [5, 60, 300]
     assert [one.event_type for one in webhook.subscriptions.all()] == ["class.cancelled", "course_assignment.expiring"]
-
-
-def test_a_webhook_may_begin_disabled(operator):
-    operator.post(url(Webhook, "add"), form_of(organization=OrganizationFactory().pk, enabled=""))
-
-    webhook = Webhook.objects.get()
-    assert (webhook.enabled, webhook.disabled_reason) == (False, DisabledReason.ADMIN)
-    assert timezone.now() - webhook.disabled_at < timedelta(minutes=1)
 
 
 @pytest.mark.parametrize(
@@ -99,21 +91,9 @@ def test_only_changed_fields_are_saved(operator):
 # Actions
 
 
-def act(client, action: str, *webhooks: Webhook) -> str:
+def act(client, action, *webhooks):
     data = {"action": action, "_selected_action": [webhook.public_id for webhook in webhooks]}
     return text_of(client.post(url(Webhook, "changelist"), data, follow=True))
-
-
-def test_several_webhooks_are_disabled_and_enabled(operator):
-    one, two, other = subscribed(), subscribed(), subscribed()
-
-    assert "2 webhooks are disabled." in act(operator, "disable_selected", one, two)
-    assert set(Webhook.objects.filter(enabled=False)) == {one, two}
-
-    enabled = "1 webhook is enabled. Its missed events stay skipped until you send them."
-    assert enabled in act(operator, "enable_selected", one)
-    assert set(Webhook.objects.filter(enabled=True)) == {one, other}
-    assert not LogEntry.objects.exists()
 
 
 # Deleting

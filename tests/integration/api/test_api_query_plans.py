@@ -21,7 +21,7 @@ SORTS = ("USE TEMP B-TREE FOR ORDER BY", "Sort Key")
 
 
 @pytest.fixture
-def own(history, acme, clock) -> Webhook:
+def own(history, acme, clock):
     """One webhook of twelve is the caller's."""
     webhook = history[5]
     Event.objects.filter(organization=webhook.organization).update(organization=acme)
@@ -31,7 +31,7 @@ def own(history, acme, clock) -> Webhook:
     return webhook
 
 
-def gathered(statements, table: str) -> list[str]:
+def gathered(statements, table):
     """Return the plans that gather rows and sort them; others walk in the order of the page, and stop at its end."""
     return [plan for _sql, plan in statements.of(table) if any(sort in plan for sort in SORTS)]
 
@@ -58,7 +58,7 @@ def test_a_page_of_the_feed_is_read_from_its_index(client, own):
 
 
 @pytest.fixture
-def one_object(own) -> dict[str, str]:
+def one_object(own):
     """The object of three of the caller's events, as the value of each filter."""
     keys = list(Event.objects.filter(deliveries__webhook=own).order_by("pk").values_list("pk", flat=True)[:3])
     for sequence, key in enumerate(keys):
@@ -100,7 +100,7 @@ LISTED = {"pending": 11, "waiting": 1, "merged": 2}
 
 
 @pytest.fixture
-def merged(own) -> None:
+def merged(own):
     """Two of the caller's deliveries were merged into a third one."""
     first, *others = own.deliveries.filter(status="delivered").values_list("pk", flat=True)[:3]
     Delivery.objects.filter(pk__in=[first, *others]).update(quiet_period=first)

@@ -12,7 +12,6 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import rest_framework
@@ -32,7 +31,7 @@ SPREAD = {"paths", "webhooks", "components", "schemas", "responses", "parameters
 METHODS = {"get", "post", "patch", "delete", "put"}
 
 
-def spread(name: str, value: Any, depth: int = 0) -> str:
+def spread(name, value, depth=0):
     """Return JSON with a line for each member of what is large."""
     if name not in SPREAD and depth:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -40,7 +39,7 @@ def spread(name: str, value: Any, depth: int = 0) -> str:
     return "{\n" + ",\n".join(lines) + "\n}"
 
 
-def operations() -> dict[str, Any]:
+def operations():
     return {
         operation["operationId"]: operation
         for path in document()["paths"].values()

@@ -11,26 +11,26 @@ from tests.factories import WebhookFactory
 from tests.integration.api.people import codes_of
 from tests.integration.delivery.rows import OCCURRED_AT, write_delivery
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Job, Webhook, WebhookState
+from tms_webhooks.models import AuditEntry, DeliveryBody, Event, Job, WebhookState
 
 LIST = "/api/deliveries/"
 
 
 @pytest.fixture
-def webhook(acme) -> Webhook:
+def webhook(acme):
     return WebhookFactory(organization=acme)
 
 
 @pytest.fixture
 def finished(webhook):
-    def finished(status=DeliveryStatus.EXHAUSTED, **values) -> Delivery:
+    def finished(status=DeliveryStatus.EXHAUSTED, **values):
         now = timezone.now()
         return write_delivery(webhook, now=now, status=status, due_at=None, finished_at=now, **values)
 
     return finished
 
 
-def ids(response) -> list[str]:
+def ids(response):
     return [row["id"] for row in response.json()["results"]]
 
 
@@ -86,7 +86,7 @@ def test_the_log_can_be_filtered(client, acme, webhook, finished):
     Event.objects.filter(pk=skipped.event_id).update(type="user.updated")
     yesterday = f"{timezone.now() - timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
 
-    def found(query: str) -> list[int]:
+    def found(query):
         return ids(client.get(f"{LIST}?{query}"))
 
     assert found("") == [pending.public_id, skipped.public_id, failed.public_id]

@@ -6,7 +6,6 @@ Schemathesis makes the requests from the document: always the same ones, so that
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 
 import pytest
 import schemathesis
@@ -40,7 +39,7 @@ OPERATIONS = {operation.ok().label: operation.ok() for operation in api.get_all_
 
 
 @pytest.fixture(autouse=True)
-def one_connection() -> Iterator[None]:
+def one_connection():
     """Keep the connection, with the test's transaction, from one request to the next, as Django's own client does."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
@@ -50,7 +49,7 @@ def one_connection() -> Iterator[None]:
 
 
 @pytest.fixture
-def key(world) -> str:
+def key(world):
     _key, clear = ApiKey.objects.create_key(name="Fuzz", organization=world.webhook.organization)
     return clear
 
@@ -68,7 +67,7 @@ def keys_of(world):
         "events": world.delivery.event.public_id,
     }
 
-    def keys_of(path: str) -> dict[str, str]:
+    def keys_of(path):
         if next(turns) % 2:
             return {}
         found = {"webhook_id": world.webhook.public_id, "name": "class.cancelled"}

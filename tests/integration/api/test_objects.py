@@ -8,11 +8,11 @@ from django.utils import timezone
 from tests.factories import WebhookFactory
 from tests.integration.api.people import errors_of
 from tests.integration.delivery.rows import write_delivery
-from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models import Event
 
 
 @pytest.fixture
-def webhook(acme) -> Webhook:
+def webhook(acme):
     return WebhookFactory(organization=acme, events=["*"])
 
 
@@ -20,7 +20,7 @@ def webhook(acme) -> Webhook:
 def about(webhook):
     """Write a delivery of an event of this object."""
 
-    def about(noun: str, key: str, external_id: str = "", *, to: Webhook | None = None) -> Delivery:
+    def about(noun, key, external_id="", *, to=None):
         delivery = write_delivery(to or webhook, now=timezone.now())
         Event.objects.filter(pk=delivery.event_id).update(
             subject_type=noun,
@@ -36,17 +36,17 @@ def about(webhook):
 
 
 @pytest.fixture(params=["deliveries/", "events/", "webhooks/{}/events/"])
-def address(request, webhook) -> str:
+def address(request, webhook):
     return f"/api/{request.param}".format(webhook.public_id)
 
 
-def found(client, address: str, **query: str) -> list[str]:
+def found(client, address, **query):
     response = client.get(address, query)
     assert response.status_code == 200, response.content
     return sorted(row["id"] for row in response.json()["results"])
 
 
-def expected(address: str, *deliveries: Delivery) -> list[str]:
+def expected(address, *deliveries):
     return sorted((one if "deliveries" in address else one.event).public_id for one in deliveries)
 
 

@@ -12,13 +12,13 @@ from tms_webhooks.models import Delivery, Webhook
 
 
 @pytest.fixture
-def names(acme) -> list[str]:
+def names(acme):
     """The ids of eight webhooks, the newest first."""
     WebhookFactory.create_batch(8, organization=acme)
     return [one.public_id for one in Webhook.objects.order_by("-pk")]
 
 
-def walk(client, address: str, link: str = "next") -> list[list[str]]:
+def walk(client, address, link="next"):
     pages = []
     while address:
         page = client.get(address).json()

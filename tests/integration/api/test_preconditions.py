@@ -11,12 +11,12 @@ from tms_webhooks.models import Webhook, WebhookState
 
 
 @pytest.fixture
-def webhook(acme) -> Webhook:
+def webhook(acme):
     return WebhookFactory(organization=acme, name="CRM", headers="X-Key=1", events=["class.*"])
 
 
 @pytest.fixture
-def address(webhook) -> str:
+def address(webhook):
     return at(webhook)
 
 

@@ -31,7 +31,7 @@ def acme():
 
 
 @pytest.fixture
-def webhook(acme) -> Webhook:
+def webhook(acme):
     return WebhookFactory(organization=acme, url="", pull_only=True, events=["class.*"])
 
 

@@ -13,7 +13,7 @@ from tms_webhooks.choices import JobKind
 from tms_webhooks.models import Job, Subscription
 
 
-def fill(organization, count: int) -> None:
+def fill(organization, count):
     now = timezone.now()
     for _ in range(count):
         webhook = WebhookFactory(organization=organization, headers="X-Key=1", events=["class.*", "user.*"])
@@ -24,7 +24,7 @@ def fill(organization, count: int) -> None:
 
 @pytest.mark.parametrize("address", ["webhooks", "deliveries", "jobs", "events", "event-types"])
 def test_the_number_of_queries_does_not_grow_with_the_page(client, acme, address):
-    def ask() -> tuple[int, int]:
+    def ask():
         with CaptureQueriesContext(connection) as queries:
             rows = client.get(f"/api/{address}/?page_size=100" if address != "event-types" else f"/api/{address}/")
         return len(rows.json()["results"]), len(queries)

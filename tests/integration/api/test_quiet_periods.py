@@ -16,12 +16,12 @@ from tms_webhooks.outbox.fanout import fan_out
 
 
 @pytest.fixture
-def webhook(acme) -> Webhook:
+def webhook(acme):
     return WebhookFactory(organization=acme, events=["user.updated"])
 
 
 @pytest.fixture
-def address(webhook) -> str:
+def address(webhook):
     return at(webhook, "subscriptions")
 
 

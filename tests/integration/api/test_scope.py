@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -47,7 +47,7 @@ class Request:
     query: Callable[[World], dict[str, Any]] = lambda world: {}
     below_webhook: bool = False
 
-    def keys(self, world: World) -> dict[str, str]:
+    def keys(self, world):
         """Return the ids in the URL."""
         if self.of == "event":
             return {"id": world.delivery.event.public_id}
@@ -55,15 +55,15 @@ class Request:
         return {**keys, "pk": getattr(world, self.of).public_id} if self.of else keys
 
 
-def new_webhook(world: World) -> dict[str, Any]:
+def new_webhook(world):
     return {"organization": world.webhook.organization_id, "name": "X", "url": "https://receiver.example.com/"}
 
 
-def yesterday(world: World) -> dict[str, Any]:
+def yesterday(world):
     return {"since": (timezone.now() - timedelta(days=1)).isoformat(), "dry_run": True}
 
 
-def bulk(world: World) -> dict[str, Any]:
+def bulk(world):
     return {"webhooks": [world.webhook.public_id], "kind": "replay_missed", "dry_run": True}
 
 
@@ -131,7 +131,7 @@ SAME_FOR_ALL = {
 
 
 @pytest.fixture
-def world(acme) -> World:
+def world(acme):
     webhook = WebhookFactory(organization=acme, name="Acme's", events=["class.cancelled"])
     now = timezone.now()
     delivery = write_delivery(webhook, now=now, status=DeliveryStatus.FAILED, due_at=None, finished_at=now, attempts=1)
@@ -148,7 +148,7 @@ def world(acme) -> World:
     )
 
 
-def routes() -> Iterator[tuple[str, str]]:
+def routes():
     """Yield the name of every route with each method that it has."""
     for pattern in urlpatterns:
         for method in getattr(pattern.callback, "actions", {"get": ""}):
@@ -156,7 +156,7 @@ def routes() -> Iterator[tuple[str, str]]:
                 yield pattern.name, method
 
 
-def call(client, world: World, route: str, method: str) -> Any:
+def call(client, world, route, method):
     request = ROUTES[route, method]
     if route == "delivery-send-now":
         waits = {"status": "waiting", "due_at": timezone.now(), "finished_at": None}

@@ -8,32 +8,31 @@ import pytest
 
 from tests.factories import WebhookFactory
 from tests.integration.api.people import at
-from tms_webhooks.models import Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.models.webhook import new_secret
 
 
 @pytest.fixture
-def webhook(acme) -> Webhook:
+def webhook(acme):
     return WebhookFactory(organization=acme)
 
 
 @pytest.fixture
-def address(webhook) -> str:
+def address(webhook):
     return at(webhook)
 
 
 @pytest.fixture
-def current(webhook) -> WebhookSecret:
+def current(webhook):
     return webhook.secrets.get()
 
 
 @pytest.fixture
-def old(webhook, current, clock) -> WebhookSecret:
+def old(webhook, current, clock):
     return webhook.secrets.create(value=new_secret(), expires_at=clock() + timedelta(hours=1))
 
 
-def expire(client, address: str, secret: WebhookSecret, **headers: str):
+def expire(client, address, secret, **headers):
     return client.post(f"{address}secrets/{secret.public_id}/expire/", {}, headers=headers)
 
 

@@ -30,12 +30,12 @@ def test_a_webhook_warns_of_ids_in_its_filters_that_no_object_of_the_organizatio
 
 
 @pytest.fixture
-def webhook(acme) -> Webhook:
+def webhook(acme):
     return WebhookFactory(organization=acme, events=["course_assignment.expiring"])
 
 
 @pytest.fixture
-def address(webhook) -> str:
+def address(webhook):
     return at(webhook, "subscriptions")
 
 

@@ -9,16 +9,16 @@ from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.people import at, error_of
 from tests.receiver import Answer
-from tms_webhooks.models import AuditEntry, Delivery, IdempotentRequest, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, IdempotentRequest
 
 
 @pytest.fixture
-def webhook(acme, receiver) -> Webhook:
+def webhook(acme, receiver):
     return WebhookFactory(organization=acme, url=receiver.url)
 
 
 @pytest.fixture
-def atomic_requests(monkeypatch) -> None:
+def atomic_requests(monkeypatch):
     """A host that has one transaction for each request."""
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
 

@@ -11,12 +11,12 @@ from tests.factories import WebhookFactory
 from tests.integration.api.people import at, codes_of, errors_of
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.choices import AttemptResult, DeliveryStatus
-from tms_webhooks.models import AuditEntry, DeliveryTotal, Event, Job, Webhook, WebhookSecret
+from tms_webhooks.models import AuditEntry, DeliveryTotal, Event, Job, WebhookSecret
 from tms_webhooks.models.total import CountedAttempt
 
 
 @pytest.fixture
-def webhook(acme) -> Webhook:
+def webhook(acme):
     return WebhookFactory(organization=acme, name="CRM")
 
 
@@ -61,7 +61,7 @@ def test_a_secret_is_revealed(client, webhook, clock):
 
 
 @pytest.fixture
-def since(webhook) -> str:
+def since(webhook):
     """A moment before the event of a failed delivery."""
     now = timezone.now()
     write_delivery(webhook, now=now, status=DeliveryStatus.EXHAUSTED, due_at=None, finished_at=now)

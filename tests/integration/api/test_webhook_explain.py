@@ -11,7 +11,7 @@ from tests.factories import WebhookFactory
 from tests.integration.api.people import at, codes_of
 from tests.integration.delivery.rows import write_event
 from tms_webhooks.choices import Action
-from tms_webhooks.models import Delivery, Event, Subscription, Webhook
+from tms_webhooks.models import Delivery, Event, Subscription
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain as explain_event
 
@@ -25,7 +25,7 @@ class PayloadsOfAcme(TrainingPolicy):
 
 
 @pytest.fixture
-def webhook(acme) -> Webhook:
+def webhook(acme):
     webhook = WebhookFactory(organization=acme)
     Subscription.objects.create(webhook=webhook, event_type="class.*", condition={"data.status.code": 2})
     return webhook

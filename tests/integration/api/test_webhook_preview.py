@@ -9,12 +9,11 @@ import pytest
 from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.people import at
-from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import MASK
 
 
 @pytest.fixture
-def webhook(acme, receiver) -> Webhook:
+def webhook(acme, receiver):
     return WebhookFactory(organization=acme, url=receiver.url, headers="X-Key=s3cret", events=["class.*"])
 
 

@@ -131,7 +131,7 @@ def test_a_list_can_be_filtered(client, acme):
     for name, enabled in (("B", True), ("A", False), ("C", True)):
         WebhookFactory(organization=acme, name=name, enabled=enabled)
 
-    def names(query: str) -> list[str]:
+    def names(query):
         return [row["name"] for row in client.get(f"/api/webhooks/{query}").json()["results"]]
 
     assert names("") == ["C", "A", "B"]

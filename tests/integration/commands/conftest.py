@@ -11,7 +11,7 @@ from tms_webhooks.models import DrainSlot
 
 
 @pytest.fixture
-def worker(db: None) -> None:
+def worker(db):
     """A drain that runs."""
     now = timezone.now()
     assert DrainSlot.objects.take(10_001, owner="here", now=now, until=now + timedelta(seconds=30))

@@ -15,7 +15,7 @@ from tms_webhooks import catalogue
 def printed(capsys):
     """Run the command; return what it printed."""
 
-    def printed(*arguments: str) -> str:
+    def printed(*arguments):
         call_command("webhooks_catalogue", *arguments)
         return capsys.readouterr().out
 

@@ -23,7 +23,7 @@ def turn(clock):
     return lambda: CommandTurn(fan_out=lambda now: 7, clock=lambda: clock.now.timestamp())
 
 
-def numbers(clock) -> list[int]:
+def numbers(clock):
     return sorted(DrainSlot.objects.held(clock.now).values_list("number", flat=True))
 
 

@@ -20,7 +20,7 @@ from tms_webhooks.models.total import CountedAttempt
 def status(capsys):
     """Run the command; return what it printed: the figures without the verdict, or all of it as JSON."""
 
-    def run(*arguments: str) -> str:
+    def run(*arguments):
         with contextlib.suppress(SystemExit):
             call_command("webhooks_health", *arguments)
         printed = capsys.readouterr().out
@@ -29,7 +29,7 @@ def status(capsys):
     return run
 
 
-def delivered(webhook, *, ms: int = 120):
+def delivered(webhook, *, ms=120):
     now = timezone.now()
     delivery = write_delivery(webhook, now=now, status="delivered", due_at=None, finished_at=now, attempts=1, charged=1)
     DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=ms, status_code=200)
@@ -60,7 +60,7 @@ def test_a_table_of_all_webhooks(status):
     assert lines[8:] == ["", "No worker delivers now. Start one: webhooks_drain"]
 
 
-def last_lines(text: str) -> list[str]:
+def last_lines(text):
     """Return the lines about webhooks that need attention."""
     return text.rpartition("\n\n")[2].splitlines()
 

@@ -32,7 +32,7 @@ def _django_q(settings):
 def health(capsys):
     """Run the command; return its exit status and what it printed before the figures."""
 
-    def run(*arguments: str) -> tuple[int, str]:
+    def run(*arguments):
         status = 0
         try:
             call_command("webhooks_health", *arguments)
@@ -43,19 +43,19 @@ def health(capsys):
     return run
 
 
-def overdue(seconds: float):
+def overdue(seconds):
     """Write a delivery that has been due for so long."""
     webhook = subscribed()
     moment = clock.measured_now() - timedelta(seconds=seconds)
     return write_delivery(webhook, now=moment)
 
 
-def hold_slot(*, for_seconds: float = 8.0) -> None:
+def hold_slot(*, for_seconds=8.0):
     now = clock.measured_now()
     assert DrainSlot.objects.take(1, owner="drain", now=now, until=now + timedelta(seconds=for_seconds))
 
 
-def held_before(seconds: float) -> None:
+def held_before(seconds):
     """A slot that a drain took and never let go of, because it was killed or hangs."""
     DrainSlot.objects.create(number=1, owner="drain", held_until=clock.measured_now() - timedelta(seconds=seconds))
 
@@ -93,7 +93,7 @@ def test_a_wedged_cluster_is_seen_by_what_it_leaves_undone(health):
     )
 
 
-def attempt_now(delivery) -> None:
+def attempt_now(delivery):
     DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=clock.measured_now(), duration_ms=1)
 
 
@@ -150,7 +150,7 @@ def test_a_webhook_that_must_wait_is_no_problem(health, case):
 def fail_at(settings):
     """Write attempts that ended so many seconds ago at the egress proxy, or with another result."""
 
-    def fail_at(*seconds: float, error_class: str = "proxy_error") -> None:
+    def fail_at(*seconds, error_class="proxy_error"):
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PROXY_URL": "http://alice:hunter2@proxy.internal:3128"}
         now = timezone.now()
         for age in seconds:

@@ -23,7 +23,7 @@ from tms_webhooks.management.commands.webhooks_test import address_of
 BODY = b'{"type":"class.cancelled","data":{"name":"Alice"}}'
 
 
-def sends_to(url: str, **fields):
+def sends_to(url, **fields):
     """Return a webhook with this URL, whether or not the settings allow it."""
     webhook = WebhookFactory()
     write_values(webhook, url=url, **fields)
@@ -33,18 +33,18 @@ def sends_to(url: str, **fields):
 class Sender(StringIO):
     """The standard error of the command: as soon as it listens, these requests are sent, and then SIGTERM."""
 
-    def __init__(self, port: int, requests: list[dict[str, str]]) -> None:
+    def __init__(self, port, requests):
         super().__init__()
         self.answers: list[int] = []
         self._port = port
         self._requests = requests
 
-    def write(self, text: str) -> int:
+    def write(self, text):
         if "Listening" in text:
             threading.Thread(target=self._send).start()
         return super().write(text)
 
-    def _send(self) -> None:
+    def _send(self):
         for headers in self._requests:
             connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE)
             connection.request("POST", "/hooks/tms?key=hidden", BODY, headers)
@@ -57,7 +57,7 @@ class Sender(StringIO):
 def listen(settings):
     """Run the command for one signed request with each of these changes; return its status, lines and sender."""
 
-    def listen(*changes: dict[str, str]) -> tuple[int, list[str], Sender]:
+    def listen(*changes):
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = int(server.getsockname()[1])
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [port]}

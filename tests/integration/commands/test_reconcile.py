@@ -37,12 +37,12 @@ def renamed(reconciled):
 FAILED = f"Failures are in the log, and the next run tries again: {NAME}.\n"
 
 
-def line(**counts: int) -> str:
+def line(**counts):
     names = ("seen", "created", "changed", "deleted", "noted", "events", "failed_objects", "unbuilt")
     return f"{NAME}: {', '.join(f'{counts.get(name, 0)} {name}' for name in names)}.\n"
 
 
-def run(*arguments: str) -> str:
+def run(*arguments):
     out = io.StringIO()
     call_command("webhooks_drain", "--once", "reconcile", *arguments, stdout=out)
     return out.getvalue()
@@ -87,42 +87,39 @@ def test_without_any_source_it_says_so():
     assert run() == "No source has reconcile = True: nothing was compared. Set it in the class of a source.\n"
 
 
-def test_a_source_that_fails_ends_it_with_1(renamed, monkeypatch):
+@pytest.fixture
+def failed(capsys):
+    """Run the command, which must end with 1; return what it printed."""
+
+    def failed():
+        with pytest.raises(SystemExit, match="^1$"):
+            call_command("webhooks_drain", "--once", "reconcile")
+        return capsys.readouterr().out
+
+    return failed
+
+
+def test_a_source_that_fails_ends_it_with_1(renamed, monkeypatch, failed):
     monkeypatch.setattr(reconciliation, "reconcile", lambda *_args, **_options: [][0])
-    out = io.StringIO()
 
-    with pytest.raises(SystemExit) as ended:
-        call_command("webhooks_drain", "--once", "reconcile", stdout=out)
-
-    assert ended.value.code == 1
-    assert out.getvalue() == line() + FAILED
+    assert failed() == line() + FAILED
 
 
-def test_objects_that_fail_are_counted_and_end_it_with_1(renamed, caplog):
+def test_objects_that_fail_are_counted_and_end_it_with_1(renamed, caplog, failed):
     uncaptured.update(TrainingClass.objects.all(), confirmation_status_id=99)
-    out = io.StringIO()
 
-    with pytest.raises(SystemExit) as ended:
-        call_command("webhooks_drain", "--once", "reconcile", stdout=out)
-
-    assert ended.value.code == 1
-    assert out.getvalue() == line(seen=1, failed_objects=1) + FAILED
+    assert failed() == line(seen=1, failed_objects=1) + FAILED
     assert f"training.TrainingClass {renamed.pk} could not be reconciled." in caplog.text
 
 
-def test_events_that_can_not_be_built_are_counted_and_end_it_with_1(renamed, settings, caplog):
+def test_events_that_can_not_be_built_are_counted_and_end_it_with_1(renamed, settings, caplog, failed):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
     other = TrainingClassFactory(organization=renamed.organization)
     run()
     uncaptured.update(TrainingClass.objects.filter(pk__in=[renamed.pk, other.pk]), confirmation_status_id=99)
     Event.objects.all().delete()
-    out = io.StringIO()
 
-    with pytest.raises(SystemExit) as ended:
-        call_command("webhooks_drain", "--once", "reconcile", stdout=out)
-
-    assert ended.value.code == 1
-    assert out.getvalue() == line(seen=2, changed=2, unbuilt=2) + FAILED
+    assert failed() == line(seen=2, changed=2, unbuilt=2) + FAILED
     assert "was recorded without a payload: status: the value 99 is not" in caplog.text
     assert list(Event.objects.values_list("body", flat=True)) == [""] * 2
     assert run() == line(seen=2)

@@ -10,21 +10,21 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tms_webhooks.models import Delivery, Event, Job
+from tms_webhooks.models import Event, Job
 
 
 @pytest.fixture
 def replay(capsys):
     """Run the command; return what it printed."""
 
-    def run(*arguments: object) -> str:
+    def run(*arguments):
         call_command("webhooks_replay", *map(str, arguments))
         return capsys.readouterr().out
 
     return run
 
 
-def failed(webhook) -> Delivery:
+def failed(webhook):
     now = timezone.now()
     delivery = write_delivery(webhook, now=now, status="exhausted", due_at=None, attempts=1, charged=1, finished_at=now)
     Event.objects.filter(pk=delivery.event_id).update(occurred_at=now - timedelta(hours=1))
@@ -32,7 +32,7 @@ def failed(webhook) -> Delivery:
 
 
 @pytest.fixture
-def arguments() -> list[object]:
+def arguments():
     """The arguments of a recovery of one delivery."""
     webhook = subscribed()
     failed(webhook)

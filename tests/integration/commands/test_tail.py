@@ -14,7 +14,7 @@ from tms_webhooks.management.commands import webhooks_tail
 from tms_webhooks.models import DeliveryAttempt
 
 
-def attempt(webhook, **values) -> DeliveryAttempt:
+def attempt(webhook, **values):
     now = timezone.now()
     delivery = write_delivery(webhook, now=now, attempts=1, charged=1, status="waiting")
     return DeliveryAttempt.objects.create(
@@ -105,7 +105,7 @@ def test_later_attempts_follow_once_each_also_those_with_an_earlier_key(capsys, 
     attempts = iter([[early, attempt], [attempt], []])
 
     class Stop:
-        def wait(self, _seconds: float) -> bool:
+        def wait(self, _seconds):
             made = next(attempts)
             for one in made:
                 # With a key from before: its transaction is committed later.

@@ -61,12 +61,6 @@ def test_a_url_that_the_settings_refuse_is_named_with_the_settings(receiver, cap
     )
 
 
-def test_without_a_choice_it_is_the_first_event_that_the_webhook_subscribes_to(receiver):
-    call_command("webhooks_test", str(WebhookFactory(url=receiver.url, events=["class.cancelled"]).pk))
-
-    assert receiver.received[0].event["type"] == "class.cancelled"
-
-
 def test_a_real_object_is_sent(receiver):
     webhook = WebhookFactory(url=receiver.url)
     training_class = TrainingClassFactory(organization=webhook.organization)

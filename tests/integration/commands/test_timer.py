@@ -39,7 +39,7 @@ def _django_q(settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": DJANGO_Q}
 
 
-def run_at(timer, clock, ran, **after) -> list[str]:
+def run_at(timer, clock, ran, **after):
     """Let some time pass; return the jobs that the timer runs then."""
     del ran[:]
     clock.advance(**after)
@@ -47,7 +47,7 @@ def run_at(timer, clock, ran, **after) -> list[str]:
     return list(ran)
 
 
-def begin(*functions, at) -> None:
+def begin(*functions, at):
     """Record that other processes begin these jobs."""
     for function in functions:
         PeriodicRun.objects.record(function, now=at)

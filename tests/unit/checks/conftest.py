@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from django.core.checks import CheckMessage
 from django.db import models
 
 from example_project.training.models import ClassEnrollment, CourseAssignment, LearningPath, TrainingClass, User
@@ -31,14 +29,14 @@ NULLS = "W092"
 """The warning that most declarations of a table get, and that a row is compared without unless it expects it."""
 
 
-def ids(messages: Iterable[CheckMessage]) -> list[str]:
+def ids(messages):
     """Return the ids without their prefix; each message must have a remedy."""
     found = list(messages)
     assert all(message.hint and str(message.hint).strip() for message in found)
     return [str(message.id).removeprefix(f"{PREFIX}.") for message in found]
 
 
-def only(messages: Iterable[CheckMessage], number: str) -> CheckMessage:
+def only(messages, number):
     """Return the only message there is, which must have this id."""
     (message,) = messages
     assert ids([message]) == [number], message.msg
@@ -53,13 +51,13 @@ class Declared:
     model: type[models.Model]
     attributes: dict[str, Any] = field(default_factory=dict)
 
-    def __call__(self, model: type[models.Model] | None = None, **attributes: Any) -> Declared:
+    def __call__(self, model=None, **attributes):
         merged = {**self.attributes, **attributes}
         if isinstance(attributes.get("fields"), dict):
             merged["fields"] = {**self.attributes.get("fields", {}), **attributes["fields"]}
         return Declared(self.base, model or self.model, merged)
 
-    def register(self) -> Source:
+    def register(self):
         registry.register(self.model)(type(f"Host{self.base.__name__}", (self.base,), self.attributes))
         return registry.all_sources()[-1]
 
@@ -85,7 +83,7 @@ lesson_enrollments = Declared(
 assignments = Declared(CourseAssignmentSource, CourseAssignment)
 
 
-def expect(messages: Iterable[CheckMessage], *patterns: str) -> None:
+def expect(messages, *patterns):
     """Compare messages with patterns such as "E031: its text -> its hint". Three dots stand for any text."""
     found = [f"{number}: {one.msg} -> {one.hint}" for one in messages for number in ids([one])]
     for text, pattern in zip(found, patterns, strict=False):
@@ -94,7 +92,7 @@ def expect(messages: Iterable[CheckMessage], *patterns: str) -> None:
     assert len(found) == len(patterns), found
 
 
-def report(*declared: Declared) -> list[CheckMessage]:
+def report(*declared):
     """Register sources, and return what the checks report, without the reference that ends each hint."""
     for one in declared:
         one.register()
@@ -108,7 +106,7 @@ def report(*declared: Declared) -> list[CheckMessage]:
     return messages
 
 
-def expect_of(declared: Declared | list[Declared], *patterns: str) -> None:
+def expect_of(declared, *patterns):
     """Compare what the checks report of declarations with patterns."""
     messages = report(*(declared if isinstance(declared, list) else [declared]))
     expects_nulls = any(pattern.startswith(NULLS) for pattern in patterns)
