@@ -134,12 +134,6 @@ def clock() -> Clock:
     return Clock(datetime.now(UTC).replace(microsecond=0))
 
 
-@pytest.fixture(autouse=True)
-def unmeasured_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not ask the database for its time: it is this machine's, and tests inject times and count queries."""
-    monkeypatch.setattr(database_clock, "keep_up", lambda: None)
-
-
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, IO[str]] | None]:
     """The file of the database that one process of a parallel run migrates and the others copy, and its lock, which is held."""
@@ -238,37 +232,25 @@ def drain(clock) -> Callable[[], Tally]:
     return lambda: Drain(fan_out=fan_out, clock=clock, random=lambda: 0.5).run(until_idle=True)
 
 
-@pytest.fixture(autouse=True)
-def _reset_language() -> Iterator[None]:
-    """Django's middleware leaves the thread in the language of the last request."""
-    yield
-    translation.deactivate()
-
-
 @pytest.fixture(scope="session", autouse=True)
-def _unlimited_budget() -> Iterator[None]:
-    """A test that fans out once means all: a busy machine must not make two turns of it."""
+def _on_any_machine() -> Iterator[None]:
+    """A test that fans out once means all, and the database's time is this machine's: tests inject times and count queries."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tms_webhooks.routing.budget.MATCHING_BUDGET", 60.0)
+        patch.setattr(database_clock, "keep_up", lambda: None)
         yield
 
 
 @pytest.fixture(autouse=True)
-def _reset_outage(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget which hosts the drains of earlier tests did not reach."""
-    monkeypatch.setattr(tasks, "own_outage", OwnOutage())
+def _as_in_a_new_process() -> Iterator[None]:
+    """Forget what an earlier test's drains reached and its threads wrote, and what its commits taught the waker.
 
-
-@pytest.fixture(autouse=True)
-def _reset_writers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What another thread of an earlier test wrote, and how much an event had there, must not make batches smaller."""
-    monkeypatch.setattr(writer, "_versions", WeakKeyDictionary())
-    monkeypatch.setattr(fanout, "_rotation", fanout._Rotation())
-
-
-@pytest.fixture(autouse=True)
-def _reset_waker() -> Iterator[None]:
-    """What one test's commits taught the waker must not keep those of the next one from waking."""
+    One fixture for all of them: what each costs, ten thousand tests pay.
+    """
+    tasks.own_outage = OwnOutage()
+    writer._versions, fanout._rotation = WeakKeyDictionary(), fanout._Rotation()
     waker.reset()
     yield
     waker.reset()
+    # Django's middleware leaves the thread in the language of the last request.
+    translation.deactivate()

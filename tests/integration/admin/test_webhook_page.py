@@ -207,3 +207,11 @@ def test_each_fold_says_what_it_sets(operator):
         "content": "Format: Standard",
         "delivery": "Audience: Classes we run; blocking: Yes; max concurrent requests: 1",
     }
+
+
+def test_a_webhook_may_begin_disabled(operator):
+    operator.post(url(Webhook, "add"), form_of(organization=OrganizationFactory().pk, enabled=""))
+
+    webhook = Webhook.objects.get()
+    assert (webhook.enabled, webhook.disabled_reason) == (False, "admin")
+    assert timezone.now() - webhook.disabled_at < timedelta(minutes=1)

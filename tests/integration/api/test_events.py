@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
+from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import OCCURRED_AT
 from tests.integration.feed.rows import write
@@ -125,3 +126,13 @@ def test_a_cursor_that_is_none_and_one_that_is_too_old_say_what_to_do(client, ac
 
     assert fault_of(old) == "expired"
     assert [fault_of(after) for after in ("garbage", "\x00", "é" * 300)] == ["malformed"] * 3
+
+
+def test_a_learners_organization_reads_the_event_too(client, acme):
+    (event,) = write(OrganizationFactory())
+    Event.objects.update(learner_organization=acme)
+
+    (listed,) = client.get(FEED).json()["results"]
+
+    assert (listed["id"], listed["payload_state"]) == (event.public_id, "kept")
+    assert client.get(f"{FEED}{event.public_id}/").status_code == 200
