@@ -69,7 +69,7 @@ def broken_contracts(root):
     """Return the names of the import contracts that the tree at ``root`` breaks."""
     process = forks.run("-c", LINT, "--no-cache", cwd=root, env={"COLUMNS": "200", "NO_COLOR": "1"})
     assert "Contracts: " in process.stdout, process.stdout + process.stderr
-    return [line.removesuffix(" BROKEN") for line in process.stdout.splitlines() if line.endswith(" BROKEN")]
+    return [line.partition(" BROKEN")[0] for line in process.stdout.splitlines() if " BROKEN" in line]
 
 
 def test_the_package_keeps_its_import_contracts(copy):
@@ -90,7 +90,7 @@ PURE = "The pure modules know no tables, no HTTP and no queue"
 @pytest.mark.parametrize(
     ("module", "line", "broken"),
     [
-        ("models/event.py", "from tms_webhooks.outbox import wake", [LAYERS]),  # upwards
+        ("models/event.py", "from tms_webhooks.outbox import wake", [LAYERS, ACYCLIC]),  # upwards
         ("outbox/wake.py", "from tms_webhooks.delivery import retry", [LAYERS]),  # sideways
         ("worker/send.py", "import requests", [HTTP]),
         ("tasks.py", "from urllib3.util import Retry", [HTTP]),
@@ -101,7 +101,7 @@ PURE = "The pure modules know no tables, no HTTP and no queue"
         (
             "worker/results.py",
             "from tms_webhooks import telemetry",
-            [LAYERS],
+            [LAYERS, ACYCLIC],
         ),  # the engine is watched, it does not look
         ("admin/__init__.py", "from rest_framework import serializers", [API]),
         ("api/views/resource.py", "from drf_spectacular.utils import extend_schema", [OPENAPI]),
