@@ -494,6 +494,11 @@ class Migration(migrations.Migration):
                         name="tms_webhook_by_organization",
                     ),
                     models.Index(
+                        condition=models.Q(("deleted_at__isnull", True), ("include_children", True)),
+                        fields=["include_children"],
+                        name="tms_webhook_with_children",
+                    ),
+                    models.Index(
                         condition=models.Q(("enabled", False)), fields=["disabled_reason"], name="tms_webhook_disabled"
                     ),
                 ],

@@ -207,6 +207,12 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
                 name="tms_webhook_by_organization",
                 condition=Q(deleted_at__isnull=True),
             ),
+            # sources/interest.py: the few webhooks that receive events of child organizations, which each save reads.
+            models.Index(
+                fields=["include_children"],
+                name="tms_webhook_with_children",
+                condition=Q(deleted_at__isnull=True, include_children=True),
+            ),
             # delivery/notices.py: the few webhooks that are disabled.
             models.Index(fields=["disabled_reason"], name="tms_webhook_disabled", condition=Q(enabled=False)),
         ]

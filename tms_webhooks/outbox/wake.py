@@ -19,6 +19,8 @@ DRAIN = "tms_webhooks.tasks.drain"
 START_SECONDS = 1.0
 # Seconds without a new attempt after the queue refused a drain, so that saves do not wait for a broker that is down.
 REFUSED_SECONDS = 10.0
+# Seconds between two wake-ups of a process. A drain that is woken polls often for longer than that.
+WAKE_INTERVAL = 0.005
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +30,16 @@ class Waker:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running_until = 0.0
+        self._running_until = self._woke_at = 0.0
 
     def wake(self) -> None:
         """Have a drain poll soon. Never raises: without a drain, the next sweep finds the events."""
         try:
+            if monotonic() - self._woke_at < WAKE_INTERVAL:
+                return
             alias = router.db_for_write(Event)
             if wake_local(alias):
+                self._woke_at = monotonic()
                 return
             if self._is_running():
                 notify(alias)
@@ -43,7 +48,7 @@ class Waker:
 
     def reset(self) -> None:
         """Forget the drain that is known to be running: for tests."""
-        self._running_until = 0.0
+        self._running_until = self._woke_at = 0.0
 
     def _is_running(self) -> bool:
         """Return whether a drain is running, and enqueue one if not; query the database once per drain."""

@@ -131,12 +131,14 @@ class Interest:
         is_unknown_learner = source.has_learner and not _known_learner_path(source)
         others = Q()
         if parent_column() is not None:
-            others |= Q(webhook__include_children=True)
+            others |= Q(include_children=True)
         if is_unknown_learner:
-            others |= ~Q(webhook__audience=LEARNER.closed_to)
+            others |= ~Q(audience=LEARNER.closed_to)
         if others:
             name = f"tms_webhooks_of_others_{is_unknown_learner}"
-            self.columns[name] = _patterns(subscriptions.of_existing_webhooks().filter(others))
+            # A subquery, because SQLite joins by reading all subscriptions.
+            webhooks = Webhook.objects.using(using).filter(others, deleted_at__isnull=True).order_by().values("pk")
+            self.columns[name] = _patterns(subscriptions.filter(webhook__in=webhooks))
 
     def types_for(self, value_of: Callable[[str], Any]) -> tuple[Collection[str], bool]:
         """Return the event types that may be subscribed to, and whether the row's organizations subscribe to all of them.

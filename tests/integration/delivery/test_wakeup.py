@@ -10,6 +10,7 @@ from selectors import DefaultSelector
 import pytest
 from django.db import OperationalError, connection, transaction
 
+from tms_webhooks.outbox import wake
 from tms_webhooks.queues import wakeup
 from tms_webhooks.queues.wakeup import WakeUpListener, notify, wake_local
 
@@ -223,3 +224,16 @@ def test_notifications_are_never_sent_inside_a_transaction_and_not_too_often(
     now[0] += 2 * wakeup.NOTIFY_INTERVAL
     with django_assert_num_queries(1):
         notify("default")
+
+
+def test_a_process_sends_a_wake_up_at_most_every_five_milliseconds(monkeypatch):
+    sent = []
+    monkeypatch.setattr(wake, "wake_local", lambda alias: not sent.append(alias))
+    seconds = iter([10.0, 10.0, 10.004, 10.006, 10.006])
+    monkeypatch.setattr(wake, "monotonic", lambda: next(seconds))
+    waker = wake.Waker()
+
+    for _commit in range(3):
+        waker.wake()
+
+    assert len(sent) == 2
