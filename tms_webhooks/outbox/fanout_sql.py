@@ -7,7 +7,7 @@ which names the tables, and from the functions here.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -55,11 +55,11 @@ SELECT organization_id FROM waiting WHERE organization_id IS NOT NULL"""
 # statistics are up to a minute old. No index.
 ENABLE_SORT = "SELECT set_config('enable_sort', %s, true)"
 
-# The oldest such events of one organization after a key; several of these are read together.
+# The oldest such events of one organization; several of these are read together.
 WAITING_OF_ORGANIZATION = """
 SELECT * FROM (
     SELECT id, type, subject_id, organization_id FROM {{event}}
-    WHERE fanned_out_at IS NULL AND organization_id = %(organization{number})s AND id > %(after{number})s
+    WHERE fanned_out_at IS NULL AND organization_id = %(organization{number})s
     ORDER BY fanned_out_at, organization_id, id LIMIT %(limit)s) o{number}"""
 
 # Webhooks and subscriptions
@@ -223,15 +223,13 @@ def waiting_organizations(after: Any, *, most: int) -> list[Any]:
     return [organization for (organization,) in rows]
 
 
-def waiting_of_organizations(after: Mapping[Any, int], *, limit: int) -> list[NewEvent]:
-    """Return up to ``limit`` such events of each organization, the oldest of those after the key that is given for it."""
-    params: dict[str, Any] = {"limit": limit}
-    for number, (organization, key) in enumerate(after.items()):
-        params |= {f"organization{number}": organization, f"after{number}": key}
-    union = " UNION ALL ".join(WAITING_OF_ORGANIZATION.format(number=number) for number in range(len(after)))
+def waiting_of_organizations(organizations: Sequence[Any], *, limit: int) -> list[NewEvent]:
+    """Return up to ``limit`` such events of each organization, the oldest."""
+    params = {f"organization{number}": key for number, key in enumerate(organizations)}
+    union = " UNION ALL ".join(WAITING_OF_ORGANIZATION.format(number=number) for number in range(len(organizations)))
     with _without_sort():
         # Not prepared: its text is another for each number of organizations.
-        rows = read(union, params)
+        rows = read(union, {**params, "limit": limit})
     return [NewEvent(*row) for row in rows]
 
 
