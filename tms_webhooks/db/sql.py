@@ -101,22 +101,25 @@ def for_update(*, skip_locked: bool = False) -> str:
     return connection.ops.for_update_sql(skip_locked=skip_locked) if connection.features.has_select_for_update else ""
 
 
+# By vendor: the query for rows that are passed as one parameter, and one of its columns.
+RECORDSETS = {
+    "postgresql": ("SELECT * FROM json_to_recordset(%s) AS line ({columns})", '"{name}" {type}'),
+    "sqlite": ("SELECT {columns} FROM json_each(%s)", "json_extract(value, '$.{name}')"),
+    "mysql": ("SELECT * FROM JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) line", "`{name}` {type} PATH '$.{name}'"),
+}
+
+
 def recordset(fields: Iterable[Field[Any, Any]], connection: BaseDatabaseWrapper) -> str:
-    """Return PostgreSQL's query for rows that are passed as one parameter, from `as_json`, with these fields' columns.
+    """Return the query for rows that are passed as one parameter, from `as_json`, with these fields' columns.
 
-    With thousands of parameters psycopg takes five times as long.
+    With thousands of parameters psycopg takes five times as long, and SQLite takes no more than some.
     """
-    typed = ", ".join(f'"{field.column}" {field.db_type(connection)}' for field in fields)
-    return f"SELECT * FROM json_to_recordset(%s) AS line ({typed})"  # noqa: S608 (names of ours)
-
-
-def most_parameters(connection: BaseDatabaseWrapper) -> int:
-    """Return how many parameters a statement of this SQLite may have: 999 before version 3.32, and thousands since then."""
-    # Imported here: a Python for another database may lack it.
-    from sqlite3 import SQLITE_LIMIT_VARIABLE_NUMBER
-
-    connection.ensure_connection()
-    return int(connection.connection.getlimit(SQLITE_LIMIT_VARIABLE_NUMBER))
+    rows, column = RECORDSETS[connection.vendor]
+    types = {str(field.column): str(field.db_type(connection)) for field in fields}
+    if connection.vendor == "mysql":
+        # JSON_TABLE has no such type.
+        types = {name: kind.replace("uuid", "char(36)") for name, kind in types.items()}
+    return rows.format(columns=", ".join(column.format(name=name, type=kind) for name, kind in types.items()))
 
 
 def as_json(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models
@@ -20,7 +19,7 @@ from tms_webhooks.actors import current_actor
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import new_instance
 from tms_webhooks.db.prepared import run_often
-from tms_webhooks.db.sql import as_json, most_parameters, recordset
+from tms_webhooks.db.sql import as_json, recordset
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.audience import EventOrganizations
@@ -57,7 +56,7 @@ PLAIN = (
     models.PositiveSmallIntegerField,
 )
 
-# Inserts events. ``rows`` are ``VALUES``, or for many events on PostgreSQL `recordset`: all rows in one parameter.
+# Inserts events. ``rows`` are ``VALUES``, or for many events `recordset`: all rows in one parameter.
 INSERT = "INSERT INTO {event} ({columns}) {rows} {returning}"
 
 logger = logging.getLogger(__name__)
@@ -232,25 +231,13 @@ def insertion_of(events: Sequence[Event], *, using: str) -> Callable[[], None]:
 
     The values are computed when it is made: call this before the transaction, so that the transaction is short.
     """
-    connection, width = connections[using], len(_fields())
-    rows = [_values(event, connection) for event in events]
-    statements: list[tuple[str, list[Any]]] = []
-    if connection.vendor == "postgresql":
-        lines = as_json({str(field.column): row[field.attname] for field in _fields()} for row in rows)
-        statements.append((_statement(recordset(_fields(), connection), using), [lines]))
-    else:
-        place = f"({', '.join(['%s'] * width)})"
-        # Few statements: after each, another thread may take Python's lock, while SQLite stays locked.
-        size = most_parameters(connection) // width if connection.vendor == "sqlite" else len(rows) or 1
-        for start in range(0, len(rows), size):
-            part = rows[start : start + size]
-            sql = _statement(f"VALUES {', '.join([place] * len(part))}", using)
-            statements.append((sql, list(chain.from_iterable(row.values() for row in part))))
+    connection = connections[using]
+    rows = (_values(event, connection) for event in events)
+    lines = as_json({str(field.column): row[field.attname] for field in _fields()} for row in rows)
 
     def insert_many() -> None:
         with connection.cursor() as cursor:
-            for sql, params in statements:
-                cursor.execute(sql, params)
+            cursor.execute(_statement(recordset(_fields(), connection), using), [lines])
 
     return insert_many
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from tms_webhooks.db.sql import as_json, database, filled, for_update, moment, numbers, read, write
+from tms_webhooks.db.sql import as_json, database, filled, for_update, moment, numbers, read, recordset, write
 from tms_webhooks.models import Event, EventSequence, PeriodicRun
 from tms_webhooks.models.event import owned_key
 
@@ -37,19 +37,11 @@ WHERE (e.fanned_out_at IS NULL) IS TRUE AND e.id <= s.newest ORDER BY e.id LIMIT
 
 # Counts the new events of each object, and returns its last number. Index: tms_event_sequence_of_subject.
 COUNT = """
-INSERT INTO {eventsequence} (subject_type, subject_id, last) SELECT subject_type, subject_id, many FROM {objects} WHERE true
-ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {eventsequence}.last + excluded.last
+INSERT INTO {eventsequence} (subject_type, subject_id, last) {objects} WHERE true
+{conflict} last = {eventsequence}.last + {excluded}
 RETURNING subject_type, subject_id, last"""
-# The objects and the numbers of their new events, from one parameter: each database has its own function for it.
-OBJECTS = {
-    "postgresql": "json_to_recordset(%s) AS line (subject_type varchar, subject_id varchar, many integer)",
-    "sqlite": """(SELECT json_extract(value, '$.subject_type') AS subject_type, json_extract(value, '$.subject_id')
-        AS subject_id, json_extract(value, '$.many') AS many FROM json_each(%s))""",
-}
-# The same for MySQL and MariaDB, which then read the numbers.
-COUNT_IN_MYSQL = """
-INSERT INTO {eventsequence} (subject_type, subject_id, last) VALUES (%s, %s, %s)
-ON DUPLICATE KEY UPDATE last = last + VALUES(last)"""
+ON_CONFLICT = "ON CONFLICT (subject_type, subject_id) DO UPDATE SET", "excluded.last"
+ON_CONFLICT_IN_MYSQL = "ON DUPLICATE KEY UPDATE", "VALUES(last)"
 
 # Writes numbers into events and, where the envelope's head ends, into their bodies. By primary key.
 NUMBER_EVENTS = """
@@ -137,17 +129,8 @@ def _next_numbers(locked: Collection[int]) -> dict[int, int]:
 def _count(counts: Mapping[Counted, int]) -> dict[Counted, int]:
     """Count new events of these objects, and return the number of the last one of each."""
     # In one order, so that two transactions don't deadlock.
-    ordered = sorted(counts.items())
-    if database().vendor in OBJECTS:
-        lines = [{"subject_type": kind, "subject_id": key, "many": many} for (kind, key), many in ordered]
-        rows = read(COUNT, [as_json(lines)], objects=OBJECTS[database().vendor])
-        return {(kind, key): last for kind, key, last in rows}
-    with database().cursor() as cursor:
-        cursor.executemany(filled(COUNT_IN_MYSQL), [(kind, key, many) for (kind, key), many in ordered])
-    found: dict[Counted, int] = {}
-    for kind in {kind for kind, _key in counts}:
-        keys = [key for of_kind, key in counts if of_kind == kind]
-        found |= {
-            (kind, key): last for key, last in EventSequence.objects.current(kind, keys, using=database().alias).items()
-        }
-    return found
+    lines = [{"subject_type": kind, "subject_id": key, "last": many} for (kind, key), many in sorted(counts.items())]
+    conflict, excluded = ON_CONFLICT_IN_MYSQL if database().vendor == "mysql" else ON_CONFLICT
+    objects = recordset(EventSequence._meta.concrete_fields[1:], database())
+    rows = read(COUNT, [as_json(lines)], objects=objects, conflict=conflict, excluded=excluded)
+    return {(kind, key): last for kind, key, last in rows}
