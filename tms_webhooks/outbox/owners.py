@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -63,6 +63,7 @@ class Departure(NamedTuple):
         return EventOrganizations(self.learner if self.owner is None else self.owner, self.learner)
 
 
+STAYS = Departure(None, None)
 # A change with its index, and a departure that it is.
 Departures = list[tuple["Change", int, Departure]]
 
@@ -93,16 +94,24 @@ class ObjectScope:
         return None
 
 
-def split_by_owner(parts: Sequence[Part]) -> tuple[list[Part], Departures]:
-    """Return the changes for the current owners, and those for the owners that objects leave."""
-    found: list[Part] = []
-    departures: Departures = []
+def by_organization(source: Source, parts: Sequence[Part]) -> tuple[list[Part], Departures]:
+    """Return the changes for the current owners, marked where an organization begins to receive the object; and the
+    departures.
+    """
+    kept, departures = list[Part](), Departures()
     for index, change in parts:
-        before, after = _owners(change.before), _owners(change.after)
-        found += [Part(index, one) for one in _for_owners(change, before, after)]
-        if change.before and change.after and not isinstance(change.after.get(OWNERS), PayloadError):
-            departures += [(change, index, Departure(key, None)) for key in before if key not in after]
-    return found, departures
+        for_owners: Iterable[Change] = (change,)
+        if source.owners is not None:
+            before, after = _owners(change.before), _owners(change.after)
+            for_owners = _for_owners(change, before, after)
+            if change.before and change.after and not isinstance(change.after.get(OWNERS), PayloadError):
+                departures += [(change, index, Departure(key, None)) for key in before if key not in after]
+        for one in for_owners:
+            has_joined, departure = _move(one)
+            kept.append(Part(index, replace(one, moved=True) if has_joined else one))
+            if departure != STAYS:
+                departures.append((one, index, departure))
+    return kept, departures
 
 
 def values_by_owner(values: Values) -> Iterator[dict[str, Any]]:
@@ -145,30 +154,21 @@ def _values_for(values: Values, owner: Values, owners: Mapping[Any, Values]) -> 
 # Moves
 
 
-def with_moves(parts: Sequence[Part]) -> tuple[list[Part], Departures]:
-    """Return the changes, marked where an organization begins to receive the object, and the departures.
+def _move(change: Change) -> tuple[bool, Departure]:
+    """Return whether an organization begins to receive the object, and those that it leaves.
 
     An organization can leave one role and keep the other: a class that changes its owner may keep its learners.
     """
-    marked, departures = list[Part](), Departures()
-    for index, change in parts:
-        before = {**change.after, **change.before}
-        if not (change.before and change.after) or ORGANIZATIONS.isdisjoint(change.changed):
-            marked.append(Part(index, change))
-        elif any(
-            isinstance(values.get(name), PayloadError) for values in (before, change.after) for name in ORGANIZATIONS
-        ):
-            # No departure is certain, and the old values may be another organization's.
-            marked.append(Part(index, replace(change, moved=True)))
-        else:
-            old, new = (organizations_of(values) or EventOrganizations(None) for values in (before, change.after))
-            marked.append(Part(index, replace(change, moved=not new.keys <= old.keys)))
-            # The owner still sees an object whose learner is no longer its own.
-            learner = None if old.learner in (new.owner, new.learner) else old.learner
-            departure = Departure(None if old.owner == new.owner else old.owner, learner)
-            if departure != Departure(None, None):
-                departures.append((change, index, departure))
-    return marked, departures
+    if not (change.before and change.after) or ORGANIZATIONS.isdisjoint(change.changed):
+        return False, STAYS
+    both = ({**change.after, **change.before}, change.after)
+    if any(isinstance(values.get(name), PayloadError) for values in both for name in ORGANIZATIONS):
+        # No departure is certain, and the old values may be another organization's.
+        return True, STAYS
+    old, new = (organizations_of(values) or EventOrganizations(None) for values in both)
+    # The owner still sees an object whose learner is no longer its own.
+    learner = None if old.learner in (new.owner, new.learner) else old.learner
+    return not new.keys <= old.keys, Departure(None if old.owner == new.owner else old.owner, learner)
 
 
 def departure_rows(

@@ -159,12 +159,9 @@ def record_changes(
         wanted = None
         if may_lack_owner:
             parts = owners.with_first_owners(source, parts, using=using)
-        parts, departures = owners.split_by_owner(parts)
-    else:
-        departures = []
-    if any(not owners.ORGANIZATIONS.isdisjoint(part.change.changed) for part in parts):
-        parts, moved = owners.with_moves(parts)
-        departures = [*departures, *moved]
+    departures: owners.Departures = []
+    if source.owners is not None or any(not owners.ORGANIZATIONS.isdisjoint(part.change.changed) for part in parts):
+        parts, departures = owners.by_organization(source, parts)
     new = owners.departure_rows(source, departures, _update_types(source)[:1], using=using) if departures else []
     subscribed: Mapping[EventOrganizations, Collection[str]] = {}
     if wanted is None or wanted:
