@@ -87,8 +87,8 @@ class CapturedRows:
                     if before is None or any(after[name] != value for name, value in before.items()):
                         changed[key] = (before, after)
                 recorded = record_states(self.source, changed, using=self._using, related=bool(self._related_fields))
-                for key in self._open_saves.keys() & recorded.keys():
-                    self._open_saves[key].remember(recorded[key], found[key])
+                for key in self._open_saves.keys() & {key for key, events in recorded.items() if events}:
+                    self._open_saves[key].remember(found[key])
 
     def record_deletions(self, keys: Sequence[Any]) -> None:
         """Record that these objects are deleted, while their rows still exist."""

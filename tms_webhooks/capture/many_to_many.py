@@ -25,6 +25,8 @@ Model: TypeAlias = type[models.Model]
 # Returns the keys of a source's objects that are affected by a change of the given list.
 KeyFinder: TypeAlias = Callable[[Source, ListRelation], Iterable[Any]]
 
+NO_VALUES: Mapping[str, Any] = {}
+
 # The connected sources of each model of a list's rows.
 sources_by_rows: dict[Model, set[Source]] = {}
 
@@ -143,12 +145,20 @@ def keys_of_row(row: models.Model, *, using: str) -> KeyFinder:
     return keys_of_new_rows([row], stored.none() if row._state.adding else stored)
 
 
-def keys_of_rows(rows: models.QuerySet[Any], values: Mapping[str, Any]) -> KeyFinder:
-    """Find the objects that these rows belong to before an update with ``values``, and after it."""
+def keys_of_new_rows(objs: Sequence[models.Model], replaced: models.QuerySet[Any]) -> KeyFinder:
+    """Find the objects that new rows belong to, and those of the rows that they may replace."""
+    return keys_of_rows(replaced, new=objs)
+
+
+def keys_of_rows(
+    rows: models.QuerySet[Any], values: Mapping[str, Any] = NO_VALUES, *, new: Sequence[models.Model] = ()
+) -> KeyFinder:
+    """Find the objects that these rows belong to before an update with ``values``, and after it; and those of ``new`` rows."""
 
     def keys(_source: Source, relation: ListRelation) -> Iterable[Any]:
         found = rows.order_by().select_related(None)
-        owners = set(found.values_list(relation.owner_attribute, flat=True))
+        owners = {getattr(one, relation.owner_attribute) for one in new}
+        owners.update(found.values_list(relation.owner_attribute, flat=True))
         for name in {relation.owner, relation.owner_attribute} & values.keys():
             value = values[name]
             if hasattr(value, "resolve_expression"):
@@ -156,16 +166,5 @@ def keys_of_rows(rows: models.QuerySet[Any], values: Mapping[str, Any]) -> KeyFi
             else:
                 owners.add(value.pk if isinstance(value, models.Model) else value)
         return owners
-
-    return keys
-
-
-def keys_of_new_rows(objs: Sequence[models.Model], replaced: models.QuerySet[Any]) -> KeyFinder:
-    """Find the objects that new rows belong to, and those of the rows that they may replace."""
-
-    def keys(source: Source, relation: ListRelation) -> Iterable[Any]:
-        return {getattr(one, relation.owner_attribute) for one in objs} | set(
-            keys_of_rows(replaced, {})(source, relation)
-        )
 
     return keys

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from django.db import Error, connections, models, router, transaction
 from django.utils import timezone
 
-from tms_webhooks.db.django_private import atomic_blocks, locking_transaction_mode
+from tms_webhooks.db.django_private import atomic_blocks, is_on_commit, locking_transaction_mode
 from tms_webhooks.models import Event, SourceState
 from tms_webhooks.outbox.record import log_source_error, record_changes, source_errors_logged
 from tms_webhooks.sources import states
@@ -43,23 +43,19 @@ class CapturedSave:
     instance: models.Model
     using: str
     before: RowSnapshot
-    recorded: list[tuple[dict[Any, str], dict[str, Any]]] = field(default_factory=list)
-    """The ids and bodies of the events of each change, with the row's values after it."""
+    recorded: list[tuple[Callable[[], None], Values]] = field(default_factory=list)
+    """The row's values at each change whose events were recorded, each with a mark that a rollback removes."""
 
-    def remember(self, events: Collection[Event], after: Values) -> None:
-        """Remember that these events were recorded, and the row's values with them."""
-        if events:
-            bodies = {event.uid: event.body for event in events}
-            self.recorded.append((bodies, {name: after[name] for name in compared_names(self.source)}))
+    def remember(self, after: Values) -> None:
+        """Remember that the events of a change were recorded that led to these values."""
+        mark = lambda: None  # noqa: E731 (each time another one)
+        transaction.on_commit(mark, using=self.using)
+        self.recorded.append((mark, {name: after[name] for name in compared_names(self.source)}))
 
-    def last_recorded(self) -> dict[str, Any] | None:
+    def last_recorded(self) -> Values | None:
         """Return the row's values at the last recorded event, without events that a savepoint has rolled back since."""
-        while self.recorded:
-            bodies, values = self.recorded[-1]
-            if dict(Event.objects.using(self.using).filter(uid__in=bodies).values_list("uid", "body")) == bodies:
-                return values
-            self.recorded.pop()
-        return self.before.raw(using=self.using)
+        kept = (values for mark, values in reversed(self.recorded) if is_on_commit(connections[self.using], mark))
+        return next(kept, None) or self.before.raw(using=self.using)
 
 
 class _ThreadState(threading.local):
@@ -229,10 +225,9 @@ def _record(captured: CapturedSave, *, continues: bool = True) -> None:
         if after is None and key is not None:
             after = read_whole(source, key, using=using)
         if after is not None:
-            last = captured.last_recorded() if captured.recorded else before.raw(using=using)
-            recorded = record_states(source, {key: (last, after)}, using=using, wanted=wanted)
-            if continues:
-                captured.remember(recorded.get(key, ()), after)
+            states_of_row = {key: (captured.last_recorded(), after)}
+            if record_states(source, states_of_row, using=using, wanted=wanted).get(key) and continues:
+                captured.remember(after)
     except Exception as error:
         log_source_error(source, error)
 

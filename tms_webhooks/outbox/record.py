@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -28,7 +28,6 @@ from tms_webhooks.db.django_private import is_on_commit, last_on_commit, transac
 from tms_webhooks.event_names import is_update
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Occurrence
-from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import owned_key, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import (
@@ -163,16 +162,18 @@ def record_changes(
     if source.owners is not None or any(not owners.ORGANIZATIONS.isdisjoint(part.change.changed) for part in parts):
         parts, departures = owners.by_organization(source, parts)
     new = owners.departure_rows(source, departures, _update_types(source)[:1], using=using) if departures else []
-    subscribed: Mapping[EventOrganizations, Collection[str]] = {}
+    planned: list[Planned] = []
     if wanted is None or wanted:
-        known = {one for part in parts if (one := organizations_of(part.change.values)) is not None}
-        subscribed = dict.fromkeys(known, wanted or ())
+        organizations = [organizations_of(part.change.values) for part in parts]
+        known = {one for one in organizations if one is not None}
+        subscribed: Mapping[Any, Collection[str]] = dict.fromkeys(known, wanted or ())
         if wanted is None and known:
             subscribed = matching_types_by_organizations(known, source.event_types, using=using)
-    if subscribed and may_lack_owner and source.owners is None:
-        # After the departures of an object that was kept: the organization that it leaves may know it.
-        parts = owners.with_first_owners(source, parts, using=using)
-    planned = _planned(source, parts, subscribed, using=using, found_later=found_later)
+        if subscribed and may_lack_owner and source.owners is None:
+            # After the departures of an object that was kept: the organization that it leaves may know it.
+            parts = owners.with_first_owners(source, parts, using=using)
+        types = map(subscribed.get, organizations)
+        planned = _planned(source, zip(parts, types, strict=True), using=using, found_later=found_later)
     folded = _fold(source, planned, using=using) if any(one.earlier for one in planned) else {}
     kept = [one for position, one in enumerate(planned) if one.is_wanted and position not in folded]
     new += _new_rows(source, kept, using=using)
@@ -207,21 +208,16 @@ def insert_rows(events: list[Event], *, using: str) -> list[Event]:
 
 
 def _planned(
-    source: Source,
-    parts: Sequence[Part],
-    subscribed: Mapping[EventOrganizations, Collection[str]],
-    *,
-    using: str,
-    found_later: bool,
+    source: Source, parts: Iterable[tuple[Part, Collection[str] | None]], *, using: str, found_later: bool
 ) -> list[Planned]:
-    """Return the events of changes in their order; of those that no subscription matches, only those that can be folded."""
+    """Return the events of changes in their order; of those that no subscription matches, only those that can be folded.
+
+    ``parts`` are changes with the event types that are subscribed to.
+    """
     planned: list[Planned] = []
     may_fold = _update_types(source) if _open_events(using) is not None else ()
     # Sources may lock rows to plan their events: one order, so that two transactions don't deadlock.
-    in_order = sorted(parts, key=lambda part: str(part.change.after.get(source._lock_order))) if parts[1:] else parts
-    for part in in_order if subscribed else ():
-        organizations = organizations_of(part.change.values)
-        types = subscribed.get(organizations) if organizations is not None else None
+    for part, types in sorted(parts, key=lambda one: str(one[0].change.after.get(source._lock_order))):
         if not types:
             continue
         try:
