@@ -206,11 +206,9 @@ def _read_before(
             log_source_error(first, error)
             continue
         captured_saves.extend(CapturedSave(source, instance, using, before) for source, before in rows.items())
+    is_wanted = any(one.before.event_types or one.source.reconcile for one in captured_saves)
     # The sources share the row.
-    row = captured_saves[0].before.row if is_alone and captured_saves else None
-    if row is None or not any(one.before.event_types or one.source.reconcile for one in captured_saves):
-        return None
-    return row
+    return captured_saves[0].before.row if is_alone and is_wanted else None
 
 
 def _record(captured: CapturedSave, *, continues: bool = True) -> None:

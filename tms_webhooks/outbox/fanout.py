@@ -67,12 +67,6 @@ class _Rotation(threading.local):
         most = DELIVERIES_WITH_OTHER_WRITERS if is_brief else DELIVERIES_OF_ONE_WRITER
         return min(size, max(2, int(most / max(self.deliveries_per_event, 1.0))))
 
-    def end(self, events: Sequence[NewEvent], matched: TurnResult) -> None:
-        """Note the result of a batch, so that the next one begins with the first organization that got no turn."""
-        served = takewhile(lambda event: event.id != matched.end, events)
-        for organization_id in dict.fromkeys(event.organization_id for event in served):
-            self.last_organization = organization_id
-
 
 _rotation = _Rotation()
 
@@ -88,17 +82,33 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     """
     if _rotation.was_late and not numbers.is_free():
         return 0
+    _rotation.was_late = False
     events = _next_events(limit or _rotation.batch_size())
     if not events:
         return 0
     plan = FanOutPlan.of_today()
     matched = plan.match(events) if plan.has_filters else TurnResult()
-    _rotation.end(events, matched)
+    # The next batch begins after the last organization that got its turn.
+    served = takewhile(lambda event: event.id != matched.end, events)
+    for organization_id in dict.fromkeys(event.organization_id for event in served):
+        _rotation.last_organization = organization_id
     batch = _batch(event for event in events if event.id not in matched.unfinished)
-    sent, done = _create_deliveries(plan, batch, matched.verdicts, now) if batch else (batch, 0)
-    _rotation.was_late = bool(batch) and not done
-    _check_schemas(sent)
-    return done or min(len(matched.unfinished), 1)
+    waiting_types = {name for name in {event.type for event in batch.events} if plan.quiet and plan.may_wait(name)}
+    numbered: Mapping[int, bool] = {}
+    if batch.events:
+        # An event that is lost with its deliveries is fanned out again.
+        with brief_write(durable=False):
+            # What another worker has locked is left out, and all while another worker fans out.
+            numbered = numbers.number([event.id for event in batch.events], fanned_out_at=now)
+            if sum(numbered.values()) < len(batch.events):
+                # Those without a body have no deliveries.
+                batch = EventBatch((event for event in batch.events if numbered.get(event.id)), dict(batch.about))
+            matching = plan.insert_deliveries(batch, matched.verdicts, now=now) if batch.events else set()
+            if may_wait := {event.id for event in batch.events if event.type in waiting_types}:
+                quiet.hold(may_wait, matching, now=now)
+        _rotation.was_late = not numbered
+        _check_schemas(batch)
+    return len(numbered) or min(len(matched.unfinished), 1)
 
 
 class FanOutPlan(NamedTuple):
@@ -147,15 +157,18 @@ class FanOutPlan(NamedTuple):
     def insert_deliveries(self, batch: EventBatch, verdicts: Mapping[Pair, Verdict], *, now: datetime) -> set[Pair]:
         """Insert the deliveries of these events; return the events and filtered subscriptions that match."""
         # Read again, because a subscription may have got its filters since the events were matched.
-        relations = self.relations if self.has_filters else ()
-        candidates = {relation: fanout_sql.filter_candidates(batch, relation) for relation in relations}
+        candidates = {
+            relation: fanout_sql.filter_candidates(batch, relation) if self.has_filters else []
+            for relation in self.relations
+        }
         # All are decided together, in their order.
         pairs = {(one.event_id, one.subscription_id) for rows in candidates.values() for one in rows}
         matching = filtered.matching(pairs, known=verdicts) if pairs else set()
         may_exist, inserted = self.has_filters or len(self.relations) > 1, 0
-        for relation in self.relations:
-            rows = (one for one in candidates.get(relation, ()) if (one.event_id, one.subscription_id) in matching)
-            chosen = fanout_sql.in_pairs({(one.event_id, one.webhook_id) for one in rows})
+        for relation, rows in candidates.items():
+            chosen = fanout_sql.in_pairs(
+                {(one.event_id, one.webhook_id) for one in rows if (one.event_id, one.subscription_id) in matching}
+            )
             for wanted in filter(None, (chosen, batch.by_name(unfiltered=self.has_filters))):
                 inserted += fanout_sql.insert_deliveries(
                     batch, relation=relation, delays=self.delays, now=now, wanted=wanted, may_exist=may_exist
@@ -191,42 +204,16 @@ def _next_organizations(most: int) -> list[Any]:
 
 
 def _batch(events: Iterable[NewEvent]) -> EventBatch:
+    """Return these events as a batch, with the keys of the webhooks that operational ones are about."""
     events = list(events)
-    return EventBatch(events, _subject_webhook_ids(events))
-
-
-def _subject_webhook_ids(events: Iterable[NewEvent]) -> Mapping[int, int]:
-    """Return the keys of the webhooks that operational events are about, by the keys of the events."""
     # A host may emit operational events about webhooks of its own.
     uids = {
         event.id: uid
         for event in events
         if event_names.is_operational(event.type) and (uid := uid_of(event.subject_id, Webhook.PUBLIC_PREFIX))
     }
-    if not uids:
-        return {}
-    found = dict(Webhook.objects.filter(uid__in=set(uids.values())).values_list("uid", "pk"))
-    return {event_id: found[uid] for event_id, uid in uids.items() if uid in found}
-
-
-def _create_deliveries(
-    plan: FanOutPlan, batch: EventBatch, verdicts: Mapping[Pair, Verdict], now: datetime
-) -> tuple[EventBatch, int]:
-    """Number the events and create their deliveries; return those with a body, and the number of all that are done.
-
-    What another worker has locked is left out, and all while another worker fans out.
-    """
-    keys = [event.id for event in batch.events]
-    waiting_types = {name for name in {event.type for event in batch.events} if plan.quiet and plan.may_wait(name)}
-    # An event that is lost with its deliveries is fanned out again.
-    with brief_write(durable=False):
-        numbered, sent = numbers.number(keys, fanned_out_at=now), batch
-        if sum(numbered.values()) < len(keys):
-            sent = EventBatch((event for event in batch.events if numbered.get(event.id)), dict(batch.about))
-        matching = plan.insert_deliveries(sent, verdicts, now=now) if sent else set()
-        if may_wait := {event.id for event in sent.events if event.type in waiting_types}:
-            quiet.hold(may_wait, matching, now=now)
-    return sent, len(numbered)
+    keys = dict(Webhook.objects.filter(uid__in=set(uids.values())).values_list("uid", "pk")) if uids else {}
+    return EventBatch(events, {event_id: keys[uid] for event_id, uid in uids.items() if uid in keys})
 
 
 def _check_schemas(batch: EventBatch) -> None:

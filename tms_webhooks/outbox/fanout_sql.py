@@ -187,9 +187,6 @@ class EventBatch:
             types.append(f"e.type = %(type{number})s AND s.event_type IN ({listed})")
         self._types = " OR ".join(types)
 
-    def __bool__(self) -> bool:
-        return bool(self.events)
-
     def parts(self, relation: Relation | None) -> dict[str, Any]:
         """Return the parts of a statement that lead from these events to the webhooks of one relation."""
         ids = numbers(one.id for one in self.events)

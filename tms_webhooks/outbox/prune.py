@@ -126,12 +126,11 @@ def _blank_kept_payloads(limit: datetime) -> Batches:
         not_blank = _rows(Event).filter(key_in(noted)).exclude(body="")
         yield from _delete_bodies_of(_settled(not_blank).filter(occurred_at__lt=limit))
         with brief_write(durable=False):
-            keys = _take(_settled(not_blank).filter(occurred_at__lt=limit))
-            _blank(keys)
+            blanked = _blank(_settled(not_blank).filter(occurred_at__lt=limit))
             KeptPayload.objects.filter(key_in(noted)).exclude(
                 pk__in=list(not_blank.values_list("pk", flat=True))
             ).delete()
-        yield len(keys)
+        yield blanked
 
 
 def _blank_next_payloads(limit: datetime) -> Batches:
@@ -149,16 +148,15 @@ def _blank_next_payloads(limit: datetime) -> Batches:
             # First: the row stays locked until the batch is committed.
             if not here.update(occurred_at=cursor.occurred_at, event_id=cursor.event_id):
                 return
-            keys = _take(_settled(not_blank))
-            _blank(keys)
+            blanked = _blank(_settled(not_blank))
             needed = not_blank.values_list("pk", flat=True)
             KeptPayload.objects.bulk_create((KeptPayload(pk) for pk in needed), ignore_conflicts=True)
-        yield len(keys)
+        yield blanked
 
 
-def _blank(events: Sequence[int]) -> None:
-    if events:
-        _rows(Event).filter(key_in(events)).update(body="", subject_name="")
+def _blank(events: models.QuerySet[Event]) -> int:
+    keys = _take(events)
+    return _rows(Event).filter(key_in(keys)).update(body="", subject_name="") if keys else 0
 
 
 def _delete_bodies_of(events: models.QuerySet[Event]) -> Batches:

@@ -316,11 +316,7 @@ def _fold(source: Source, planned_events: Sequence[Planned], *, using: str) -> d
         if recorded.uid in events
         if _fold_into(events[recorded.uid], recorded, source, planned_events[position])
     }
-    if len(folded) == 1:
-        (event,) = folded.values()
-        rows.filter(pk=event.pk).update(**{name: getattr(event, name) for name in FOLDED})
-    elif folded:
-        rows.bulk_update(folded.values(), FOLDED, batch_size=BATCH)
+    rows.bulk_update(folded.values(), FOLDED, batch_size=BATCH)
     return folded
 
 

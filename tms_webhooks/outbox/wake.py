@@ -61,13 +61,12 @@ class Waker:
         if held_until is None:
             self._running_until = monotonic() + REFUSED_SECONDS
             enqueue(DRAIN)
-            self._running_until = monotonic() + START_SECONDS
-            return False
-        # At most the duration of one drain: after a clock was set back, the slot seems to be held for longer.
-        seconds = min((held_until - now).total_seconds(), app_settings.DRAIN_BUDGET_SECONDS)
-        with self._lock:
-            self._running_until = monotonic() + seconds
-        return True
+            seconds = START_SECONDS
+        else:
+            # At most the duration of one drain: after a clock was set back, the slot seems to be held for longer.
+            seconds = min((held_until - now).total_seconds(), app_settings.DRAIN_BUDGET_SECONDS)
+        self._running_until = monotonic() + seconds
+        return held_until is not None
 
 
 waker = Waker()

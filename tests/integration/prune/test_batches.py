@@ -51,10 +51,11 @@ def test_each_batch_is_committed_on_its_own(webhook, monkeypatch):
         delivery(webhook, 31 * DAY)
     blank, calls = pruning._blank, count(1)
 
-    def die_in_the_second(keys):
-        blank(keys)
+    def die_in_the_second(events):
+        blanked = blank(events)
         if next(calls) == 2:
             raise SystemExit
+        return blanked
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(pruning, "_blank", die_in_the_second)
