@@ -119,6 +119,11 @@ def sources_to_record(sources: Iterable[Source], *, using: str, deletions: bool 
     return [source for source, names in event_types.items() if source.reconcile or not subscribed.isdisjoint(names)]
 
 
+def sources_of_table(model: type[models.Model]) -> list[Source]:
+    """Return the sources of a model's own table. For the rows that it has in its parents' tables, Django sends other signals."""
+    return [one for one in sources_of(model) if one.model._meta.concrete_model is model._meta.concrete_model]
+
+
 def chunks(keys: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     """Yield the keys in slices of at most ``size``."""
     return (keys[start : start + size] for start in range(0, len(keys), size or 1))
@@ -129,9 +134,7 @@ def record_deletion(sender: type[models.Model], instance: models.Model, *, using
 
     One that is ``silent``, or is noted already, has no events.
     """
-    # Django sends signals of their own for the rows that an extending model has in its parents' tables.
-    own = (one for one in sources_of(sender) if one.model._meta.concrete_model is sender._meta.concrete_model)
-    keys = {source: key_of(source, instance) for source in own}
+    keys = {source: key_of(source, instance) for source in sources_of_table(sender)}
     new = [source for source, key in keys.items() if not is_being_deleted(source, key, using=using)]
     for source in new:
         note_deletions(source, [keys[source]], using=using)

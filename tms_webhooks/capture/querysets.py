@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import nullcontext
 from functools import cache
 from typing import Any, TypeAlias
 
 from django.db import connections, models, router, transaction
 
 from tms_webhooks.capture import many_to_many, saves
-from tms_webhooks.capture.captured_rows import CapturedRows, chunks, is_organization, sources_to_record
+from tms_webhooks.capture.captured_rows import (
+    CapturedRows,
+    chunks,
+    is_organization,
+    sources_of_table,
+    sources_to_record,
+)
 from tms_webhooks.capture.many_to_many import captured_change, sources_by_rows
 from tms_webhooks.capture.saves import atomic
 from tms_webhooks.db.django_private import (
@@ -76,10 +83,8 @@ def _save_base(
     if model not in captured_models or (raw and is_loading_fixture()):
         save_base(instance, *arguments)
         return
-    if model not in sources_by_rows:
-        saves.save(instance, lambda: save_base(instance, *arguments), using=using, names=update_fields)
-        return
-    with captured_change(model, instance, many_to_many.keys_of_row(instance, using=using), using):
+    keys = many_to_many.keys_of_row(instance, using=using) if model in sources_by_rows else None
+    with nullcontext() if keys is None else captured_change(model, instance, keys, using):
         saves.save(instance, lambda: save_base(instance, *arguments), using=using, names=update_fields)
 
 
@@ -98,8 +103,7 @@ def _update(update: Method, rows: Rows, **values: Any) -> int:
             return update(rows, **values)  # type: ignore[no-any-return]
         with atomic(using):
             few = CapturedRows(wanted[0], using=using)
-            is_own = [one.model._meta.concrete_model for one in names] == [model._meta.concrete_model]
-            if is_own and few.read_few(rows):
+            if len(names) == len(sources_of_table(model)) == 1 and few.read_few(rows):
                 total: int = update(exactly(rows, few.keys), **values)
                 few.record_after()
                 return total
@@ -189,9 +193,7 @@ def _delete(delete: Method, rows: Rows) -> tuple[int, dict[str, int]]:
     use_write_database(rows)
     forget_results(rows)
     using = rows.db
-    # Django sends signals for the rows that an extending model has in its parents' tables.
-    sources = [one for one in sources_of(model) if one.model._meta.concrete_model is model._meta.concrete_model]
-    wanted = sources_to_record(sources, using=using, deletions=True)
+    wanted = sources_to_record(sources_of_table(model), using=using, deletions=True)
     if not wanted or is_organization(model):
         return delete(rows)  # type: ignore[no-any-return]
     # The savepoint removes the events of a deletion that is refused, which the host may catch.

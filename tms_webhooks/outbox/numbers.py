@@ -72,15 +72,14 @@ def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> di
     """
     if not ids or not PeriodicRun.objects.lock(NUMBERING):
         return {}
-    by_key = "FORCE INDEX (PRIMARY)" if database().vendor == "mysql" else ""
+    is_mysql = database().vendor == "mysql"
+    by_key = "FORCE INDEX (PRIMARY)" if is_mysql else ""
     rows = read(LOCK_EVENTS, ids=numbers(ids), by_key=by_key, lock=for_update(skip_locked=True))
-    locked = {pk: (bool(has_number), bool(has_body)) for pk, has_number, has_body in rows}
-    given = _next_numbers(locked) if locked else {}
-    done = {pk: has_body for pk, (has_number, has_body) in locked.items() if has_number or pk in given}
+    given = _next_numbers({pk for pk, *_others in rows}) if rows else {}
+    done = {pk: bool(has_body) for pk, has_number, has_body in rows if has_number or pk in given}
     also = "" if fanned_out_at is None else ", fanned_out_at = %(now)s"
     params = {} if fanned_out_at is None else {"now": moment(fanned_out_at)}
     if given:
-        is_mysql = database().vendor == "mysql"
         lines = (f"SELECT {pk} AS column1, {n} AS column2" if is_mysql else f"({pk}, {n})" for pk, n in given.items())
         write(
             NUMBER_EVENTS_IN_MYSQL if is_mysql else NUMBER_EVENTS,

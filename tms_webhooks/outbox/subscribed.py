@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable
 from functools import cache
 
@@ -15,8 +14,6 @@ from tms_webhooks.sources.interest import subscribed_types
 
 # The columns read from a subscription: its pattern, then the fields of `SubscriberScope` in their order.
 SCOPE_COLUMNS = ("event_type", "webhook__organization_id", "webhook__audience", "webhook__include_children")
-
-logger = logging.getLogger(__name__)
 
 
 def matching_types(event_types: Iterable[str], organizations: EventOrganizations | None, *, using: str) -> set[str]:
