@@ -215,7 +215,7 @@ def insert(events: Sequence[Event], *, using: str) -> None:
         return
     (event,), connection = events, connections[using]
     values = _values(event, connection)
-    sql = _statement(f"VALUES ({', '.join(f'%({name})s' for name in values)})", using, returns_key=True)
+    sql = _statement(using, is_one=True)
     if connection.features.can_return_columns_from_insert:
         ((event.pk,),) = run_often(connection, sql, values)
     else:
@@ -237,7 +237,7 @@ def insertion_of(events: Sequence[Event], *, using: str) -> Callable[[], None]:
 
     def insert_many() -> None:
         with connection.cursor() as cursor:
-            cursor.execute(_statement(recordset(_fields(), connection), using), [lines])
+            cursor.execute(_statement(using), [lines])
 
     return insert_many
 
@@ -252,14 +252,15 @@ def _values(event: Event, connection: BaseDatabaseWrapper) -> dict[str, Any]:
 
 
 @cache
-def _statement(rows: str, using: str, *, returns_key: bool = False) -> str:
+def _statement(using: str, *, is_one: bool = False) -> str:
     connection = connections[using]
     quote = connection.ops.quote_name
-    returns_key = returns_key and connection.features.can_return_columns_from_insert
+    places = ", ".join(f"%({field.attname})s" for field in _fields())
+    returns_key = is_one and connection.features.can_return_columns_from_insert
     return INSERT.format(
         event=quote(Event._meta.db_table),
         columns=", ".join(quote(str(field.column)) for field in _fields()),
-        rows=rows,
+        rows=f"VALUES ({places})" if is_one else recordset(_fields(), connection),
         returning=f"RETURNING {quote(str(Event._meta.pk.column))}" if returns_key else "",
     )
 
