@@ -103,9 +103,9 @@ def for_update(*, skip_locked: bool = False) -> str:
 
 # By vendor: the query for rows that are passed as one parameter, and one of its columns.
 RECORDSETS = {
-    "postgresql": ("SELECT * FROM json_to_recordset(%s) AS line ({columns})", '"{name}" {type}'),
-    "sqlite": ("SELECT {columns} FROM json_each(%s)", "json_extract(value, '$.{name}')"),
-    "mysql": ("SELECT * FROM JSON_TABLE(%s, '$[*]' COLUMNS ({columns})) line", "`{name}` {type} PATH '$.{name}'"),
+    "postgresql": ("SELECT * FROM json_to_recordset(%s) AS line ({})", '"{}" {}'),
+    "sqlite": ("SELECT {} FROM json_each(%s)", "json_extract(value, '$.{}')"),
+    "mysql": ("SELECT * FROM JSON_TABLE(%s, '$[*]' COLUMNS ({})) line", "`{0}` {1} PATH '$.{0}'"),
 }
 
 
@@ -115,11 +115,9 @@ def recordset(fields: Iterable[Field[Any, Any]], connection: BaseDatabaseWrapper
     With thousands of parameters psycopg takes five times as long, and SQLite takes no more than some.
     """
     rows, column = RECORDSETS[connection.vendor]
-    types = {str(field.column): str(field.db_type(connection)) for field in fields}
-    if connection.vendor == "mysql":
-        # JSON_TABLE has no such type.
-        types = {name: kind.replace("uuid", "char(36)") for name, kind in types.items()}
-    return rows.format(columns=", ".join(column.format(name=name, type=kind) for name, kind in types.items()))
+    columns = ", ".join(column.format(field.column, field.db_type(connection)) for field in fields)
+    # MariaDB's JSON_TABLE has no such type.
+    return rows.format(columns).replace("` uuid ", "` char(36) ")
 
 
 def as_json(rows: Iterable[Mapping[str, Any]]) -> str:
