@@ -223,8 +223,8 @@ def _record(captured: CapturedSave, *, continues: bool = True) -> None:
         if after is None and key is not None:
             after = read_whole(source, key, using=using)
         if after is not None:
-            states_of_row = {key: (captured.last_recorded(), after)}
-            if record_states(source, states_of_row, using=using, wanted=wanted).get(key) and continues:
+            last = captured.last_recorded() if captured.recorded else before.raw(using=using)
+            if record_states(source, {key: (last, after)}, using=using, wanted=wanted).get(key) and continues:
                 captured.remember(after)
     except Exception as error:
         log_source_error(source, error)
