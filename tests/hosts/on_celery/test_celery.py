@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 from celery.contrib.testing.worker import start_worker
-from django.db import transaction
 
-from tests.hosts.models import Meetup
 from tests.hosts.on_celery import tasks
 from tests.patience import PATIENCE
 from tms_webhooks.actors import actor_context
@@ -57,30 +55,6 @@ def test_a_task_that_fails_and_is_tried_again_is_one_event(celery, meetup, recor
     tasks.call_off_when_available.delay(str(meetup.pk)).get(timeout=PATIENCE)
 
     assert [(event["type"], event["sequence"]) for event in recorded()] == [("class.cancelled", 2)]
-
-
-def test_a_task_that_is_enqueued_on_commit_reads_the_change_and_follows_its_event(celery, meetup, recorded):
-    with transaction.atomic(using="training"):
-        meetup.title = "Renamed"
-        meetup.save()
-        results = []
-        transaction.on_commit(lambda: results.append(tasks.call_off.delay(str(meetup.pk))), using="training")
-    results[0].get(timeout=PATIENCE)
-
-    updated, cancelled = recorded()
-    assert (updated["type"], updated["changed"]) == ("class.updated", ["name"])
-    assert (cancelled["type"], cancelled["previous"]["name"]) == ("class.cancelled", "Renamed")
-
-
-def test_a_transaction_that_is_rolled_back_enqueues_no_task_and_records_nothing(celery, meetup, recorded):
-    with pytest.raises(ZeroDivisionError), transaction.atomic(using="training"):
-        meetup.title = "Never"
-        meetup.save()
-        transaction.on_commit(lambda: tasks.call_off.delay(str(meetup.pk)), using="training")
-        raise ZeroDivisionError
-
-    assert recorded() == []
-    assert Meetup.objects.get().state == Meetup.State.PLANNED
 
 
 def test_the_actor_of_a_request_is_not_the_actor_of_a_task_in_a_worker(worker, meetup, member, recorded):

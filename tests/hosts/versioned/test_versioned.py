@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import reversion
 from reversion.models import Version
-from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
 from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.hosts.versioned.models import RecordedCourse, RevertedCourse
@@ -48,23 +47,6 @@ def test_a_deletion_is_one_event(delete, course, recorded):
         delete(course)
 
     assert [event["type"] for event in recorded()] == ["class.deleted"]
-
-
-def test_a_bulk_change_with_history_is_one_event_per_class(tenant, topic, recorded):
-    new = [RecordedCourse(tenant=tenant, topic=topic, title=title) for title in ("Azure", "Python")]
-
-    courses = bulk_create_with_history(new, RecordedCourse)
-    for course in courses:
-        course.state = "cancelled"
-    bulk_update_with_history(courses, RecordedCourse, ["state"])
-
-    assert sorted((event["type"], event["data"]["name"]) for event in recorded()) == [
-        ("class.cancelled", "Azure"),
-        ("class.cancelled", "Python"),
-        ("class.scheduled", "Azure"),
-        ("class.scheduled", "Python"),
-    ]
-    assert RecordedCourse.history.count() == 4
 
 
 @pytest.mark.parametrize("model", [RecordedCourse], indirect=True)

@@ -68,19 +68,6 @@ def test_an_imported_webhook_has_the_same_authentication_and_a_second_import_cha
     assert AuditEntry.objects.count() == entries
 
 
-@pytest.mark.parametrize("kind", ["oauth2"], indirect=True)
-def test_an_empty_value_and_a_default_are_no_change(exported, imported, webhook):
-    required = {name: CREDENTIALS["oauth2"][name] for name in ("token_url", "client_id", "client_secret")}
-    Webhook.objects.update(credentials=to_text(required))
-    document = yaml.safe_load(exported())
-    document["webhooks"][0]["authentication"] |= {"scope": "", "client_authentication": "basic"}
-
-    imported(yaml.safe_dump(document))
-
-    assert stored() == required
-    assert not AuditEntry.objects.exists()
-
-
 def test_a_change_is_audited_without_the_value(exported, imported, webhook, kind, monkeypatch):
     document = exported()
     monkeypatch.setenv(f"{PREFIX}_AUTHENTICATION_{SECRET_VALUES[kind].upper()}", "another")
@@ -89,15 +76,6 @@ def test_a_change_is_audited_without_the_value(exported, imported, webhook, kind
     assert stored()[SECRET_VALUES[kind]] == "another"
     assert AuditEntry.objects.get().changes == {"credentials": {"from": "••••", "to": "••••"}}
     assert "another" not in printed
-
-
-def test_kept_secrets_leave_the_authentication_as_it_is(exported, imported, webhook, kind, monkeypatch):
-    document = exported()
-    monkeypatch.delenv(f"{PREFIX}_AUTHENTICATION_{SECRET_VALUES[kind].upper()}")
-    monkeypatch.delenv(f"{PREFIX}_SECRET")
-    imported(document, "--keep-secrets")
-
-    assert stored() == CREDENTIALS[kind]
 
 
 def test_a_document_without_authentication_removes_it(exported, imported, webhook):

@@ -154,10 +154,6 @@ def test_what_was_erased_is_never_sent_again(organization_with_events, person, c
     assert [request for request in receiver.received[seen:] if not request.body] == []
 
 
-def test_a_second_time_there_is_nothing_left(organization_with_events, person, clock):
-    erase(person, now=clock.now)
-
-    assert erase(person, now=clock.now) == Erased(events=0, cancelled=0, in_flight=0, mentions=0)
 
 
 def test_others_are_left_alone(organization_with_events, person, clock):

@@ -16,7 +16,6 @@ from tests.integration.expiry.assignments import (
     HOUR,
     NOW,
     assign,
-    data_of,
     events,
     recorded,
     scan_at,
@@ -115,12 +114,3 @@ def test_without_a_subscription_by_now_no_event_is_recorded(later, meanwhile):
     assert scan_at(later) == 0
     assert recorded() == []
     assert not Occurrence.objects.exists()
-
-
-def test_the_latest_values_are_recorded(later, meanwhile):
-    meanwhile(lambda: change(started_at=NOW, external_id="NEW"))
-
-    assert scan_at(later) == 1
-    data = data_of(events()[0])
-    assert data["completion_status"] == {"code": 10, "name": "Incomplete"}
-    assert data["external_id"] == "NEW"

@@ -56,13 +56,6 @@ def test_a_bulk_import_has_an_event_for_each(organization, now):
     assert [scan_at(now + minutes * MINUTE) for minutes in range(3)] == [0, 0, 0]
 
 
-def test_what_was_completed_before_the_import_has_not_expired(organization, now):
-    assign(organization, expires_at=now - HOUR, completed_at=now - DAY)
-
-    assert [scan_at(now + minutes * MINUTE) for minutes in range(3)] == [0, 0, 0]
-    assert recorded() == []
-
-
 def test_a_subscription_that_is_imported_late_has_expired(now):
     organization = subscribed_organization("subscription.*")
     one = SubscriptionAssignmentFactory(user=UserFactory(organization=organization), expires_at=now - DAY)

@@ -32,14 +32,3 @@ def test_empty_days_and_patterns_mean_the_last_thirty_days(event_type):
     assert recorded(EXPIRING) == [("expiring", key) for key in keys([last, first])]
     assert {event.subscription_id for event in events()} == {subscription.pk}
     assert [data_of(event)["window"] for event in events()] == [{"more_than_days": 0, "less_than_days": 30}] * 2
-
-
-@pytest.mark.parametrize("event_type", ["course_assignment.*", "*"])
-def test_a_pattern_may_have_days_of_its_own(event_type):
-    organization = OrganizationFactory()
-    subscribe(organization, event_type, window=(2, 7))
-    assign(organization, expires_at=NOW + 20 * DAY)
-    near = assign(organization, expires_at=NOW + 5 * DAY)
-
-    assert scan_at(NOW) == 1
-    assert recorded(EXPIRING) == [("expiring", near.pk)]

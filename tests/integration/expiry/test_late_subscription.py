@@ -5,10 +5,8 @@ from __future__ import annotations
 from example_project.training.factories import OrganizationFactory
 from tests.integration.expiry.assignments import (
     DAY,
-    EXPIRED,
     EXPIRING,
     HOUR,
-    MINUTE,
     NOW,
     assign,
     recorded,
@@ -66,19 +64,6 @@ def test_without_a_subscription_nothing_is_recorded_or_marked():
     assert not Event.objects.exists()
     assert not Occurrence.objects.exists()
     assert {cursor.scanned_until for cursor in ScanCursor.objects.all()} == {NOW + 7 * DAY}
-
-
-def test_an_expiry_without_a_subscription_stays_unrecorded():
-    organization = OrganizationFactory()
-    assign(organization, expires_at=NOW)
-    scan_at(NOW - HOUR)
-    scan_at(NOW + MINUTE)
-
-    subscribe(organization, EXPIRED)
-    next_one = assign(organization, expires_at=NOW + HOUR)
-
-    assert [scan_at(NOW + 5 * MINUTE), scan_at(NOW + 2 * HOUR)] == [0, 1]
-    assert recorded() == [("expired", next_one.pk)]
 
 
 def test_events_for_a_disabled_webhook_are_recorded_for_a_later_replay():

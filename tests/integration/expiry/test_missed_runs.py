@@ -88,17 +88,6 @@ def test_what_passed_through_and_has_expired_since_is_recorded_as_expired_alone(
     assert recorded() == [("expired", assignment.pk)]
 
 
-def test_all_that_expired_in_the_gap_is_recorded_in_its_order():
-    organization = subscribed_organization(EXPIRED)
-    scan_at(NOW)
-    assigned = [assign(organization, expires_at=NOW + hours * HOUR) for hours in (70, 1, 40, 72)]
-    assign(organization, expires_at=LATER + INSTANT)
-
-    assert scan_at(LATER) == 4
-    assert recorded() == [("expired", assigned[number].pk) for number in (1, 2, 0, 3)]
-    assert {event.occurred_at for event in events()} == {LATER}
-
-
 def test_a_change_that_was_being_committed_when_the_last_scan_ran_is_not_lost():
     """Its row could not be seen then, and its date was not in the past when it was saved."""
     organization = subscribed_organization(EXPIRED)

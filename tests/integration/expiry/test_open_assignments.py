@@ -60,28 +60,6 @@ def test_complete_and_cancelled_ones_are_not(organization, closed):
     assert [scan_at(NOW + days * DAY) for days in range(8)] == [0] * 8
 
 
-def test_completion_after_the_warning_keeps_the_expiry_from_being_recorded(organization):
-    assignment = assign(organization, expires_at=NOW + 5 * DAY)
-    scan_at(NOW)
-
-    CourseAssignment.objects.filter(pk=assignment.pk).update(completed_at=NOW + 4 * DAY)
-
-    assert [scan_at(NOW + days * DAY) for days in range(1, 10)] == [0] * 9
-    assert recorded() == [("expiring", assignment.pk)]
-
-
-def test_cancellation_in_time_ends_it_and_its_undoing_takes_it_up_again(organization):
-    assignment = assign(organization, expires_at=NOW + 8 * DAY)
-    assignment.cancel()
-    assert scan_at(NOW + 2 * DAY) == 0
-
-    assignment.assignment_status = AssignmentStatus.ACTIVE
-    assignment.save()
-
-    assert scan_at(NOW + 3 * DAY) == 1
-    assert recorded() == [("expiring", assignment.pk)]
-
-
 # Hosts that keep their statuses otherwise. The example's own model serves, under another mapping.
 
 

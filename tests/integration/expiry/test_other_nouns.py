@@ -71,15 +71,6 @@ def test_a_subscription_that_ran_out_is_recorded_once_and_a_cancelled_one_never(
     assert recorded("subscription.expired") == [("subscription.expired", one.pk)]
 
 
-def test_a_subscription_that_is_cut_short_is_recorded_by_the_change_and_by_no_scan(organization):
-    one = expiring_at("subscription.expiring", organization, NOW + 50 * DAY)
-    past = NOW.replace(year=2020)
-    one.extend(expires_at=past)
-    scan_at(NOW)
-
-    assert recorded("subscription.expired") == [("subscription.expired", one.pk)]
-
-
 def test_an_expired_voucher_has_no_event(organization):
     expiring_at("voucher.expiring", organization, NOW - HOUR)
 

@@ -72,13 +72,6 @@ def test_a_cursor_outlives_what_joins_and_leaves_its_owners_organizations(acme):
     assert page(acme, child, OrganizationFactory.create(parent=acme), after=cursor).events == []
 
 
-def test_a_cursor_is_carried_over_from_page_to_page_with_its_owner(acme):
-    other = OrganizationFactory.create()
-    cursor = page(acme, other, after=page(acme, other).cursor).cursor
-
-    assert refused(other, after=cursor)[0] == "foreign"
-
-
 def test_a_cursor_after_which_events_were_deleted_is_too_old(acme):
     write(acme, 3)
     first = page(acme, limit=1).cursor

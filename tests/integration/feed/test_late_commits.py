@@ -85,16 +85,6 @@ def test_an_event_that_committed_late_comes_after_those_that_were_read_before(ac
     assert loop(acme)[0] == [*keys(prompt), late]  # for whoever reads it from the beginning, too
 
 
-def test_keys_alone_would_have_skipped_it(acme, early):
-    """What the feed is for: whoever goes on after the highest key that they saw never sees this one."""
-    late = early.write(acme)
-    highest = write(acme)[0].pk
-    early.commit()
-
-    assert not Event.objects.filter(pk__gt=highest).exists()
-    assert late in loop(acme)[0]
-
-
 def test_interleaved_transactions_are_read_in_the_order_in_which_they_were_published(acme):
     first, second, third = Transaction(), Transaction(), Transaction()
     a, b, c = first.write(acme), second.write(acme), third.write(acme)

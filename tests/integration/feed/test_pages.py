@@ -9,7 +9,6 @@ from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
 from tests.factories import WebhookFactory
 from tests.integration.feed.rows import keys, loop, page, write
-from tms_webhooks import tasks
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import feed
@@ -27,16 +26,6 @@ def test_every_event_comes_once_whatever_the_size_of_a_page(acme):
     assert loop(acme, limit=1)[0] == written
     assert loop(acme, limit=3)[0] == written
     assert loop(acme, limit=7)[0] == written
-
-
-def test_other_organizations_events_are_left_out(acme):
-    other = OrganizationFactory.create()
-    mine = write(acme, 2)
-    theirs = write(other, 2)
-    mine += write(acme, 1)
-
-    assert loop(acme, limit=2)[0] == keys(mine)
-    assert loop(other, limit=2)[0] == keys(theirs)
 
 
 def test_events_that_were_made_for_one_subscription_are_left_out(acme):
@@ -109,26 +98,11 @@ def test_an_unknown_type_is_refused_with_the_nearest_names(acme):
         page(acme, types=["class.completed", "class.canceled"])
 
 
-def test_a_choice_of_events_narrows_the_feed_and_not_its_order(acme):
-    written = write(acme, 4)
-    chosen = Event.objects.filter(pk__in=keys(written[1:3]))
-
-    assert loop(acme, events=chosen, limit=1)[0] == keys(written[1:3])
-
-
 def test_an_event_whose_payload_could_not_be_built_is_in_the_feed(acme):
     (event,) = write(acme)
     Event.objects.filter(pk=event.pk).update(body="", error="no name")
 
     assert [(found.pk, found.body) for found in page(acme).events] == [(event.pk, "")]
-
-
-def test_the_sweep_publishes_what_is_new(acme):
-    write(acme, 3)
-
-    tasks.sweep()
-
-    assert list(Event.objects.order_by("pk").values_list("position", flat=True)) == [1, 2, 3]
 
 
 def test_a_page_costs_as_many_queries_as_a_small_one(acme, django_assert_num_queries):

@@ -48,22 +48,3 @@ def test_own_events_and_those_of_learners_elsewhere_come_in_one_order(school, em
     write(school)
 
     assert loop(employer, limit=1)[0] == written
-
-
-def test_an_event_stays_with_the_organization_whose_learner_it_was(school, employer):
-    """A learner who moves takes nothing along: what counts is the moment of the event."""
-    later = OrganizationFactory.create()
-    before = attended(school, employer)
-    after = attended(school, later)
-
-    assert loop(employer)[0] == before
-    assert loop(later)[0] == after
-
-
-def test_a_parent_reads_no_more_than_it_is_given(school):
-    """Whether children belong to a caller is the access policy's to say."""
-    child = OrganizationFactory.create(parent=school)
-    written = keys(write(child))
-
-    assert loop(school)[0] == []
-    assert loop(school, child)[0] == written

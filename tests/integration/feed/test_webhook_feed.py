@@ -9,8 +9,7 @@ from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import new_event, write_event
 from tests.integration.feed.rows import NOW, keys, page, write
 from tms_webhooks.choices import Audience
-from tms_webhooks.exceptions import CursorError
-from tms_webhooks.models import Delivery, Event, FeedEnds, FirstOccurrence, Subscription, Webhook
+from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -44,14 +43,6 @@ def test_its_events_have_no_deliveries(webhook):
     fan_out(NOW)
 
     assert list(Delivery.objects.values_list("webhook", flat=True)) == [other.pk]
-
-
-def test_it_has_the_events_of_its_subscriptions_in_order(webhook):
-    first, second = write(webhook.organization, 2)
-    write(webhook.organization, event_type="user.updated")
-    (third,) = write(webhook.organization, event_type="class.updated")
-
-    assert read_all(webhook) == keys([first, second, third])
 
 
 def test_filters_and_conditions_apply(webhook):
@@ -170,20 +161,6 @@ def test_it_takes_the_cursors_of_the_feed_and_gives_such(webhook):
     own = feed.read_webhook(webhook, now=NOW).cursor
     assert page(webhook.organization, after=own).events == []
     assert read_all(webhook, after="latest") == []
-
-
-@pytest.mark.parametrize(("cursor", "code"), [("garbage", "malformed"), ("foreign", "foreign"), ("old", "expired")])
-def test_a_cursor_is_refused_as_in_the_feed(webhook, cursor, code):
-    write(webhook.organization, 3)
-    if cursor == "foreign":
-        cursor = page(OrganizationFactory()).cursor
-    if cursor == "old":
-        cursor = feed.read_webhook(webhook, now=NOW, limit=1).cursor
-        FeedEnds.objects.update(forgotten=2)
-
-    with pytest.raises(CursorError) as error:
-        feed.read_webhook(webhook, now=NOW, after=cursor)
-    assert error.value.code == code
 
 
 # First occurrences

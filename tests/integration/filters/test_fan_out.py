@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from example_project.training.factories import ClassEnrollmentFactory, CourseAssignmentFactory, TrainingClassFactory
+from example_project.training.factories import ClassEnrollmentFactory, CourseAssignmentFactory
 from tests.factories import WebhookFactory
 from tests.integration.audience.world import told_to
 from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
@@ -66,21 +66,6 @@ def test_several_subscriptions_are_one_question_and_one_delivery(enrollment, web
 
     assert delivered(webhook) == ["enrollment.cancelled"]
     assert Delivery.objects.count() == 1
-
-
-def test_filters_reach_events_that_come_from_below_and_by_the_learner(enrollment):
-    parent = TrainingClassFactory().organization
-    organization = enrollment.training_class.organization
-    organization.parent = parent
-    organization.save()
-    above = WebhookFactory(organization=parent, include_children=True, audience="both")
-    narrowed(above, filters={"organization": [organization.pk], "status_to": [10]})
-    elsewhere = WebhookFactory(organization=parent, include_children=True)
-    narrowed(elsewhere, filters={"organization": [parent.pk]})
-
-    enrollment.cancel()
-
-    assert (delivered(above), told_to(elsewhere)) == (["enrollment.cancelled"], [])
 
 
 def test_an_event_for_one_subscription_has_to_match_its_filters_and_no_others():

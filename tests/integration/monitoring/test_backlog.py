@@ -105,22 +105,3 @@ def test_new_events_wait_for_their_deliveries(clock):
     found = figures(clock.now)
 
     assert (found.events, found.oldest_event_seconds) == (2, 33.0)
-
-
-def test_one_organization_and_one_webhook_see_their_own(clock):
-    one, other = subscribed(), subscribed()
-    sibling = subscribed(organization=one.organization)
-    due_for(one, 10, clock=clock)
-    due_for(sibling, 20, clock=clock)
-    due_for(other, 30, clock=clock)
-    due_for(other, -20, clock=clock)
-    lease(other, clock.now + timedelta(seconds=20))
-    write_event(one.organization)
-
-    of_organization = figures(clock.now, organization=one.organization)
-    of_webhook = figures(clock.now, pk=one.pk)
-
-    assert (of_organization.deliveries, of_organization.in_flight, of_organization.events) == (2, 0, 1)
-    assert (of_organization.oldest_due_seconds, of_organization.oldest_due_webhook) == (20.0, sibling.pk)
-    assert (of_webhook.deliveries, of_webhook.oldest_due_seconds, of_webhook.events) == (1, 10.0, 1)
-    assert figures(clock.now, pk=other.pk).events == 0

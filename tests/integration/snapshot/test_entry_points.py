@@ -14,9 +14,7 @@ from tests.factories import WebhookFactory
 from tests.integration.api.conftest import acme, alice, client, policy, problem, restricted, stranger  # noqa: F401
 from tests.integration.api.people import at
 from tms_webhooks import snapshot
-from tms_webhooks.choices import AuditAction, JobKind
-from tms_webhooks.exceptions import ReplayError
-from tms_webhooks.manage.jobs import start as start_job
+from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job
 
 
@@ -194,8 +192,3 @@ def test_the_command_says_what_is_wrong_and_ends_with_2(command):
 
 
 # The function
-
-
-def test_no_noun_at_all_is_refused(webhook, clock):
-    with pytest.raises(ReplayError, match="nouns is empty; name at least one of: class, course_assignment."):
-        start_job(JobKind.SNAPSHOT, webhook, nouns=[], now=clock.now)

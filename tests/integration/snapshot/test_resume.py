@@ -72,16 +72,6 @@ def test_a_job_that_was_killed_in_a_batch_repeats_that_batch_alone(
     assert (cut_short.done, cut_short.total, cut_short.status) == (8, 8, JobStatus.FINISHED)
 
 
-def test_a_worker_that_is_behind_writes_nothing(webhook, objects, clock):
-    ahead = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
-    behind = Job.objects.get()
-    assert snapshot.work_on(ahead, now=clock.now)
-
-    assert not snapshot.work_on(behind, now=clock.now)
-
-    assert (Job.objects.get().done, Event.objects.count(), Delivery.objects.count()) == (2, 2, 2)
-
-
 def test_a_job_without_any_object_ends_with_the_last_event(webhook, take):
     job = take(webhook, "class")
 

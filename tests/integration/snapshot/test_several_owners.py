@@ -9,11 +9,10 @@ import pytest
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.capture.conftest import listening
-from tests.integration.capture.lessons import BARE, LessonsOfSeries
+from tests.integration.capture.lessons import LessonsOfSeries
 from tests.integration.snapshot.conftest import bodies
 from tests.outbox import number_events
 from tests.testapp.models import Lesson, Series
-from tms_webhooks import sources
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.exceptions import SubjectError
 from tms_webhooks.outbox.example_events import example_event
@@ -21,11 +20,6 @@ from tms_webhooks.outbox.example_events import example_event
 
 class LearnersOfSeries(LessonsOfSeries):
     only = {"role": "learner"}
-
-
-class OfHostOrDeputy(sources.ClassSource):
-    owner = sources.First("host", "deputy")
-    fields = BARE
 
 
 def lessons(webhook) -> list[tuple[str, int, str]]:
@@ -52,21 +46,6 @@ def test_each_owner_gets_its_objects_with_its_own_sequence_numbers(take):
 
     assert lessons(webhooks[0]) == [("Geometry", 2, "FIRST")]
     assert lessons(webhooks[1]) == [("Geometry", 2, "SECOND"), ("Logic", 1, "SECOND")]
-
-
-def test_the_first_organization_that_a_path_leads_to_gets_the_object(take):
-    host, deputy = OrganizationFactory(external_id="HOST"), OrganizationFactory(external_id="DEPUTY")
-    webhooks = [WebhookFactory(organization=one, events=["class.*"]) for one in (host, deputy)]
-    with listening(OfHostOrDeputy, Lesson):
-        Lesson.objects.create(title="Algebra", host=host, deputy=deputy)
-        Lesson.objects.create(title="Logic", deputy=deputy)
-
-        number_events()
-        for webhook in webhooks:
-            take(webhook, "class")
-
-    assert lessons(webhooks[0]) == [("Algebra", 1, "HOST")]
-    assert lessons(webhooks[1]) == [("Logic", 1, "DEPUTY")]
 
 
 def test_an_example_of_a_shared_object_is_the_event_of_the_webhooks_own_organization(clock):

@@ -14,9 +14,7 @@ from django.utils import timezone
 
 from example_project.training.factories import (
     ClassEnrollmentFactory,
-    OrganizationFactory,
     TrainingClassFactory,
-    UserFactory,
 )
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
@@ -28,7 +26,7 @@ from tms_webhooks.choices import CheckResult, JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.replay import JobProgress, progress
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
+from tms_webhooks.models import Delivery, Event, EventSequence
 from tms_webhooks.outbox import erasure, feed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
@@ -240,14 +238,3 @@ def test_an_ordered_webhook_gets_the_snapshot_of_an_object_before_its_later_chan
 
     delivery = Delivery.objects.get(event__type="class.snapshot")
     assert delivery.order_key == delivery.event.subject_key
-
-
-def test_an_object_of_another_organization_is_not_read(webhook, take):
-    stranger = OrganizationFactory()
-    TrainingClassFactory.create_batch(3, organization=stranger)
-    UserFactory(organization=stranger)
-    Subscription.objects.create(webhook=webhook, event_type="user.*")
-
-    job = take(webhook, "class", "user")
-
-    assert (job.total, job.done) == (0, 0)

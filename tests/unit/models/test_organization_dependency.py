@@ -17,7 +17,6 @@ class Migration(migrations.Migration):
     replaces = {replaces}
     operations = [{operations}]
 """
-COURSE = "migrations.CreateModel('Course', [])"
 ORGANIZATION = "migrations.CreateModel('Organization', [])"
 
 
@@ -48,12 +47,6 @@ def migration(*operations, needs=(), replaces=()):
 
 def test_the_migration_that_creates_the_model_is_found():
     assert organization_dependency() == ("training", "0001_initial")
-
-
-def test_a_later_migration_is_found(host):
-    host(m0001_initial=migration(COURSE), m0002_organization=migration(ORGANIZATION), m0003_more=migration())
-
-    assert organization_dependency() == ("training", "0002_organization")
 
 
 def test_the_migration_that_gave_the_model_its_name_is_found(host):
@@ -93,12 +86,6 @@ def test_the_squashing_migration_is_named_if_it_alone_is_left(host):
     host(m0001_squashed_0002_more=migration(ORGANIZATION, replaces=("0001_initial", "0002_more")))
 
     assert organization_dependency() == ("training", "0001_squashed_0002_more")
-
-
-def test_where_no_migration_creates_the_model_the_first_one_is_named(host):
-    host(m0001_initial=migration(COURSE))
-
-    assert organization_dependency() == ("training", "__first__")
 
 
 @pytest.mark.parametrize("modules", [None, "tests.nowhere"])

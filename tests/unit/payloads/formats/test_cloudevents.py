@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 
 import pytest
@@ -52,9 +51,3 @@ def test_a_source_is_a_uri_whatever_the_key_of_the_organization():
     example["organization"]["id"] = "Zoë & Co"
 
     assert read(example).get_source() == "urn:tms-webhooks:organization:Zo%C3%AB%20%26%20Co"
-
-
-def test_an_object_without_an_id_has_no_subject():
-    _content_type, body = render(SHAPE, catalogue.get("learning_path.completed").example(), limit=1_000_000)
-
-    assert "subject" not in json.loads(body)

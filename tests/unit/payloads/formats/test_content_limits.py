@@ -78,19 +78,6 @@ def test_an_event_with_longer_values_is_sent_in_the_thin_form():
     assert body == {"truncated": True, "data": {"id": 1}}
 
 
-def test_filling_in_ends_as_soon_as_the_text_is_too_long():
-    values = []
-
-    def value_of(name):
-        values.append(name)
-        return "x" * 30_000
-
-    with pytest.raises(TextTooLong):
-        fill(parse("".join(f"{{data.a{number}}}" for number in range(900)), TokenPosition.TEXT), value_of)
-
-    assert len(values) == 3
-
-
 def test_formats_that_grow_a_value_end_as_soon_as_they_have_read_too_much(monkeypatch):
     steps, json_format = [], token_formats.RULES["json"]
 

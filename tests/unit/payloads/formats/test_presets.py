@@ -108,17 +108,6 @@ def test_an_event_that_is_subscribed_to_later_gets_the_content_for_all(preset):
     assert "voucher.redeemed" in body
 
 
-def test_no_personal_value_is_in_the_body_of_a_webhook_without_them():
-    for preset in Preset:
-        shape = shape_of(preset, ["enrollment.enrolled"], PayloadDetail.NO_PERSONAL)
-        sample = get("enrollment.enrolled").example()["data"]["user"]
-
-        body = body_of(shape, get("enrollment.enrolled")).body
-
-        assert sample["last_name"] not in body
-        assert sample["email"] not in body
-
-
 def test_the_first_line_says_in_words_which_event_it_is():
     body = json.loads(
         body_of(shape_of("slack", ["course_assignment.expiring"]), get("course_assignment.expiring")).body
