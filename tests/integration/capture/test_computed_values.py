@@ -91,16 +91,6 @@ def set_role(lesson: Lesson) -> None:
     lesson.save()
 
 
-def set_named_role(lesson: Lesson) -> None:
-    lesson.role = "guest"
-    lesson.save(update_fields=["role"])
-
-
-def set_role_in_bulk(lesson: Lesson) -> None:
-    lesson.role = "guest"
-    Lesson.objects.bulk_update([lesson], ["role"])
-
-
 def set_series(lesson: Lesson) -> None:
     lesson.series = Series.objects.create(kind="sure")
     lesson.save()
@@ -108,9 +98,7 @@ def set_series(lesson: Lesson) -> None:
 
 CHANGES = {
     "save": (set_role, "guest, open"),
-    "update_fields": (set_named_role, "guest, open"),
     "update": (lambda _lesson: Lesson.objects.update(role="guest"), "guest, open"),
-    "bulk_update": (set_role_in_bulk, "guest, open"),
     "foreign key": (set_series, "learner, sure"),
     "update of a foreign key": (
         lambda _lesson: Lesson.objects.update(series=Series.objects.create(kind="sure")),

@@ -124,15 +124,6 @@ def test_a_completed_or_cancelled_assignment_does_not_expire(assignment, recorde
     assert "course_assignment.expired" not in [event["type"] for event in recorded()]
 
 
-def test_an_extension_before_the_expiry_is_an_update(assignment, recorded, now):
-    assignment.extend(expires_at=now + 400 * DAY)
-    assignment.extend(expires_at=None)
-
-    first, second = recorded()
-    assert (first["type"], second["type"]) == ("course_assignment.updated",) * 2
-    assert second["previous"] == {"expires_at": first["data"]["expires_at"]} == {"expires_at": instant(now + 400 * DAY)}
-
-
 def test_a_completion_that_is_taken_back_reopens_the_assignment(assignment, recorded, now):
     assignment.complete(at=now)
     assignment.completed_at = None

@@ -101,25 +101,6 @@ def test_an_update_that_without_a_subscription_completes_the_event_that_has_one(
     assert (event["data"]["instructor_ids"], event["data"]["name"]) == ([alice.pk], "Renamed")
 
 
-def test_updates_of_another_transaction_are_events_of_their_own(training_class, recorded):
-    for name in ("Second", "Third"):
-        with transaction.atomic():
-            rename(training_class, name)
-
-    assert [event["data"]["name"] for event in recorded()] == ["Second", "Third"]
-
-
-def test_updates_of_another_object_are_events_of_their_own(training_class, recorded):
-    other = TrainingClassFactory(organization=training_class.organization)
-    prune_events()
-
-    with transaction.atomic():
-        rename(training_class)
-        rename(other)
-
-    assert [event["data"]["id"] for event in recorded()] == [training_class.pk, other.pk]
-
-
 def test_bulk_updates_are_folded_too(training_class, recorded):
     others = TrainingClassFactory.create_batch(3, organization=training_class.organization)
     prune_events()

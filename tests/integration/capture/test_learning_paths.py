@@ -96,17 +96,6 @@ def test_a_course_that_is_taken_again_completes_nothing_anew(world):
     assert Event.objects.count() == 1
 
 
-def test_each_learner_completes_the_path_once(world, recorded):
-    world.complete()
-    bob = UserFactory(organization=world.learner.organization)
-    SubscriptionAssignmentFactory(profile=world.profile, user=bob)
-
-    for course in world.courses:
-        CourseAssignmentFactory(course=course, user=bob).complete(at=world.now)
-
-    assert [event["data"]["user"]["id"] for event in recorded()] == [world.learner.pk, bob.pk]
-
-
 def test_a_path_with_a_course_that_is_not_completed_is_not(world):
     LearningPathCourseFactory(learning_path=world.path)
 
@@ -147,15 +136,6 @@ def test_one_course_may_complete_several_paths(world, recorded):
     world.complete()
 
     assert [event["data"]["learning_path"]["name"] for event in recorded()] == ["Cloud Engineer", "Cloud Starter"]
-
-
-def test_an_assignment_created_complete_completes_the_path(world, recorded):
-    world.complete(0)
-    world.assignments[1].delete()
-
-    CourseAssignmentFactory(course=world.courses[1], user=world.learner, completed_at=world.now)
-
-    assert len(recorded()) == 1
 
 
 def test_no_path_is_read_without_a_matching_subscription(world):

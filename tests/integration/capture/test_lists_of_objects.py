@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import (
@@ -54,22 +54,6 @@ def changes(recorded) -> list[tuple[list, list]]:
 # Rows of the object's own
 
 
-def test_each_save_of_a_session_is_an_update_of_its_class(training_class, recorded):
-    second, first = add(training_class, 1, 0)
-    first.end_at -= HOUR
-    first.save()
-    second.delete()
-
-    assert changes(recorded) == [
-        ([], [session(1)]),
-        ([session(1)], [session(0), session(1)]),
-        ([session(0), session(1)], [session(0, hours=7), session(1)]),
-        ([session(0, hours=7), session(1)], [session(0, hours=7)]),
-    ]
-    assert [event["sequence"] for event in recorded()] == [1, 2, 3, 4]
-    assert {event["data"]["id"] for event in recorded()} == {training_class.pk}
-
-
 def test_a_save_that_changes_no_time_is_no_update(training_class):
     (first,) = add(training_class, 0)
     prune_events()
@@ -102,19 +86,6 @@ def test_a_bulk_operation_on_sessions_is_one_update_of_each_class(training_class
     ]
 
 
-def test_an_upsert_of_a_session_is_an_update(training_class, recorded):
-    (first,) = add(training_class, 0)
-    prune_events()
-
-    first.end_at -= HOUR
-    arguments = {"update_conflicts": True, "update_fields": ["end_at"]}
-    if connection.features.supports_update_conflicts_with_target:
-        arguments["unique_fields"] = ["pk"]
-    SessionTime.objects.bulk_create([first], **arguments)
-
-    assert changes(recorded) == [([session(0)], [session(0, hours=7)])]
-
-
 @pytest.mark.parametrize("way", ["save", "update", "bulk_update"])
 def test_a_session_that_moves_to_another_class_changes_both(training_class, recorded, way):
     other = TrainingClassFactory(organization=training_class.organization)
@@ -141,14 +112,6 @@ def test_sessions_that_go_with_their_class_are_no_update(training_class, recorde
 
     (event,) = recorded()
     assert (event["type"], event["data"]["session_times"]) == ("class.deleted", [session(0), session(1)])
-
-
-def test_a_plan_that_is_rolled_back_is_no_update(training_class):
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
-        add(training_class, 0)
-        _ = 1 / 0
-
-    assert not Event.objects.exists()
 
 
 def test_sessions_without_a_subscription_record_nothing_and_read_no_class():

@@ -79,18 +79,6 @@ def test_a_second_save_after_the_first_is_a_second_event(listen_around, workshop
     ]
 
 
-def test_a_second_save_by_another_instance_is_a_second_event(listen_around, workshop, recorded):
-    def again(instance):
-        save(Workshop.objects.get(pk=instance.pk), title="Second")
-
-    listen_around(post_save, again, lambda: save(workshop, title="First"))
-
-    assert steps(recorded) == [
-        ("workshop.changed", 1, {"title": "Pair programming"}, "First"),
-        ("workshop.changed", 2, {"title": "First"}, "Second"),
-    ]
-
-
 def test_a_new_object_that_is_saved_again_is_created_once(listen_around, organization, recorded):
     listen_around(
         post_save,
@@ -126,12 +114,6 @@ def test_an_object_that_a_receiver_saves_before_it_is_saved_is_created_once(list
 
     assert [step[0] for step in steps(recorded)] == ["workshop.created"]
     assert Workshop.objects.count() == 1
-
-
-def test_a_second_save_that_changes_nothing_adds_nothing(listen_around, workshop, recorded):
-    listen_around(post_save, lambda instance: instance.save(), lambda: save(workshop, title="First"))
-
-    assert steps(recorded) == [("workshop.changed", 1, {"title": "Pair programming"}, "First")]
 
 
 @pytest.mark.parametrize("seats", [10, 12])

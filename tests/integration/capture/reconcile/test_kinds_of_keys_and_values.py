@@ -35,18 +35,6 @@ def test_any_kind_of_key(listen, organization, reconcile, recorded, model):
     assert reconcile(source, batch=2) == ReconcileResult(seen=4)
 
 
-@pytest.mark.parametrize("model", MADE)
-def test_a_captured_save_has_the_same_key(listen, organization, reconcile, model):
-    source = listen(Workshops, model)
-    made = MADE[model](organization, 1)
-    made.save()
-    reconcile(source)
-    made.title = "Renamed"
-    made.save()
-
-    assert reconcile(source) == ReconcileResult(seen=1)
-
-
 @pytest.mark.parametrize("model", [Banquet, OnsiteWorkshop])
 def test_a_row_with_parts_in_two_tables(listen, organization, reconcile, recorded, model):
     source = listen(Workshops, model)
