@@ -1,6 +1,6 @@
 """Every private or undocumented name of Django that this package uses, each behind a function of its own.
 
-A new version of Django may change these names without notice. The tests of what uses them fail then: on a new version, run
+A new version of Django may change these names without notice. Tests of their users fail then: on a new version, run
 ``tests/integration/db`` and ``tests/integration/capture`` first. All were checked on Django 5.2, 6.0 and 6.1.
 
 The names that database backends implement (``connection.ops``, ``connection.features``, ``in_atomic_block``) count as

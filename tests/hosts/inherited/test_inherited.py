@@ -40,10 +40,3 @@ def test_a_list_that_is_saved_after_the_row_is_part_of_its_event(route, by, onli
     (event,) = recorded()
     assert (event["type"], event["changed"]) == ("class.updated", ["name", "instructor_ids"])
     assert event["data"]["instructor_ids"] == [str(bob.pk)]
-
-
-def test_a_child_that_leaves_its_parent_behind_is_a_class_still(online, recorded):
-    online.delete(keep_parents=True)
-
-    assert [event["type"] for event in recorded()] == []
-    assert Training.objects.exists()

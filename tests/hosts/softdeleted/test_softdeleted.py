@@ -57,13 +57,6 @@ def test_a_class_that_is_hidden_and_changed_at_once_is_deleted_with_its_last_val
     assert (event["type"], event["data"]["name"], event["data"]["status"]["code"]) == ("class.deleted", "Azure", 0)
 
 
-def test_a_class_whose_row_is_deleted_is_deleted_once(clinic, recorded):
-    models.QuerySet(Clinic).delete()
-
-    assert [event["type"] for event in recorded()] == ["class.deleted"]
-    assert not Clinic.all_objects.exists()
-
-
 def test_a_snapshot_leaves_hidden_classes_out(clinic, tenant, topic):
     Clinic.objects.create(tenant=tenant, topic=topic, title="Python").delete()
     (source,) = sources_of(Clinic)

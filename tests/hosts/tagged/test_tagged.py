@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import transaction
 
-from tests.hosts.routes import CHANGES, DELETIONS
+from tests.hosts.routes import CHANGES
 from tests.hosts.tagged.models import Tag
 from tests.outbox import prune_events
 
@@ -65,17 +65,6 @@ def test_a_tag_that_means_nothing_is_no_event(tagged, recorded):
     tagged.tags.add(Tag.objects.create(word="popular"))
 
     assert recorded() == []
-
-
-@pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
-def test_a_class_is_deleted_with_the_status_of_its_tag(delete, tagged, off, recorded):
-    tagged.tags.add(off)
-    prune_events()
-
-    delete(tagged)
-
-    (event,) = recorded()
-    assert (event["type"], event["data"]["status"]) == ("class.deleted", CANCELLED)
 
 
 def test_a_form_that_changes_both_is_one_event_of_the_last_status_with_the_old_one(tagged, off, recorded):

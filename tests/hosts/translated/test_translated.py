@@ -25,16 +25,6 @@ def test_a_new_class_and_its_titles_are_one_event(tenant, topic, recorded):
     assert (event["changed"], event["previous"]) == ([], {})
 
 
-def test_a_status_and_the_title_that_is_saved_after_it_are_one_event(course, recorded):
-    course.state = "cancelled"
-    course.titles = {"en": "Renamed"}
-    course.save()
-
-    (event,) = recorded()
-    assert (event["type"], event["changed"]) == ("class.cancelled", ["name", "status"])
-    assert (event["data"]["name"], event["previous"]["name"]) == ("Renamed", "Azure")
-
-
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_title_that_is_changed_alone_is_one_event(change, course, recorded):
     change(course.translations.get(language="en"), title="Renamed")

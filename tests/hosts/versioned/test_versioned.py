@@ -49,18 +49,6 @@ def test_a_deletion_is_one_event(delete, course, recorded):
     assert [event["type"] for event in recorded()] == ["class.deleted"]
 
 
-@pytest.mark.parametrize("model", [RecordedCourse], indirect=True)
-def test_an_old_version_of_the_history_that_is_saved_again_is_one_change(course, recorded):
-    course.title = "Renamed"
-    course.save()
-    prune_events()
-
-    course.history.earliest().instance.save(force_update=True)
-
-    (event,) = recorded()
-    assert (event["type"], event["data"]["name"], event["previous"]) == ("class.updated", "Azure", {"name": "Renamed"})
-
-
 @pytest.mark.parametrize("model", [RevertedCourse], indirect=True)
 def test_a_revert_is_one_change(course, recorded):
     with reversion.create_revision():

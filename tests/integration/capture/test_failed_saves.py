@@ -43,21 +43,6 @@ def test_later_saves_of_the_instance_are_right(training_class, recorded):
     ]
 
 
-def test_a_refused_new_object_can_be_saved_when_it_is_mended(training_class, recorded):
-    twin = TrainingClassFactory.build(
-        organization=training_class.organization, course=training_class.course, external_id="CLS-1"
-    )
-    with pytest.raises(IntegrityError):
-        twin.save()
-    assert not Event.objects.exists()
-    twin.external_id = "CLS-2"
-
-    twin.save()
-
-    (event,) = recorded()
-    assert (event["type"], event["data"]["external_id"], event["sequence"]) == ("class.scheduled", "CLS-2", 1)
-
-
 def test_a_save_that_forces_an_update_of_nothing_leaves_nothing(training_class):
     gone = TrainingClass.objects.get(pk=training_class.pk)
     training_class.delete()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 from django.db import connection, transaction
-from django.test import Client
-from django.urls import reverse
 from django.utils import timezone
 
 from example_project.training.factories import (
@@ -192,29 +190,6 @@ def test_transactions_that_commit_or_roll_back_are_distinguished(training_class,
 
     names = [event["data"]["name"] for event in recorded()]
     assert names == ["Second", "Third", "Fourth", "Fifth"]
-
-
-def test_the_admins_form_makes_one_event(training_class, alice, recorded):
-    client = Client()
-    client.force_login(UserFactory(is_superuser=True, is_staff=True))
-    page = reverse("admin:training_trainingclass_change", args=[training_class.pk])
-    form = client.get(page).context["adminform"].form
-    values = {name: value for name, value in form.initial.items() if value is not None}
-    for name, field in form.fields.items():
-        if name in values and hasattr(field.widget, "decompress"):
-            date, time = field.widget.decompress(values.pop(name))
-            values |= {f"{name}_0": date, f"{name}_1": time}
-    values |= {"instructors": [alice.pk], "confirmation_status_id": 2}
-    inlines = client.get(page).context["inline_admin_formsets"]
-    for inline in inlines:
-        values |= {f"{inline.formset.prefix}-{name}": 0 for name in ("TOTAL_FORMS", "INITIAL_FORMS")}
-
-    response = client.post(page, values)
-
-    assert response.status_code == 302, response.context["errors"]
-    (event,) = recorded()
-    assert (event["type"], event["data"]["instructor_ids"]) == ("class.cancelled", [alice.pk])
-    assert event["changed"] == ["status", "instructor_ids"]
 
 
 def test_only_so_many_objects_of_a_transaction_are_remembered(training_class, recorded, monkeypatch):

@@ -9,7 +9,6 @@ from django.db import transaction
 
 from example_project.training.factories import (
     ClassEnrollmentFactory,
-    CourseAssignmentFactory,
     OrganizationFactory,
     TrainingClassFactory,
     UserFactory,
@@ -74,20 +73,6 @@ def test_an_enrollment_that_moves_to_another_owners_class_leaves_the_old_owner(o
     assert (leaving["type"], leaving["organization"]["id"], leaving["left"]) == ("enrollment.updated", old.pk, True)
     assert leaving["data"]["class"]["id"] != destination.pk
     assert [event["organization"]["id"] for event in events] == [new.pk]
-
-
-def test_an_assignment_for_another_learner_leaves_the_first_ones_organization(old, new, recorded):
-    assignment = CourseAssignmentFactory(user__organization=old)
-    learner = UserFactory(organization=new)
-    prune_events()
-
-    assignment.user = learner
-    assignment.save()
-
-    leaving, event = recorded()
-    assert (leaving["organization"]["id"], leaving["left"]) == (old.pk, True)
-    assert (event["organization"]["id"], event["data"]["user"]["id"], event["previous"]) == (new.pk, learner.pk, {})
-    assert Event.objects.first().learner_organization_id is not None
 
 
 def test_an_owner_who_is_the_learners_organization_too_leaves_as_the_owner(old, new, recorded):

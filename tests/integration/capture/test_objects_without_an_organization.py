@@ -44,15 +44,6 @@ def test_a_row_that_gets_its_organization_later_emits_its_event_then(listen, rec
     assert not OwnerlessObject.objects.exists()
 
 
-def test_a_bulk_operation_gives_rows_their_organization(listen, recorded, organization):
-    listen(Lessons, Lesson)
-    Lesson.objects.bulk_create([Lesson(title="Algebra"), Lesson(title="Logic")])
-
-    Lesson.objects.update(host=organization)
-
-    assert types(recorded) == ["class.scheduled", "class.scheduled"]
-
-
 def test_owners_that_are_added_after_the_row_are_the_first(listen, recorded, organization):
     listen(OwnedLessons, Lesson)
     lesson = Lesson.objects.create(title="Algebra")

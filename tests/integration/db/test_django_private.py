@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.db import connection, connections
+from django.db.models import QuerySet
 
 from tms_webhooks.db import django_private as private
 from tms_webhooks.models import DrainSlot
@@ -77,3 +78,16 @@ def test_an_insert_that_ignores_conflicts_skips_what_is_there():
             )
 
     assert list(DrainSlot.objects.order_by("number").values_list("number", "owner")) == [(1, "first"), (2, "second")]
+
+
+def test_a_queryset_for_writing_uses_the_database_to_write_to_and_asks_again(settings, django_assert_num_queries):
+    rows = QuerySet(DrainSlot)
+    assert (rows.db, len(rows)) == ("default", 0)
+
+    private.forget_results(rows)
+    with django_assert_num_queries(1):
+        assert len(rows) == 0
+
+    settings.DATABASE_ROUTERS = [SimpleNamespace(db_for_write=lambda *args, **hints: "elsewhere")]
+    private.use_write_database(rows)
+    assert rows.db == "elsewhere"

@@ -26,7 +26,7 @@ from tms_webhooks import reconciliation
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, SourceState, Webhook
-from tms_webhooks.outbox.erasure import Erased, erase, people_in
+from tms_webhooks.outbox.erasure import erase, people_in
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.sources.registry import all_sources
 
@@ -152,8 +152,6 @@ def test_what_was_erased_is_never_sent_again(organization_with_events, person, c
 
     assert [request for request in receiver.received[seen:] if traces(request.body.decode())] == []
     assert [request for request in receiver.received[seen:] if not request.body] == []
-
-
 
 
 def test_others_are_left_alone(organization_with_events, person, clock):

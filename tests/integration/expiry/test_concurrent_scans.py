@@ -67,19 +67,6 @@ def test_two_scans_at_once_record_each_assignment_once(monkeypatch, event_type):
     assert scan_at(later) == 0
 
 
-def test_the_first_scans_of_all_may_be_two_at_once(monkeypatch):
-    organization = subscribed_organization(EXPIRING, EXPIRED)
-    assign(organization, expires_at=NOW + 5 * DAY)
-
-    with meeting_before_recording(monkeypatch, parties=2):
-        scans = [Beside(lambda: scan.scan_all(now=NOW)) for _ in range(2)]
-        counts = [one.finish().events for one in scans]
-
-    assert sorted(counts) == [0, 1]
-    cursors = list(ScanCursor.objects.values_list("key", flat=True))
-    assert len(set(cursors)) == len(cursors) > 0
-
-
 @pytest.mark.parametrize("event_type", [EXPIRING, EXPIRED])
 def test_what_is_completed_while_the_scan_waits_for_it_is_not_recorded(event_type):
     organization = subscribed_organization(event_type)

@@ -165,19 +165,6 @@ def test_a_job_whose_queued_deliveries_are_cancelled_continues_with_the_other_ob
     assert (job.status, job.done, Delivery.objects.open().count()) == (JobStatus.RUNNING, 5, 3)
 
 
-def test_the_task_does_all_of_it(webhook, objects, run, wire, clock):
-    # The task reads the time itself.
-    clock.advance(minutes=1)
-    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class", "enrollment"], now=webhook.created_at)
-
-    for _ in range(2):
-        tasks.work_on_jobs()
-        run()
-
-    assert len(wire.requests) == len(objects) + 1
-    assert Job.objects.get(pk=job.pk).status == JobStatus.FINISHED
-
-
 def test_an_object_that_can_not_be_built_is_counted_and_left_out(webhook, clock, take, settings, monkeypatch, caplog):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
     first, second = TrainingClassFactory.create_batch(2, organization=webhook.organization)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,7 +12,6 @@ import pytest
 from django.utils import timezone
 
 from example_project.training.factories import (
-    ClassEnrollmentFactory,
     TrainingClassFactory,
 )
 from example_project.training.models import TrainingClass
@@ -24,10 +22,9 @@ from tests.patience import PATIENCE
 from tms_webhooks import snapshot
 from tms_webhooks.choices import CheckResult, JobKind
 from tms_webhooks.delivery import replay
-from tms_webhooks.delivery.replay import JobProgress, progress
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, EventSequence
-from tms_webhooks.outbox import erasure, feed
+from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
 
@@ -183,25 +180,6 @@ def test_a_pull_only_webhook_gets_events_with_a_place_in_its_feed_and_no_deliver
 
 
 # Keeping and forgetting
-
-
-def test_erasing_a_person_blanks_their_snapshot_and_sends_it_to_no_one(webhook, training_class, clock, run, wire):
-    enrollment = ClassEnrollmentFactory(training_class=training_class)
-    other = ClassEnrollmentFactory(training_class=training_class)
-    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["enrollment"], now=clock.now)
-    while snapshot.work_on(job, now=clock.now):
-        pass
-    about = Event.objects.get(type="enrollment.snapshot", subject_id=str(enrollment.pk))
-
-    erasure.erase(enrollment.user, now=clock.now)
-    run()
-    snapshot.work_on(job, now=clock.now)
-
-    about.refresh_from_db()
-    assert (about.body, about.deliveries.get().status) == ("", "cancelled")
-    texts = [request.body.decode() for request in wire.requests if b"enrollment.snapshot" in request.body]
-    assert [json.loads(text)["data"]["id"] for text in texts] == [other.pk]
-    assert progress(job) == JobProgress(delivered=1, failed=0, skipped=0, cancelled=1, waiting=0)
 
 
 # Explanations

@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.capture.workshops import WorkshopSource
 from tests.outbox import prune_events
-from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Workshop
+from tests.testapp.models import OnsiteWorkshop, Workshop
 
 
 @pytest.fixture(autouse=True)
@@ -19,18 +19,6 @@ def onsite(organization) -> list[OnsiteWorkshop]:
     made = [OnsiteWorkshop.objects.create(organization=organization, title=f"W{n}", room="7") for n in range(3)]
     prune_events()
     return made
-
-
-def test_a_proxy_is_recorded(organization, steps):
-    made = PastWorkshop.objects.bulk_create([PastWorkshop(organization=organization, title="Pair programming")])
-    PastWorkshop.objects.filter(pk=made[0].pk).update(title="Mob programming")
-    PastWorkshop.objects.all().delete()
-
-    assert steps() == [
-        ("workshop.created", "Pair programming", {}),
-        ("workshop.changed", "Mob programming", {"title": "Pair programming"}),
-        ("workshop.deleted", "Mob programming", {}),
-    ]
 
 
 @pytest.mark.usefixtures("small_chunks")

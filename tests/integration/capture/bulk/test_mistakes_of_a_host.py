@@ -34,12 +34,6 @@ class WithoutHeadline(WorkshopSource):
     fields = {"headline": Computed(headline_of, reads={"seats": "seats", "title": "title"})}
 
 
-class Mismapped(WorkshopSource):
-    """Has a mapping that is none."""
-
-    fields = 7
-
-
 class Broken(WorkshopSource):
     """Reads a property that raises."""
 
@@ -87,17 +81,6 @@ def test_in_production_an_object_without_its_computed_value_has_its_event(listen
     assert (sorted(found), found[2], found[3] in {"Same", "W3"}) == ([0, 1, 2, 3, 4], None, True)
     assert "headline: Computed(headline_of) of WithoutHeadline raised RuntimeError." in caplog.text
     assert "no two seats" in caplog.text
-
-
-@pytest.mark.usefixtures("lenient")
-def test_in_production_a_mapping_that_is_none_costs_the_other_source_nothing(listen, change, recorded, caplog):
-    listen(Mismapped, Workshop)
-    listen(WorkshopSource, Workshop)
-
-    change()
-
-    assert len(recorded()) == 5
-    assert "could not be turned into an event" in caplog.text
 
 
 @pytest.mark.parametrize("source", [Refusing, WithoutHeadline, Broken])

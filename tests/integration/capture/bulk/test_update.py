@@ -30,10 +30,12 @@ def test_the_sequence_goes_on_where_saves_left_it(workshops, recorded):
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_what_one_chunk_changes_takes_nothing_from_the_next(steps):
+@pytest.mark.parametrize("annotations", [{}, {"double": F("seats") * 2}], ids=["plain", "annotated"])
+def test_what_one_chunk_changes_takes_nothing_from_the_next(steps, annotations):
     """They match only while one of them, which is among them, has no seats."""
     empty = Workshop.objects.filter(seats=0).values("organization")
-    assert Workshop.objects.filter(seats__lt=4, organization__in=empty).update(seats=100) == 4
+    rows = Workshop.objects.annotate(**annotations).filter(seats__lt=4, organization__in=empty)
+    assert rows.update(seats=100) == 4
 
     assert [previous["seats"] for _type, _title, previous in steps()] == [0, 1, 2, 3]
 
