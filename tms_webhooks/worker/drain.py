@@ -80,6 +80,8 @@ EVENTS_PAUSE = 0.02
 PROMPT = 0.0002
 # More new events than these announce further ones.
 FEW_EVENTS = 8
+# For no more webhooks than these, a drain reads without asking first which of them have new deliveries.
+FEW_HELD = 4
 # Seconds between two attempts while the database refuses to work: the first, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 
@@ -223,19 +225,16 @@ class Drain:
     def _turn(self, end: float = float("inf")) -> bool:
         """Do each step once; return whether there was, or still is, something to do. A drain that ends starts nothing."""
         found = 0
-        if not self._is_ending:
-            found += self._try(self._fan_out_events) or 0
         self._try(self._renew)
         if not self._is_ending:
+            found += self._try(self._fan_out_events) or 0
             self._serve_ordered()
             found += self._try(self._find_due) or 0
-        self._try(self._give_back)
-        if not self._is_ending:
             # Before the first answer: the slot has the outage that the last drain reported.
             self._try(self._report_outage)
+        self._try(self._give_back)
         self._start()
-        has_work = bool(found or self._unfinished or self._database.is_away)
-        has_work = has_work or self._queues.may_start or self._queues.wants_more
+        has_work = bool(found or self._unfinished or self._database.is_away or self._queues.has_work)
         if has_work or not self._until_idle:
             self._wait(min(end - monotonic(), self._seconds_to_wait()))
         self._collect()
@@ -279,15 +278,25 @@ class Drain:
         self._events_polled_at = monotonic()
         self._expects_events = events > FEW_EVENTS
         self.tally.events += events
+        if events or is_announced:
+            self._find_new(now)
         if events:
             self._wake_others()
-        if events or is_announced:
-            # What came due for a webhook that is held does not wait for the next look.
-            due = self._leases.due_since(now)
-            self._queues.expect_more(due)
-            if due - self._leases.held:
-                self._look_at = self._look_earliest
         return events
+
+    def _find_new(self, now: datetime) -> None:
+        """Read what has just come due for the webhooks that are held; look for free ones if it is for others, or for none."""
+        holds_few = len(self._queues.keys) <= FEW_HELD
+        if holds_few:
+            # To read takes no longer than to ask for which of them, and the requests go out before that is asked.
+            self._queues.expect_more(self._queues.keys)
+            self._read()
+            self._start()
+        due = self._leases.due_since(now)
+        if not holds_few:
+            self._queues.expect_more(due)
+        if not due or due - self._leases.held:
+            self._look_at = self._look_earliest
 
     @property
     def _events_at(self) -> float:
@@ -457,26 +466,23 @@ class Drain:
         """Wait for an answer or a wake-up, at most this many seconds."""
         begun_at = monotonic()
         self._selector.select(max(0.0, seconds))
-        waited = monotonic() - begun_at
         # An answer that has not made the selector wait may have been there since the last collection.
-        if waited >= PROMPT:
+        if monotonic() - begun_at >= PROMPT:
             self._collected_at = monotonic()
         if self._listener is not None and self._listener.collect():
             self._expects_events, self._woken_at = True, monotonic()
-            self._look_at = self._look_earliest
 
     def _seconds_to_wait(self) -> float:
         """Return for how long the drain has no work, unless an answer or a wake-up comes."""
-        at = [self._database.retry_at]
-        if not self._database.is_away:
-            if self._queues.may_start or self._queues.wants_more:
-                return 0.0
+        if self._database.is_away:
+            seconds = [self._database.retry_at - monotonic()]
+        elif self._queues.has_work:
+            return 0.0
+        else:
             at = [self._leases.renew_at]
             if not self._is_ending:
                 at += [self._events_at, self._look_at]
-        seconds = [min(at) - monotonic()]
-        if not self._database.is_away:
-            seconds += self._queues.seconds_until_allowed()
+            seconds = [min(at) - monotonic(), *self._queues.seconds_until_allowed()]
             if self._results:
                 seconds.append(RESULTS_PAUSE)
         if (in_transport := self._sender.timeout()) is not None:
@@ -508,7 +514,7 @@ class Drain:
         while self._results:
             now, is_full = monotonic(), len(self._results) >= limit
             expects_none = not self._queues.in_flight or now - self._answered_at >= RESULTS_PAUSE
-            is_pausing = expects_none and not (self._queues.may_start or self._queues.wants_more)
+            is_pausing = expects_none and not self._queues.has_work
             if not (is_full or self._urgent or now >= self._write_at or is_pausing):
                 return
             if self._try(self._write_some, limit) is None:
@@ -543,8 +549,8 @@ class Drain:
     def _report_outage(self) -> None:
         """Write to the slot and to the log that this worker reaches no receiver, or reaches receivers again."""
         slot = self._slot()
-        rows = DrainSlot.objects.filter(number=slot or 0)
         if slot is not None and not self._knows_slot:
+            rows = DrainSlot.objects.filter(number=slot)
             self._unreachable_since = rows.values_list("unreachable_since", flat=True).first()
             self._knows_slot = True
             if self._unreachable_since is not None:
@@ -552,7 +558,7 @@ class Drain:
         since = self._outage.reported_since(self._clock())
         if since == self._unreachable_since:
             return
-        rows.update(unreachable_since=since)
+        DrainSlot.objects.filter(number=slot or 0).update(unreachable_since=since)
         if since is None:
             logger.warning("This worker reaches receivers again.")
         else:

@@ -388,8 +388,9 @@ class EndpointQueues:
 
     def seconds_until_allowed(self) -> Iterator[float]:
         """Yield the seconds until the rate limit of each webhook that waits for it allows a request."""
-        for key, queue in self._queues.items():
-            if queue.waits_for_rate and (seconds := self.throttle(key)) > 0:
+        for key in self._short:
+            queue = self._queues.get(key)
+            if queue is not None and queue.waits_for_rate and (seconds := self.throttle(key)) > 0:
                 yield seconds
 
     # --- Sending ---
@@ -398,6 +399,11 @@ class EndpointQueues:
     def may_start(self) -> bool:
         """Whether `next` may have a request."""
         return bool(self._turns and self._free)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a request may be started, or more is worth reading."""
+        return self.may_start or self.wants_more
 
     def next(self) -> OutgoingRequest | None:
         """Return the next request to send, which is in flight then; None if no request may go out."""
@@ -483,9 +489,9 @@ class EndpointQueues:
 
     def leave(self, number: int) -> None:
         """Give so many webhooks back, as soon as nothing of them is in flight."""
-        staying = [queue for queue in self._queues.values() if not queue.is_leaving]
-        number -= len(self._queues) - len(staying)
-        self.drop(queue.webhook_id for queue in sorted(staying, key=lambda queue: len(queue.held))[: max(0, number)])
+        # Those first that are being given back already.
+        queues = sorted(self._queues.values(), key=lambda queue: (not queue.is_leaving, len(queue.held)))
+        self.drop([queue.webhook_id for queue in queues[: max(0, number)]])
 
     def drop_unused(self) -> None:
         """Give back the webhooks that have had nothing to send for a while."""

@@ -291,20 +291,21 @@ def held_webhooks(keys: Iterable[int], *, token: str, now: datetime) -> dict[int
 
 def due_within(quotas: Sequence[Quota], *, now: datetime) -> list[ClaimedDelivery]:
     """Return the deliveries that came due first within each quota, in the order of their priorities and times."""
-    plain = [quota for quota in quotas if quota.priority is not None]
+    plain: list[Any] = [quota for quota in quotas if quota.priority is not None]
     found = []
     if database().vendor == "postgresql" and plain:
+        webhooks, priorities, limits, ordered, held, bounds = zip(*plain, strict=True)
         params = {
-            "webhooks": array(quota.webhook_id for quota in plain),
-            "priorities": array(quota.priority for quota in plain),
-            "after": array(quota.after or "-infinity" for quota in plain),
-            "limits": array(quota.limit for quota in plain),
-            "ordered": array(quota.in_order for quota in plain),
-            "held": array({pk for quota in plain for pk in quota.held}),
+            "webhooks": array(webhooks),
+            "priorities": array(priorities),
+            "after": array(at or "-infinity" for at in bounds),
+            "limits": array(limits),
+            "ordered": array(ordered),
+            "held": array(set().union(*held)),
             "now": now,
         }
         # Few texts, so that each is prepared.
-        limit = 1 << (max(quota.limit for quota in plain) - 1).bit_length()
+        limit = 1 << (max(limits) - 1).bit_length()
         due = statements.WITHIN_QUOTAS.format(in_order=statements.IS_FIRST_OF_OBJECT, limit=limit)
         found += read(statements.DUE, params, repeated=True, due=filled(due))
         quotas = [quota for quota in quotas if quota.priority is None]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 
+from django.utils.datastructures import CaseInsensitiveMapping
 from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue
@@ -55,7 +56,7 @@ class RequestPreview:
     @property
     def content_type(self) -> str:
         """The content type of the body."""
-        return {name.lower(): value for name, value in self.headers.items()}.get("content-type", "")
+        return CaseInsensitiveMapping(self.headers).get("content-type", "")
 
     @property
     def tokens_without_value(self) -> list[str]:
