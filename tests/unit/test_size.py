@@ -58,7 +58,7 @@ CEILINGS = {
     "telemetry": 990,
     "testing": 2_992,
     "validators": 1_619,
-    "worker": 18_142,
+    "worker": 18_105,
 }
 
 FUNCTIONS = 2_608

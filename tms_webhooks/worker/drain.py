@@ -121,7 +121,7 @@ class DatabaseState:
 
     def end_turn(self) -> None:
         """Note the end of a turn of the loop. The database works again after a turn in which it refused no step."""
-        if self.is_away and self.has_worked and not self._has_failed:
+        if self.has_worked and not self._has_failed:
             if self._is_reported:
                 logger.warning("The database works again.")
             self.is_away, self._is_reported, self._pause = False, False, FIRST_PAUSE
@@ -241,7 +241,8 @@ class Drain:
         # Before the results are written: an ordered webhook waits for its answer alone.
         self._start()
         self._write()
-        self._database.end_turn()
+        if self._database.is_away:
+            self._database.end_turn()
         return has_work
 
     def _finish(self) -> None:
@@ -332,7 +333,8 @@ class Drain:
             held = self._leases.held
             self._queues.drop(self._queues.keys - held)
             self._queues.lease(held - self._queues.keys - self._queues.closed.keys())
-            self._queues.leave(excess)
+            if excess > 0:
+                self._queues.leave(excess)
 
     def _find_due(self) -> int:
         """Lease free webhooks if it is time to, and read due deliveries; return how many of both."""
@@ -400,7 +402,7 @@ class Drain:
             for request in requests
             if (problem := request.endpoint.problem) and problem.error_class == ErrorClass.KEYS_MISSING
         }
-        left = leave_to_others(lacking, now)
+        left = leave_to_others(lacking, now) if lacking else ()
         self._queues.drop(left)
         # The webhooks that have waited longest for a read take their turns first.
         turns = {queue.webhook_id: turn for turn, queue in enumerate(queues)}
@@ -430,7 +432,7 @@ class Drain:
 
         Requests that have to be rendered start after the others. An organization has a budget of time for it each turn.
         """
-        if self._stop.is_set() or not self._leases.are_valid:
+        if self._stop.is_set() or monotonic() >= self._leases.valid_until:
             return
         spent = TimeSpent(monotonic)
         for _group in range(STARTED_PER_TURN // STARTED_TOGETHER):

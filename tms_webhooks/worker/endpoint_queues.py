@@ -116,15 +116,12 @@ class AdaptiveLimit:
         # How many requests are in flight that began under a higher limit: their answers say nothing about this one.
         self._outdated = 0
 
-    def started(self, in_flight: int) -> None:
-        """Note that a request was started. ``in_flight`` includes it."""
-        self._was_full = self._was_full or in_flight >= self.limit
-
     def answered(self, seconds: float, *, is_success: bool, is_overloaded: bool, ceiling: int, in_flight: int) -> None:
         """Note one answer of the requests in flight, itself included. The limit does not grow above ``ceiling``."""
         if self._outdated:
             self._outdated -= 1
             return
+        self._was_full = self._was_full or in_flight >= self.limit
         if is_overloaded:
             self._halve(in_flight)
             return
@@ -431,7 +428,6 @@ class EndpointQueues:
             request = queue.waiting[is_replay].popleft()
             queue.live_since_replay = 0 if is_replay else queue.live_since_replay + 1
             self._count(request, queue, 1)
-            queue.limit.started(queue.in_flight)
             if queue.rate is not None:
                 queue.rate.take(self.clock())
             queue.worked_at = monotonic()
@@ -491,7 +487,7 @@ class EndpointQueues:
         """Give so many webhooks back, as soon as nothing of them is in flight."""
         # Those first that are being given back already.
         queues = sorted(self._queues.values(), key=lambda queue: (not queue.is_leaving, len(queue.held)))
-        self.drop([queue.webhook_id for queue in queues[: max(0, number)]])
+        self.drop([queue.webhook_id for queue in queues[:number]])
 
     def drop_unused(self) -> None:
         """Give back the webhooks that have had nothing to send for a while."""

@@ -73,7 +73,8 @@ class Leases:
         # When to renew the leases, on the monotonic clock; whether the database has those in ``held`` and no others.
         self.renew_at = float("-inf")
         self._is_sure = False
-        self._valid_until = float("inf")
+        # Until when the leases hold on that clock. From then on, nothing may be started.
+        self.valid_until = float("inf")
         # How many drains share the webhooks. When free webhooks were seen first that are more than this drain's share.
         self._drains = 1
         self._left_since: dict[int, float] = {}
@@ -93,11 +94,6 @@ class Leases:
         self.renew_at, self._is_sure = float("-inf"), False
 
     @property
-    def are_valid(self) -> bool:
-        """Whether the leases hold for a moment yet. Without that, nothing may be started."""
-        return monotonic() < self._valid_until
-
-    @property
     def is_alone(self) -> bool:
         """Whether no other drain was seen at the last renewal."""
         return self._drains <= 1
@@ -114,7 +110,7 @@ class Leases:
             self.held = {pk for (pk,) in read(statements.HELD, params)}
         self._is_sure = True
         self._drains = DrainSlot.objects.see(slot, now=now)
-        self.renew_at, self._valid_until = begun_at + RENEWED_EVERY, begun_at + LEASE - MARGIN
+        self.renew_at, self.valid_until = begun_at + RENEWED_EVERY, begun_at + LEASE - MARGIN
         return len(self.held) - self._share(now, more=0) if self.held and not self.is_alone else 0
 
     def acquire(self, now: datetime, *, shares: bool = True) -> Collection[int]:
@@ -216,8 +212,6 @@ def leave_to_others(lacking: Collection[int], now: datetime) -> Collection[int]:
     They are left to it for a while. No other drain has them if all have the same keys, or none has made an attempt since
     this process left the webhook.
     """
-    if not lacking:
-        return ()
     own = encryption.keys_mark()
     if not DrainSlot.objects.held(now).exclude(keys=own).exists():
         return ()

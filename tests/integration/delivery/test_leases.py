@@ -113,7 +113,7 @@ def test_a_worker_adopts_what_the_database_has_leased_to_it_in_an_interrupted_st
 
 def test_without_a_valid_lease_nothing_is_started(alice, delivery, monkeypatch):
     alice.claim()
-    monkeypatch.setattr(alice.leases, "_valid_until", float("-inf"))
+    monkeypatch.setattr(alice.leases, "valid_until", float("-inf"))
 
     alice.drain._start()
 

@@ -32,7 +32,6 @@ class Receiver:
             while len(self._in_flight) < min(self.limit.limit, self.ceiling):
                 seconds, kind = self.serve(self.now)
                 heapq.heappush(self._in_flight, (self.now + seconds, next(self._numbers), self.now, kind))
-                self.limit.started(len(self._in_flight))
             self.most = max(self.most, len(self._in_flight))
             self.now, _number, started_at, kind = self._in_flight[0]
             self.limit.answered(
@@ -100,7 +99,6 @@ def test_no_more_are_in_flight_than_the_ceiling(ceiling):
 def test_without_enough_to_send_it_does_not_grow():
     limit = AdaptiveLimit()
     for _ in range(200):
-        limit.started(1)
         limit.answered(0.1, is_success=True, is_overloaded=False, ceiling=32, in_flight=1)
 
     assert limit.limit == AdaptiveLimit.FIRST
