@@ -9,6 +9,7 @@ import pytest
 from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.people import at
+from tms_webhooks.catalogue import registry
 from tms_webhooks.models.encryption import MASK
 
 
@@ -46,6 +47,8 @@ def test_it_is_the_signed_request_with_its_secrets_masked(receiver, webhook, pre
     assert (data["headers"]["content-type"], data["headers"]["tms-attempt"]) == ("application/json", "1")
     assert "s3cret" not in str(data)
     assert receiver.received == []
+    # Without a choice it is the first event that the webhook subscribes to.
+    assert preview().json()["event_type"] == registry.expand("class.*")[0].name
 
 
 @pytest.mark.parametrize(
