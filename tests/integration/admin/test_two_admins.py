@@ -6,10 +6,12 @@ import pytest
 from django.test import Client
 
 from example_project.training.factories import UserFactory
+from tests import threads
 from tests.integration.admin.pages import errors_at, form_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.delivery import lifecycle
+from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Webhook, WebhookState
 
 
@@ -74,3 +76,18 @@ def test_a_webhook_that_a_worker_has_disabled_is_not_enabled_by_accident(operato
 
     assert errors["__all__"][0].startswith("Another user changed this webhook while you edited it: ")
     assert not Webhook.objects.get().enabled
+
+
+@threads.several
+@pytest.mark.django_db(transaction=True)
+def test_of_two_users_who_save_at_the_same_moment_the_second_is_refused(operator, webhook, clock):
+    seen, responses = opened(operator, webhook), []
+    webhook.name = "Carol's CRM"
+
+    threads.during(
+        lambda: webhooks.update(webhook, ["name"], now=clock.now),
+        lambda: responses.append(save(operator, webhook, name="Our CRM", seen=seen)),
+    )
+
+    assert errors_at(responses[0])["__all__"]
+    assert Webhook.objects.get().name == "Carol's CRM"

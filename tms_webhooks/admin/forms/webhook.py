@@ -229,8 +229,13 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
 
     def _add_conflict(self) -> None:
         """Refuse to overwrite changes since the form was opened, once."""
-        edit, seen = self.last_edit, self.data.get("seen")
-        if edit is None or seen is None or seen == edit.public_id:
+        seen = self.data.get("seen")
+        if self.instance.pk is None or seen is None:
+            return
+        # A form that another user saves at this moment is committed first, and then found: the row stays locked until the save.
+        with Webhook.objects.locked(self.instance.pk):
+            edit = self.last_edit
+        if edit is None or seen == edit.public_id:
             return
         message = gettext(
             "%(user)s changed this webhook while you edited it: %(fields)s. Nothing was saved yet, and your input is kept "
