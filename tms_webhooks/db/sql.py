@@ -90,6 +90,16 @@ def numbers(keys: Iterable[int]) -> str:
     return ", ".join(map(str, map(int, keys))) or "0"
 
 
+def among(keys: Iterable[int]) -> tuple[str, dict[str, str]]:
+    """Return the condition that a key is one of these, and its parameters.
+
+    On PostgreSQL its text is the same for any keys, so that the statement can be prepared: planning takes longer than running it.
+    """
+    if database().vendor == "postgresql":
+        return "= ANY(%(among)s::bigint[])", {"among": array(keys)}
+    return f"IN ({numbers(keys)})", {}
+
+
 def array(values: Iterable[Any]) -> str:
     """Return keys or times as one parameter for PostgreSQL: the text of an array, whatever the type of its items."""
     return "{" + ",".join("NULL" if value is None else f'"{value}"' for value in values) + "}"

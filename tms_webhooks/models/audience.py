@@ -48,8 +48,8 @@ SELECT below FROM branch"""
 # The organizations of events and all above them, each with the relation (0: owner, 1: learner). By primary key.
 LINEAGES = """
 WITH RECURSIVE line (event_id, way, above) AS (
-    SELECT id, 0, organization_id FROM {event} WHERE id IN ({ids})
-    UNION SELECT id, 1, learner_organization_id FROM {event} WHERE id IN ({ids}) AND learner_organization_id IS NOT NULL
+    SELECT id, 0, organization_id FROM {event} WHERE id {among}
+    UNION SELECT id, 1, learner_organization_id FROM {event} WHERE id {among} AND learner_organization_id IS NOT NULL
     UNION SELECT line.event_id, line.way, o.{parent} FROM line JOIN {organization} o ON o.{key} = line.above
     WHERE o.{parent} IS NOT NULL
 )"""
@@ -228,13 +228,13 @@ def _organization_names(using: str) -> dict[str, str]:
     }
 
 
-def recipient_sql(ids: str, *, way: Relation | None) -> dict[str, str]:
+def recipient_sql(among: str, *, way: Relation | None) -> dict[str, str]:
     """Return the parts ``lines`` and ``reached`` of a statement, which lead from the events with these keys to webhooks.
 
     ``way`` is a relation, or None for webhooks of organizations above that include children.
     """
     return {
-        "lines": filled(LINEAGES, ids=ids, **_organization_names(database().alias)) if way is None else "",
+        "lines": filled(LINEAGES, among=among, **_organization_names(database().alias)) if way is None else "",
         "reached": filled(BY_LINEAGE if way is None else f"{{event}} e {JOIN_WEBHOOKS[way]}"),
     }
 

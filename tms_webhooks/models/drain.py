@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from django.db import connections, models
+from django.db import models
 from django.db.models import Q
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.sql import PrimaryManager
+from tms_webhooks.db.sql import PrimaryManager, for_update, read
 from tms_webhooks.models.encryption import keys_mark
 from tms_webhooks.queues import PeriodicJob
 
@@ -93,19 +93,24 @@ def _far_ahead(now: datetime) -> datetime:
     return now + max(FAR_AHEAD, timedelta(seconds=app_settings.DRAIN_BUDGET_SECONDS) + GRACE)
 
 
+# Locks a row of `PeriodicRun`, unless another transaction has. By its unique index.
+LOCK_RUN = "SELECT id FROM {periodicrun} WHERE function = %s {lock}"
+
+
 class PeriodicRunManager(PrimaryManager["PeriodicRun"]):
     """Records runs."""
 
     def lock(self, name: str) -> bool:
         """Lock the row of this name until the transaction ends; return False if another transaction has locked it."""
-        if not connections[self.db].features.has_select_for_update:
+        lock = for_update(skip_locked=True)
+        if not lock:
             return True
-        named = self.filter(function=name).values_list("pk")
-        free = named.select_for_update(skip_locked=True)
-        if free or named.exists():
-            return bool(free)
+        if read(LOCK_RUN, [name], repeated=True, lock=lock):
+            return True
+        if self.filter(function=name).exists():
+            return False
         self.bulk_create([self.model(function=name, started_at=LONG_AGO)], ignore_conflicts=True)
-        return bool(free.all())
+        return bool(read(LOCK_RUN, [name], lock=lock))
 
     def record(self, function: str, *, now: datetime) -> None:
         """Record that the job at this dotted path begins."""

@@ -18,6 +18,7 @@ from tms_webhooks import event_names
 from tms_webhooks.choices import Priority
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.sql import (
+    among,
     database,
     filled,
     for_update,
@@ -93,7 +94,7 @@ BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id A
 FILTER_CANDIDATES = f"""
 {{lines}}
 SELECT e.id, w.id, s.id, w.organization_id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
-WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} {{not_about}} AND {FILTERED}
+WHERE e.id {{among}} AND {IS_SENT_TO} {{not_about}} AND {FILTERED}
   AND {SUBSCRIBED}"""  # noqa: S608
 
 # Deliveries
@@ -115,7 +116,7 @@ INSERT_DELIVERIES = f"""
 {{insert}} {{delivery}} ({COLUMNS})
 {{lines}}
 SELECT {{distinct}} {ROW} FROM {{reached}}
-WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} {{not_about}} AND {{wanted}} {{not_yet}}
+WHERE e.id {{among}} AND {IS_SENT_TO} {{not_about}} AND {{wanted}} {{not_yet}}
 ORDER BY e.id {{suffix}}
 """  # noqa: S608 (all of it is here)
 
@@ -177,9 +178,12 @@ class EventBatch:
     def __init__(self, events: Iterable[NewEvent], about: Mapping[int, int]) -> None:
         self.events = list(events)
         self.about = [(one.id, about[one.id]) for one in self.events if one.id in about]
-        self.params: dict[str, Any] = {}
+        self._among, keys = among(one.id for one in self.events)
+        self.params: dict[str, Any] = {**keys}
         types = []
-        for number, name in enumerate(sorted({one.type for one in self.events})):
+        names = sorted({one.type for one in self.events})
+        self.is_of_one_type = len(names) == 1
+        for number, name in enumerate(names):
             patterns = event_names.patterns_for(name)
             places = {f"pattern{number}_{position}": pattern for position, pattern in enumerate(patterns)}
             self.params |= {f"type{number}": name, **places}
@@ -189,13 +193,12 @@ class EventBatch:
 
     def parts(self, relation: Relation | None) -> dict[str, Any]:
         """Return the parts of a statement that lead from these events to the webhooks of one relation."""
-        ids = numbers(one.id for one in self.events)
         return {
-            "ids": ids,
+            "among": self._among,
             "types": self._types,
             "condition": _condition(),
             "not_about": f"AND NOT {in_pairs(self.about)}" if self.about else "",
-            **recipient_sql(ids, way=relation),
+            **recipient_sql(self._among, way=relation),
         }
 
     def by_name(self, *, unfiltered: bool) -> str:
@@ -305,6 +308,8 @@ def insert_deliveries(
     return write(
         INSERT_DELIVERIES,
         params,
+        # Its text is another for each number of types.
+        repeated=batch.is_of_one_type,
         insert=insert,
         suffix=suffix,
         wanted=wanted,

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from tms_webhooks.db.sql import as_json, database, filled, for_update, moment, numbers, read, recordset, write
+from tms_webhooks.db.sql import among, as_json, database, filled, for_update, moment, numbers, read, recordset, write
 from tms_webhooks.models import Event, EventSequence, PeriodicRun
 from tms_webhooks.models.event import owned_key
 
@@ -26,14 +26,14 @@ NUMBERING = "tms_webhooks.outbox.numbers"
 # PostgreSQL, here and below. MariaDB is forced to use the key: on another index it locks the gaps where saves insert.
 LOCK_EVENTS = """
 SELECT id, CASE WHEN sequence IS NULL THEN 0 ELSE 1 END, CASE WHEN body = '' THEN 0 ELSE 1 END FROM {event} {by_key}
-WHERE id IN ({ids}) AND (fanned_out_at IS NULL) IS TRUE ORDER BY id {lock}"""
+WHERE id {among} AND (fanned_out_at IS NULL) IS TRUE ORDER BY id {lock}"""
 
 # The events without a number of the same objects, up to the newest of these. Index: tms_event_sequence_once.
 UNNUMBERED_EVENTS = """
 SELECT e.id, e.subject_type, e.subject_id, e.organization_id, CASE WHEN e.numbered_by_owner THEN 1 ELSE 0 END FROM (
-    SELECT subject_type, subject_id, MAX(id) AS newest FROM {event} WHERE id IN ({ids}) GROUP BY subject_type, subject_id
+    SELECT subject_type, subject_id, MAX(id) AS newest FROM {event} WHERE id {among} GROUP BY subject_type, subject_id
 ) s JOIN {event} e ON e.subject_type = s.subject_type AND e.subject_id = s.subject_id AND e.sequence IS NULL
-WHERE (e.fanned_out_at IS NULL) IS TRUE AND e.id <= s.newest ORDER BY e.id LIMIT {limit}"""
+WHERE (e.fanned_out_at IS NULL) IS TRUE AND e.id <= s.newest ORDER BY e.id LIMIT %(limit)s"""
 
 # Counts the new events of each object, and returns its last number. Index: tms_event_sequence_of_subject.
 COUNT = """
@@ -74,7 +74,9 @@ def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> di
         return {}
     is_mysql = database().vendor == "mysql"
     by_key = "FORCE INDEX (PRIMARY)" if is_mysql else ""
-    rows = read(LOCK_EVENTS, ids=numbers(ids), by_key=by_key, lock=for_update(skip_locked=True))
+    condition, keys = among(ids)
+    lock = for_update(skip_locked=True)
+    rows = read(LOCK_EVENTS, keys, repeated=True, among=condition, by_key=by_key, lock=lock)
     given = _next_numbers({pk for pk, *_others in rows}) if rows else {}
     done = {pk: bool(has_body) for pk, has_number, has_body in rows if has_number or pk in given}
     also = "" if fanned_out_at is None else ", fanned_out_at = %(now)s"
@@ -110,7 +112,8 @@ def _next_numbers(locked: Collection[int]) -> dict[int, int]:
 
     An event gets none while an older one of its object is not among them.
     """
-    rows = read(UNNUMBERED_EVENTS, ids=numbers(locked), limit=str(2 * len(locked)))
+    condition, keys = among(locked)
+    rows = read(UNNUMBERED_EVENTS, {**keys, "limit": 2 * len(locked)}, repeated=True, among=condition)
     counts: Counter[Counted] = Counter()
     places: dict[int, tuple[Counted, int]] = {}
     held: set[Counted] = set()
@@ -131,5 +134,5 @@ def _count(counts: Mapping[Counted, int]) -> dict[Counted, int]:
     lines = [{"subject_type": kind, "subject_id": key, "last": many} for (kind, key), many in sorted(counts.items())]
     conflict, excluded = ON_CONFLICT_IN_MYSQL if database().vendor == "mysql" else ON_CONFLICT
     objects = recordset(EventSequence._meta.concrete_fields[1:], database())
-    rows = read(COUNT, [as_json(lines)], objects=objects, conflict=conflict, excluded=excluded)
+    rows = read(COUNT, [as_json(lines)], repeated=True, objects=objects, conflict=conflict, excluded=excluded)
     return {(kind, key): last for kind, key, last in rows}

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from django.db.models import Q
 
 from tms_webhooks.db.sql import (
+    among,
     array,
     columns_of,
     database,
@@ -257,19 +258,14 @@ class WebhookRow(NamedTuple):
 
 def held_webhooks(keys: Iterable[int], *, token: str, now: datetime) -> dict[int, WebhookRow]:
     """Return those of these webhooks that the holder of ``token`` has leased, by their keys."""
-    params: dict[str, Any] = {"token": token, "now": moment(now)}
-    if database().vendor == "postgresql":
-        # One text for any keys, so that it is prepared: planning takes longer than reading.
-        among, params["ids"] = "= ANY(%(ids)s::bigint[])", array(keys)
-    else:
-        among = f"IN ({numbers(keys)})"
+    condition, params = among(keys)
     rows = read(
         statements.WEBHOOKS,
-        params,
+        {"token": token, "now": moment(now), **params},
         repeated=True,
         columns=columns_of(Webhook, "w"),
         state=columns_of(WebhookState, "st"),
-        among=among,
+        among=condition,
     )
     # One row for each secret: they differ in it alone.
     webhooks = list(instances(Webhook, rows))
