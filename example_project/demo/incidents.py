@@ -166,12 +166,16 @@ def first_scan(days: Sequence[Day], ledger: Ledger) -> None:
         day.awaits("course_assignment.expiring", day.tenant.self_paced.expiring)
         subscription = day.does(partial(_subscribe, day, learner, in_five_days), "subscription.created", timed=False)
         day.awaits("subscription.expiring", subscription)
-        voucher = factories.VoucherFactory(
-            organization=day.tenant.organization, course=day.tenant.courses[0], expires_at=in_five_days
-        )
+        voucher = day.does(partial(_buy, day, in_five_days), "voucher.created", timed=False)
         day.awaits("voucher.expiring", voucher)
     get_queue().enqueue(SCAN)
     wait_until(lambda: ledger.compare().complete, "the first scan for expiry dates", seconds=20)
+
+
+def _buy(day: Day, expires_at: datetime) -> models.Voucher:
+    return factories.VoucherFactory(
+        organization=day.tenant.organization, course=day.tenant.courses[0], expires_at=expires_at
+    )
 
 
 def nearly_over(days: Sequence[Day]) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from functools import partial
 
+from django.db.models import Model
 from django.utils import timezone
 
 from example_project.demo.day import Day
@@ -88,7 +89,7 @@ def people(day: Day) -> None:
     tenant, learner = day.tenant, day.tenant.people.learners[0]
     enrolled, training_class = tenant.classes.enrolled, tenant.classes.training_class
     for title in ("Senior engineer", "Head of operations"):
-        day.does(partial(_promote, learner, title), "user.updated", of=learner)
+        day.does(partial(_set, learner, title=title), "user.updated", of=learner)
     day.does(lambda: factories.CourseFeedbackFactory(class_enrollment=enrolled), "class_feedback.created")
     done = tenant.self_paced.completed
     day.does(lambda: factories.CourseFeedbackFactory(course_assignment=done), "course_feedback.created")
@@ -98,11 +99,6 @@ def people(day: Day) -> None:
         "voucher.redeemed",
         of=tenant.voucher,
     )
-
-
-def _promote(user: User, title: str) -> None:
-    user.title = title
-    user.save(update_fields=["title"])
 
 
 def results(day: Day) -> None:
@@ -152,8 +148,31 @@ def undone(day: Day) -> None:
     day.does(subscription.delete, "subscription.deleted", of=str(subscription.pk))
 
     award = day.does(lambda: tenant.achievement.award(learner, at=now), "achievement.received")
+    day.does(partial(_set, award, points=75), "achievement.updated", of=award)
     day.does(award.delete, "achievement.revoked", of=str(award.pk))
     day.does(tenant.voucher.give_back, "voucher.returned", of=tenant.voucher)
+
+
+def corrected(day: Day) -> None:
+    """Feedback and a voucher are changed and deleted."""
+    tenant = day.tenant
+    for kind, written_in in (
+        ("class_feedback", {"class_enrollment": tenant.classes.enrolled}),
+        ("course_feedback", {"course_assignment": tenant.self_paced.completed}),
+    ):
+        feedback = day.does(partial(factories.CourseFeedbackFactory, **written_in), f"{kind}.created")
+        day.does(partial(_set, feedback, title="Clearer now"), f"{kind}.updated", of=feedback)
+        day.does(feedback.delete, f"{kind}.deleted", of=str(feedback.pk))
+    bought = partial(factories.VoucherFactory, organization=tenant.organization, course=tenant.courses[0])
+    voucher = day.does(bought, "voucher.created")
+    day.does(partial(_set, voucher, order_id="ORD-CORRECTED"), "voucher.updated", of=voucher)
+    day.does(voucher.delete, "voucher.deleted", of=str(voucher.pk))
+
+
+def _set(row: Model, **values: object) -> None:
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(values))
 
 
 def accounts(day: Day) -> None:

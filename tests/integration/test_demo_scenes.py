@@ -38,6 +38,7 @@ def days(ledger, settings, monkeypatch):
         ("self_paced",),
         ("people", "undone"),
         ("results",),
+        ("corrected",),
         ("accounts",),
     ],
     ids=lambda names: names[-1],

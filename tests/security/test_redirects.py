@@ -39,7 +39,7 @@ def redirected(run, wire, acme, caplog, clock):
         organization=acme, error_action=ErrorAction.NOTIFY, schedule="none", contacts="ann@example.com"
     )
     write_event(acme)
-    wire.otherwise = answer(302, {"Location": LOCATION}, b"Moved")
+    wire.otherwise = answer(302, {"location": LOCATION}, b"Moved")
     run()
     notices.notify(clock, run=lambda work: work())
     return webhook
@@ -59,7 +59,7 @@ def test_no_log_line_and_no_mail_has_it(redirected, caplog):
 def test_no_signal_and_no_event_of_another_webhook_has_it(run, wire, acme):
     heard: list[str] = []
     signals.webhook_exhausted.connect(listen := lambda message, **rest: heard.append(message), sender=Webhook)
-    wire.otherwise = answer(302, {"Location": LOCATION})
+    wire.otherwise = answer(302, {"location": LOCATION})
     subscribed("/first", organization=acme, schedule="none", events=["class.*"])
     subscribed("/second", organization=acme, schedule="none", events=["webhook.*"])
     write_event(acme)

@@ -25,8 +25,8 @@ from tms_webhooks.routing import filtered
 from tms_webhooks.routing.budget import BudgetedMatcher, TurnResult
 from tms_webhooks.routing.filtered import Pair, Verdict
 
-# Events in a batch. While a batch is written to SQLite, all other writers wait, and look again after 1, 3, 8 and 18 ms:
-# where there are any, a batch takes some 3 ms.
+# Events in a batch. While a batch is written to SQLite, all other writers wait, and look again after 1, 3, 8 and 18 ms.
+# Where there are any, a batch takes some 3 ms.
 BATCH = 400
 BATCH_WITH_OTHER_WRITERS = 64
 # About as many deliveries are in a batch on a database with one writer, for the same reason.

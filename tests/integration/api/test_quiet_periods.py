@@ -67,7 +67,7 @@ def test_the_longest_wait_is_five_periods_or_a_day_by_default(quiet, longest, ex
 def test_the_form_offers_them_at_events_that_can_wait_and_keeps_them(webhook, admin_client):
     waiting, others = (
         ("*", "user.*", "user.updated", "course_assignment.progressed"),
-        ("class.cancelled", "achievement.*"),
+        ("class.cancelled", "learning_path.*"),
     )
     for event_type in (*waiting, *others):
         fields = FiltersForm(instance=Subscription(event_type=event_type)).fields
