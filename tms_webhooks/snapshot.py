@@ -43,6 +43,8 @@ from tms_webhooks.sources.rules import Change
 
 FIELD = "nouns"
 """The argument that the errors name."""
+ALL = "all"
+"""In place of names: each noun that a snapshot of the webhook can have."""
 
 
 def subscriptions_to(webhook: Webhook, noun: str) -> list[Subscription]:
@@ -59,8 +61,13 @@ def available(webhook: Webhook) -> list[str]:
 
 
 def checked(webhook: Webhook, nouns: Iterable[str]) -> list[str]:
-    """Return these nouns without duplicates; raise `ReplayError` for one that a snapshot of the webhook can't have."""
+    """Return these nouns without duplicates; raise `ReplayError` for one that a snapshot of the webhook can't have.
+
+    `ALL` alone stands for all that it can have.
+    """
     chosen = list(dict.fromkeys(nouns))
+    if chosen == [ALL]:
+        chosen = available(webhook)
     if not chosen:
         message = _("nouns is empty; name at least one of: %(nouns)s.")
         raise _error(message % {"nouns": ", ".join(available(webhook)) or "-"}, code="empty")

@@ -20,7 +20,7 @@ CEILINGS = {
     "access": 442,
     "actors": 807,
     "admin": 30_669,
-    "api": 22_672,
+    "api": 22_821,
     "apps": 302,
     "batches": 229,
     "capture": 7_256,
@@ -52,7 +52,7 @@ CEILINGS = {
     "routing": 6_001,
     "scaffold": 4_084,
     "signals": 281,
-    "snapshot": 2_731,
+    "snapshot": 2_754,
     "sources": 25_961,
     "tasks": 1_420,
     "telemetry": 990,
@@ -61,7 +61,7 @@ CEILINGS = {
     "worker": 18_066,
 }
 
-FUNCTIONS = 2_609
+FUNCTIONS = 2_611
 FILES = 269
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

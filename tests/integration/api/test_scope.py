@@ -81,6 +81,7 @@ ROUTES: dict[tuple[str, str], Request] = {
     ("webhook-replay-missed", "post"): Request("webhook", lambda world: {"dry_run": True}),
     ("webhook-cancel-pending", "post"): Request("webhook", lambda world: {"dry_run": True}),
     ("webhook-send-now", "post"): Request("webhook", lambda world: {"dry_run": True}),
+    ("webhook-snapshot", "get"): Request("webhook"),
     ("webhook-snapshot", "post"): Request("webhook", lambda world: {"nouns": ["class"], "dry_run": True}),
     ("webhook-stats", "get"): Request("webhook"),
     ("webhook-test", "post"): Request("webhook"),

@@ -40,6 +40,13 @@ def test_a_dry_run_counts_and_starts_nothing(post):
     assert not Event.objects.exists()
 
 
+def test_all_stands_for_the_nouns_that_the_api_lists(post, client, webhook):  # noqa: F811
+    listed = client.get(at(webhook, "snapshot")).json()["nouns"]
+
+    assert listed == ["class", "course_assignment"]
+    assert post({"nouns": "all"}).json()["jobs"][0]["nouns"] == listed
+
+
 def test_a_snapshot_is_a_job_and_shows_its_progress(post, client, webhook, clock):  # noqa: F811
     response = post({"nouns": ["class"]})
 

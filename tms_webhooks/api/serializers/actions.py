@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from tms_webhooks.api.serializers.base import (
+    DescribedField,
     StrictBooleanField,
     StrictCharField,
     StrictChoiceField,
     StrictIntegerField,
     StrictSerializer,
     UTCDateTimeField,
+    one_of,
 )
 from tms_webhooks.api.serializers.webhooks import SubscriptionListField
 from tms_webhooks.choices import JobKind, PayloadFormat
 from tms_webhooks.conf import app_settings
 from tms_webhooks.routing.explain import LATEST, MOST
+from tms_webhooks.snapshot import ALL
 
 MAX_WEBHOOKS = 100
 """The maximum number of webhooks of one bulk replay."""
@@ -64,10 +69,37 @@ class RecoverSerializer(DateRangeSerializer):
     since = UTCDateTimeField()
 
 
-class SnapshotSerializer(DryRunSerializer):
-    """The nouns whose objects are sent. With ``dry_run``, they are only counted."""
+class NounsField(serializers.ListField, DescribedField):
+    """A list of nouns, or "all"."""
 
-    nouns = serializers.ListField(child=StrictCharField(max_length=50), min_length=1, max_length=MAX_NOUNS)
+    json_schema = {
+        "oneOf": [
+            one_of([ALL]),
+            {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1, "maxLength": 50},
+                "minItems": 1,
+                "maxItems": MAX_NOUNS,
+            },
+        ]
+    }
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        """Return the nouns; those of "all" depend on the webhook."""
+        nouns: list[str] = super().to_internal_value([ALL] if data == ALL else data)
+        return nouns
+
+
+class SnapshotSerializer(DryRunSerializer):
+    """The nouns whose objects are sent, or "all". With ``dry_run``, they are only counted."""
+
+    nouns = NounsField(child=StrictCharField(max_length=50), min_length=1, max_length=MAX_NOUNS)
+
+
+class SnapshotNounsSerializer(StrictSerializer):
+    """The nouns that a snapshot of a webhook can have: those that it subscribes to and whose objects have rows."""
+
+    nouns = serializers.ListField(child=serializers.CharField())
 
 
 class BulkReplaySerializer(DateRangeSerializer):

@@ -26,6 +26,7 @@ from tms_webhooks.api.serializers.actions import (
     EmptySerializer,
     RecoverSerializer,
     SecretRotationSerializer,
+    SnapshotNounsSerializer,
     SnapshotSerializer,
 )
 from tms_webhooks.api.serializers.base import nested, to_drf_detail
@@ -56,6 +57,7 @@ from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.monitoring.figures import WebhookHealth, health_by_webhook, stats
 from tms_webhooks.net import urls
 from tms_webhooks.net.resolver import system_resolver
+from tms_webhooks.snapshot import available
 
 
 class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
@@ -203,6 +205,12 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     def snapshot(self, body: Any) -> Response:
         """Start a job that sends the current state of every object of some nouns, as the webhook would receive it."""
         return self.start_or_count(JobKind.SNAPSHOT, body)
+
+    @extend_schema(responses=SnapshotNounsSerializer)
+    @snapshot.mapping.get  # type: ignore[attr-defined, untyped-decorator]
+    def snapshot_nouns(self, request: Any, pk: str) -> Response:
+        """Return the nouns that a snapshot of a webhook can have."""
+        return Response({"nouns": available(self.get_object())})
 
     @extend_schema(responses=WebhookStatsSerializer)
     @action(detail=True)

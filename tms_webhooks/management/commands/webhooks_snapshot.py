@@ -29,7 +29,7 @@ class Command(JobCommand):
             required=True,
             dest="nouns",
             metavar="NOUN",
-            help="the noun of the objects, such as class; repeat it for more",
+            help="the noun of the objects, such as class; repeat it for more, or all",
         )
         add_options(parser, "--dry-run", "--json")
 
