@@ -224,13 +224,13 @@ def test_a_person_who_disables_it_just_then_has_the_last_word(webhook, test, clo
         looked.set()
         done.wait(0.5)  # Time enough for the other, unless it has to wait for us.
 
-    def disable():
+    def disable_it():
         assert looked.wait(PATIENCE)
-        disable(Webhook.objects.get(), clock())
+        lifecycle.disable(Webhook.objects.get(), reason=DisabledReason.ADMIN, now=clock())
         done.set()
 
     monkeypatch.setattr(Webhook, "refresh_from_db", look)
-    errors = at_once(lambda: test(webhook), disable)
+    errors = at_once(lambda: test(webhook), disable_it)
     monkeypatch.undo()
 
     assert errors == []
