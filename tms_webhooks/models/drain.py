@@ -114,7 +114,9 @@ class PeriodicRunManager(PrimaryManager["PeriodicRun"]):
 
     def record(self, function: str, *, now: datetime) -> None:
         """Record that the job at this dotted path begins."""
-        self.update_or_create(function=function, defaults={"started_at": now})
+        # Not `update_or_create`: of several first runs at once, MariaDB refuses some for a deadlock.
+        if not self.filter(function=function).update(started_at=now):
+            self.bulk_create([self.model(function=function, started_at=now)], ignore_conflicts=True)
 
     def claim(self, function: str, *, now: datetime, unless_since: datetime) -> bool:
         """Record that the job begins, unless it began after ``unless_since``; return whether the caller has to run it.
