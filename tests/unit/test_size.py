@@ -20,7 +20,7 @@ CEILINGS = {
     "access": 442,
     "actors": 807,
     "admin": 30_669,
-    "api": 22_821,
+    "api": 22_787,
     "apps": 302,
     "batches": 229,
     "capture": 7_256,

@@ -114,7 +114,7 @@ class PeriodicRunManager(PrimaryManager["PeriodicRun"]):
 
     def record(self, function: str, *, now: datetime) -> None:
         """Record that the job at this dotted path begins."""
-        # Not `update_or_create`: of several first runs at once, MariaDB refuses some for a deadlock.
+        # Not `update_or_create`: of several first runs together, MariaDB refuses some for a deadlock.
         if not self.filter(function=function).update(started_at=now):
             self.bulk_create([self.model(function=function, started_at=now)], ignore_conflicts=True)
 

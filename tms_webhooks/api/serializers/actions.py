@@ -7,14 +7,12 @@ from typing import Any
 from rest_framework import serializers
 
 from tms_webhooks.api.serializers.base import (
-    DescribedField,
     StrictBooleanField,
     StrictCharField,
     StrictChoiceField,
     StrictIntegerField,
     StrictSerializer,
     UTCDateTimeField,
-    one_of,
 )
 from tms_webhooks.api.serializers.webhooks import SubscriptionListField
 from tms_webhooks.choices import JobKind, PayloadFormat
@@ -69,20 +67,8 @@ class RecoverSerializer(DateRangeSerializer):
     since = UTCDateTimeField()
 
 
-class NounsField(serializers.ListField, DescribedField):
-    """A list of nouns, or "all"."""
-
-    json_schema = {
-        "oneOf": [
-            one_of([ALL]),
-            {
-                "type": "array",
-                "items": {"type": "string", "minLength": 1, "maxLength": 50},
-                "minItems": 1,
-                "maxItems": MAX_NOUNS,
-            },
-        ]
-    }
+class NounsField(serializers.ListField):
+    """A list of nouns, or "all". In the OpenAPI document it is a list alone: a choice of two types is awkward in typed clients."""
 
     def to_internal_value(self, data: Any) -> list[str]:
         """Return the nouns; those of "all" depend on the webhook."""
@@ -91,7 +77,7 @@ class NounsField(serializers.ListField, DescribedField):
 
 
 class SnapshotSerializer(DryRunSerializer):
-    """The nouns whose objects are sent, or "all". With ``dry_run``, they are only counted."""
+    """The nouns whose objects are sent; "all" stands for each that the webhook can have. With ``dry_run``, they are only counted."""
 
     nouns = NounsField(child=StrictCharField(max_length=50), min_length=1, max_length=MAX_NOUNS)
 
