@@ -44,8 +44,8 @@ RECEIVERS = {
     ),
 }
 TARGETS = {
-    ("instant", "curl"): {"sqlite": 4.0, "postgres": 3.5},
-    ("slow", "curl"): 6.0,
+    ("instant", "curl"): {"sqlite": 3.5, "postgres": 2.8},
+    ("slow", "curl"): {"sqlite": 5.0, "postgres": 4.0},
 }
 FIGURES = tuple(
     figure
