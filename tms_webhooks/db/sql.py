@@ -25,7 +25,7 @@ from tms_webhooks.db.prepared import Converters, converters_by_index, prepared
 M = TypeVar("M", bound=Model)
 
 # By connection, because converters depend on it.
-_cached_converters: WeakKeyDictionary[BaseDatabaseWrapper, dict[type[Model], Converters]] = WeakKeyDictionary()
+_cached_converters: WeakKeyDictionary[BaseDatabaseWrapper, dict[tuple[Any, ...], Converters]] = WeakKeyDictionary()
 LABEL = "tms_webhooks"
 """The app whose models are looked up in the registry, by their names."""
 
@@ -156,29 +156,24 @@ class PrimaryManager(Manager[M]):
         return super().get_queryset().using(self._db or router.db_for_write(self.model))
 
 
-# Model instances from the rows: `QuerySet.raw` matches columns to fields at each run, which takes as long as the query.
+# Model instances from rows: `QuerySet.raw` matches columns to fields at each run, which takes as long as the query.
 
 
 @cache
-def columns_of(model: type[Model], table: str) -> str:
-    """Return the columns that a statement selects for `instances`."""
+def columns_of(fields: tuple[Any, ...], table: str) -> str:
+    """Return the columns that a statement selects for `instance`."""
     quote = database().ops.quote_name
-    return ", ".join(f"{table}.{quote(str(field.column))}" for field in model._meta.concrete_fields)
+    return ", ".join(f"{table}.{quote(field.column)}" for field in fields)
 
 
-def instances(model: type[M], rows: Iterable[Sequence[Any]]) -> Iterator[tuple[M, Sequence[Any]]]:
-    """Yield an instance for each row, with the rest of the row as the driver returned it.
-
-    A row begins with the columns that `columns_of` returns.
-    """
-    connection, fields = database(), model._meta.concrete_fields
+def instance(fields: tuple[Any, ...], row: Sequence[Any]) -> Any:
+    """Return an instance of the fields' model, from a row that begins with their columns, as the driver returned it."""
+    connection, model = database(), fields[0].model
     cached = _cached_converters.setdefault(connection, {})
-    if model not in cached:
-        cached[model] = converters_by_index([column_of(field, model) for field in fields], connection)
-    attributes = [field.attname for field in fields]
-    for row in rows:
-        values = list(row[: len(fields)])
-        for index, (column, converters) in cached[model].items():
-            for convert in converters:
-                values[index] = convert(values[index], column, connection)
-        yield model.from_db(connection.alias, attributes, values), row[len(fields) :]
+    if fields not in cached:
+        cached[fields] = converters_by_index([column_of(field, model) for field in fields], connection)
+    values = list(row[: len(fields)])
+    for index, (column, converters) in cached[fields].items():
+        for convert in converters:
+            values[index] = convert(values[index], column, connection)
+    return model.from_db(connection.alias, [field.attname for field in fields], values)

@@ -124,7 +124,7 @@ def _prepared(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
         )
         claimed = ClaimedDelivery(delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.body)
         row = WebhookRow(webhook, sealed=webhook.sealed_secrets(now))
-        (request,) = with_contents(make_requests([claimed], webhooks={webhook.pk: row}, known={}), TimeSpent())
+        (request,) = with_contents(make_requests([claimed], webhooks={webhook.pk: row}), TimeSpent())
         if webhook.organization_id not in (imitated.organization_id, imitated.learner_organization_id):
             # The log belongs to the webhook's organization, whose users may not see payloads of a child organization.
             Event.objects.using(using).filter(pk=event.pk).update(body="")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import NamedTuple
@@ -64,9 +64,9 @@ class DeliveryTotalManager(models.Manager["DeliveryTotal"]):
         if not rows:
             return lambda: None
         moments = {moment: sql.moment(moment) for moment in {row.starts_at for row in rows}}
-        counted = [name for name in COUNTS if any(name in row.counts for row in rows)]
+        counted = sorted(set().union(*(row.counts for row in rows)), key=COUNTS.index)
         lines = [
-            f"({int(row.webhook_id)}, {int(row.span)}, %s, {', '.join(str(int(row.counts.get(name, 0))) for name in COUNTS)})"
+            f"({int(row.webhook_id)}, {int(row.span)}, %s, {', '.join(str(int(row.counts[name])) for name in COUNTS)})"
             for row in rows
         ]
         statement = addition_of(f"VALUES {', '.join(lines)}", counted)
@@ -79,7 +79,7 @@ class TotalIncrement(NamedTuple):
     webhook_id: int
     span: TotalSpan
     starts_at: datetime
-    counts: Mapping[str, int]
+    counts: Counter[str]
 
 
 def increments_of(attempts: Iterable[CountedAttempt]) -> list[TotalIncrement]:

@@ -45,13 +45,14 @@ from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
 from tms_webhooks.worker.leases import (
     Leases,
+    WebhookRow,
     due_within,
     held_webhooks,
     leave_to_others,
     next_due_at,
 )
 from tms_webhooks.worker.results import write_results
-from tms_webhooks.worker.send import KnownEndpoints, Sender, make_requests
+from tms_webhooks.worker.send import Sender, make_requests
 
 # Deliveries that are read together.
 READ_BATCH = 512
@@ -154,7 +155,7 @@ class Drain:
         self._sender = Sender(self._transport, clock=clock)
         self._leases = Leases(clock=clock, slot=slot)
         self._queues = EndpointQueues(slots=self._transport.capacity, clock=clock)
-        self._endpoints: KnownEndpoints = {}
+        self._known: dict[int, WebhookRow] = {}
         self._slot, self._outage = slot, outage or OwnOutage()
         # Since when receivers can't be reached, as the slot says; whether the slot was read.
         self._unreachable_since: datetime | None = None
@@ -385,13 +386,15 @@ class Drain:
         if not queues:
             return 0
         now = self._clock()
-        rows = held_webhooks([queue.webhook_id for queue in queues], token=self._leases.token, now=now)
+        rows = held_webhooks(
+            [queue.webhook_id for queue in queues], token=self._leases.token, now=now, known=self._known
+        )
         self._queues.drop(queue.webhook_id for queue in queues if queue.webhook_id not in rows)
         quotas = {
             queue: queue.quotas(rows[queue.webhook_id].webhook, now) for queue in queues if queue.webhook_id in rows
         }
         deliveries = due_within([quota for found in quotas.values() for quota in found], now=now)
-        requests = make_requests(deliveries, webhooks=rows, known=self._endpoints)
+        requests = make_requests(deliveries, webhooks=rows)
         by_webhook = defaultdict[int, list[ClaimedDelivery]](list)
         for delivery in deliveries:
             by_webhook[delivery.webhook_id].append(delivery)

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -22,7 +25,7 @@ from tms_webhooks.db.sql import (
     database,
     filled,
     for_update,
-    instances,
+    instance,
     moment,
     numbers,
     read,
@@ -30,7 +33,7 @@ from tms_webhooks.db.sql import (
     write,
 )
 from tms_webhooks.db.writer import brief_write
-from tms_webhooks.delivery.outgoing import ClaimedDelivery
+from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint
 from tms_webhooks.models import DrainSlot, Webhook, WebhookSecret, WebhookState, encryption
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.worker import statements
@@ -249,34 +252,51 @@ class Quota(NamedTuple):
     after: datetime | None
 
 
-class WebhookRow(NamedTuple):
+WEBHOOK = Webhook._meta.concrete_fields
+# What a drain needs to know of a webhook's state. The rest of it changes with each write of results.
+STATE = tuple(
+    map(WebhookState._meta.get_field, ("webhook", "failures", "paused_until", "held_until", "tokens", "tokens_at"))
+)
+
+
+@dataclass(slots=True, eq=False)
+class WebhookRow:
     """A webhook as a worker needs it: with its state, and its signing secrets, the newest first."""
 
     webhook: Webhook
     sealed: list[Sealed]
+    made_of: object = None
+    """The rows that it was read from."""
+    endpoint: Endpoint | None = None
 
 
-def held_webhooks(keys: Iterable[int], *, token: str, now: datetime) -> dict[int, WebhookRow]:
-    """Return those of these webhooks that the holder of ``token`` has leased, by their keys."""
+def held_webhooks(
+    keys: Iterable[int], *, token: str, now: datetime, known: dict[int, WebhookRow]
+) -> dict[int, WebhookRow]:
+    """Return those of these webhooks that the holder of ``token`` has leased, by their keys.
+
+    A webhook that has not changed is the ``known`` one, with the state of now.
+    """
     condition, params = among(keys)
     rows = read(
         statements.WEBHOOKS,
         {"token": token, "now": moment(now), **params},
         repeated=True,
-        columns=columns_of(Webhook, "w"),
-        state=columns_of(WebhookState, "st"),
+        columns=columns_of(WEBHOOK, "w"),
+        state=columns_of(STATE, "st"),
         among=condition,
     )
+    held = {}
     # One row for each secret: they differ in it alone.
-    webhooks = list(instances(Webhook, rows))
-    states = instances(WebhookState, (rest for _webhook, rest in webhooks))
-    found: dict[int, WebhookRow] = {}
-    for (webhook, _rest), (state, (secret,)) in zip(webhooks, states, strict=True):
-        webhook.state = state
-        row = found.setdefault(webhook.pk, WebhookRow(webhook, []))
-        if secret is not None:
-            row.sealed.append(Sealed(secret, SECRET.place(webhook.pk)))
-    return found
+    for pk, group in groupby(rows, itemgetter(0)):
+        found = list(group)
+        made_of = [row[len(STATE) :] for row in found]
+        if pk not in known or known[pk].made_of != made_of:
+            secrets = [Sealed(secret, SECRET.place(pk)) for *_columns, secret in made_of if secret is not None]
+            known[pk] = WebhookRow(instance(WEBHOOK, made_of[0]), secrets, made_of)
+        known[pk].webhook.state = instance(STATE, found[0])
+        held[pk] = known[pk]
+    return held
 
 
 def due_within(quotas: Sequence[Quota], *, now: datetime) -> list[ClaimedDelivery]:

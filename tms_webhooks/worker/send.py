@@ -57,19 +57,20 @@ logger = logging.getLogger(__name__)
 
 # --- Endpoints and requests ---
 
-KnownEndpoints = dict[int, tuple[object, Endpoint]]
-"""By webhook, what its endpoint was made of, and the endpoint. To decrypt takes as long as to send."""
 
-
-def make_requests(
-    claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow], known: KnownEndpoints
-) -> list[OutgoingRequest]:
+def make_requests(claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow]) -> list[OutgoingRequest]:
     """Return the claimed deliveries of these webhooks as requests, without a query.
 
-    An endpoint is made again when its webhook has changed. `rendering.with_contents` completes the requests whose content is, or may
+    `rendering.with_contents` completes the requests whose content is, or may
     be, another than the event's own body.
     """
-    endpoints = {pk: _endpoint(webhooks[pk], known) for pk in {one.webhook_id for one in claimed}}
+    endpoints = {}
+    for pk in {one.webhook_id for one in claimed}:
+        row = webhooks[pk]
+        # Made once: to decrypt takes as long as to send. Other settings may solve a problem.
+        if row.endpoint is None or row.endpoint.problem is not None:
+            row.endpoint = endpoint_of(row)
+        endpoints[pk] = row.endpoint
     plain = {pk for pk, endpoint in endpoints.items() if endpoint.shape.is_plain and "{" not in endpoint.webhook.url}
     short = app_settings.BODY_LIMIT_BYTES // MAX_CHARACTER_BYTES
     requests = []
@@ -77,9 +78,8 @@ def make_requests(
         endpoint = endpoints[one.webhook_id]
         is_new = not one.attempts and one.quiet_period is None
         is_ready = is_new and one.webhook_id in plain and len(one.body) <= short
-        expected_at = None
-        if is_new and one.priority == Priority.LIVE and one.occurred_at is not None:
-            expected_at = one.occurred_at + timedelta(seconds=endpoint.webhook.delay_seconds)
+        # A resumed or replayed delivery is late by intent.
+        expected_at = one.occurred_at if is_new and one.priority == Priority.LIVE else None
         requests.append(
             OutgoingRequest(
                 one.delivery_id,
@@ -90,7 +90,7 @@ def make_requests(
                 one.priority == Priority.MANUAL,
                 one.body.encode() if is_ready else b"",
                 endpoint,
-                expected_at=expected_at,
+                expected_at=expected_at and expected_at + timedelta(seconds=endpoint.webhook.delay_seconds),
                 is_replay=one.priority == Priority.REPLAY,
                 is_extra=one.resume_priority is not None,
                 is_test=is_test(one.body),
@@ -98,17 +98,6 @@ def make_requests(
             )
         )
     return requests
-
-
-def _endpoint(row: WebhookRow, known: KnownEndpoints) -> Endpoint:
-    """Return the endpoint of a webhook: the known one if nothing has changed. A problem may be solved by other settings."""
-    configuration = {name: value for name, value in vars(row.webhook).items() if name != "_state"}
-    made_of = (configuration, tuple(row.sealed))
-    before, endpoint = known.get(row.webhook.pk, (None, None))
-    if endpoint is None or before != made_of or endpoint.problem is not None:
-        endpoint = endpoint_of(row)
-        known[row.webhook.pk] = made_of, endpoint
-    return endpoint
 
 
 def endpoint_of(row: WebhookRow) -> Endpoint:

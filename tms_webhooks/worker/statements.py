@@ -119,7 +119,7 @@ SELECT MIN(at), MAX(others) FROM (
 # The webhooks with these keys that a drain holds, with their states; one row for each secret that signs, the newest
 # first. By key.
 WEBHOOKS = f"""
-SELECT {{columns}}, {{state}}, s.value FROM {{webhookstate}} st JOIN {{webhook}} w ON w.id = st.webhook_id
+SELECT {{state}}, {{columns}}, s.value FROM {{webhookstate}} st JOIN {{webhook}} w ON w.id = st.webhook_id
 LEFT JOIN {{webhooksecret}} s ON s.webhook_id = w.id AND {SIGNS}
 WHERE st.webhook_id {{among}} AND st.lease = %(token)s ORDER BY w.id, s.id DESC"""  # noqa: S608 (names of ours)
 

@@ -206,9 +206,7 @@ def test_packing_takes_as_many_statements_however_many_events(clock, webhooks, n
     known = {webhook.pk: WebhookRow(webhook, []) for webhook in Webhook.objects.all()}
 
     with CaptureQueriesContext(connection) as queries:
-        requests = with_contents(
-            make_requests(due_within(quotas, now=clock.now), webhooks=known, known={}), TimeSpent()
-        )
+        requests = with_contents(make_requests(due_within(quotas, now=clock.now), webhooks=known), TimeSpent())
 
     assert len(requests) == 20 * len(made)
     statements = [query["sql"] for query in queries]

@@ -75,10 +75,10 @@ class Worker:
         lease(webhook, self.clock.now, worker=self.token)
         self.leases.held.add(webhook.pk)
         self.queues.lease([webhook.pk])
-        rows = held_webhooks([webhook.pk], token=self.token, now=self.clock.now)
+        rows = held_webhooks([webhook.pk], token=self.token, now=self.clock.now, known={})
         due = due_within([Quota(webhook.pk, Priority.LIVE, MANY, False, (), None)], now=self.clock.now)
         self.queues._queues[webhook.pk].configure(rows[webhook.pk].webhook)
-        self.queues.add(make_requests([one for one in due if one.delivery_id == delivery.pk], webhooks=rows, known={}))
+        self.queues.add(make_requests([one for one in due if one.delivery_id == delivery.pk], webhooks=rows))
         self.queues._limits[webhook.pk].limit = MANY
         request = self.queues.next()
         assert request is not None
