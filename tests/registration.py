@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from django.db.models.signals import m2m_changed, post_delete, pre_delete
 
-from tms_webhooks.capture import querysets, receivers, saves
+from tms_webhooks.capture import receivers, replaced_methods, saves
 from tms_webhooks.capture.many_to_many import sources_by_rows
 from tms_webhooks.catalogue import custom
 from tms_webhooks.sources import registry
@@ -32,7 +32,7 @@ def disconnect(source):
     for signal in (m2m_changed, post_delete, pre_delete):
         signal.receivers = [one for one in signal.receivers if not str(one[0][0]).startswith("tms_webhooks:")]
         signal.sender_receivers_cache.clear()
-    querysets.captured_models.clear()
+    replaced_methods.captured_models.clear()
     sources_by_rows.clear()
     saves.forget_plans()
     for other in registry.all_sources():

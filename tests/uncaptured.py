@@ -19,7 +19,7 @@ def bulk_create(rows, objs, **options):
 
 def insert(instance):
     """Insert the row of ``instance`` without events, and no row of its parents, as a fixture does."""
-    with patch("tms_webhooks.capture.querysets.is_loading_fixture", return_value=True):
+    with patch("tms_webhooks.capture.replaced_methods.is_loading_fixture", return_value=True):
         instance.save_base(raw=True, force_insert=True)
 
 

@@ -33,7 +33,7 @@ from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, set_sequence
 from tms_webhooks.outbox.record import wake_on_commit
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content
-from tms_webhooks.routing.checks import event_values, present_checks
+from tms_webhooks.routing.subscription_rules import event_values, present_checks
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import organization_value

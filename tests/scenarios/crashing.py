@@ -135,9 +135,9 @@ def killed_before_the_wake_up(key):
 
 def killed_without_the_transaction(key):
     """Die between row and event as Django itself saves: the proof that this would lose the event."""
-    from tms_webhooks.capture import querysets, saves
+    from tms_webhooks.capture import replaced_methods, saves
 
-    querysets.atomic = saves.atomic = lambda _using: nullcontext()
+    replaced_methods.atomic = saves.atomic = lambda _using: nullcontext()
     killed_between_row_and_event(key)
 
 

@@ -19,8 +19,8 @@ CEILINGS = {
     "__init__": 9,
     "access": 442,
     "actors": 807,
-    "admin": 30_669,
-    "api": 22_787,
+    "admin": 30_664,
+    "api": 22_782,
     "apps": 302,
     "batches": 229,
     "capture": 7_256,
@@ -30,8 +30,8 @@ CEILINGS = {
     "computed": 1_641,
     "conf": 1_520,
     "config_files": 2_492,
-    "db": 5_568,
-    "delivery": 14_875,
+    "db": 5_528,
+    "delivery": 14_641,
     "documents": 2_477,
     "event_names": 771,
     "exception_reports": 251,
@@ -39,9 +39,9 @@ CEILINGS = {
     "expiry": 3_024,
     "filters": 5_512,
     "listener": 1_002,
-    "manage": 5_116,
+    "manage": 5_114,
     "management": 9_658,
-    "models": 22_242,
+    "models": 22_454,
     "monitoring": 5_440,
     "net": 11_983,
     "outbox": 22_762,
@@ -58,11 +58,11 @@ CEILINGS = {
     "telemetry": 990,
     "testing": 2_992,
     "validators": 1_619,
-    "worker": 18_066,
+    "worker": 18_054,
 }
 
-FUNCTIONS = 2_611
-FILES = 269
+FUNCTIONS = 2_610
+FILES = 268
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

@@ -198,9 +198,7 @@ def status_text(delivery: Delivery) -> str:
 
 def _when(delivery: Delivery, *, now: datetime) -> SafeString:
     """Return when an open delivery is attempted next, or when a finished one was finished."""
-    from tms_webhooks.delivery.next_attempt import next_attempt_at
-
-    at = next_attempt_at(delivery, now=now)
+    at = delivery.next_attempt_at(now=now)
     if at is None and delivery.due_at is not None:
         return format_html("{}", EMPTY)
     moment = at or delivery.finished_at or delivery.created_at
@@ -278,9 +276,7 @@ def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
 
 def _next_attempt_sentence(delivery: Delivery, *, now: datetime) -> str:
     """Return when an open delivery is attempted next, and when it is given up."""
-    from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
-
-    at = next_attempt_at(delivery, now=now)
+    at = delivery.next_attempt_at(now=now)
     if at is None:
         text = _("No attempt follows. It is given up on %(expires_at)s.")
     elif at > now:
@@ -291,7 +287,7 @@ def _next_attempt_sentence(delivery: Delivery, *, now: datetime) -> str:
         text = _(
             "It has been due since %(moment)s. It is given up after the last retry, on %(expires_at)s at the latest."
         )
-    return text % {"moment": format_moment(at), "expires_at": format_moment(expires_at(delivery))}
+    return text % {"moment": format_moment(at), "expires_at": format_moment(delivery.expires_at())}
 
 
 def _status_sentence(delivery: Delivery) -> str:

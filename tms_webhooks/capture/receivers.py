@@ -12,7 +12,7 @@ from django.apps import apps
 from django.db import models, transaction
 from django.db.models.signals import ModelSignal, m2m_changed, post_delete, pre_delete
 
-from tms_webhooks.capture import many_to_many, querysets, saves
+from tms_webhooks.capture import many_to_many, replaced_methods, saves
 from tms_webhooks.capture.captured_rows import is_organization, record_deletion
 from tms_webhooks.capture.many_to_many import sources_by_rows
 from tms_webhooks.db.django_private import is_loading_fixture
@@ -31,11 +31,11 @@ def connect(source: Source) -> None:
     for base in source.captured_models:
         for model in _family(base):
             _receive(pre_delete, model, before_delete, _uid(model))
-            querysets.capture(model)
+            replaced_methods.capture(model)
     for through, relation in many_to_many.through_tables(source).items():
         sources_by_rows.setdefault(through, set()).add(source)
         _receive(m2m_changed, through, relation_changed, _uid(through))
-        querysets.capture(through)
+        replaced_methods.capture(through)
         _receive_deletions(through, relation)
     owner: Any = Event._meta.get_field("organization").related_model
     # A check reports a setting that names no model.

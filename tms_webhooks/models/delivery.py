@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -14,6 +14,7 @@ from django.db.models.functions import Least
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, Priority
+from tms_webhooks.conf import app_settings
 from tms_webhooks.db import sql
 from tms_webhooks.db.lookups import KeyIn, key_in
 from tms_webhooks.db.sql import PrimaryManager
@@ -282,6 +283,37 @@ class Delivery(models.Model):
         """
         parts = parts_of_delivery_id(text)
         return Q(pk__in=()) if parts is None else Q(event__uid=parts[0], webhook__uid=parts[1])
+
+    def expires_at(self) -> datetime | None:
+        """Return when it is given up at the latest: DELIVERY_LIFETIME_SECONDS after it was created or last replayed.
+
+        None for a finished one.
+        """
+        if self.due_at is None:
+            return None
+        return (self.reopened_at or self.created_at) + timedelta(seconds=app_settings.DELIVERY_LIFETIME_SECONDS)
+
+    def next_attempt_at(self, *, now: datetime) -> datetime | None:
+        """Return when it is attempted next, at the earliest; in the past if it waits for a worker already.
+
+        A pause and a hold of the webhook are included. A rate limit, earlier deliveries of the same object and the
+        requests in flight may delay it further. The workers follow the same rules (`tms_webhooks.worker.endpoint_queues`).
+
+        None if no attempt follows: it is finished, its webhook is deleted, disabled or pull-only, or it is given up before.
+        """
+        due_at, webhook = self.due_at, self.webhook
+        if due_at is None or webhook.deleted_at is not None or webhook.pull_only:
+            return None
+        at = due_at
+        if self.priority != Priority.MANUAL:
+            if not webhook.enabled:
+                return None
+            # A pause does not stop retries.
+            paused_until = None if self.status == DeliveryStatus.WAITING else webhook.state.paused_until
+            blocked = (webhook.state.held_until, paused_until)
+            at = max([due_at, *(until for until in blocked if until is not None and until > now)])
+        expires = self.expires_at()
+        return None if expires is not None and max(at, now) >= expires else at
 
     @property
     def carrier(self) -> Delivery | None:

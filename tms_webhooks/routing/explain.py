@@ -24,7 +24,7 @@ from tms_webhooks.models.event import OUTSIDE_THE_FEED, conditions_of
 from tms_webhooks.models.occurrence import first_key
 from tms_webhooks.monitoring.words import stop_of
 from tms_webhooks.routing import filtered
-from tms_webhooks.routing.checks import SubscriptionRules, event_values
+from tms_webhooks.routing.subscription_rules import SubscriptionRules, event_values
 from tms_webhooks.sources.objects import FILTERED_BY_ID, IDS_PER_QUERY, ids_of_others
 
 AUDIENCE = "audience"

@@ -17,7 +17,7 @@ from tms_webhooks.db.sql import database, numbers, read
 from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.models import Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.occurrence import FirstKey, first_key
-from tms_webhooks.routing.checks import SubscriptionRules, event_values
+from tms_webhooks.routing.subscription_rules import SubscriptionRules, event_values
 
 # Subscriptions that are read together: few enough that those with the longest conditions take some milliseconds.
 CHUNK = 50

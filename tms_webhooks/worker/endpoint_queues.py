@@ -1,4 +1,4 @@
-"""The webhooks that a drain holds: a queue for each, and the turns in which their requests go out.
+"""Decides which webhook is served next: a queue for each webhook that a drain holds, and the turns of their requests.
 
 Slots are shared among organizations first, and then among the webhooks of each. Used by one thread.
 """

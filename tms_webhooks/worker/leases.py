@@ -1,4 +1,4 @@
-"""The leases of one drain: which webhooks it alone may send for, for how long, and which deliveries of them are due.
+"""The leases of one drain: which webhooks it alone may send for, and for how long. `endpoint_queues` decides which is served next.
 
 A lease lasts `LEASE` seconds by the database's clock, and is renewed while the drain lives. Drains share the webhooks with
 due work, and give back idle ones, and those beyond their share. Where a drain of PostgreSQL has a session, it holds an

@@ -12,7 +12,7 @@ from tests.integration.capture.workshops import WorkshopSource
 from tests.outbox import number_events
 from tests.registration import disconnect, temporarily
 from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Workshop
-from tms_webhooks.capture import querysets, receivers
+from tms_webhooks.capture import receivers, replaced_methods
 from tms_webhooks.models import Event
 
 FAMILY = (Workshop, PastWorkshop, OnsiteWorkshop)
@@ -20,7 +20,7 @@ FAMILY = (Workshop, PastWorkshop, OnsiteWorkshop)
 
 def is_captured(model: type[Model]) -> bool:
     """Return whether saves, bulk operations and deletions of a model are captured."""
-    answers = {pre_delete.has_listeners(model), model in querysets.captured_models}
+    answers = {pre_delete.has_listeners(model), model in replaced_methods.captured_models}
     assert len(answers) == 1
     return answers.pop()
 

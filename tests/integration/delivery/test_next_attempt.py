@@ -9,7 +9,6 @@ import pytest
 from tests.factories import write_values
 from tests.integration.delivery.rows import subscribed, write, write_delivery
 from tms_webhooks.choices import Priority
-from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
 
 MINUTE = timedelta(minutes=1)
 RETRY = {"status": "waiting", "attempts": 1, "charged": 1}
@@ -54,7 +53,7 @@ def written(clock):
 )
 def test_a_worker_claims_it_at_this_time_and_not_before(alice, clock, written, webhook, delivery, minutes):
     one = written(webhook, delivery)
-    at = next_attempt_at(one, now=clock.now)
+    at = one.next_attempt_at(now=clock.now)
 
     assert at == clock.now + minutes * MINUTE
     clock.now = at - timedelta(seconds=1)
@@ -76,14 +75,14 @@ def test_a_worker_claims_it_at_this_time_and_not_before(alice, clock, written, w
 def test_without_a_next_attempt_there_is_no_time_and_nothing_is_claimed(alice, clock, written, webhook, delivery):
     one = written(webhook, delivery)
 
-    assert next_attempt_at(one, now=clock.now) is None
+    assert one.next_attempt_at(now=clock.now) is None
     assert alice.claim() == []
 
 
 def test_one_that_is_due_has_been_since_then(clock, written):
     one = written({}, {"due_at": -3})
 
-    assert next_attempt_at(one, now=clock.now) == one.due_at
+    assert one.next_attempt_at(now=clock.now) == one.due_at
 
 
 def test_one_that_is_given_up_before_has_no_next_attempt(clock, written):
@@ -91,15 +90,15 @@ def test_one_that_is_given_up_before_has_no_next_attempt(clock, written):
     write(one, created_at=clock.now - LIFETIME + 10 * MINUTE)
     one.refresh_from_db()
 
-    assert next_attempt_at(one, now=clock.now) is None
-    assert expires_at(one) == clock.now + 10 * MINUTE
+    assert one.next_attempt_at(now=clock.now) is None
+    assert one.expires_at() == clock.now + 10 * MINUTE
 
 
 def test_a_replay_begins_its_life_anew(clock, written):
     one = written({}, {"due_at": 0, "created_at": -10_000, "reopened_at": -10})
 
-    assert expires_at(one) == clock.now - 10 * MINUTE + LIFETIME
+    assert one.expires_at() == clock.now - 10 * MINUTE + LIFETIME
 
 
 def test_a_finished_one_does_not_expire(clock, written):
-    assert expires_at(written({}, {"due_at": None, "status": "failed"})) is None
+    assert written({}, {"due_at": None, "status": "failed"}).expires_at() is None

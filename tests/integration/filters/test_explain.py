@@ -14,7 +14,7 @@ from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.payloads.envelope import from_text
-from tms_webhooks.routing import checks
+from tms_webhooks.routing import subscription_rules
 from tms_webhooks.routing.explain import dry_run, explain
 
 
@@ -239,7 +239,7 @@ def test_an_explanation_reads_the_body_of_the_event_once(monkeypatch):
     webhook = subscribed(events=["enrollment.*", "*", "class.*"])
     Subscription.objects.update(condition={"data.course.id": 301})
     read = []
-    monkeypatch.setattr(checks, "from_text", lambda text: read.append(text) or from_text(text))
+    monkeypatch.setattr(subscription_rules, "from_text", lambda text: read.append(text) or from_text(text))
 
     assert explain(webhook, enrolled(webhook)).verdict is CheckResult.YES
     assert len(read) == 1

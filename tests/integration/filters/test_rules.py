@@ -11,7 +11,7 @@ from tests.integration.delivery.rows import body_of, subscribed, write_event
 from tms_webhooks.choices import Audience
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.routing import checks, filtered
+from tms_webhooks.routing import filtered, subscription_rules
 
 
 @pytest.fixture(autouse=True)
@@ -23,13 +23,13 @@ def nothing_is_kept(monkeypatch):
 def parsed(monkeypatch) -> list[str]:
     """Collect the types of events that a condition is parsed for."""
     types: list[str] = []
-    parse = checks.parse
+    parse = subscription_rules.parse
 
     def counting(condition, event_types):
         types.extend(event_type.name for event_type in event_types)
         return parse(condition, event_types)
 
-    monkeypatch.setattr(checks, "parse", counting)
+    monkeypatch.setattr(subscription_rules, "parse", counting)
     return types
 
 
@@ -54,7 +54,7 @@ def test_a_condition_is_parsed_once_for_all_types_with_the_same_field(webhook, p
 
 
 def test_a_condition_is_parsed_again_for_a_type_without_the_field(parsed, caplog):
-    found = checks.SubscriptionRules(None, {}, {"data.late_cancel": True}, Audience.BOTH)
+    found = subscription_rules.SubscriptionRules(None, {}, {"data.late_cancel": True}, Audience.BOTH)
 
     with caplog.at_level(logging.CRITICAL, "tms_webhooks"):
         names = [len(found.checks(name)) for name in ("enrollment.cancelled", "class.cancelled", "enrollment.enrolled")]

@@ -10,7 +10,7 @@ from tms_webhooks.choices import Audience
 from tms_webhooks.filters import criteria
 from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.filters.criteria import ORGANIZATIONS, PATHS
-from tms_webhooks.routing.checks import SubscriptionRules
+from tms_webhooks.routing.subscription_rules import SubscriptionRules
 
 EVERYTHING = [event_type.name for event_type in catalogue.all_types()]
 

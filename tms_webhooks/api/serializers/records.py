@@ -22,7 +22,7 @@ from tms_webhooks.api.serializers.base import (
 )
 from tms_webhooks.api.serializers.results import TimingSerializer
 from tms_webhooks.choices import Priority
-from tms_webhooks.delivery import next_attempt, rendering
+from tms_webhooks.delivery import rendering
 from tms_webhooks.delivery.replay import progress
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Job, WebhookSecret
 from tms_webhooks.payloads.formats import JSON
@@ -148,12 +148,12 @@ class DeliverySerializer(StrictModelSerializer):
 
         Null if no attempt follows.
         """
-        return format_utc(next_attempt.next_attempt_at(delivery, now=timezone.now()))
+        return format_utc(delivery.next_attempt_at(now=timezone.now()))
 
     @extend_schema_field(UTCDateTimeField(allow_null=True))
     def get_expires_at(self, delivery: Delivery) -> str | None:
         """Return the time at which the delivery is given up at the latest; null once it is finished."""
-        return format_utc(next_attempt.expires_at(delivery))
+        return format_utc(delivery.expires_at())
 
 
 class DeliveryPayloadSerializer(serializers.Serializer):

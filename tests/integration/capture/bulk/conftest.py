@@ -7,7 +7,7 @@ import pytest
 from tests.integration.capture.workshops import WorkshopSource
 from tests.outbox import prune_events
 from tests.testapp.models import Workshop
-from tms_webhooks.capture import captured_rows, querysets
+from tms_webhooks.capture import captured_rows, replaced_methods
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def workshops(listen, organization) -> list[Workshop]:
 @pytest.fixture
 def small_chunks(monkeypatch) -> None:
     """Chunks of two, so that five rows are three of them."""
-    for module in (querysets, captured_rows):
+    for module in (replaced_methods, captured_rows):
         monkeypatch.setattr(module, "CHUNK", 2)
 
 

@@ -8,11 +8,11 @@ from django.test.utils import CaptureQueriesContext
 from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests.testapp.models import Workshop
-from tms_webhooks.capture import querysets
+from tms_webhooks.capture import replaced_methods
 
 
 def test_more_than_a_chunk_goes_in_chunks(workshops, recorded, monkeypatch):
-    monkeypatch.setattr(querysets, "CHUNK", 2)
+    monkeypatch.setattr(replaced_methods, "CHUNK", 2)
     statements: list[str] = []
     for workshop in workshops:
         workshop.title = "Same"
@@ -25,7 +25,7 @@ def test_more_than_a_chunk_goes_in_chunks(workshops, recorded, monkeypatch):
 
 
 def test_what_has_to_be_unique_goes_in_batches_of_the_hosts_own_size(monkeypatch):
-    monkeypatch.setattr(querysets, "CHUNK", 2)
+    monkeypatch.setattr(replaced_methods, "CHUNK", 2)
     classes = TrainingClassFactory.create_batch(4)
     for one in classes:
         one.external_id += "-B"

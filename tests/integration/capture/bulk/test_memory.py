@@ -9,7 +9,7 @@ import pytest
 from django.db.models import F
 
 from tests.testapp.models import Workshop
-from tms_webhooks.capture import captured_rows, querysets
+from tms_webhooks.capture import captured_rows, replaced_methods
 from tms_webhooks.models import Event
 
 ROWS = 800
@@ -28,7 +28,7 @@ def peak_of(action: Callable[[], object]) -> int:
 
 @pytest.mark.usefixtures("lenient")
 def test_twenty_chunks_take_no_more_memory_than_two(workshops, monkeypatch):
-    for module in (querysets, captured_rows):
+    for module in (replaced_methods, captured_rows):
         monkeypatch.setattr(module, "CHUNK", 40)
     organization = workshops[0].organization
     Workshop.objects.bulk_create([Workshop(organization=organization, title="W") for _number in range(ROWS)])

@@ -18,7 +18,7 @@ from example_project.training.factories import (
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
-from tms_webhooks.capture import captured_rows, querysets
+from tms_webhooks.capture import captured_rows, replaced_methods
 from tms_webhooks.models import Event
 
 ONCE = 1
@@ -64,7 +64,7 @@ def test_a_full_chunk_costs_no_more():
     rename()
     few = queries_of(rename)
     organization = Workshop.objects.earliest("pk").organization
-    more = querysets.CHUNK - Workshop.objects.count()
+    more = replaced_methods.CHUNK - Workshop.objects.count()
     Workshop.objects.bulk_create(Workshop(organization=organization, title=f"More {number}") for number in range(more))
     rename()
 
@@ -74,7 +74,7 @@ def test_a_full_chunk_costs_no_more():
 @pytest.mark.usefixtures("workshops")
 def test_each_further_chunk_costs_one_chunk(monkeypatch):
     rename()
-    for module in (querysets, captured_rows):
+    for module in (replaced_methods, captured_rows):
         monkeypatch.setattr(module, "CHUNK", 2)
 
     assert queries_of(rename) == ONCE + 2 + 3 * CHUNK

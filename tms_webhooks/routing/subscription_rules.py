@@ -1,4 +1,4 @@
-"""A subscription's filters and condition as a list of checks on one event."""
+"""The rules of one subscription: its filters and condition as a list of checks. `routing.filtered` evaluates them for many events."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Captures saves and bulk operations: replaces ``Model.save_base`` and five methods of Django's ``QuerySet``.
+"""The methods of Django that capture replaces: ``Model.save_base`` for single saves, and five methods of ``QuerySet``.
 
 They look up the model first. So a host's managers and querysets stay as they are, and what Django does by itself is
 captured, too, such as ``SET_NULL``.
