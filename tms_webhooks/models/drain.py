@@ -9,7 +9,8 @@ from django.db import models
 from django.db.models import Q
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.sql import PrimaryManager, for_update, read
+from tms_webhooks.db.sql import PrimaryManager, database, for_update, read
+from tms_webhooks.db.writer import ASYNCHRONOUS_COMMIT
 from tms_webhooks.models.encryption import keys_mark
 from tms_webhooks.queues import PeriodicJob
 
@@ -94,23 +95,27 @@ def _far_ahead(now: datetime) -> datetime:
 
 
 # Locks a row of `PeriodicRun`, unless another transaction has. By its unique index.
-LOCK_RUN = "SELECT id FROM {periodicrun} WHERE function = %s {lock}"
+LOCK_RUN = "{select} FROM {periodicrun} WHERE function = %s {lock}"
 
 
 class PeriodicRunManager(PrimaryManager["PeriodicRun"]):
     """Records runs."""
 
     def lock(self, name: str) -> bool:
-        """Lock the row of this name until the transaction ends; return False if another transaction has locked it."""
+        """Lock the row of this name until the transaction ends; return False if another transaction has locked it.
+
+        The transaction is for work that is repeated if it is lost: its commit does not wait for PostgreSQL's disk.
+        """
         lock = for_update(skip_locked=True)
         if not lock:
             return True
-        if read(LOCK_RUN, [name], repeated=True, lock=lock):
+        select = ASYNCHRONOUS_COMMIT if database().vendor == "postgresql" else "SELECT id"
+        if read(LOCK_RUN, [name], repeated=True, lock=lock, select=select):
             return True
         if self.filter(function=name).exists():
             return False
         self.bulk_create([self.model(function=name, started_at=LONG_AGO)], ignore_conflicts=True)
-        return bool(read(LOCK_RUN, [name], lock=lock))
+        return bool(read(LOCK_RUN, [name], lock=lock, select=select))
 
     def record(self, function: str, *, now: datetime) -> None:
         """Record that the job at this dotted path begins."""

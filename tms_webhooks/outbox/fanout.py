@@ -96,9 +96,9 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     waiting_types = {name for name in {event.type for event in batch.events} if plan.quiet and plan.may_wait(name)}
     numbered: Mapping[int, bool] = {}
     if batch.events:
-        # An event that is lost with its deliveries is fanned out again.
-        with brief_write(durable=False):
-            # What another worker has locked is left out, and all while another worker fans out.
+        with brief_write():
+            # What another worker has locked is left out, and all while another worker fans out. An event that is lost with
+            # its deliveries is fanned out again: the commit need not wait for the disk.
             numbered = numbers.number([event.id for event in batch.events], fanned_out_at=now)
             if sum(numbered.values()) < len(batch.events):
                 # Those without a body have no deliveries.

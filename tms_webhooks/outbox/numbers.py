@@ -7,14 +7,14 @@ object are committed in the order of their keys, because each change locks the o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db import transaction
 
-from tms_webhooks.db.sql import among, as_json, database, filled, for_update, moment, numbers, read, recordset, write
+from tms_webhooks.db.sql import among, as_json, database, filled, for_update, moment, read, recordset, write
 from tms_webhooks.models import Event, EventSequence, PeriodicRun
-from tms_webhooks.models.event import owned_key
+from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, owned_key
 
 # The key of the object whose events are counted: its type, and its id or that of one of its owners' copies.
 Counted = tuple[str, str]
@@ -22,8 +22,8 @@ Counted = tuple[str, str]
 # The row of `PeriodicRun` that is locked while numbers are given.
 NUMBERING = "tms_webhooks.outbox.numbers"
 
-# Locks new events that no other transaction has locked. Index: the primary key. ``IS TRUE`` hides the partial indexes from
-# PostgreSQL, here and below. MariaDB is forced to use the key: on another index it locks the gaps where saves insert.
+# Locks new events that no other transaction has locked. Index: the primary key. ``IS TRUE`` hides the partial indexes.
+# MariaDB is forced to use the key: on another index it locks the gaps where saves insert.
 LOCK_EVENTS = """
 SELECT id, CASE WHEN sequence IS NULL THEN 0 ELSE 1 END, CASE WHEN body = '' THEN 0 ELSE 1 END FROM {event} {by_key}
 WHERE id {among} AND (fanned_out_at IS NULL) IS TRUE ORDER BY id {lock}"""
@@ -43,13 +43,16 @@ RETURNING subject_type, subject_id, last"""
 ON_CONFLICT = "ON CONFLICT (subject_type, subject_id) DO UPDATE SET", "excluded.last"
 ON_CONFLICT_IN_MYSQL = "ON DUPLICATE KEY UPDATE", "VALUES(last)"
 
-# Writes numbers into events and, where the envelope's head ends, into their bodies. By primary key.
+# Writes numbers into events and, where the envelope's head ends, into their bodies; NULL stands for the number that an event
+# has. By primary key.
 NUMBER_EVENTS = """
-UPDATE {event} SET sequence = n.column2, body = CASE WHEN {event}.body = '' THEN '' ELSE {body} END {also}
+UPDATE {event} SET sequence = COALESCE(n.column2, sequence),
+    body = CASE WHEN body = '' OR n.column2 IS NULL THEN body ELSE {body} END {also}
 FROM (VALUES {rows}) n WHERE {event}.id = n.column1"""
 NUMBER_EVENTS_IN_MYSQL = """
 UPDATE {event} JOIN ({rows}) n ON {event}.id = n.column1
-SET {event}.sequence = n.column2, {event}.body = CASE WHEN {event}.body = '' THEN '' ELSE {body} END {also}"""
+SET sequence = COALESCE(n.column2, sequence),
+    body = CASE WHEN body = '' OR n.column2 IS NULL THEN body ELSE {body} END {also}"""
 # The body with its number: the first match is the envelope's own, because inside a string quotation marks are escaped.
 BODY = {
     "postgresql": """overlay({event}.body placing n.column2::text from strpos({event}.body, '"sequence":null') + 11 for 4)""",
@@ -58,10 +61,39 @@ BODY = {
     "mysql": """INSERT({event}.body, INSTR({event}.body, '"sequence":null') + 11, 4, n.column2)""",
 }
 
-# Marks events as fanned out that have their numbers. By primary key.
-MARK_EVENTS = (
-    "UPDATE {event} {by_key} SET fanned_out_at = %(now)s WHERE id IN ({ids}) AND (fanned_out_at IS NULL) IS TRUE"
-)
+# All of it in one round trip, for PostgreSQL. ``held`` are events after one of their object that another transaction has
+# locked. Indexes as above; ``owned`` is `owned_key`.
+NUMBER_TOGETHER = """
+WITH locked AS MATERIALIZED (
+    SELECT id, subject_type, subject_id, sequence IS NULL AS is_new FROM {event}
+    WHERE id {among} AND (fanned_out_at IS NULL) IS TRUE ORDER BY id FOR UPDATE SKIP LOCKED),
+waiting AS (
+    SELECT e.id, e.subject_type, CASE WHEN NOT e.numbered_by_owner THEN e.subject_id
+            WHEN char_length(k.owned) <= {longest} THEN k.owned ELSE encode(sha256(convert_to(k.owned, 'UTF8')), 'hex') END
+            AS counted,
+        bool_or(l.id IS NULL) OVER (PARTITION BY e.subject_type, e.subject_id ORDER BY e.id) AS held
+    FROM (
+        SELECT subject_type, subject_id, MAX(id) AS newest FROM locked WHERE is_new GROUP BY subject_type, subject_id
+    ) s JOIN {event} e ON e.subject_type = s.subject_type AND e.subject_id = s.subject_id AND e.sequence IS NULL
+    LEFT JOIN locked l ON l.id = e.id
+    CROSS JOIN LATERAL (SELECT e.subject_id || '@' || e.organization_id AS owned) k
+    WHERE (e.fanned_out_at IS NULL) IS TRUE AND e.id <= s.newest),
+placed AS (
+    SELECT id, subject_type, counted, ROW_NUMBER() OVER (PARTITION BY subject_type, counted ORDER BY id) AS place,
+        COUNT(*) OVER (PARTITION BY subject_type, counted) AS many
+    FROM waiting WHERE NOT held),
+counts AS (
+    INSERT INTO {eventsequence} (subject_type, subject_id, last)
+    SELECT subject_type, counted, many FROM placed WHERE place = 1 ORDER BY subject_type, counted
+    ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {eventsequence}.last + excluded.last
+    RETURNING subject_type, subject_id, last),
+n AS (
+    SELECT p.id AS column1, c.last - p.many + p.place AS column2
+    FROM placed p JOIN counts c ON c.subject_type = p.subject_type AND c.subject_id = p.counted
+    UNION ALL SELECT id, NULL FROM locked WHERE NOT is_new)
+UPDATE {event} SET sequence = COALESCE(n.column2, sequence),
+    body = CASE WHEN body = '' OR n.column2 IS NULL THEN body ELSE {body} END {also}
+FROM n WHERE {event}.id = n.column1 RETURNING {event}.id, body <> ''"""
 
 
 def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> dict[int, bool]:
@@ -72,26 +104,29 @@ def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> di
     """
     if not ids or not PeriodicRun.objects.lock(NUMBERING):
         return {}
+    condition, keys = among(ids)
+    also = "" if fanned_out_at is None else ", fanned_out_at = %(now)s"
+    params = {} if fanned_out_at is None else {"now": moment(fanned_out_at)}
+    body = filled(BODY[database().vendor])
+    if database().vendor == "postgresql":
+        parts = {"among": condition, "longest": str(LONGEST_SUBJECT_KEY), "body": body, "also": also}
+        return dict(read(NUMBER_TOGETHER, keys | params, repeated=True, **parts))
     is_mysql = database().vendor == "mysql"
     by_key = "FORCE INDEX (PRIMARY)" if is_mysql else ""
-    condition, keys = among(ids)
     lock = for_update(skip_locked=True)
     rows = read(LOCK_EVENTS, keys, repeated=True, among=condition, by_key=by_key, lock=lock)
     given = _next_numbers({pk for pk, *_others in rows}) if rows else {}
     done = {pk: bool(has_body) for pk, has_number, has_body in rows if has_number or pk in given}
-    also = "" if fanned_out_at is None else ", fanned_out_at = %(now)s"
-    params = {} if fanned_out_at is None else {"now": moment(fanned_out_at)}
-    if given:
-        lines = (f"SELECT {pk} AS column1, {n} AS column2" if is_mysql else f"({pk}, {n})" for pk, n in given.items())
+    if done:
+        row = "SELECT {} AS column1, {} AS column2" if is_mysql else "({}, {})"
+        lines = (row.format(pk, given.get(pk, "NULL")) for pk in done)
         write(
             NUMBER_EVENTS_IN_MYSQL if is_mysql else NUMBER_EVENTS,
             params,
-            rows=" UNION ALL ".join(lines) if is_mysql else ", ".join(lines),
-            body=filled(BODY[database().vendor]),
+            rows=(" UNION ALL " if is_mysql else ", ").join(lines),
+            body=body,
             also=also,
         )
-    if params and done.keys() - given.keys():
-        write(MARK_EVENTS, params, ids=numbers(done.keys() - given.keys()), by_key=by_key)
     return done
 
 
@@ -124,15 +159,12 @@ def _next_numbers(locked: Collection[int]) -> dict[int, int]:
         counted = subject_type, owned_key(subject_id, organization) if by_owner else subject_id
         counts[counted] += 1
         places[pk] = counted, counts[counted]
-    last = _count(counts) if counts else {}
-    return {pk: last[counted] - counts[counted] + place for pk, (counted, place) in places.items()}
-
-
-def _count(counts: Mapping[Counted, int]) -> dict[Counted, int]:
-    """Count new events of these objects, and return the number of the last one of each."""
+    if not counts:
+        return {}
     # In one order, so that two transactions don't deadlock.
     lines = [{"subject_type": kind, "subject_id": key, "last": many} for (kind, key), many in sorted(counts.items())]
     conflict, excluded = ON_CONFLICT_IN_MYSQL if database().vendor == "mysql" else ON_CONFLICT
     objects = recordset(EventSequence._meta.concrete_fields[1:], database())
-    rows = read(COUNT, [as_json(lines)], repeated=True, objects=objects, conflict=conflict, excluded=excluded)
-    return {(kind, key): last for kind, key, last in rows}
+    rows = read(COUNT, [as_json(lines)], objects=objects, conflict=conflict, excluded=excluded)
+    last = {(kind, key): number for kind, key, number in rows}
+    return {pk: last[counted] - counts[counted] + place for pk, (counted, place) in places.items()}
