@@ -1,7 +1,5 @@
 """The catalogue of event types as tests want it: with other types for a while, or without the example project's fields."""
 
-from __future__ import annotations
-
 from contextlib import contextmanager
 
 from tms_webhooks import event_names

@@ -1,12 +1,8 @@
 """Every change that an object can undergo by itself, as far as a source shows it: for tests that try them all."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 from django.db import models, transaction
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +16,6 @@ from tms_webhooks.sources.rows import database_of, read_whole
 from tms_webhooks.sources.states import SAVE_TIMESTAMPS
 
 # Given the object, changes it and saves it.
-Edit = Callable[[models.Model], None]
 
 WAYS = ("save", "update", "bulk_update")
 # Around the present, so that dates are in the past as often as in the future.
@@ -81,7 +76,7 @@ def _edit_of_column(field, values):
 
 
 def _set_column(obj, *, field, value, way):
-    rows: Any = type(obj)._default_manager
+    rows = type(obj)._default_manager
     if way == "update":
         rows.filter(pk=obj.pk).update(**{field.attname: value})
         return

@@ -6,8 +6,6 @@ prints them; `claims.md` has those of the README. A claim is a paragraph, a list
 `[killed](tests/scenarios/test_worker_killed.py#test_workers_that_are_killed_one_after_the_other_lose_nothing)`.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 import textwrap

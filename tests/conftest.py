@@ -1,19 +1,15 @@
 """Fixtures that many tests share."""
 
-from __future__ import annotations
-
 import fcntl
 import gc
 import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
 
@@ -34,12 +30,14 @@ from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
-from tms_webhooks.worker.drain import Drain, Tally
+from tms_webhooks.worker.drain import Drain
 
 pytest_plugins = ["tests.leftovers"]
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
+NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+"""A time for tests that need any."""
 SLOW = {"acceptance", "scenarios"}
 LONGEST = {
     "test_browser_form.py", "test_browser_tasks.py", "test_demo.py", "test_down_for_hours.py", "test_drain_command.py",
@@ -64,7 +62,7 @@ hypothesis.settings.load_profile("tests")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_cmdline_main(config: pytest.Config) -> None:
+def pytest_cmdline_main(config):
     """Run the whole suite on all cores. Named tests run in one process, and so does everything under a debugger."""
     option = config.option
     if not hasattr(option, "numprocesses") or hasattr(config, "workerinput"):
@@ -79,7 +77,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[None]:
+def pytest_collection():
     """Let the garbage collector leave alone what lives as long as the run: to walk it again and again takes a tenth of it."""
     gc.disable()
     try:
@@ -91,7 +89,7 @@ def pytest_collection() -> Iterator[None]:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_itemcollected(item: pytest.Item) -> None:
+def pytest_itemcollected(item):
     """Mark the tests of the folders that use the database; other processes see what is committed."""
     folder, *below = item.path.relative_to(TESTS).parts
     if folder in USES_DATABASE and below[0] != "net" and item.get_closest_marker("django_db") is None:
@@ -99,12 +97,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.add_marker(pytest.mark.django_db(databases=USES_DATABASE[folder], transaction=is_shared))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(items):
     """Mix the files that wait for most of their time with those that compute, so that neither leaves the cores idle.
 
     The waiting ones come early, or the last one to start would be waited for.
     """
-    files: dict[Path, list[pytest.Item]] = {}
+    files = {}
     for item in items:
         files.setdefault(item.path, []).append(item)
     waiting = [tests for path, tests in files.items() if not SLOW.isdisjoint(path.parts)]
@@ -117,25 +115,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 class Clock:
     """A clock that stands still until it is moved."""
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now):
         self.now = now
 
-    def __call__(self) -> datetime:
+    def __call__(self):
         return self.now
 
-    def advance(self, **delta: float) -> datetime:
+    def advance(self, **delta):
         self.now += timedelta(**delta)
         return self.now
 
 
 @pytest.fixture
-def clock() -> Clock:
+def clock():
     """A clock at the current time, which the tests move by hand."""
     return Clock(datetime.now(UTC).replace(microsecond=0))
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, IO[str]] | None]:
+def shared(tmp_path_factory):
     """The file of the database that one process of a parallel run migrates and the others copy, and its lock, which is held."""
     if connection.vendor != "sqlite" or "PYTEST_XDIST_WORKER" not in os.environ:
         yield None
@@ -147,14 +145,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, IO[
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(django_db_modify_db_settings: None, shared: tuple[Path, IO[str]] | None) -> None:
+def django_db_modify_db_settings(django_db_modify_db_settings, shared):
     """Make tables without migrations where all of it is copied."""
     if shared and shared[0].exists():
         connection.settings_dict["TEST"]["MIGRATE"] = False
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any, shared: tuple[Path, IO[str]] | None) -> None:
+def django_db_setup(django_db_setup, django_db_blocker, shared):
     """Create the databases, and remember what is in them."""
     with django_db_blocker.unblock():
         if shared:
@@ -170,7 +168,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any, shared: tuple
 
 
 @pytest.fixture(scope="module")
-def module_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+def module_db(django_db_setup, django_db_blocker):
     """Open a transaction for all tests of a module: each finds the rows of the module's fixtures as they were written."""
     with django_db_blocker.unblock(), transaction.atomic():
         yield
@@ -178,7 +176,7 @@ def module_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def empty_file(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def empty_file(django_db_setup, django_db_blocker, tmp_path_factory):
     """A SQLite file with all tables and no rows, for tests to copy: to migrate a new one takes seconds."""
     file = tmp_path_factory.mktemp("empty") / "empty.sqlite3"
     if connection.vendor != "sqlite":
@@ -194,17 +192,17 @@ def empty_file(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: 
 
 
 @pytest.fixture
-def settings_of_app(settings) -> Callable[..., None]:
+def settings_of_app(settings):
     """Change settings of the app."""
 
-    def change(**values: Any) -> None:
+    def change(**values):
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **values}
 
     return change
 
 
 @pytest.fixture
-def queue(settings_of_app) -> type[KeepingQueue]:
+def queue(settings_of_app):
     """The queue of the app, which keeps what it is given."""
     KeepingQueue.now.clear()
     KeepingQueue.later.clear()
@@ -213,7 +211,7 @@ def queue(settings_of_app) -> type[KeepingQueue]:
 
 
 @pytest.fixture
-def receiver(settings) -> Iterator[Receiver]:
+def receiver(settings):
     """A receiver on loopback, and the settings that let webhooks reach it."""
     server = Receiver()
     settings.TMS_WEBHOOKS = {
@@ -227,13 +225,13 @@ def receiver(settings) -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def drain(clock) -> Callable[[], Tally]:
+def drain(clock):
     """Run a drain on the test's clock until nothing is due. The middle of the dice: no jitter."""
     return lambda: Drain(fan_out=fan_out, clock=clock, random=lambda: 0.5).run(until_idle=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _on_any_machine() -> Iterator[None]:
+def _on_any_machine():
     """A test that fans out once means all, and the database's time is this machine's: tests inject times and count queries."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tms_webhooks.routing.budget.MATCHING_BUDGET", 60.0)
@@ -242,7 +240,7 @@ def _on_any_machine() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _as_in_a_new_process() -> Iterator[None]:
+def _as_in_a_new_process():
     """Forget what an earlier test's drains reached and its threads wrote, and what its commits taught the waker.
 
     One fixture for all of them: what each costs, ten thousand tests pay.

@@ -1,11 +1,8 @@
 """Check that the example of an event about a real object is one that its source would emit."""
 
-from __future__ import annotations
-
 import json
 from datetime import datetime, timedelta
 from itertools import product
-from typing import Any
 
 from tms_webhooks import catalogue
 from tms_webhooks.actors import SYSTEM
@@ -26,7 +23,7 @@ def states_named(source, *, now):
     columns = {}
     for name in [one for one in named if one in source.own]:
         mapped = source.own[name]
-        column: Any = source.model._meta.get_field(str(mapped.lookup))
+        column = source.model._meta.get_field(str(mapped.lookup))
         if mapped.field.choices is not None:
             mapping = source.status_mappings.get(name)
             columns[column.name] = list(mapping or source.host_choices(name) or map(int, mapped.field.choices))

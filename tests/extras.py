@@ -1,7 +1,5 @@
 """An environment with the packages of one extra only, made of the packages that are installed here."""
 
-from __future__ import annotations
-
 import re
 import sysconfig
 import tomllib
@@ -30,9 +28,9 @@ def python_with_extra(extra, folder):
 
 def packages_of(extra):
     """Return the names of the packages that the project requires with ``extra``, and of those that they require."""
-    found: set[str] = set()
+    found = set()
     waiting = [Requirement(f"{PROJECT['name']}[{extra}]")]
-    done: set[tuple[str, frozenset[str]]] = set()
+    done = set()
     while waiting:
         requirement = waiting.pop()
         key = (_normalized(requirement.name), frozenset(requirement.extras))

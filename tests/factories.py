@@ -1,14 +1,12 @@
 """Factories of the app's own models; those of the training system are the example project's."""
 
-from __future__ import annotations
-
 import factory
 from factory.django import DjangoModelFactory
 
 from example_project.training.factories import OrganizationFactory
 from tms_webhooks.models import Subscription, Webhook, WebhookState
 
-CREDENTIALS: dict[str, dict[str, str]] = {
+CREDENTIALS = {
     "basic": {"username": "crm", "password": "hunter2"},
     "bearer": {"token": "hunter2"},
     "header": {"name": "X-Api-Key", "value": "hunter2"},
@@ -50,7 +48,7 @@ class WebhookFactory(DjangoModelFactory[Webhook]):
     @classmethod
     def _create(cls, model_class, *args, **kwargs):
         state = {name: kwargs.pop(name) for name in STATE_FIELDS & kwargs.keys()}
-        webhook: Webhook = super()._create(model_class, *args, **kwargs)
+        webhook = super()._create(model_class, *args, **kwargs)
         webhook.state.write(**state)
         return webhook
 

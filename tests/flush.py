@@ -4,8 +4,6 @@ Django deletes these rows too, and has the ``post_migrate`` receivers make them 
 That takes 50 ms for SQLite and 500 ms for PostgreSQL; this takes 5 and 10.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +23,7 @@ class NewDatabase:
     empty: Sequence[str]
 
 
-_new: dict[str, NewDatabase] = {}
+_new = {}
 _django = TransactionTestCase._fixture_teardown
 
 

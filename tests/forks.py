@@ -5,8 +5,6 @@ any other. Its settings are read anew from its environment. The server that fork
 each kind of database, and ends with the tests.
 """
 
-from __future__ import annotations
-
 import array
 import atexit
 import contextlib
@@ -24,7 +22,6 @@ import threading
 import traceback
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from tests import leftovers
 from tests.patience import PATIENCE
@@ -134,7 +131,7 @@ def serve(connection):
     while True:
         try:
             size, descriptors = _request(connection)
-            request: dict[str, Any] = json.loads(_received(connection, size))
+            request = json.loads(_received(connection, size))
         except EOFError:
             os._exit(0)
         reader, writer = os.pipe()
@@ -175,7 +172,7 @@ def end_with(request):
     """Run what is asked for, and end as Python does, but for taking down what the server has set up."""
     from django.db import connections
 
-    code: object = 0
+    code = 0
     try:
         become(request)
     except SystemExit as ending:

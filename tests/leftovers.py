@@ -4,8 +4,6 @@ On Linux the process that runs tests becomes the parent of each descendant whose
 below it, whatever session or group they are in. Elsewhere nothing is done.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import signal
@@ -21,7 +19,7 @@ from tests.patience import until
 PR_SET_CHILD_SUBREAPER = 36
 IS_LINUX = sys.platform.startswith("linux")
 
-kept: set[int] = set()
+kept = set()
 """Processes that live as long as the run."""
 
 
@@ -73,11 +71,11 @@ def _interrupt(number, frame):
 
 def _below(pid):
     """Return the ids of all processes below this one."""
-    children: dict[int, set[int]] = defaultdict(set)
+    children = defaultdict(set)
     for status in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             children[int(_fields(status)[1])].add(int(status.parent.name))
-    found: set[int] = set()
+    found = set()
     level = {pid}
     while level := set().union(*(children[one] for one in level)):
         found |= level

@@ -6,8 +6,6 @@ writes the catalog anew: what is new without a translation, what is gone left ou
 It needs no gettext tools. Texts are found where `makemessages` finds them, and in the catalogue of events beside.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

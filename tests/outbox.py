@@ -1,7 +1,5 @@
 """The outbox as tests read it before a worker has fanned it out."""
 
-from __future__ import annotations
-
 from django.db import router
 
 from tms_webhooks.models import Event

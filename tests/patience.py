@@ -1,7 +1,5 @@
 """How long tests wait. A bound in a test is there for what hangs: a busy machine is slow, and no test fails for that."""
 
-from __future__ import annotations
-
 import os
 import time
 

@@ -1,13 +1,9 @@
 """The page on the keys of the polled searches: where events have each, or why they have it not."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping
-
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.payloads.formats.skillable import CUSTOM_FIELDS, api_name
 
-SEARCHES: Mapping[str, tuple[str, str]] = {
+SEARCHES = {
     "SearchClasses": (
         "class",
         "Id CourseId CourseExternalId CourseName ConfirmationStatusId Start End OrganizationId OrganizationName NumOpen "
@@ -42,16 +38,16 @@ SEARCHES: Mapping[str, tuple[str, str]] = {
 }
 """The noun and the keys of a result, by operation. https://github.com/LearnOnDemandSystems/ConnectAPI has the API's document."""
 
-LEFT_OUT: Mapping[str, str] = {
+LEFT_OUT = {
     "CustomVirtualClassroomUrl": "can't be had: the link lets any user in. `data.meeting_fingerprint` changes when it does",
 }
-REMARKS: Mapping[str, str] = dict.fromkeys(
+REMARKS = dict.fromkeys(
     ("NumOpen", "NumEnroll"),
     "as of the event, if the training system maps it; an enrollment emits no event of its class",
 )
 
 
-def paths_of(noun: str) -> dict[str, str]:
+def paths_of(noun):
     """Return the paths in the format ``standard``, by the names in ``skillable``."""
     fields = catalogue.get(event_names.snapshot_of(noun)).noun.fields
     paths = {
@@ -61,7 +57,7 @@ def paths_of(noun: str) -> dict[str, str]:
     return {**paths, CUSTOM_FIELDS: "data.custom"}
 
 
-def page() -> Iterator[str]:
+def page():
     """Yield the lines of the page."""
     yield "# Keys of the polled API\n"
     yield "Where an event has each key of a result that you poll. In the format [`skillable`](formats.md#skillable) it has"

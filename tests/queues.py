@@ -1,7 +1,5 @@
 """A queue that keeps what it is given, for the tests to look at."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tms_webhooks.queues import SilentQueue

@@ -1,14 +1,10 @@
 """A receiver on loopback: keeps what it is sent, and answers as the test says."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 from standardwebhooks import Webhook as Verifier
 
@@ -28,8 +24,7 @@ class Received:
     @property
     def event(self):
         """The body as JSON."""
-        event: dict[str, Any] = json.loads(self.body)
-        return event
+        return json.loads(self.body)
 
     def verify(self, secret):
         """Raise unless the public library finds the signature right."""
@@ -56,9 +51,9 @@ class Receiver:
     """Answers 200, or what ``answers`` holds next, or what ``respond`` returns for the request."""
 
     def __init__(self, port=0):
-        self.received: list[Received] = []
-        self.answers: list[Answer] = []
-        self.respond: Callable[[Received], Answer] | None = None
+        self.received = []
+        self.answers = []
+        self.respond = None
         self._lock, self._over = threading.Lock(), threading.Event()
         self._server = Server(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True

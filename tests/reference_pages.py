@@ -1,28 +1,22 @@
 """The pages of the reference that are made of the code. They stand in ``docs/reference``, and a test compares them."""
 
-from __future__ import annotations
-
 import ast
 import inspect
 import json
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 from unittest import mock
 
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
-from django.db.models import Choices
 
 from tests import polled_searches, source_reference
 from tests.catalogue import only_canonical
 from tms_webhooks import choices, conf, signals
 from tms_webhooks.api.serializers.webhooks import WebhookSerializer
-from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.documents.events import to_markdown
 from tms_webhooks.models import Webhook, WebhookState
@@ -126,7 +120,7 @@ def statuses():
         yield ""
 
 
-STATUSES: tuple[tuple[str, str, type[Choices]], ...] = (
+STATUSES = (
     (
         "Status of a delivery",
         "A delivery is one event for one webhook. `pending` and `waiting` deliveries are sent automatically; the\n"
@@ -186,7 +180,7 @@ def webhook_fields():
 
 def _webhook_field(name, *, is_read_only):
     columns = (*WebhookState._meta.concrete_fields, *Webhook._meta.concrete_fields)
-    column: Any = {one.name: one for one in columns}.get(name)
+    column = {one.name: one for one in columns}.get(name)
     internal_type = "" if column is None else column.get_internal_type()
     if name not in WEBHOOK_FIELDS and internal_type not in TYPES:
         raise ValueError(f"Describe {name} in WEBHOOK_FIELDS, or {internal_type or 'its type'} in TYPES.")
@@ -223,7 +217,7 @@ TYPES = {
     "PositiveIntegerField": "integer",
     "PositiveSmallIntegerField": "integer",
 }
-VALUES: Mapping[str, type[Choices]] = {
+VALUES = {
     "audience": choices.Audience,
     "authentication": choices.AuthenticationKind,
     "error_action": choices.ErrorAction,
@@ -286,7 +280,7 @@ WEBHOOK_FIELDS = {
 }
 """The type and meaning of fields whose column does not say it."""
 
-PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
+PAGES = {
     "settings": settings,
     "commands": commands,
     "signals": signal_page,
@@ -304,7 +298,7 @@ SEE_INDEX = "The fields of `data`. [The events](index.md) explains types, privac
 
 def event_pages(event_types):
     """Return a page for each noun of these event types, by its name, and the page ``index`` that links to them."""
-    nouns: dict[str, list[EventType]] = {}
+    nouns = {}
     for event_type in event_types:
         nouns.setdefault(event_type.noun.name, []).append(event_type)
     whole = to_markdown(event_types)

@@ -1,7 +1,5 @@
 """Sources for the length of a test."""
 
-from __future__ import annotations
-
 from contextlib import contextmanager
 
 from django.db.models.signals import m2m_changed, post_delete, pre_delete

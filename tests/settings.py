@@ -1,7 +1,5 @@
 """Settings of the tests: the example project's own, on the database that ``TMS_DATABASE`` names."""
 
-from __future__ import annotations
-
 import os
 
 from example_project.settings import *  # noqa: F403

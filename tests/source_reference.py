@@ -1,13 +1,9 @@
 """The reference of sources as Markdown: a page per noun, with the paths, events and deadline of its source classes."""
 
-from __future__ import annotations
-
 import inspect
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tms_webhooks import sources
-from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.catalogue.types.course_assignment import ACTIVITY
 from tms_webhooks.catalogue.values import status_name
 from tms_webhooks.computed import Computed
@@ -20,7 +16,7 @@ GENERAL = Path(__file__).with_suffix(".txt")
 METHODS = ("events_for", "paths_with")
 """Methods that a class may override, and whose docstrings say the difference."""
 
-OWN_FIELDS: Mapping[type[Source], Sequence[Field]] = {sources.ActivityProgressSource: ACTIVITY}
+OWN_FIELDS = {sources.ActivityProgressSource: ACTIVITY}
 """The fields that a class adds to those of its noun, where another source reads the fields of the noun."""
 
 
@@ -32,7 +28,7 @@ def source_classes():
 
 def pages():
     """Return a page for each noun that has a source, by its name, and the page ``index`` about all sources."""
-    nouns: dict[str, list[type[Source]]] = {}
+    nouns = {}
     for source_class in source_classes():
         nouns.setdefault(source_class.noun.name, []).append(source_class)
     table = ["| Noun | Classes |", "|---|---|"]
@@ -98,7 +94,7 @@ def _section(source_class):
 def _fields(source_class):
     """Yield a row for all fields that are read from attributes of their names, and one for each other path."""
     yield from ("| Fields | Default path |", "|---|---|")
-    rows: dict[tuple[str, str], list[str]] = {}
+    rows = {}
     fields = OWN_FIELDS.get(source_class)
     if fields is None:
         others = [*ORGANIZATION_FIELDS, *([LEARNER_ORGANIZATION] if source_class.learner else [])]
@@ -142,7 +138,7 @@ def _default_path(source_class, name):
 
 
 def _events(source_class):
-    sentences: dict[str, list[str]] = {}
+    sentences = {}
     for rule in source_class.rules:
         for event_type in rule.event_types:
             # The general page says once that a new object counts, too.

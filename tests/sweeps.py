@@ -1,7 +1,5 @@
 """The sweep of deliveries, one piece of work at a time and to its end."""
 
-from __future__ import annotations
-
 from tms_webhooks.batches import never, run_alternately
 from tms_webhooks.delivery import sweep
 

@@ -1,10 +1,7 @@
 """Several workers at the same moment, each in a thread and a connection of its own."""
 
-from __future__ import annotations
-
 import threading
 import time
-from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
@@ -33,9 +30,9 @@ class Beside(threading.Thread):
 
     def __init__(self, call):
         super().__init__(daemon=True)
-        self.error: BaseException | None = None
+        self.error = None
         self._call = call
-        self._result: Any = None
+        self._result = None
         self.start()
 
     def run(self):
@@ -112,7 +109,7 @@ class Lingering:
     """
 
     def __init__(self, seconds=0.02):
-        self.refused: list[OperationalError] = []
+        self.refused = []
         self._seconds = seconds
 
     def __call__(self, execute, sql, params, many, context):

@@ -1,7 +1,5 @@
 """Writes that capture does not see, as raw SQL of the host would be: Django's own methods of a queryset."""
 
-from __future__ import annotations
-
 from unittest.mock import patch
 
 from django.db.models import QuerySet

@@ -1,7 +1,5 @@
 """The shared parts of the browser tests: a signed-in user, accessibility checks, and screenshots."""
 
-from __future__ import annotations
-
 import os
 from itertools import product
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A real browser at the example project's own pages, and a Python with no more packages than the example needs."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

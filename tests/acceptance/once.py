@@ -1,7 +1,5 @@
 """Tests that say the same whichever database the others run on."""
 
-from __future__ import annotations
-
 import os
 
 import pytest

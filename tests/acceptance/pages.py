@@ -1,7 +1,5 @@
 """Following a page of the documentation to the letter: its blocks become files and commands in a folder of their own."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket

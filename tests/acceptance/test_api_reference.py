@@ -1,7 +1,5 @@
 """What docs/reference/api.md and rights.md say of the API is what the API does."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from types import SimpleNamespace

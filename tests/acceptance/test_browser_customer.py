@@ -1,7 +1,5 @@
 """A customer at the customers' site, who is no staff: from the login to a webhook and its log."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

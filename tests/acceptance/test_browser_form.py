@@ -1,7 +1,5 @@
 """The form of a webhook in a real browser: by mouse, by keyboard, without JavaScript, in every light."""
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """From the form to a verified request, in a real browser and with a real receiver."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

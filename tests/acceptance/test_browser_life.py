@@ -1,7 +1,5 @@
 """The pages of a webhook in a real browser: wide and small, light and dark, and their refreshing parts."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

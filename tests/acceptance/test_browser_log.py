@@ -1,7 +1,5 @@
 """The delivery log in a real browser: from a name to the answer, pages that refresh themselves, and a narrow screen."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

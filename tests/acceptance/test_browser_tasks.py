@@ -1,7 +1,5 @@
 """The customers' site in a real browser: an outage is mended by the keyboard alone, and names of any length fit."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 

@@ -7,8 +7,6 @@ The generators are no dependencies of the tests. ``.ci/clients`` installs them i
 ``TMS_CLIENT_TOOLS``; a test whose generator is not there is skipped, or fails if ``TMS_REQUIRE_CLIENTS`` names it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -25,6 +23,7 @@ from django.utils import timezone
 from example_project.training.models import ApiKey, TrainingClass
 from tests.acceptance.once import ONCE
 from tests.acceptance.receivers import pages
+from tests.conftest import ROOT
 from tests.factories import WebhookFactory
 from tests.patience import PATIENCE
 from tests.receiver import Receiver
@@ -39,7 +38,6 @@ from tms_webhooks.payloads.formats import RequestFormat, render, tailored
 
 pytestmark = ONCE
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "howto" / "clients.md"
 TYPES = ROOT / "docs" / "howto" / "receive" / "typed.md"
 PROGRAMS = Path(__file__).parent / "clients"
@@ -203,9 +201,9 @@ def command_below(heading, page):
 
 
 @pytest.fixture
-def workshop(tmp_path, settings, world, live_server, one_request_at_a_time):
+def workshop(tmp_path, settings_of_app, world, live_server, one_request_at_a_time):
     with closing(Receiver()) as receiver:
-        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [receiver.port]}
+        settings_of_app(ALLOWED_PORTS=[receiver.port])
         organization = world.tenants[0].organization
         _key, clear = ApiKey.objects.create_key(name="HR system", organization=organization)
         for name in ("openapi.json", "events.schema.json"):
@@ -288,7 +286,7 @@ def test_the_typescript_types_of_the_events_fit_every_body(workshop):
 
 
 @pytest.mark.parametrize(
-    ("heading", "program"),
+    "heading, program",
     [("TypeScript: openapi-typescript", "life_openapi_fetch.ts"), ("TypeScript: OpenAPI Generator", "life.ts")],
 )
 def test_a_typescript_client_compiles_strictly_and_works(workshop, heading, program):

@@ -1,7 +1,5 @@
 """``manage.py demo``, run to its end and interrupted."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

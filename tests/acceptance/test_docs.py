@@ -1,22 +1,19 @@
 """What the documents show can be used as it stands: code compiles, commands and settings exist, links lead to their headings."""
 
-from __future__ import annotations
-
 import ast
 import json
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 from django.core.management import get_commands, load_command_class
 
 from tests.acceptance.once import ONCE
+from tests.conftest import ROOT
 from tms_webhooks import conf
 
 pytestmark = ONCE
 
-ROOT = Path(__file__).parents[2]
 # The documentation's site makes them.
 COPIES = {ROOT / "docs" / f"{name}.md" for name in ("changelog", "contributing", "security")}
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if path not in COPIES)

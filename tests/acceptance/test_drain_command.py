@@ -1,7 +1,5 @@
 """``manage.py webhooks_drain``: a real process on a database file delivers, and ends when it is asked to."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -19,11 +17,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests import forks
+from tests.conftest import ROOT
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tms_webhooks.management.base import SIGNALS, stop_on_signal
 
-ROOT = Path(__file__).parents[2]
 # Without it, a run of these tests alone makes no tables to copy.
 pytestmark = pytest.mark.django_db
 

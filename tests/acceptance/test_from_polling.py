@@ -1,7 +1,5 @@
 """docs/howto/from-polling.md: its programs keep a mirror, and find where it differs from what polling returns."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -135,12 +133,12 @@ def test_each_event_leaves_in_the_mirror_what_it_says(run, tmp_path):
     assert undone == [["evt_6"]]
 
 
-def test_the_webhook_of_the_page_can_be_created(client, organization, settings):
+def test_the_webhook_of_the_page_can_be_created(client, organization, settings_of_app):
     ((_language, code), *others) = [one for one in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if one[0] == "json"]
     assert others == []
     _key, clear = ApiKey.objects.create_key(name="HR", organization=organization)
     body = json.loads(code) | {"organization": organization.pk, "url": "http://127.0.0.1/hooks/tms"}
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_SCHEMES": ["http"], "ALLOWED_PORTS": [80]}
+    settings_of_app(ALLOWED_SCHEMES=["http"], ALLOWED_PORTS=[80])
 
     answer = client.post(
         "/api/webhooks/", body, content_type="application/json", headers={"authorization": f"Api-Key {clear}"}

@@ -1,7 +1,5 @@
 """What docs/howto/expiry.md shows is so: its bodies, its code, and each row of its tables."""
 
-from __future__ import annotations
-
 import json
 import re
 from datetime import UTC, date, datetime

@@ -1,17 +1,14 @@
 """The examples of docs/howto/test.md work without changes."""
 
-from __future__ import annotations
-
 import os
 import re
-from pathlib import Path
 
 from tests import forks
 from tests.acceptance.once import ONCE
+from tests.conftest import ROOT
 
 pytestmark = ONCE
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "howto" / "test.md"
 
 

@@ -1,7 +1,5 @@
 """The file in docs/howto/yaml.md can be imported as it stands, and comes out the same."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The integrator's tutorial works as it stands: every line of it, from a new webhook to a new secret."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -9,16 +7,15 @@ import signal
 import socket
 import subprocess
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 import pytest
 
 from tests.acceptance.once import ONCE
+from tests.conftest import ROOT
 from tests.patience import PATIENCE
 
 pytestmark = ONCE
 
-ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial" / "integrator.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -1,7 +1,5 @@
 """With every logger at DEBUG, over all that the app does, no line of a log holds a secret, a header's value or a path."""
 
-from __future__ import annotations
-
 import logging
 import re
 from datetime import timedelta
@@ -47,9 +45,11 @@ def everything(caplog, settings):
     connection.force_debug_cursor = False
 
 
-def test_no_secret_is_in_any_log(everything, receiver, drain, clock, client, settings, monkeypatch, tmp_path, capsys):
+def test_no_secret_is_in_any_log(
+    everything, receiver, drain, clock, client, settings_of_app, monkeypatch, tmp_path, capsys
+):
     key = Fernet.generate_key().decode()
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": [key]}
+    settings_of_app(ENCRYPTION_KEYS=[key])
     webhook = WebhookFactory(
         organization=OrganizationFactory(external_id="ACME"),
         name="CRM",

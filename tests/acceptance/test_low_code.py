@@ -1,7 +1,5 @@
 """docs/howto/low-code.md: its requests, run by sh, make webhooks whose requests the stand-ins of the vendors accept."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,15 +1,11 @@
 """The tests of a host of another shape, in a process with its settings: see ``tests/hosts``."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
-from pathlib import Path
 
+from tests.conftest import ROOT
 from tests.patience import PATIENCE
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_a_host_of_another_shape_is_told_of_in_every_way():

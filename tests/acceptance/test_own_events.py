@@ -1,7 +1,5 @@
 """A developer adds fields, a noun and events of their own to a fresh project by the page alone."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 The host is the page's own: organizations that share courses, statuses in words, bookings of which some are enrollments.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import sqlite3

@@ -1,19 +1,16 @@
 """The pytest plugin without pytest-django, and without a test that uses it; `test_howto_test` runs it with pytest-django."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.acceptance.once import ONCE
+from tests.conftest import ROOT
 from tests.patience import PATIENCE
 
 pytestmark = ONCE
-ROOT = Path(__file__).parents[2]
 
 TEST = """
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory

@@ -1,20 +1,17 @@
 """What the README tells people to copy works as it stands there."""
 
-from __future__ import annotations
-
 import os
 import re
-from pathlib import Path
 
 import pytest
 from standardwebhooks import WebhookVerificationError
 
 from example_project.training.factories import TrainingClassFactory
 from tests import forks
+from tests.conftest import ROOT
 from tests.factories import WebhookFactory
 from tms_webhooks.models.encryption import reveal
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[{extra}]' && "
 

@@ -1,7 +1,5 @@
 """The receiver that verifies, as a customer would run it."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import queue
@@ -53,15 +51,7 @@ def receiver():
     yield from serve(Keeping({"/hook": SECRET}))
 
 
-def send(
-    receiver,
-    *,
-    secret=SECRET,
-    at=None,
-    body=None,
-    path="/hook",
-    **headers,
-):
+def send(receiver, *, secret=SECRET, at=None, body=None, path="/hook", **headers):
     """Sign and send the event, and return the status that came back."""
     at = at or datetime.now(UTC)
     content = json.dumps(EVENT).encode()
@@ -135,7 +125,7 @@ def test_a_body_that_is_too_large_is_refused_unread(receiver):
 
 
 @pytest.mark.parametrize(
-    ("is_taken", "secret", "expected"),
+    "is_taken, secret, expected",
     [
         (True, SECRET, r"127\.0\.0\.1:\d+ is not available: address already in use; choose another --port"),
         (False, "whsec_x", "the secret is invalid: give all of it, with its beginning whsec_"),

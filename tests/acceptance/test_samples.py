@@ -1,7 +1,5 @@
 """The code that the page of a secret shows: it verifies what is sent, and refuses what is not."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import time

@@ -1,7 +1,5 @@
 """A developer gets a webhooks.py from the names in their models, and completes it as the checks say."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil
@@ -12,10 +10,10 @@ import pytest
 from tests import forks
 from tests.acceptance.once import ONCE
 from tests.acceptance.pages import BLOCK
+from tests.conftest import ROOT
 
 pytestmark = ONCE
 
-ROOT = Path(__file__).parents[2]
 STRANGER = Path(__file__).parent / "stranger"
 GOLDEN = ROOT / "tests" / "golden" / "scaffold"
 WRITE = os.environ.get("TMS_WEBHOOKS_WRITE_GOLDEN") == "1"
@@ -88,7 +86,7 @@ def assert_formatted(text):
 
 
 @pytest.mark.parametrize(
-    ("name", "host", "settings", "arguments"),
+    "name, host, settings, arguments",
     [
         ("stranger", "project", "settings", labels("academy", MODELS)),
         ("shapes", "project", "lms_settings", ["lms", "auth.User", "lms.Event:class", "lms.Certificate:achievement"]),
@@ -105,7 +103,7 @@ def test_the_file_for_a_host_is_the_expected_one_and_formatted(request, name, ho
 
 
 @pytest.mark.parametrize(
-    ("settings", "arguments", "app", "expected"),
+    "settings, arguments, app, expected",
     [
         ("settings", labels("academy", MODELS), "academy", ["E042", "E042", "W039", "W039", "W047", "W049", "W091"]),
         (

@@ -1,7 +1,5 @@
 """A database that accepts connections and never answers: a network that drops packets, or a server that hangs."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket
@@ -9,13 +7,13 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from time import monotonic
 
 import pytest
 
 from tests import forks
 from tests.acceptance.once import ONCE
+from tests.conftest import ROOT
 from tests.patience import PATIENCE
 
 pytestmark = ONCE
@@ -23,7 +21,6 @@ pytestmark = ONCE
 MYSQL = pytest.param(
     "mysql", marks=pytest.mark.skipif(find_spec("MySQLdb") is None, reason="mysqlclient is not installed (extra mysql)")
 )
-ROOT = Path(__file__).parents[2]
 # What a PostgreSQL server says to a client that it admits: no encryption; authenticated; ready for a query.
 ADMITTED = b"N", b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I"
 

@@ -1,7 +1,5 @@
 """The developer's tutorial leads from an empty folder to a verified request, by its own words alone."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

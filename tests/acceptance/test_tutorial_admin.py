@@ -1,11 +1,8 @@
 """What the admin's tutorial names in bold is on the pages of the admin, by that very name."""
 
-from __future__ import annotations
-
 import html
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 from django.urls import reverse
@@ -15,10 +12,10 @@ from django.utils.html import strip_tags
 from example_project.training.factories import UserFactory
 from tests.acceptance.once import ONCE
 from tests.acceptance.pages import PORT, Follower
+from tests.conftest import ROOT
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "tutorial" / "admin.md"
 NOT_A_LABEL = {"once"}
 

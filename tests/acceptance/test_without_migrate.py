@@ -1,17 +1,14 @@
 """An operator forgets ``migrate``, or the database is down: each command says it in one line."""
 
-from __future__ import annotations
-
 import os
-from pathlib import Path
 from urllib.parse import quote
 
 from tests import forks
 from tests.acceptance.once import ONCE
+from tests.conftest import ROOT
 
 pytestmark = ONCE
 
-ROOT = Path(__file__).parents[2]
 COMMANDS = (
     ["webhooks_drain", "--until-idle"],
     ["webhooks_tail"],

@@ -109,14 +109,7 @@ class Notes:
 
 
 @contextmanager
-def receiver(
-    delay=0.0,
-    *,
-    status=200,
-    one_at_a_time=False,
-    two_writes=False,
-    notes=None,
-):
+def receiver(delay=0.0, *, status=200, one_at_a_time=False, two_writes=False, notes=None):
     """Start a receiver that answers every request with ``status``, after ``delay`` seconds; yield its port.
 
     See `tests.bench.server` for the rest. At the end it fills in ``notes``.

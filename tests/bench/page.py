@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from tests.bench import suite
 from tests.bench.environment import ROOT
@@ -19,7 +17,6 @@ TABLE_HEAD = f"| Figure | Target | {' | '.join(DATABASES.values())} |\n|---|---|
 
 _QUOTATION = re.compile(r"(<!-- benchmarks: (\w+) -->\n).*?(<!-- end of benchmarks -->)", re.DOTALL)
 
-Results = Mapping[str, Any]
 """What `tests.bench.suite.run_all` returns."""
 
 

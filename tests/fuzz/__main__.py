@@ -1,7 +1,5 @@
 """Run atheris over the targets for a while; a crash ends it and is written to a file, as libFuzzer does it."""
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys
@@ -9,7 +7,7 @@ import sys
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
 
 
-def main() -> None:
+def main():
     """Fuzz one target."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--target", choices=("url", "headers"), default="url")
@@ -25,7 +23,7 @@ def main() -> None:
         django.setup()
         from tests.fuzz import targets
 
-    def once(data: bytes) -> None:
+    def once(data):
         text = atheris.FuzzedDataProvider(data).ConsumeUnicode(len(data))
         if options.target == "url" and len(data) % 2:
             # Half of them begin like a URL, or nearly all would end at the scheme.

@@ -1,7 +1,5 @@
 """The admin pages of all models, with titles on the pages of their classes."""
 
-from __future__ import annotations
-
 from django.apps import apps
 from django.conf import settings
 from django.contrib import admin

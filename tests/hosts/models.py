@@ -1,7 +1,5 @@
 """The other host's models."""
 
-from __future__ import annotations
-
 import uuid
 
 from django.conf import settings
@@ -24,7 +22,7 @@ class Tenant(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=50)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.name
 
 
@@ -40,14 +38,14 @@ class Member(AbstractBaseUser, Keyed):
     # Members manage this host's admin site; there are no permissions.
     is_staff = True
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.email
 
-    def has_perm(self, _permission: str, _obj: object = None) -> bool:
+    def has_perm(self, _permission, _obj=None):
         """Let each member do everything."""
         return True
 
-    def has_module_perms(self, _app_label: str) -> bool:
+    def has_module_perms(self, _app_label):
         """Let each member see everything."""
         return True
 
@@ -58,7 +56,7 @@ class Topic(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     name = models.CharField(max_length=50)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.name
 
 
@@ -72,7 +70,7 @@ class PlainClass(Keyed):
     class Meta:
         abstract = True
 
-    def __str__(self) -> str:
+    def __str__(self):
         return str(self.pk)
 
 
@@ -92,7 +90,7 @@ class Meetup(Keyed):
     title = models.CharField(max_length=50)
     state = models.CharField(max_length=10, choices=State.choices, default=State.PLANNED)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.title
 
 
@@ -108,7 +106,7 @@ class PastMeetup(Meetup):
     class Meta(Keyed.Meta):
         proxy = True
 
-    def call_off(self) -> None:
+    def call_off(self):
         """Cancel it after all."""
         self.state = self.State.OFF
         self.save()
@@ -121,5 +119,5 @@ class Place(Keyed):
     member = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="places")
     state = models.CharField(max_length=10, default="requested")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return f"{self.member} in {self.meetup}"

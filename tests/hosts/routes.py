@@ -4,10 +4,6 @@ A route to change is called with an object and its new values, a route to create
 delete with an object. Each reads the object anew, so that no test passes by what another object in memory knows.
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 from django.db import models
 from django.test import Client
 from django.urls import reverse
@@ -18,7 +14,7 @@ from rest_framework.test import APIRequestFactory
 from tests.hosts.models import Member, Tenant
 
 
-def _changed(obj: models.Model, values: dict[str, Any]) -> models.Model:
+def _changed(obj, values):
     found = type(obj)._base_manager.get(pk=obj.pk)
     for name, value in values.items():
         setattr(found, name, value)
@@ -57,23 +53,23 @@ DELETIONS = {
 # Django's admin
 
 
-def _client() -> Client:
+def _client():
     client = Client()
     operators, _created = Tenant.objects.get_or_create(name="Operators")
     client.force_login(Member.objects.get_or_create(email="admin@example.com", tenant=operators)[0])
     return client
 
 
-def _admin_url(model: type[models.Model], view: str, *args: Any) -> str:
+def _admin_url(model, view, *args):
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{view}", args=args)
 
 
-def _post(client: Client, url: str, values: dict[str, Any]) -> None:
+def _post(client, url, values):
     response = client.post(url, values)
     assert response.status_code == 302, response.context["errors"]
 
 
-def _post_admin_form(model: type[models.Model], view: str, values: dict[str, Any], *args: Any) -> None:
+def _post_admin_form(model, view, values, *args):
     """Fill in the page's form with ``values``, leave the rest as it is, and save it."""
     url, client = _admin_url(model, view, *args), _client()
     context = client.get(url).context
@@ -90,7 +86,7 @@ def _post_admin_form(model: type[models.Model], view: str, values: dict[str, Any
     _post(client, url, {name: value for name, value in data.items() if value is not None and value is not False})
 
 
-def _as_data(field: Any, name: str, value: Any) -> dict[str, Any]:
+def _as_data(field, name, value):
     decompress = getattr(field.widget, "decompress", None)
     if decompress is not None:
         return {f"{name}_{n}": part for n, part in enumerate(decompress(value))}
@@ -100,7 +96,7 @@ def _as_data(field: Any, name: str, value: Any) -> dict[str, Any]:
 # REST framework
 
 
-def _rest(model: type[models.Model], actions: dict[str, str], values: dict[str, Any], **kwargs: Any) -> None:
+def _rest(model, actions, values, **kwargs):
     meta = type("Meta", (), {"model": model, "fields": "__all__"})
     serializer = type("RowSerializer", (serializers.ModelSerializer,), {"Meta": meta})
     view = viewsets.ModelViewSet.as_view(

@@ -3,8 +3,6 @@
 Its apps have no migrations: a test database gets their tables from the models.
 """
 
-from __future__ import annotations
-
 import os
 
 from example_project.databases import database_from_url

@@ -1,7 +1,5 @@
 """``check`` finds nothing wrong with the hosts, and names the mistakes that a developer makes on the way to each of them."""
 
-from __future__ import annotations
-
 import pytest
 from django.core import checks
 from django.core.checks import register, run_checks
@@ -85,7 +83,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(
-    ("base", "model", "declared", "number", "remedy"), [one[1:] for one in MISTAKES], ids=[one[0] for one in MISTAKES]
+    "base, model, declared, number, remedy", [one[1:] for one in MISTAKES], ids=[one[0] for one in MISTAKES]
 )
 def test_a_mistake_is_named_with_its_remedy(monkeypatch, base, model, declared, number, remedy):
     monkeypatch.setattr(registry, "_sources", {})
@@ -97,9 +95,9 @@ def test_a_mistake_is_named_with_its_remedy(monkeypatch, base, model, declared, 
 
 
 @pytest.mark.parametrize("owners", ["course.tenants", [lambda one: one.course.tenants.all()]])
-def test_a_value_of_organizations_that_is_null_for_several_owners_is_reported(monkeypatch, settings, owners):
+def test_a_value_of_organizations_that_is_null_for_several_owners_is_reported(monkeypatch, settings_of_app, owners):
     monkeypatch.setattr(registry, "_sources", {})
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_FIELDS": {}}
+    settings_of_app(ORGANIZATION_FIELDS={})
     registry.register(SharedClass)(type("Owned", (sources.ClassSource,), {"owner": owners, "fields": CLASS["fields"]}))
 
     (message,) = [one for one in messages() if one.id == "tms_webhooks.W091"]

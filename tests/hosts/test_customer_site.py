@@ -1,7 +1,5 @@
 """The customers' site of a host with a user model of its own, UUIDs as keys, and the webhooks in a second database."""
 
-from __future__ import annotations
-
 from django.test import Client
 from django.urls import include, path
 
@@ -19,9 +17,9 @@ class OwnTenant(AccessPolicy):
         return Tenant.objects.filter(pk=request.user.tenant_id)
 
 
-def test_a_link_opens_the_pages_of_the_tenant(settings, tenant, member):
+def test_a_link_opens_the_pages_of_the_tenant(settings, settings_of_app, tenant, member):
     settings.ROOT_URLCONF = __name__
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.OwnTenant"}
+    settings_of_app(ACCESS_POLICY=f"{__name__}.OwnTenant")
     other = Tenant.objects.create(name="Other")
     stranger = Member.objects.create(email="mallory@example.com", given_name="Mallory", tenant=other)
     pages = {}

@@ -1,7 +1,5 @@
 """Events stand in the database of the change, where the drain reads them; a database without an outbox is left alone."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 
@@ -66,14 +64,9 @@ def test_a_webhook_whose_secret_cant_be_saved_is_not_saved_either(using, monkeyp
 
 
 @pytest.mark.django_db(databases=DATABASES, transaction=True)
-def test_the_drain_reads_the_database_of_the_events(meetup, settings):
+def test_the_drain_reads_the_database_of_the_events(meetup, settings_of_app):
     receiver = Receiver()
-    settings.TMS_WEBHOOKS = {
-        **settings.TMS_WEBHOOKS,
-        "ALLOWED_SCHEMES": ["http"],
-        "UNCHECKED_HOSTS": ["127.0.0.1"],
-        "ALLOWED_PORTS": [receiver.port],
-    }
+    settings_of_app(ALLOWED_SCHEMES=["http"], UNCHECKED_HOSTS=["127.0.0.1"], ALLOWED_PORTS=[receiver.port])
     assert Event.objects.db == "training"
     Webhook.objects.update(url=f"http://127.0.0.1:{receiver.port}/")
     Meetup.objects.update(state="off")

@@ -1,7 +1,5 @@
 """Any single change of the other host's objects is exactly one event: see ``tests/changes.py``."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import strategies as st
 

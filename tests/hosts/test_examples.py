@@ -1,7 +1,5 @@
 """Examples of events about this host's objects can occur, too: see ``tests/examples.py``."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import pytest
@@ -27,7 +25,7 @@ def objects(meetup, member, tenant, topic):
 NAMED = [(model, name) for model in (Meetup, Member, Place, TaggedClass) for name in sources_of(model)[0].event_types]
 
 
-@pytest.mark.parametrize(("model", "name"), NAMED)
+@pytest.mark.parametrize("model, name", NAMED)
 def test_in_each_state_of_the_object(model, name, objects):
     (source,), subject = sources_of(model), objects[model]
     for columns in states_named(source, now=NOW):

@@ -1,7 +1,5 @@
 """Keys, users, statuses and inheritance of another host: each change is recorded once, with the host's own keys."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.hosts.models import PastMeetup

@@ -1,7 +1,5 @@
 """A host's tests with two databases: the fixtures and `TestCase` reach the events, and a test that may not use the database gets an error."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from uuid import UUID, uuid4
 

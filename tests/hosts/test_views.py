@@ -1,7 +1,5 @@
 """A change made by a view is recorded once: with a transaction around each request, without, and asynchronously."""
 
-from __future__ import annotations
-
 import pytest
 from asgiref.sync import async_to_sync
 from django.db import connections

@@ -1,17 +1,15 @@
 """The admin, and views that change a meetup: at once, in a transaction of the request, and asynchronously."""
 
-from __future__ import annotations
-
 from django.contrib import admin
 from django.db import connections
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import path
 
 from tests.hosts.models import Meetup
 from tms_webhooks.manage.tests import outside_transactions
 
 
-def rename(request: HttpRequest, title: str) -> HttpResponse:
+def rename(request, title):
     meetup = Meetup.objects.get()
     meetup.title = title
     meetup.save()
@@ -20,20 +18,20 @@ def rename(request: HttpRequest, title: str) -> HttpResponse:
     return HttpResponse()
 
 
-async def arename(request: HttpRequest, title: str) -> HttpResponse:
+async def arename(request, title):
     meetup = await Meetup.objects.aget()
     meetup.title = title
     await meetup.asave()
     return HttpResponse()
 
 
-async def aupdate(request: HttpRequest, title: str) -> HttpResponse:
+async def aupdate(request, title):
     await Meetup.objects.aupdate(title=title)
     return HttpResponse()
 
 
 @outside_transactions
-def outside(request: HttpRequest) -> HttpResponse:
+def outside(request):
     return HttpResponse(",".join(alias for alias in connections if connections[alias].in_atomic_block))
 
 

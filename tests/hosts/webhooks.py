@@ -1,7 +1,5 @@
 """The webhook sources of the other host."""
 
-from __future__ import annotations
-
 from tests.hosts import models
 from tms_webhooks import sources
 

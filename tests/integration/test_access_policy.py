@@ -1,7 +1,5 @@
 """Who may do what: the default, and a policy of the host's own."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import pytest
@@ -72,10 +70,10 @@ def test_a_policy_that_says_nothing_denies():
     assert not AccessPolicy().organizations(request, Action.VIEW).exists()
 
 
-def test_the_setting_names_the_policy(settings):
+def test_the_setting_names_the_policy(settings, settings_of_app):
     settings.TMS_WEBHOOKS = {}
     assert type(get_policy()) is SuperusersOnly
 
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.OwnOnly"}
+    settings_of_app(ACCESS_POLICY=f"{__name__}.OwnOnly")
 
     assert isinstance(get_policy(), OwnOnly)

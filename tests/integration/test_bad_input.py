@@ -1,7 +1,5 @@
 """What a person types wrongly is refused when it is saved, with the field, the value and the remedy."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -51,7 +49,7 @@ OF_OTHERS = (
 
 
 @pytest.mark.parametrize(
-    ("event_type", "values", "expected"),
+    "event_type, values, expected",
     [
         *((name, {}, {}) for name in ("class.cancelled", "class_feedback.*", "*", "webhook.failing")),
         *(
@@ -123,7 +121,7 @@ def test_an_event_of_the_hosts_own_is_taken_while_it_is_registered():
 
 
 @pytest.mark.parametrize(
-    ("typed", "expected"),
+    "typed, expected",
     [
         ({"headers": "X-Team=HR"}, {}),
         (
@@ -142,8 +140,8 @@ def test_a_webhook_that_makes_no_sense_is_refused(typed, expected):
     assert refusals(webhook(**typed)) == expected
 
 
-def test_child_organizations_are_included_where_the_host_has_named_its_tree(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_PARENT": ""}
+def test_child_organizations_are_included_where_the_host_has_named_its_tree(settings_of_app):
+    settings_of_app(ORGANIZATION_PARENT="")
 
     assert refusals(webhook(include_children=True)) == {
         "include_children": ["Child organizations are not available in this installation. Leave this off."]

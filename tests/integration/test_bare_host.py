@@ -1,7 +1,5 @@
 """A host that serves no API and runs no django-q2 imports and migrates neither, and works where both are absent."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -11,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.once import ONCE
+from tests.conftest import ROOT
 from tests.patience import PATIENCE
 
 pytestmark = ONCE
 
-ROOT = Path(__file__).parents[2]
 OPTIONAL = ["django_filters", "django_q", "drf_spectacular", "pycurl", "rest_framework", "yaml"]
 
 SETTINGS = """
@@ -185,7 +183,7 @@ def footprint_of(host, *left_out):
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a process is read from /proc")
 @pytest.mark.parametrize(
-    ("left_out", "modules", "megabytes", "rooms"),
+    "left_out, modules, megabytes, rooms",
     [(ADMIN, 133, 8.0, UNUSED_ROOMS | {"access", "admin", "manage"}), ([], 150, 10.0, UNUSED_ROOMS)],
     ids=["without_admin", "with_admin"],
 )

@@ -1,7 +1,5 @@
 """The scenes of the demo cause the events that its ledger expects, and no others."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import pytest
@@ -21,8 +19,8 @@ def ledger():
 
 
 @pytest.fixture
-def days(ledger, settings, monkeypatch):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_SCHEMES": ["http"], "UNCHECKED_HOSTS": ["127.0.0.1"]}
+def days(ledger, settings, settings_of_app, monkeypatch):
+    settings_of_app(ALLOWED_SCHEMES=["http"], UNCHECKED_HOSTS=["127.0.0.1"])
     settings.TMS_WEBHOOKS["ALLOWED_PORTS"] = [PORT]
     monkeypatch.setattr(day, "PAUSE", 0.0)
     world = seed()

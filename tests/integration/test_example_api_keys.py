@@ -1,7 +1,5 @@
 """A key of the example project: shown once, kept as a hash, good for its organization until it is revoked or has expired."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from types import SimpleNamespace
 

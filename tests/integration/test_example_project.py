@@ -1,9 +1,7 @@
 """The example project on its own: its pages open, its seed is coherent, its verbs do what they say."""
 
-from __future__ import annotations
-
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.apps import apps
@@ -16,8 +14,8 @@ from example_project.training.models import (
     User,
 )
 from example_project.training.seed import seed
+from tests.conftest import NOW
 
-NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 MODELS = sorted(apps.get_app_config("training").get_models(), key=lambda model: model.__name__)
 
@@ -72,7 +70,7 @@ def test_the_migrations_are_up_to_date():
 
 
 @pytest.mark.parametrize(
-    ("url", "engine", "name", "host", "port", "user", "password"),
+    "url, engine, name, host, port, user, password",
     [
         ("sqlite:///db.sqlite3", "sqlite3", "db.sqlite3", "", "", "", ""),
         ("sqlite:////srv/tms%20data/db.sqlite3", "sqlite3", "/srv/tms data/db.sqlite3", "", "", "", ""),
@@ -96,7 +94,7 @@ def test_a_database_url_is_taken_apart(url, engine, name, host, port, user, pass
 
 
 @pytest.mark.parametrize(
-    ("language", "title"),
+    "language, title",
     [("en", "Log in | Training Management System"), ("es", "Iniciar sesión | Training Management System")],
 )
 def test_the_login_of_customers_has_the_name_of_the_system(client, language, title):

@@ -1,7 +1,5 @@
 """An organization's administrator uses the actions of the example project: each asks first, and has its event."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -66,7 +64,7 @@ def running(ours):
 
 
 @pytest.mark.parametrize(
-    ("action", "make", "event_type"),
+    "action, make, event_type",
     [
         ("approve", lambda ours: enrollment(ours, enrollment_status_id=0), "enrollment.approved"),
         ("deny", lambda ours: enrollment(ours, enrollment_status_id=20), "enrollment.denied"),

@@ -1,10 +1,6 @@
 """The example project's own API, which customers poll: the operations, parameters and quirks of the real one."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from django.test import Client
@@ -14,8 +10,6 @@ from example_project.training.models import ApiKey
 
 NOW = datetime(2026, 11, 24, 15, 0, 0, 600_000, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-Poll = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -30,8 +24,7 @@ def poll(organization):
     def poll(operation, **parameters):
         answer = Client().get(f"/api/2.0/{operation}", parameters, headers={"api-key": clear})
         assert answer.status_code == 200
-        found: dict[str, Any] = answer.json()
-        return found
+        return answer.json()
 
     return poll
 
@@ -106,7 +99,7 @@ def test_a_cancelled_assignment_looks_like_before(poll, organization):
     assert "Unknown parameter 'lastModifiedAfter'. Write one of userId, " in answer["Error"]
 
 
-@pytest.mark.parametrize(("status", "expected"), [(0, [0]), (10, [1]), (20, [0, 1]), (30, [2])])
+@pytest.mark.parametrize("status, expected", [(0, [0]), (10, [1]), (20, [0, 1]), (30, [2])])
 def test_assignments_are_found_by_their_completion(poll, organization, status, expected):
     learner = factories.UserFactory(organization=organization)
     dates = ({}, {"started_at": NOW}, {"started_at": NOW, "completed_at": NOW})
@@ -161,7 +154,7 @@ def test_without_a_valid_key_there_is_an_error_and_no_data(organization, headers
 
 
 @pytest.mark.parametrize(
-    ("parameters", "error"),
+    "parameters, error",
     [
         ({"pageSize": "0"}, "pageSize is 0; write 1 to 1000."),
         ({"sort": "Color"}, "sort is 'Color'; write one of Start, End, Name, ConfirmationStatus, optionally with"),

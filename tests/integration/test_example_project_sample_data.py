@@ -1,9 +1,7 @@
 """``manage.py seed`` fills the example project with half a year of training, and prints accounts that can log in."""
 
-from __future__ import annotations
-
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -30,8 +28,8 @@ from example_project.training.models import (
 )
 from example_project.training.sample_data import fill
 from example_project.training.seed import seed
+from tests.conftest import NOW
 
-NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 

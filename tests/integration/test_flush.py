@@ -1,7 +1,5 @@
 """After a test that commits, the database is as `migrate` has left it."""
 
-from __future__ import annotations
-
 import pytest
 from django.contrib.auth.models import Group, Permission
 

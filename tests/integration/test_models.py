@@ -1,15 +1,14 @@
 """What the database itself refuses, and what a row is given when it is made."""
 
-from __future__ import annotations
-
 import time
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.db import IntegrityError, connection, transaction
 
 from example_project.training.factories import OrganizationFactory
+from tests.conftest import NOW
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import new_event, subscribed, write_delivery, write_event
 from tms_webhooks.delivery import signing
@@ -27,7 +26,6 @@ from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import time_ordered_uuid
 from tms_webhooks.models.webhook import new_secret
 
-NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 OPEN = ("pending", "waiting")
 FINISHED = ("delivered", "exhausted", "failed", "skipped", "cancelled")
 
@@ -55,7 +53,7 @@ def of(delivery):
 
 
 @pytest.mark.parametrize(
-    ("values", "is_refused"),
+    "values, is_refused",
     [
         *(({"status": status, "due_at": None}, True) for status in OPEN),
         *(({"status": status, "due_at": NOW}, False) for status in OPEN),
@@ -129,7 +127,7 @@ def test_ids_sort_by_time_in_python_and_in_the_database():
 
 
 @pytest.mark.parametrize(
-    ("field", "illegal", "legal"),
+    "field, illegal, legal",
     [
         ("timeout_seconds", [0, 31], [1, 30]),
         ("delay_seconds", [86_401], [0, 86_400]),
@@ -206,7 +204,7 @@ def test_a_rotation_leaves_one_current_secret_on_every_database():
 
 
 @pytest.mark.parametrize(
-    ("more", "less", "is_refused"),
+    "more, less, is_refused",
     [
         *((more, less, True) for more, less in [(5, None), (5, 5), (6, 5), (-1, 5), (None, 0), (None, -1), (0, 0)]),
         *((more, less, False) for more, less in [(None, None), (None, 30), (0, 30), (7, 14), (0.5, 0.75)]),

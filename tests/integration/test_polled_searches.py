@@ -1,7 +1,5 @@
 """In the format ``skillable``, an object is what the example's API returns of it: by the same names, with the same values."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """What the worker asks most often is answered by the indexes that were made for it, however much is finished."""
 
-from __future__ import annotations
-
 import re
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -91,7 +89,7 @@ class Explained:
     """Explains each statement just before it is run, on the data as it is then."""
 
     def __init__(self):
-        self.plans: list[tuple[str, str]] = []
+        self.plans = []
 
     def __call__(self, execute, sql, params, many, context):
         if sql.lstrip().upper().startswith(("SELECT", "UPDATE", "INSERT", "DELETE", "WITH")):

@@ -3,8 +3,6 @@
 The ceilings only go down. What a walk costs in time is measured by the benchmarks.
 """
 
-from __future__ import annotations
-
 import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -39,7 +37,7 @@ class Walk:
 
 def walk_of(action):
     """Trace what ``action`` enters. Comprehensions and lambdas are part of the function that they stand in."""
-    entered: list[tuple[str, str]] = []
+    entered = []
 
     def trace(frame, event, _argument):
         code = frame.f_code

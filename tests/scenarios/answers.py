@@ -1,7 +1,5 @@
 """Answers that a receiver keeps back."""
 
-from __future__ import annotations
-
 import threading
 
 from tests.patience import PATIENCE

@@ -1,7 +1,5 @@
 """Sets the constants of the app that a scenario changes, which are no settings."""
 
-from __future__ import annotations
-
 from importlib import import_module
 
 from django.apps import AppConfig

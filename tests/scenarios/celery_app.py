@@ -1,7 +1,5 @@
 """The Celery app of a scenario's processes, as a host has one."""
 
-from __future__ import annotations
-
 from celery import Celery
 from celery.signals import setup_logging
 

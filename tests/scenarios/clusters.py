@@ -1,7 +1,5 @@
 """Real clusters: the workers of the queue, and its schedules."""
 
-from __future__ import annotations
-
 import os
 import signal
 import time

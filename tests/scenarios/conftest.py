@@ -1,7 +1,5 @@
 """What every scenario starts with: an empty database, a receiver, and processes that know of both."""
 
-from __future__ import annotations
-
 import shutil
 
 import pytest

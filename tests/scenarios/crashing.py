@@ -7,8 +7,6 @@ process loads Django once and forks for each crash: what dies is a real process,
 real database. ``URL`` is where the webhook sends.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

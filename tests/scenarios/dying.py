@@ -6,8 +6,6 @@
 the commit.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

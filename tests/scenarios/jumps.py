@@ -1,7 +1,5 @@
 """The wall clock jumps, forward and back, and how the tests see what came of it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import timedelta
 

@@ -6,8 +6,6 @@
 many, before it commits. It prints, as JSON, the number of runs and the most rows that one transaction changed.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

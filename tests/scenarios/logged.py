@@ -1,7 +1,5 @@
 """Processes whose log is kept: it tells what each of them did, and why one died."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

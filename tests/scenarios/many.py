@@ -4,8 +4,6 @@ event of another organization right after them. Prints what was there when, as J
 Of each class the last event is a captured change and the others are rows, which are written many times as fast.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

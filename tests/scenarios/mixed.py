@@ -1,7 +1,5 @@
 """Webhooks with a cap, with an order and with a rate, whose limits are exact however many drains and hosts serve them."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """``python -m tests.scenarios.outbox``: fill the outbox of a scenario, or show what has become of it, as JSON."""
 
-from __future__ import annotations
-
 import json
 import sys
 

@@ -1,7 +1,5 @@
 """What a scenario's processes are given to do, and what came of it: in the receiver's hands, and in the tables."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections import Counter

@@ -1,7 +1,5 @@
 """PgBouncer in transaction mode, in front of the tests' PostgreSQL: each transaction may run on another connection."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import socket

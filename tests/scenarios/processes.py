@@ -1,7 +1,5 @@
 """Processes of a scenario, on a database that they share: they may be killed, and the tests' own can't."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """The queue of the scenarios: ``TMS_SCENARIO_QUEUE`` chooses django_q (the default), celery or django_tasks."""
 
-from __future__ import annotations
-
 import os
 import uuid
 from collections.abc import Mapping

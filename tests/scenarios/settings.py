@@ -1,7 +1,5 @@
 """Settings of the processes that a scenario starts: the tests' own, and what the scenario changes."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -4,8 +4,6 @@
 - ``edit`` makes one edit after the other until SIGTERM, and prints how many it made.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import sys

@@ -1,7 +1,5 @@
 """The database of a scenario's processes, as the tests see it while they work."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter, defaultdict
 

@@ -3,8 +3,6 @@
 python -m tests.scenarios.task_workers
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """One drain, one webhook for each kind of bad receiver, and a healthy one: the bad ones harm nobody but themselves."""
 
-from __future__ import annotations
-
 import socket
 import time
 import tracemalloc
@@ -176,7 +174,7 @@ def test_the_healthy_receiver_has_everything_before_the_slow_ones_time_out(world
     assert last < min(world.silent_since) + READ_TIMEOUT
 
 
-@pytest.mark.parametrize(("name", "limit"), [("hangs", READ_TIMEOUT), ("drips", DEADLINE)])
+@pytest.mark.parametrize("name, limit", [("hangs", READ_TIMEOUT), ("drips", DEADLINE)])
 def test_a_slow_receiver_is_given_up_at_its_limit(world, name, limit):
     for attempt in world.attempts[name]:
         assert limit - 0.01 <= attempt.duration_ms / 1000 < limit + PATIENCE

@@ -1,7 +1,5 @@
 """The queue's table is emptied while deliveries wait: what the queue knew is lost, and nothing else."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
 

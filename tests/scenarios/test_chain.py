@@ -1,7 +1,5 @@
 """Drains that hand over to each other, one slot each, and never multiply."""
 
-from __future__ import annotations
-
 import threading
 import time
 from datetime import timedelta

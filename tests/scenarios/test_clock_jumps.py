@@ -1,8 +1,6 @@
 """The wall clock jumps. What is due, and until when a webhook is paused, is on it: a jump forward makes that come early,
 a jump back makes it wait until the clock has caught up. Nothing is lost, and nothing waits longer than that."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import timedelta
 

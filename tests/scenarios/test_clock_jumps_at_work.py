@@ -1,8 +1,6 @@
 """The wall clock jumps under those who work. Leases and slots are on it; how long a drain runs and rests is measured by
 the machine, which jumps with nobody."""
 
-from __future__ import annotations
-
 import threading
 import time
 from datetime import timedelta

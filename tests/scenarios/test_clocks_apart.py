@@ -1,7 +1,5 @@
 """Two hosts whose clocks differ by five minutes share the work: nothing is sent twice, in a wrong order or too fast."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """A cluster whose database connections come from psycopg's pool, which is opened before the cluster forks."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The database is away for a moment, again and again, while a drain works."""
 
-from __future__ import annotations
-
 import json
 import time
 

@@ -1,7 +1,5 @@
 """A real drain, and a receiver that fails: it is tried again as the schedule says."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 
 import pytest

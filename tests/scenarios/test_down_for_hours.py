@@ -1,7 +1,5 @@
 """A receiver that is down for days gets everything once it is up; the clock is moved, and the wire is real."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import timedelta
 from itertools import accumulate

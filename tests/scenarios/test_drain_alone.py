@@ -1,7 +1,5 @@
 """``webhooks_drain`` and no cluster, with a queue that has no workers: one process does everything."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -1,8 +1,6 @@
 """A process killed with -9 at any point of a save in autocommit mode leaves row and event both, or neither, and what
 was committed is delivered although nobody rang for it. Real processes, real databases."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -1,7 +1,5 @@
 """A worker is killed with SIGKILL in the middle of writing down what came of its requests."""
 
-from __future__ import annotations
-
 import signal
 from collections import Counter, defaultdict
 

@@ -4,8 +4,6 @@ The process that does it is killed in the middle, runs out of time again and aga
 connection waiting.
 """
 
-from __future__ import annotations
-
 import json
 import signal
 import time

@@ -1,7 +1,5 @@
 """Two workers want the same: one sleeps beyond its leases, as on a machine that is suspended, or both start at once."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

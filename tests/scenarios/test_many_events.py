@@ -1,7 +1,5 @@
 """Ten thousand events in one transaction: all of them or none, each delivered once, and a neighbor does not wait."""
 
-from __future__ import annotations
-
 import json
 import threading
 import time

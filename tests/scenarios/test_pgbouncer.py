@@ -1,7 +1,5 @@
 """Producers, drains and periodic jobs behind PgBouncer in transaction mode, where no session belongs to one of them."""
 
-from __future__ import annotations
-
 import json
 from contextlib import ExitStack
 

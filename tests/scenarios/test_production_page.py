@@ -1,7 +1,5 @@
 """The unit and the container commands of the page on production: they are valid, and what they start delivers."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import shutil

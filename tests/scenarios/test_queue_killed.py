@@ -1,7 +1,5 @@
 """All workers of the queue are killed with SIGKILL and started again: nothing is lost, and the periodic jobs go on."""
 
-from __future__ import annotations
-
 import signal
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """Several drains share the webhooks: nothing stands, nothing comes twice, and limits are exact, whichever drain is killed."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections import Counter

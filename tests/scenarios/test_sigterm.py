@@ -1,7 +1,5 @@
 """``webhooks_drain`` is asked to stop while requests are under way."""
 
-from __future__ import annotations
-
 import signal
 import threading
 

@@ -3,8 +3,6 @@
 ``TMS_SNAPSHOT_OBJECTS`` sets the number of objects, half of them classes and half of them enrollments.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

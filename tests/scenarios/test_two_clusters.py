@@ -3,8 +3,6 @@
 They have no wake-up socket in common, as on two hosts or under two users.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """An upgrade in the order of its page: the schema changes while old code works, then a new worker replaces the old one."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.db.migrations import Migration

@@ -3,8 +3,6 @@
 django-q2's workers share a lock on their task queue. An idle worker that is killed takes the lock with it.
 """
 
-from __future__ import annotations
-
 import json
 import signal
 import sys

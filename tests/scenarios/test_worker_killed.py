@@ -1,7 +1,5 @@
 """Workers are killed with SIGKILL while they send: what they held is delivered by others, and nothing is lost."""
 
-from __future__ import annotations
-
 import time
 
 from tests.patience import PATIENCE

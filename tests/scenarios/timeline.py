@@ -1,7 +1,5 @@
 """Days that pass in seconds: a clock that is moved from one thing that happens to the next."""
 
-from __future__ import annotations
-
 import socket
 import ssl
 from datetime import timedelta

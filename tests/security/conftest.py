@@ -1,7 +1,5 @@
 """The users, the sites and the rows of the tests of the API and of the admin."""
 
-from __future__ import annotations
-
 from tests.integration.admin.conftest import operator, site, staff
 from tests.integration.api.conftest import acme, alice, names, policy, problem, restricted, stranger
 from tests.integration.api.test_scope import world

@@ -1,7 +1,5 @@
 """The lists of the admin take the parameters of their filters, and no other: a lookup would read hidden columns."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest
@@ -45,7 +43,7 @@ def webhook():
     return webhook
 
 
-@pytest.mark.parametrize(("model", "lookup", "value"), SECRETS, ids=[f"{one[0].__name__}-{one[1]}" for one in SECRETS])
+@pytest.mark.parametrize("model, lookup, value", SECRETS, ids=[f"{one[0].__name__}-{one[1]}" for one in SECRETS])
 def test_a_lookup_that_no_filter_offers_is_refused(site, operator, webhook, model, lookup, value):
     assert operator.get(address(model), {lookup: value}).status_code == 400
 

@@ -1,7 +1,5 @@
 """Documents, conditions and header names of a stranger are read in bounded time, and answered with an error."""
 
-from __future__ import annotations
-
 import time
 
 import pytest
@@ -117,7 +115,7 @@ def test_two_names_that_a_receiver_reads_as_one_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("url", "other", "is_same"),
+    "url, other, is_same",
     [
         ("https://hooks.slack.com/services/T1/B1", "https://hooks.slack.com/services/T2/B2", False),
         ("https://hooks.slack.com/services/T1/B1", "https://hooks.slack.com/services/T1/B1?a=1", True),

@@ -1,7 +1,5 @@
 """A webhook that includes child organizations reads none that the caller's policy withholds, nor one that left the tree."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from urllib.parse import urljoin
 
@@ -32,7 +30,7 @@ from tms_webhooks.models import (
 
 PERSONAL = "alice.larsen@example.com"
 
-withheld: dict[str, set[int]] = {}
+withheld = {}
 """Organizations in which callers may not do an action."""
 
 
@@ -44,8 +42,8 @@ class WithholdingPolicy(TrainingPolicy):
 
 
 @pytest.fixture(autouse=True)
-def policy(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.WithholdingPolicy"}
+def policy(settings_of_app):
+    settings_of_app(ACCESS_POLICY=f"{__name__}.WithholdingPolicy")
     yield
     withheld.clear()
 
@@ -146,7 +144,7 @@ CONDITION = {"subscriptions": [{"event_type": "class.*", "condition": {"data.nam
 
 
 @pytest.mark.parametrize(
-    ("action", "method", "path", "body"),
+    "action, method, path, body",
     [
         (Action.MANAGE, "delete", "", {}),
         (Action.MANAGE, "patch", "", {"url": "https://other.example.com/"}),
@@ -196,7 +194,7 @@ def test_the_api_uses_no_webhook_and_no_secret_of_a_withheld_child(
 
 
 @pytest.mark.parametrize(
-    ("action", "method", "path", "body"),
+    "action, method, path, body",
     [
         (Action.MANAGE, "delete", "subscriptions/{subscription}/", {}),
         (Action.MANAGE, "patch", "", {"include_children": False}),

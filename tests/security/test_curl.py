@@ -1,7 +1,5 @@
 """The copied ``curl`` command reads no local file, keeps each character of the request, and signs it anew."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 

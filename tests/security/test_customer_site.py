@@ -1,7 +1,5 @@
 """Each address of the customers' site: anonymous users get the host's login, other organizations nothing, staff is no help."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

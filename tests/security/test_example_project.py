@@ -1,7 +1,5 @@
 """The example project's own pages and keys, which hosts copy: staff of one organization get nothing of another."""
 
-from __future__ import annotations
-
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission

@@ -1,7 +1,5 @@
 """An error while a webhook is saved mails no header value, token or body to ADMINS."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest
@@ -21,7 +19,7 @@ class RecordedMail(AdminEmailHandler):
 
     def __init__(self):
         super().__init__(include_html=True)
-        self.mails: list[str] = []
+        self.mails = []
 
     def send_mail(self, subject, message, *args, html_message=None, **kwargs):
         self.mails.append(f"{subject}\n{message}\n{html_message}")

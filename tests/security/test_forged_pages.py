@@ -1,7 +1,5 @@
 """No text that a user or a receiver enters becomes markup, and no page acts for a user without the user's token."""
 
-from __future__ import annotations
-
 import pytest
 from django.test import Client
 from django.utils import timezone
@@ -42,7 +40,7 @@ def hostile(world):
     return world
 
 
-@pytest.mark.parametrize(("page", "slug"), GETS)
+@pytest.mark.parametrize("page, slug", GETS)
 def test_no_text_becomes_markup(site, operator, hostile, page, slug):
     response = operator.get(address_of(page, slug, hostile), follow=True)
 
@@ -50,7 +48,7 @@ def test_no_text_becomes_markup(site, operator, hostile, page, slug):
     assert "<script>alert" not in response.content.decode()
 
 
-@pytest.mark.parametrize(("page", "slug"), POSTS)
+@pytest.mark.parametrize("page, slug", POSTS)
 def test_no_page_acts_without_the_token_of_the_user(site, world, page, slug):
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(UserFactory(username="root", organization=None, is_staff=True, is_superuser=True))
@@ -58,7 +56,7 @@ def test_no_page_acts_without_the_token_of_the_user(site, world, page, slug):
     assert browser.post(address_of(page, slug, world)).status_code == 403
 
 
-@pytest.mark.parametrize(("route", "method"), [key for key in ROUTES if key[1] != "get"])
+@pytest.mark.parametrize("route, method", [key for key in ROUTES if key[1] != "get"])
 def test_the_api_acts_for_no_session_without_its_token(world, route, method):
     client = APIClient(enforce_csrf_checks=True)
     client.force_login(UserFactory(username="root", organization=None, is_staff=True, is_superuser=True))

@@ -1,12 +1,9 @@
 """Ids are opaque: no customer counts the rows of others, and what is another's does not exist."""
 
-from __future__ import annotations
-
 import base64
 import re
 import uuid
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 from django.contrib.admin.utils import quote
@@ -23,7 +20,6 @@ from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Subscription, 
 
 __all__ = ["client"]
 
-NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 PREFIXES = {Webhook: "whk_", Subscription: "sub_", Job: "job_", AuditEntry: "aud_", Event: "evt_", Delivery: "dlv_"}
 
 
@@ -49,7 +45,7 @@ def answer_of(client, world, route, method):
 
 
 @pytest.mark.parametrize(
-    ("route", "method"), [key for key, one in ROUTES.items() if one.lists is None and key[0] != "webhook-list"]
+    "route, method", [key for key, one in ROUTES.items() if one.lists is None and key[0] != "webhook-list"]
 )
 def test_what_is_anothers_is_answered_like_what_does_not_exist_with_as_many_queries(stranger, world, route, method):
     call(stranger, world, route, method)  # The first request also reads the session.
@@ -64,7 +60,7 @@ def test_what_is_anothers_is_answered_like_what_does_not_exist_with_as_many_quer
     assert (webhook.name, webhook.enabled, AuditEntry.objects.count()) == ("Acme's", True, 1)
 
 
-@pytest.mark.parametrize(("route", "name"), FILTERS)
+@pytest.mark.parametrize("route, name", FILTERS)
 def test_a_filter_by_what_is_anothers_takes_as_many_queries_as_an_unknown_one(client, stranger, world, route, name):
     address = reverse(f"{app_name}:{route}")
     answers = []
@@ -103,7 +99,7 @@ def ids_in(data):
     return [found for value in data for found in ids_in(value)] if isinstance(data, list) else []
 
 
-@pytest.mark.parametrize(("route", "method"), [key for key, one in ROUTES.items() if one.lists is not None])
+@pytest.mark.parametrize("route, method", [key for key, one in ROUTES.items() if one.lists is not None])
 def test_no_answer_of_a_list_has_a_key(client, world, route, method):
     rows = call(client, world, route, method).json()["results"]
 
@@ -159,7 +155,7 @@ def test_no_page_is_a_popup_which_would_answer_with_keys(site, operator, rows):
 
 
 @pytest.mark.parametrize(
-    ("model", "field"), [("subscription", "webhook"), ("delivery", "event"), ("deliveryattempt", "delivery")]
+    "model, field", [("subscription", "webhook"), ("delivery", "event"), ("deliveryattempt", "delivery")]
 )
 def test_the_autocompletion_of_django_finds_no_row(site, operator, rows, model, field):
     query = {"app_label": "tms_webhooks", "model_name": model, "field_name": field, "term": ""}

@@ -1,7 +1,5 @@
 """A first key and a new key make no secret unreadable, and a command makes the old keys needless."""
 
-from __future__ import annotations
-
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import call_command
@@ -31,9 +29,9 @@ VALUE = "X-Key=hunter2"
 
 
 @pytest.fixture
-def keys(settings):
+def keys(settings_of_app):
     def keys(*values):
-        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": list(values)}
+        settings_of_app(ENCRYPTION_KEYS=list(values))
 
     return keys
 

@@ -1,7 +1,5 @@
 """No organization takes more than its share: each limit is a setting, and holds at every door and for two at once."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 
 from example_project.training.factories import OrganizationFactory
+from tests.conftest import NOW
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of, text_of, url
 from tests.integration.api.conftest import client
@@ -30,7 +29,6 @@ from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook
 
 __all__ = ["client"]
 
-NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 NEW = {"name": "CRM", "url": "https://receiver.example.com/hook"}
 
 
@@ -38,7 +36,7 @@ NEW = {"name": "CRM", "url": "https://receiver.example.com/hook"}
 def limit(settings):
     """Set a limit of the operator's."""
 
-    def limit(**values: int) -> None:
+    def limit(**values):
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **values}
 
     return limit
@@ -113,18 +111,18 @@ def test_the_model_refuses_a_webhook_beyond_the_limit(acme, limit):
     assert list(Webhook.objects.values_list("name", flat=True)) == ["Renamed"]
 
 
-def subscribe(webhook: Webhook) -> None:
+def subscribe(webhook):
     Subscription.objects.create(webhook=webhook, event_type="user.*")
 
 
-def cancel(webhook: Webhook) -> None:
+def cancel(webhook):
     start_job(JobKind.CANCEL_PENDING, WebhookFactory(organization=webhook.organization), now=NOW)
 
 
 @several
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    ("name", "model", "add"),
+    "name, model, add",
     [
         ("WEBHOOKS_LIMIT", Webhook, lambda webhook: WebhookFactory(organization=webhook.organization)),
         ("SUBSCRIPTIONS_LIMIT", Subscription, subscribe),
@@ -150,7 +148,7 @@ STRANGERS = [f"stranger{number}@example.com" for number in range(11)]
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
+    "name, value, words",
     [
         ("subscriptions", [{"event_type": "class.*"}, {"event_type": "user.*"}], "no more than 1 elements"),
         ("headers", HEADERS, "the limit is 50."),
@@ -172,7 +170,7 @@ def test_the_api_refuses_more_parts_of_a_webhook_than_the_limit(client, acme, li
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    "name, value",
     [
         ("headers", "\n".join(f"{name}={value}" for name, value in HEADERS.items())),
         ("contacts", "\n".join(STRANGERS)),
@@ -207,7 +205,7 @@ def test_contacts_that_were_stored_before_the_limit_get_no_mail_beyond_it():
 
 
 @pytest.fixture
-def webhook(receiver, acme) -> Webhook:
+def webhook(receiver, acme):
     return WebhookFactory(organization=acme, url=receiver.url)
 
 

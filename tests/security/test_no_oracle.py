@@ -1,7 +1,5 @@
 """Answers do not tell which names exist inside the operator's network."""
 
-from __future__ import annotations
-
 from dataclasses import astuple
 from datetime import timedelta
 
@@ -28,9 +26,9 @@ REFUSAL = "has no address that webhooks may call; check its spelling, use a publ
 
 
 @pytest.fixture(params=["curl", "threads"])
-def transport(request, settings):
+def transport(request, settings_of_app):
     """Each transport."""
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "TRANSPORT": request.param}
+    settings_of_app(TRANSPORT=request.param)
 
 
 @pytest.fixture
@@ -120,8 +118,8 @@ def test_a_notification_to_both_fails_alike(addresses, acme, clock, monkeypatch)
 
 
 @pytest.mark.parametrize("host", ["LocalHost", "api.localhost"])
-def test_localhost_is_refused_at_every_door(client, operator, acme, problem, settings, tmp_path, host):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "UNCHECKED_HOSTS": []}
+def test_localhost_is_refused_at_every_door(client, operator, acme, problem, settings_of_app, tmp_path, host):
+    settings_of_app(UNCHECKED_HOSTS=[])
     address = f"https://{host}/"
     acme.external_id = "ACME"
     acme.save()

@@ -1,7 +1,5 @@
 """Every list of the API and of the admin takes its own parameters, refuses all others, and shows no foreign row."""
 
-from __future__ import annotations
-
 import random
 import string
 import time

@@ -1,7 +1,5 @@
 """The path and query of a redirect's ``Location`` are shown where payloads are shown, and nowhere else."""
 
-from __future__ import annotations
-
 import json
 import logging
 
@@ -57,7 +55,7 @@ def test_no_log_line_and_no_mail_has_it(redirected, caplog):
 
 
 def test_no_signal_and_no_event_of_another_webhook_has_it(run, wire, acme):
-    heard: list[str] = []
+    heard = []
     signals.webhook_exhausted.connect(listen := lambda message, **rest: heard.append(message), sender=Webhook)
     wire.otherwise = answer(302, {"location": LOCATION})
     subscribed("/first", organization=acme, schedule="none", events=["class.*"])

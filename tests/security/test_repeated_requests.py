@@ -1,7 +1,5 @@
 """A response that is repeated for an ``Idempotency-Key`` is for callers who still have its rights, and has no secret."""
 
-from __future__ import annotations
-
 import uuid
 
 import pytest
@@ -33,7 +31,7 @@ def repeat(client, world):
     return lambda route: call(Repeating(), world, route, "post")
 
 
-@pytest.mark.parametrize(("route", "right"), [(route, right) for route, method, right in API if method == "POST"])
+@pytest.mark.parametrize("route, right", [(route, right) for route, method, right in API if method == "POST"])
 def test_without_the_right_a_repeated_request_gets_no_stored_response(
     repeat, alice, problem, receiver, world, route, right
 ):

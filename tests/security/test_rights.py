@@ -1,7 +1,5 @@
 """The table of rights in the documentation is true: each route and page takes its action, and no other beyond viewing."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -64,7 +62,7 @@ def test_the_table_has_each_page_of_the_admin():
     assert of_the_app - closed == listed
 
 
-@pytest.mark.parametrize(("route", "method", "action"), API)
+@pytest.mark.parametrize("route, method, action", API)
 def test_a_route_takes_its_action_and_no_other(restricted, world, problem, receiver, route, method, action):
     if (route, method.lower()) not in ROUTES:
         assert action == "view"  # the catalogue, which is no organization's
@@ -137,7 +135,7 @@ def address_of(page, slug, world):
     return named(f"tms_webhooks_{page}", *args) + query
 
 
-@pytest.mark.parametrize(("page", "slug", "method", "permission", "action"), ADMIN)
+@pytest.mark.parametrize("page, slug, method, permission, action", ADMIN)
 def test_a_page_takes_its_action_and_no_other_and_the_permission_of_staff(
     site, browser, world, receiver, page, slug, method, permission, action
 ):

@@ -1,14 +1,13 @@
 """The threat model names tests that exist, and each test of this folder; the audit step says why it skips a tool."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
+
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
 LINES = [
     line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ") and "Protection |" not in line

@@ -1,7 +1,5 @@
 """Query values of a URL that look like secrets are for users who may manage the webhook."""
 
-from __future__ import annotations
-
 import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
@@ -23,7 +21,7 @@ MASKED = f"https://receiver.example.com/hook?team=hr&sig={MASK}"
 
 
 @pytest.mark.parametrize(
-    ("query", "shown"),
+    "query, shown",
     [
         ("", ""),
         ("?team=hr&page=2", "?team=hr&page=2"),

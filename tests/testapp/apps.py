@@ -1,7 +1,5 @@
 """A host whose models have the shapes that the example project's have not."""
 
-from __future__ import annotations
-
 from django.apps import AppConfig
 
 

@@ -1,9 +1,6 @@
 """Models that extend others, stand proxy, bring their own keys, or misbehave."""
 
-from __future__ import annotations
-
 import uuid
-from typing import Any
 
 from django.db import connections, models
 
@@ -17,21 +14,21 @@ class Workshop(models.Model):
     seats = models.IntegerField(default=10)
     updated_at = models.DateTimeField(auto_now=True)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.title
 
     @property
-    def headline(self) -> str:
+    def headline(self):
         """What only Python can tell."""
         return f"{self.title} for {self.seats}"
 
     @property
-    def broken(self) -> str:
+    def broken(self):
         """Raise, quoting what is nobody's business."""
         raise RuntimeError(f"{self.title} is broken")
 
     @property
-    def failing(self) -> str:
+    def failing(self):
         """Run a query that the database refuses."""
         with connections[self._state.db or "default"].cursor() as cursor:
             cursor.execute("SELECT no_such_column FROM testapp_workshop")
@@ -57,7 +54,7 @@ class Caterer(models.Model):
     caterer_id = models.BigAutoField(primary_key=True)
     menu = models.CharField(max_length=20)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.menu
 
 
@@ -73,7 +70,7 @@ class Ticket(models.Model):
     title = models.CharField(max_length=100)
     seats = models.IntegerField(default=1)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.title
 
 
@@ -86,7 +83,7 @@ class Plaque(models.Model):
     )
     title = models.CharField(max_length=100)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.title
 
 
@@ -99,7 +96,7 @@ class Seat(models.Model):
     organization = models.ForeignKey("training.Organization", on_delete=models.CASCADE, related_name="+")
     title = models.CharField(max_length=100)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.title
 
 
@@ -112,7 +109,7 @@ class Talk(models.Model):
     kindred = models.ManyToManyField("self")
     prizes = models.ManyToManyField("Plaque", related_name="+")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.title
 
 
@@ -123,7 +120,7 @@ class Speech(models.Model):
     speaker = models.ForeignKey("training.User", on_delete=models.CASCADE, related_name="+")
     minutes = models.IntegerField(default=30)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return f"{self.speaker} in {self.talk}"
 
 
@@ -139,7 +136,7 @@ class DatedAssignment(models.Model):
     expires_on = models.DateField(null=True, db_index=True)
     percent = models.FloatField(default=0)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return str(self.id)
 
 
@@ -148,7 +145,7 @@ class Label(models.Model):
 
     word = models.CharField(max_length=20)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.word
 
 
@@ -158,7 +155,7 @@ class Series(models.Model):
     organizations = models.ManyToManyField("training.Organization", related_name="+")
     kind = models.CharField(max_length=20, default="open")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.kind
 
 
@@ -178,7 +175,7 @@ class Lesson(models.Model):
     called_off = models.BooleanField(default=False)
     role = models.CharField(max_length=20, default="learner")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.title
 
 
@@ -187,7 +184,7 @@ class Region(models.Model):
 
     tenant = models.ForeignKey("training.Organization", on_delete=models.CASCADE, related_name="+")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return f"region {self.pk}"
 
 
@@ -197,7 +194,7 @@ class Site(models.Model):
     tenant = models.ForeignKey("training.Organization", on_delete=models.CASCADE, related_name="+")
     region = models.ForeignKey(Region, on_delete=models.CASCADE, related_name="+")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return f"site {self.pk}"
 
 
@@ -207,7 +204,7 @@ class Lease(models.Model):
     site = models.OneToOneField(Site, on_delete=models.CASCADE, related_name="lease")
     tenant = models.ForeignKey("training.Organization", on_delete=models.CASCADE, related_name="+")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return f"lease of {self.site}"
 
 
@@ -219,11 +216,11 @@ class Visitor(models.Model):
     site = models.ForeignKey(Site, on_delete=models.SET_NULL, null=True, related_name="+")
     tenant = models.ForeignKey("training.Organization", on_delete=models.SET_NULL, null=True, related_name="+")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.code
 
     @property
-    def landlord(self) -> Any:
+    def landlord(self):
         """The organization that rents the site out."""
         return self.site and self.site.region.tenant
 

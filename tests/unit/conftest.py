@@ -1,7 +1,5 @@
 """Unit tests see the catalogue of the package, without the fields that the example project adds to it."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.catalogue import only_canonical

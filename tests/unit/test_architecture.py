@@ -1,7 +1,5 @@
 """The house rules that no linter holds, and a proof that the import contracts of pyproject.toml can fail."""
 
-from __future__ import annotations
-
 import ast
 import shutil
 from pathlib import Path
@@ -88,7 +86,7 @@ PURE = "The pure modules know no tables, no HTTP and no queue"
 
 
 @pytest.mark.parametrize(
-    ("module", "line", "broken"),
+    "module, line, broken",
     [
         ("models/event.py", "from tms_webhooks.outbox import wake", [LAYERS, ACYCLIC]),  # upwards
         ("outbox/wake.py", "from tms_webhooks.delivery import retry", [LAYERS]),  # sideways

@@ -1,7 +1,5 @@
 """Batches of several pieces of work alternate, until nothing is left or the time is over."""
 
-from __future__ import annotations
-
 from tms_webhooks.batches import after, run_alternately
 
 

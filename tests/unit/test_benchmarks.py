@@ -1,7 +1,5 @@
 """The page of the benchmarks has each figure of each benchmark, all of one run, and is as the command writes it."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

@@ -1,7 +1,5 @@
 """Each claim of the documents links to tests that exist, and each promise of the README says its limits."""
 
-from __future__ import annotations
-
 import os
 import re
 
@@ -44,7 +42,7 @@ def test_the_command_lists_each_promise(capsys):
 
 
 @pytest.mark.parametrize(
-    ("link", "reason"),
+    "link, reason",
     [
         ("tests/unit/test_gone.py#test_a", "which does not exist."),
         (f"{HERE}#test_gone", "links to test_gone, which test_claims.py does not have."),

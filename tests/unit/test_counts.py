@@ -1,14 +1,12 @@
 """Commands print one of a thing in the singular."""
 
-from __future__ import annotations
-
 import pytest
 
 from tms_webhooks.management.base import counted
 
 
 @pytest.mark.parametrize(
-    ("number", "words", "text"),
+    "number, words, text",
     [
         (0, ("event",), "0 events"),
         (1, ("event",), "1 event"),

@@ -1,7 +1,5 @@
 """The demo's book-keeping: it has to notice what is missing, too much, or out of order."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The demo's comparison of a webhook with a poller, its receiver's copy of the objects, and the body that it prints."""
 
-from __future__ import annotations
-
 from example_project.demo.display import in_words
 from example_project.demo.ledger import Arrival
 from example_project.demo.poller import Poller, Watch

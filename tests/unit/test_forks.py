@@ -1,7 +1,5 @@
 """A forked process behaves as one that is started."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys
@@ -20,7 +18,7 @@ def run(folder, code, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("code", "expected"),
+    "code, expected",
     [
         ("import sys; print(sys.argv[1:])", (0, "['a', 'b']\n", "")),
         ("import sys; sys.exit(3)", (3, "", "")),

@@ -3,8 +3,6 @@
 `tests/fuzz` asks the same with a fuzzer that watches the code.
 """
 
-from __future__ import annotations
-
 import string
 from ipaddress import ip_address
 from urllib.parse import urlsplit

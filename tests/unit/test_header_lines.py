@@ -1,7 +1,5 @@
 """Header lines as people type them: what they mean, what is refused, and that no value is ever repeated."""
 
-from __future__ import annotations
-
 import pytest
 from django.core.exceptions import ValidationError
 from hypothesis import given
@@ -19,7 +17,7 @@ def problems(text, *, custom_body=False):
 
 
 @pytest.mark.parametrize(
-    ("text", "headers"),
+    "text, headers",
     [
         # Nothing.
         ("", {}),
@@ -56,7 +54,7 @@ def test_lines_become_headers(text, headers):
 
 
 @pytest.mark.parametrize(
-    ("text", "code", "message"),
+    "text, code, message",
     [
         (
             "hunter2",

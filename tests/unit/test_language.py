@@ -4,8 +4,6 @@ Read are the package (names, comments, docstrings, messages, templates, scripts 
 example project. Messages are read where they are written, so the translation catalogue needs no reading of its own.
 """
 
-from __future__ import annotations
-
 import ast
 import re
 from collections import defaultdict
@@ -131,7 +129,7 @@ def test_no_word_of_the_list_comes_back(room):
 
 
 @pytest.mark.parametrize(
-    ("planted", "number", "word"),
+    "planted, number, word",
     [
         ("class ToldState: ...\n", 1, "Told"),
         ('"""First.\n\nIt is under\nway."""\n', 3, "under way"),

@@ -1,21 +1,18 @@
 """A run of tests leaves no process behind, also where a test fails or the run is ended."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.leftovers import IS_LINUX, has_ended
 from tests.patience import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(not IS_LINUX, reason="Processes are found in /proc.")
 
-ROOT = Path(__file__).parents[2]
 # In a session of its own, and an orphan from the beginning.
 TESTS = """
 import subprocess, time

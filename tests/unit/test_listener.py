@@ -1,7 +1,5 @@
 """The receiver for development: it verifies requests, and answers with the status that it is given."""
 
-from __future__ import annotations
-
 import http.client
 import time
 
@@ -103,7 +101,7 @@ def test_a_request_that_the_public_library_accepts_verifies_by_any_of_the_secret
 
 
 @pytest.mark.parametrize(
-    ("changed", "expected"),
+    "changed, expected",
     [
         ({"headers": {"webhook-id": ""}}, "has no webhook-id"),
         (

@@ -1,7 +1,5 @@
 """Each lower bound of a requirement is the release that the environment `lowest` installs and tests."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a webhook's retry schedule may be, and what is said about one that can't be."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -36,7 +34,7 @@ def test_a_schedule_passes(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "code", "message"),
+    "value, code, message",
     [
         (
             "hourly",
@@ -86,7 +84,7 @@ def test_an_ill_formed_schedule_is_refused_with_the_remedy(value, code, message)
 
 
 @pytest.mark.parametrize(
-    ("delay", "shown"),
+    "delay, shown",
     [
         (-1, "-1"),
         (-0.001, "-0.001"),

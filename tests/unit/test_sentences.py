@@ -4,8 +4,6 @@ A sentence is part of one paragraph, list item, heading or table cell. Code bloc
 one word, and so does each text between spaces that has a letter or a digit.
 """
 
-from __future__ import annotations
-
 import ast
 import inspect
 import io
@@ -104,7 +102,7 @@ HALF = LONG[50:]
 
 
 @pytest.mark.parametrize(
-    ("markdown", "lines"),
+    "markdown, lines",
     [
         (f"# Title\n\nShort. {LONG}.", [3]),
         (f"Short\nsentence.\n{LONG}.", [3]),
@@ -123,7 +121,7 @@ def test_a_long_sentence_of_a_document_is_found_with_its_line(markdown, lines):
 
 
 @pytest.mark.parametrize(
-    ("source", "lines"),
+    "source, lines",
     [
         (f'x = 1\n"""Short.\n\n{LONG}.\n"""\n', [4]),
         (f'def run():\n    """Run.\n\n    Args:\n        name: {LONG}.\n    """\n', [5]),

@@ -1,15 +1,11 @@
 """A payload error raises in tests and under DEBUG; in production it is logged, and the host's save succeeds."""
 
-from __future__ import annotations
-
 import json
 import os
-from pathlib import Path
 
 from tests import forks
+from tests.conftest import ROOT
 from tms_webhooks.conf import strict_payloads
-
-ROOT = Path(__file__).parents[2]
 
 HOST = """
 import json
@@ -42,9 +38,9 @@ def test_only_a_test_run_is_strict_and_no_mail_makes_production_one():
     assert json.loads(done.stdout) == [False, False, True, False]
 
 
-def test_tests_are_strict_unless_the_setting_says_otherwise(settings):
+def test_tests_are_strict_unless_the_setting_says_otherwise(settings_of_app):
     assert strict_payloads() is True
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
+    settings_of_app(STRICT_PAYLOADS=False)
     assert strict_payloads() is False
 
 

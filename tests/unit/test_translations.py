@@ -1,7 +1,5 @@
 """Every text of the app has a Spanish translation that fits it, and Django reads the one that is written."""
 
-from __future__ import annotations
-
 import gettext
 import re
 

@@ -1,7 +1,5 @@
 """The life of a webhook, and every kind of body, by the Python client of OpenAPI Generator."""
 
-from __future__ import annotations
-
 import os
 
 import tms_client

@@ -1,7 +1,5 @@
 """The life of a webhook, and every kind of body, by the client of openapi-python-client."""
 
-from __future__ import annotations
-
 import json
 import os
 from typing import TypeVar
@@ -24,7 +22,7 @@ from tms_client.api.webhooks import (
 Model = TypeVar("Model")
 
 
-def expected(kind: type[Model], answer: object) -> Model:
+def expected(kind, answer):
     """Return an answer that is of this kind, and no problem."""
     assert isinstance(answer, kind), answer
     return answer

@@ -1,7 +1,5 @@
 """A receiver of the documents as a process, and a webhook that leads to it."""
 
-from __future__ import annotations
-
 import os
 import socket
 import subprocess

@@ -1,7 +1,5 @@
 """Code blocks of docs/howto/receive/ as files: the first line of each names its own."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """docs/howto/receive/index.md: what was missed is read from the feed, once, by a key of the API."""
 
-from __future__ import annotations
-
 import os
 
 import pytest
@@ -44,13 +42,13 @@ def test_it_reads_on_where_it_stopped(live_server, tmp_path, drain):
     assert catch_up() == ids_of(organization)
 
 
-def test_it_stops_at_an_event_whose_payload_the_key_may_not_view(live_server, tmp_path, drain, settings):
+def test_it_stops_at_an_event_whose_payload_the_key_may_not_view(live_server, tmp_path, drain, settings_of_app):
     organization = OrganizationFactory()
     WebhookFactory(organization=organization, events=["class.*"], enabled=False)
     _key, clear = ApiKey.objects.create_key(name="CRM", organization=organization)
     TrainingClassFactory(organization=organization)
     drain()
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.WithoutPayloads"}
+    settings_of_app(ACCESS_POLICY=f"{__name__}.WithoutPayloads")
     pages.write(tmp_path, "index")
 
     done = forks.run(

@@ -1,7 +1,5 @@
 """The receivers of docs/howto/receive/ take real requests, once each, and refuse the rest."""
 
-from __future__ import annotations
-
 import http.client
 import json
 import shutil

@@ -1,7 +1,5 @@
 """A class whose organization is assigned after it was created."""
 
-from __future__ import annotations
-
 from django.db import models
 
 from tests.hosts.models import Keyed, Tenant, Topic
@@ -12,7 +10,7 @@ class Program(Keyed):
 
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, null=True, blank=True, related_name="+")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return str(self.pk)
 
 
@@ -25,5 +23,5 @@ class Proposal(Keyed):
     title = models.CharField(max_length=50)
     state = models.CharField(max_length=20, default="tentative")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.title

@@ -1,7 +1,5 @@
 """A class has its first event when it has an organization, with its state then; what came before is not lost."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

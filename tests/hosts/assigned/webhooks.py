@@ -1,7 +1,5 @@
 """The source of a class whose organization is assigned later."""
 
-from __future__ import annotations
-
 from tests.hosts.assigned.models import Proposal
 from tms_webhooks import sources
 

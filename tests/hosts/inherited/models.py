@@ -1,7 +1,5 @@
 """A class, and a class that extends it by a table of its own."""
 
-from __future__ import annotations
-
 from django.conf import settings
 from django.db import models
 

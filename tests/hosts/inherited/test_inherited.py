@@ -1,7 +1,5 @@
 """Multi-table inheritance with the parent registered: each change of its row is one event, by whichever model it is made."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 

@@ -1,7 +1,5 @@
 """The source of a class, and of a class that extends it."""
 
-from __future__ import annotations
-
 from tests.hosts.inherited.models import Training
 from tms_webhooks import sources
 

@@ -1,9 +1,5 @@
 """The host's Celery app and tasks."""
 
-from __future__ import annotations
-
-from typing import Any
-
 from celery import Celery
 from django.db import transaction
 
@@ -19,7 +15,7 @@ class Unavailable(Exception):
 
 
 @app.task
-def call_off(key: str) -> None:
+def call_off(key):
     """Cancel a class and rename it, in one transaction."""
     with transaction.atomic(using="training"):
         meetup = Meetup.objects.select_for_update().get(pk=key)
@@ -30,7 +26,7 @@ def call_off(key: str) -> None:
 
 
 @app.task(bind=True, autoretry_for=(Unavailable,), max_retries=3, default_retry_delay=0)
-def call_off_when_available(self: Any, key: str) -> None:
+def call_off_when_available(self, key):
     """Cancel a class; fail after the change, inside the transaction, as long as another system is away."""
     with transaction.atomic(using="training"):
         meetup = Meetup.objects.get(pk=key)
@@ -41,12 +37,12 @@ def call_off_when_available(self: Any, key: str) -> None:
 
 
 @app.task
-def call_off_all() -> int:
+def call_off_all():
     """Cancel all classes in one statement."""
     return Meetup.objects.update(state="off")
 
 
 @app.task
-def hang_up() -> None:
+def hang_up():
     """Close the database connections of the worker's thread."""
     close_connections()

@@ -1,7 +1,5 @@
 """A change in a Celery task is recorded once, when its transaction commits: by a worker, with retries, and after a commit."""
 
-from __future__ import annotations
-
 import pytest
 from celery.contrib.testing.worker import start_worker
 

@@ -1,7 +1,5 @@
 """With Celery as the queue, a change of the host wakes a drain in the host's own workers, after the commit."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 
@@ -15,8 +13,8 @@ pytestmark = pytest.mark.django_db(databases=["training", "default"], transactio
 
 
 @pytest.fixture(autouse=True)
-def _queue(settings, meetup):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.celery.CeleryQueue"}
+def _queue(settings_of_app, meetup):
+    settings_of_app(QUEUE="tms_webhooks.queues.celery.CeleryQueue")
     tasks.app.set_current()
     assert get_queue().check() == []
     # The fixtures have woken a drain.
@@ -37,14 +35,9 @@ def waiting():
     return found
 
 
-def test_a_drain_is_enqueued_after_the_commit_and_delivers_in_a_worker(settings, meetup):
+def test_a_drain_is_enqueued_after_the_commit_and_delivers_in_a_worker(settings_of_app, meetup):
     receiver = Receiver()
-    settings.TMS_WEBHOOKS = {
-        **settings.TMS_WEBHOOKS,
-        "ALLOWED_SCHEMES": ["http"],
-        "UNCHECKED_HOSTS": ["127.0.0.1"],
-        "ALLOWED_PORTS": [receiver.port],
-    }
+    settings_of_app(ALLOWED_SCHEMES=["http"], UNCHECKED_HOSTS=["127.0.0.1"], ALLOWED_PORTS=[receiver.port])
     Webhook.objects.update(url=f"http://127.0.0.1:{receiver.port}/")
     with transaction.atomic(using="training"):
         tasks.call_off(str(meetup.pk))

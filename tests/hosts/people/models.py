@@ -1,7 +1,5 @@
 """An account, a learner that extends it by a table of its own, and a row that makes an account a student."""
 
-from __future__ import annotations
-
 from django.db import models
 
 from tests.hosts.models import Keyed, Tenant
@@ -12,7 +10,7 @@ class Team(Keyed):
 
     name = models.CharField(max_length=50)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.name
 
 
@@ -23,7 +21,7 @@ class Account(Keyed):
     name = models.CharField(max_length=50)
     teams = models.ManyToManyField(Team, blank=True, related_name="+")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.name
 
 
@@ -39,7 +37,7 @@ class Person(Keyed):
     tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="+")
     name = models.CharField(max_length=50)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.name
 
 
@@ -49,5 +47,5 @@ class Study(Keyed):
     person = models.OneToOneField(Person, on_delete=models.CASCADE)
     kind = models.CharField(max_length=20, default="student")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.kind

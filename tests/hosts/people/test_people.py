@@ -1,7 +1,5 @@
 """Only some accounts are users of the training system, and each change of one of these is one event, by whichever model."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connections
 

@@ -1,7 +1,5 @@
 """The sources of learners that extend an account, and of persons that are students."""
 
-from __future__ import annotations
-
 from tests.hosts.people.models import Learner, Person
 from tms_webhooks import sources
 

@@ -1,7 +1,5 @@
 """Who does what in a class: only the learners are enrolled in it."""
 
-from __future__ import annotations
-
 from django.db import models
 
 from tests.hosts.models import Keyed, Meetup, Member
@@ -15,5 +13,5 @@ class Participation(Keyed):
     role = models.CharField(max_length=20, default="learner")
     state = models.CharField(max_length=20, default="requested")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return f"{self.member} is {self.role}"

@@ -1,7 +1,5 @@
 """The source of enrollments in a table of roles."""
 
-from __future__ import annotations
-
 from tests.hosts.roles.models import Participation
 from tms_webhooks import sources
 

@@ -1,7 +1,5 @@
 """A class of a course that many organizations have."""
 
-from __future__ import annotations
-
 from django.db import models
 
 from tests.hosts.models import Keyed, Tenant
@@ -13,7 +11,7 @@ class SharedCourse(Keyed):
     name = models.CharField(max_length=50)
     tenants = models.ManyToManyField(Tenant, related_name="+")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.name
 
 
@@ -24,7 +22,7 @@ class SharedClass(Keyed):
     title = models.CharField(max_length=50)
     state = models.CharField(max_length=20, default="scheduled")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.title
 
 
@@ -35,5 +33,5 @@ class SharedPlace(Keyed):
     member = models.ForeignKey("hosts.Member", on_delete=models.CASCADE, related_name="+")
     state = models.CharField(max_length=20, default="requested")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return str(self.pk)

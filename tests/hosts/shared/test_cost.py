@@ -1,7 +1,5 @@
 """The queries that capture adds to a request of the host's API, where the owner is behind a many-to-many field."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext

@@ -1,7 +1,5 @@
 """Each owner of a class has events of its own, and an organization that becomes or ceases to be one hears of that."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.hosts.models import Tenant

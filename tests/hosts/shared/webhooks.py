@@ -1,7 +1,5 @@
 """The sources of classes that several organizations own."""
 
-from __future__ import annotations
-
 from tests.hosts.shared.models import SharedClass, SharedPlace
 from tms_webhooks import sources
 

@@ -1,7 +1,5 @@
 """A class that is hidden instead of deleted."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from django.db import models
@@ -13,7 +11,7 @@ from tests.hosts.models import PlainClass
 class HidingQuerySet(models.QuerySet[Any]):
     """A queryset whose ``delete`` hides."""
 
-    def delete(self) -> tuple[int, dict[str, int]]:
+    def delete(self):
         """Hide the rows."""
         hidden = self.update(deleted_at=timezone.now())
         return hidden, {self.model._meta.label: hidden}
@@ -22,7 +20,7 @@ class HidingQuerySet(models.QuerySet[Any]):
 class VisibleManager(models.Manager.from_queryset(HidingQuerySet)):  # type: ignore[misc]
     """The rows that are not hidden."""
 
-    def get_queryset(self) -> HidingQuerySet:
+    def get_queryset(self):
         return super().get_queryset().filter(deleted_at=None)
 
 
@@ -35,13 +33,13 @@ class Clinic(PlainClass):
     objects = VisibleManager()
     all_objects = models.Manager.from_queryset(HidingQuerySet)()
 
-    def delete(self, *_args: Any, **_kwargs: Any) -> tuple[int, dict[str, int]]:
+    def delete(self, *_args, **_kwargs):
         """Hide the row."""
         self.deleted_at = timezone.now()
         self.save(update_fields=["deleted_at"])
         return 1, {self._meta.label: 1}
 
-    def restore(self) -> None:
+    def restore(self):
         """Show the row again."""
         self.deleted_at = None
         self.save(update_fields=["deleted_at"])

@@ -1,7 +1,5 @@
 """A class that is hidden emits the event of a deletion; shown again, it emits the event of a new class."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import models
 from django.utils import timezone

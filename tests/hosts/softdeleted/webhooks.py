@@ -1,7 +1,5 @@
 """The source of a class that is hidden instead of deleted."""
 
-from __future__ import annotations
-
 from tests.hosts.softdeleted.models import Clinic
 from tms_webhooks import sources
 

@@ -1,7 +1,5 @@
 """A class that has no status: a boolean and a tag stand for it."""
 
-from __future__ import annotations
-
 from django.db import models
 
 from tests.hosts.models import Keyed, Tenant, Topic
@@ -12,7 +10,7 @@ class Tag(models.Model):
 
     word = models.CharField(max_length=20, unique=True)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.word
 
 
@@ -25,5 +23,5 @@ class TaggedClass(Keyed):
     is_active = models.BooleanField(default=True)
     tags = models.ManyToManyField(Tag, blank=True)
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.title

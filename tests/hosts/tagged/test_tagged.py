@@ -1,7 +1,5 @@
 """A status that is made of a boolean and a tag has old values, and each way to change one of them is one event."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 

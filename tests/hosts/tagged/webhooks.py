@@ -1,12 +1,10 @@
 """The source of a class whose status is made of a boolean and a tag."""
 
-from __future__ import annotations
-
 from tests.hosts.tagged.models import TaggedClass
 from tms_webhooks import sources
 
 
-def status_of(*, active: bool, words: list[str]) -> str:
+def status_of(*, active, words):
     """Return the name of the status."""
     if "cancelled" in words:
         return "Cancelled"

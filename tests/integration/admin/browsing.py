@@ -1,7 +1,5 @@
 """The data that a browser submits for an unchanged form: it drops numbers and times that are written in another way."""
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 
@@ -10,8 +8,6 @@ WRITTEN = {
     "datetime-local": re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?"),
 }
 NEVER_SENT = {"submit", "button", "image", "reset", "file"}
-
-Sent = dict[str, list[str]]
 
 
 def untouched(page, *, form):
@@ -25,10 +21,10 @@ def untouched(page, *, form):
 class _Reader(HTMLParser):
     def __init__(self, form):
         super().__init__()
-        self.form, self.sent = form, Sent()
+        self.form, self.sent = form, {}
         self._inside, self._name = False, ""
-        self._text: list[str] | None = None
-        self._options: list[tuple[bool, str]] = []
+        self._text = None
+        self._options = []
 
     def handle_starttag(self, tag, attrs):
         values = {name: value or "" for name, value in attrs}

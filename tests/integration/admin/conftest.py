@@ -1,7 +1,5 @@
 """The two sites, a superuser at their pages, staff who may only look, and an administrator."""
 
-from __future__ import annotations
-
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client

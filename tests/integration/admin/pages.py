@@ -1,7 +1,5 @@
 """Where the pages are on each of the two sites, who opens them, and how their forms are filled in."""
 
-from __future__ import annotations
-
 import html
 import re
 from collections.abc import Collection

@@ -1,7 +1,5 @@
 """The form of a webhook for screen readers: each description of an input is on the page."""
 
-from __future__ import annotations
-
 import re
 
 from tests.integration.admin.pages import form_of, url

@@ -1,7 +1,5 @@
 """The actions on a webhook: confirmation, counts, permissions, and the audit log."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -78,7 +76,7 @@ def test_actions_that_do_not_apply_or_are_not_allowed_are_not_offered(operator, 
 
 
 @pytest.mark.parametrize(
-    ("slug", "message"),
+    "slug, message",
     [
         ("disable", "The webhook is disabled. Its queued deliveries are kept as skipped."),
         ("enable", "The webhook is enabled. Missed events stay skipped until you send them."),
@@ -108,7 +106,7 @@ def test_a_recovery_counts_the_longest_range_by_default_and_starts_with_it(opera
 
 @pytest.mark.parametrize("method", ["get", "post"])
 @pytest.mark.parametrize(
-    ("data", "expected"),
+    "data, expected",
     [
         ({"since": "yesterday", "until": ""}, "Enter a valid date/time."),
         ({"since": "", "until": ""}, "From is missing; a recovery takes a time range of at most 14 days."),

@@ -1,7 +1,5 @@
 """No page holds a secret or a header's value: every page there is, searched as text."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 

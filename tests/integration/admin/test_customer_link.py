@@ -1,7 +1,5 @@
 """A link of the host opens the customers' site once, for one user and one organization, and nothing else."""
 
-from __future__ import annotations
-
 import logging
 from datetime import timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -196,7 +194,7 @@ def test_no_log_line_has_the_token_and_no_page_sends_it_on(client, user, acme, c
 
 
 @pytest.mark.parametrize(
-    ("values", "problem"),
+    "values, problem",
     [
         ({"path": "/admin/"}, "path is '/admin/', which leads out of the site at /customers/"),
         ({"path": "../admin/"}, "leads out of the site"),

@@ -1,7 +1,5 @@
 """The customers' site: the host's branding and login, the policy as the only authority, and embedding."""
 
-from __future__ import annotations
-
 import importlib
 import re
 import sys
@@ -114,9 +112,9 @@ def test_a_user_who_may_only_view_is_offered_nothing_else(browser, world):
 # Embedding
 
 
-def test_the_pages_of_the_site_may_be_embedded_by_the_named_origins_only(browser, world, settings, operator):
+def test_the_pages_of_the_site_may_be_embedded_by_the_named_origins_only(browser, world, settings_of_app, operator):
     origins = ["https://portal.example.com", "https://*.acme.example"]
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "FRAME_ANCESTORS": origins}
+    settings_of_app(FRAME_ANCESTORS=origins)
 
     response = browser.get(named("index"))
 

@@ -1,7 +1,5 @@
 """The dashboard: how an organization's webhooks do right now, and nothing of anybody else's."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

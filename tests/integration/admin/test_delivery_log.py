@@ -1,7 +1,5 @@
 """The delivery log: found by keys, read page by page, and sent again."""
 
-from __future__ import annotations
-
 import html
 from datetime import timedelta
 
@@ -78,7 +76,7 @@ def test_a_term_that_is_no_key_finds_nothing_and_is_reported(operator, term):
 @pytest.fixture
 def wake_ups(monkeypatch):
     """The wake-ups so far."""
-    calls: list[bool] = []
+    calls = []
     monkeypatch.setattr(waker, "wake", lambda: calls.append(True))
     return calls
 

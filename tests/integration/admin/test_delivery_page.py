@@ -1,7 +1,5 @@
 """The page of a delivery: its status, its attempts with the next step, and its request."""
 
-from __future__ import annotations
-
 import html
 import re
 from datetime import timedelta
@@ -64,7 +62,7 @@ REASONS = [
 
 
 @pytest.mark.parametrize(
-    ("of_webhook", "values", "attempts", "expected"),
+    "of_webhook, values, attempts, expected",
     [
         ({}, {"status": "delivered"}, [], "The receiver accepted it on"),
         ({}, {"attempts": 11}, [], "Gave up after all retries It was given up on"),

@@ -1,7 +1,5 @@
 """Events, jobs and audit entries, to look at."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -33,7 +31,7 @@ def test_the_list_leaves_the_payloads_in_the_database(operator, django_assert_ma
 
 
 @pytest.mark.parametrize(
-    ("statuses", "status", "results"),
+    "statuses, status, results",
     [
         (["delivered", "delivered"], "Finished", "2 delivered, 0 failed, 0 waiting"),
         (["delivered", "waiting"], "Running", "1 delivered, 0 failed, 1 waiting"),

@@ -1,7 +1,5 @@
 """The page that explains why an event was not sent, for the user's own webhooks and events only."""
 
-from __future__ import annotations
-
 from django.urls import reverse
 from django.utils import timezone
 

@@ -1,7 +1,5 @@
 """A form with an input of hostile size is refused quickly, with its error at the field."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.factories import WebhookFactory

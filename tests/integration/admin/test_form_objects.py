@@ -1,7 +1,5 @@
 """The objects of an organization in the form of a webhook: found by name for filters, and previewed."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext

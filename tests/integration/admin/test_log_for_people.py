@@ -1,7 +1,5 @@
 """The log as a person reads it: objects by name, outcomes with their code, and when; names only where payloads are shown."""
 
-from __future__ import annotations
-
 import uuid
 from datetime import UTC, datetime, timedelta
 
@@ -182,7 +180,7 @@ KEY = uuid.UUID(int=0x7001)
 
 
 @pytest.mark.parametrize(
-    ("term", "about"),
+    "term, about",
     [
         ("enrollment:7001", {"subject_id": "7001"}),
         ("7001", {"subject_id": "7001"}),
@@ -284,7 +282,7 @@ def test_they_are_filtered(operator):
 
 
 @pytest.mark.parametrize(
-    ("query", "message"),
+    "query, message",
     [
         ({"since": "<yesterday>"}, "From: “<yesterday>”: Enter a valid date/time."),
         ({"since": "2026-01-01T14:00", "until": "2026-01-01T14:00"}, "From must be before Until."),

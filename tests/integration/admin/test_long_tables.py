@@ -1,9 +1,6 @@
 """However long the tables are: no COUNT over the whole of one, and as many queries for many rows as for few."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 
@@ -71,7 +68,7 @@ def of_all(address, *arguments):
     return lambda _webhook, _delivery: (address(*arguments), fill)
 
 
-ROWS: dict[str, tuple[Callable[[Webhook, Delivery], tuple[str, Callable[[int], object]]], int]] = {
+ROWS = {
     **{f"list-{model.__name__}": (of_all(url, model, "changelist"), 13) for model in LISTS},
     **{
         f"search-{model.__name__}-{term}": (

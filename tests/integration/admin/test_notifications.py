@@ -1,7 +1,5 @@
 """The notifications on the page of a webhook, and their links to it."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 
@@ -31,6 +29,6 @@ def test_the_page_of_a_webhook_lists_its_notifications_with_recipients_time_and_
 
 
 @pytest.mark.parametrize("site", ["admin", "customers"])
-def test_the_page_of_a_webhook_is_reached_by_its_link(operator, settings, site):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ADMIN_URL": f"http://testserver/{site}"}
+def test_the_page_of_a_webhook_is_reached_by_its_link(operator, settings_of_app, site):
+    settings_of_app(ADMIN_URL=f"http://testserver/{site}")
     assert operator.get(page_url(Webhook.objects.get(pk=subscribed().pk))).status_code == 200

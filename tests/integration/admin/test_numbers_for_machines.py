@@ -1,7 +1,5 @@
 """Machine-readable values (form values, URLs, sizes) are the same in every language."""
 
-from __future__ import annotations
-
 from collections import Counter
 from html.parser import HTMLParser
 
@@ -38,7 +36,7 @@ class Machine(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.found: list[tuple[str, str, str | None]] = []
+        self.found = []
 
     def handle_starttag(self, tag, attrs):
         values = dict(attrs)

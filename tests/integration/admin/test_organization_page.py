@@ -1,7 +1,5 @@
 """The host's own page of an organization lists its webhooks, by one inline class."""
 
-from __future__ import annotations
-
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client

@@ -1,10 +1,7 @@
 """The overview of a webhook: its health, and figures from totals, in a constant number of queries."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from django.urls import reverse
@@ -29,7 +26,7 @@ def count(webhook, number, result, *, ms=100, ago=timedelta()):
 # How it does
 
 MISSED = "After you enable the webhook, send the missed events."
-STATES: dict[str, tuple[Callable[[datetime], dict[str, object]], list[str]]] = {
+STATES = {
     "new": (
         lambda now: {},
         [
@@ -96,7 +93,7 @@ def test_the_health_is_said_with_the_reason_and_what_follows(operator, state):
 
 
 @pytest.mark.parametrize(
-    ("counts", "expected"),
+    "counts, expected",
     [
         ((20, 0, 0), "Healthy The last successful delivery was on"),
         ((20, 0, 0), "09:41:07."),

@@ -1,7 +1,5 @@
 """A noun of the host's own is a group of the form, with its English title where no catalog translates it."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils.translation import override
 

@@ -1,7 +1,5 @@
 """The preview shows the request that the form would lead to, with a sample, and saves nothing."""
 
-from __future__ import annotations
-
 import pytest
 from django.urls import reverse
 

@@ -1,9 +1,5 @@
 """Saving the unchanged form of a webhook changes nothing, in every language."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 from django.conf import settings as django_settings
 from django.utils import formats, translation
@@ -22,7 +18,7 @@ CARRIED = {"own_delays", "preset", "events"}
 # A webhook has a URL or is pull-only.
 NOT_WITH_A_URL = {"pull_only"}
 # Each is another value than a new webhook has, and one that is easily written otherwise.
-FILLED_IN: dict[str, Any] = {
+FILLED_IN = {
     "include_children": True,
     "audience": "both",
     "skip_own": True,

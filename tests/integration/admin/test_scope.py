@@ -1,7 +1,5 @@
 """An administrator of one organization sees, finds and changes nothing of another's, by no door; a superuser sees all."""
 
-from __future__ import annotations
-
 import pytest
 from django.test import Client
 from django.utils import timezone

@@ -1,7 +1,5 @@
 """A signing secret is shown once; later it needs a permission and a confirmation, and is recorded."""
 
-from __future__ import annotations
-
 from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.models import Session
 from django.urls import reverse
@@ -143,9 +141,9 @@ def test_a_new_secret_is_shown_only_to_the_user_who_created_it(operator, staff):
     assert secret_of(webhook) in operator.get(rotated.url).content.decode()
 
 
-def test_a_secret_that_can_not_be_decrypted_is_reported_and_can_be_rotated(operator, settings):
+def test_a_secret_that_can_not_be_decrypted_is_reported_and_can_be_rotated(operator, settings_of_app):
     webhook = subscribed()
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": ["A" * 43 + "="]}
+    settings_of_app(ENCRYPTION_KEYS=["A" * 43 + "="])
 
     page = text_of(operator.post(page_of(webhook), follow=True))
     assert "The secret can't be decrypted with the configured keys. Rotate it." in page

@@ -1,7 +1,5 @@
 """The pages in Spanish: nothing of ours is left in English."""
 
-from __future__ import annotations
-
 import re
 
 from django.urls import reverse

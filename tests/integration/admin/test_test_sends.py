@@ -1,7 +1,5 @@
 """A test send from the overview: sent immediately, shown on the page, and recorded."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 

@@ -1,7 +1,5 @@
 """Two users edit one webhook: the second sees which changes of the first the form would overwrite."""
 
-from __future__ import annotations
-
 import pytest
 from django.test import Client
 
@@ -37,7 +35,7 @@ def opened(client, webhook):
 
 
 @pytest.mark.parametrize(
-    ("theirs", "fields"),
+    "theirs, fields",
     [
         ({"name": "Carol's CRM", "timeout_seconds": "7"}, "name, timeout_seconds"),
         ({"events": ["user.updated"]}, "event_type"),

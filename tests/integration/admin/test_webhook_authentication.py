@@ -1,7 +1,5 @@
 """The authentication in the form: fields for each kind, dots for stored secrets, and errors at the wrong field."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import OrganizationFactory
@@ -58,7 +56,7 @@ def test_another_kind_replaces_the_values(operator):
 
 
 @pytest.mark.parametrize(
-    ("fields", "errors"),
+    "fields, errors",
     [
         (fields_of("basic", username="a:b"), {"auth_username": ["A user name can't contain a colon: receivers end it there. Use a name without one."]}),
         (fields_of("basic", password=DOTS), {}),

@@ -1,7 +1,5 @@
 """Errors are reported at their fields, with a remedy, and nothing is saved."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import OrganizationFactory
@@ -10,7 +8,7 @@ from tms_webhooks.models import Webhook
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "message"),
+    "field, value, message",
     [
         (
             "headers",
@@ -42,7 +40,7 @@ def test_an_invalid_value_is_reported_at_its_field(operator, field, value, messa
 
 
 @pytest.mark.parametrize(
-    ("values", "field", "message"),
+    "values, field, message",
     [
         ({"format": "custom"}, "content", "Content is empty; write the body of the requests, select a preset"),
         (

@@ -1,7 +1,5 @@
 """The events of a webhook on its page: check boxes, and a page of filters for each one."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -97,7 +95,7 @@ EXPIRING = "course_assignment.expiring"
 
 
 @pytest.mark.parametrize(
-    ("event", "values", "field", "message"),
+    "event, values, field, message",
     [
         ("enrollment.*", {"condition": "{"}, "condition", "Enter a valid JSON."),
         ("enrollment.*", {"condition": "[" * 100_000}, "condition", "Enter a valid JSON."),

@@ -1,7 +1,5 @@
 """Content and URL are checked when a webhook is saved, against the events it is saved with."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import OrganizationFactory
@@ -70,7 +68,7 @@ def test_only_custom_content_may_have_a_content_type_of_its_own(post, format_):
 
 
 @pytest.mark.parametrize(
-    ("contents", "message"),
+    "contents, message",
     [
         ({"": "{data.id}"}, "A content has no event. Write an event such as class.cancelled, or class.*."),
         (

@@ -1,7 +1,5 @@
 """Header values: dots once they are stored, and never lost."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import OrganizationFactory
@@ -16,7 +14,7 @@ def stored():
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    "typed, meant",
     [
         ("Authorization=••••\nX-Key=••••", "Authorization=Basic hunter2\nX-Key=1"),
         ("X-Key=2\r\nAuthorization=••••", "X-Key=2\nAuthorization=Basic hunter2"),
@@ -34,7 +32,7 @@ def test_dots_stand_for_the_stored_value_of_their_line(operator, typed, meant):
 
 
 @pytest.mark.parametrize(
-    ("typed", "message"),
+    "typed, message",
     [
         ("X-Other=••••", "Line 1: the header X-Other has no stored value. Replace the dots with its value."),
         ("X-Key=••••2", "Line 1: leave the dots as they are, or replace them all."),
@@ -51,8 +49,8 @@ def test_dots_for_nothing_are_refused(operator, typed, message):
 
 
 @pytest.mark.parametrize("elsewhere", ["https://other.example.com/hook", "http://receiver.example.com/hook"])
-def test_a_stored_value_is_not_sent_to_another_receiver(operator, settings, elsewhere):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_SCHEMES": ["http", "https"], "ALLOWED_PORTS": [80, 443]}
+def test_a_stored_value_is_not_sent_to_another_receiver(operator, settings_of_app, elsewhere):
+    settings_of_app(ALLOWED_SCHEMES=["http", "https"], ALLOWED_PORTS=[80, 443])
     webhook = subscribed(headers="Authorization=Basic hunter2\nX-Key=1")
     change = url(Webhook, "change", webhook.public_id)
 

@@ -1,7 +1,5 @@
 """The page of a webhook: valid values, saved fields, enabling, disabling and deleting."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -61,7 +59,7 @@ def test_a_new_webhook_is_written_with_its_subscriptions(operator):
 
 
 @pytest.mark.parametrize(
-    ("text", "schedule"),
+    "text, schedule",
     [("", ""), ("skillable", "skillable"), ("none", "none"), ("[1.5, 60]", [1.5, 60]), ("5;60\t300", [5, 60, 300])],
 )
 def test_a_schedule_is_a_name_or_a_list(operator, text, schedule):
@@ -163,10 +161,10 @@ def test_names_of_headers_are_shown_and_their_values_are_dots(operator, staff):
 
 
 @pytest.mark.parametrize("stored", ["no equals sign", "X-Key=1\nX-Key=2", "X-Key=s3cret"])
-def test_unreadable_stored_headers_are_reported(operator, settings, stored):
+def test_unreadable_stored_headers_are_reported(operator, settings_of_app, stored):
     webhook = subscribed(headers=stored)
     if "s3cret" in stored:
-        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
+        settings_of_app(ENCRYPTION_KEYS=[Fernet.generate_key().decode()])
 
     page = shown_at(operator, url(Webhook, "change", webhook.public_id))
 

@@ -1,7 +1,5 @@
 """Alice of Acme and Mallory of another firm, and a name server that knows two receivers."""
 
-from __future__ import annotations
-
 import socket
 
 import pytest

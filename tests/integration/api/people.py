@@ -1,9 +1,5 @@
 """Who calls the API in these tests, and what they may do."""
 
-from __future__ import annotations
-
-from typing import Any
-
 from rest_framework.test import APIClient
 
 from example_project.training.access import TrainingPolicy
@@ -16,7 +12,7 @@ PUBLIC = "93.184.215.14"
 URL = f"https://{NAMES[0]}/hook"
 LIST = "/api/webhooks/"
 
-denied: dict[int, set[str]] = {}
+denied = {}
 """What users may not do in their own organizations."""
 
 
@@ -63,7 +59,7 @@ def body_of(organization, /, **fields):
 def problem(response, kind):
     """Return what a response says is wrong, having seen that it is a problem of this kind."""
     assert response.headers["Content-Type"] == CONTENT_TYPE, response.content
-    data: dict[str, Any] = response.json()
+    data = response.json()
     expected = PROBLEM_TYPES[kind]
     assert (data["type"], data["status"], response.status_code) == (expected.uri, expected.status, expected.status), (
         data

@@ -1,7 +1,5 @@
 """A page of deliveries and a page of the feed are read from indexes, in their order, whatever else is in the tables."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

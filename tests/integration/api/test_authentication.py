@@ -1,7 +1,5 @@
 """Authentication over the API: typed values, secrets that go in and never out, and errors that name the value."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.factories import WebhookFactory
@@ -57,7 +55,7 @@ def test_each_kind_is_stored_encrypted_and_shown_masked(client, create, given):
 
 
 @pytest.mark.parametrize(
-    ("given", "name", "code"),
+    "given, name, code",
     [
         ("basic", "", "invalid"),
         (None, "", "null"),
@@ -83,7 +81,7 @@ def test_a_value_that_makes_no_sense_is_named_and_not_repeated(create, given, na
 
 
 @pytest.mark.parametrize(
-    ("before", "given", "after"),
+    "before, given, after",
     [
         pytest.param(
             OAUTH,
@@ -105,7 +103,7 @@ def test_a_change_replaces_what_is_stored(change, webhook_with, before, given, a
 
 
 @pytest.mark.parametrize(
-    ("before", "given"),
+    "before, given",
     [
         (REQUIRED, None),
         (BASIC, {**BASIC, "password": "••••"}),
@@ -157,7 +155,7 @@ def test_credentials_that_cant_be_decrypted_show_the_kind_alone(client, change, 
 
 
 @pytest.mark.parametrize(
-    ("header", "fields"),
+    "header, fields",
     [
         ("webhook-signature", {}),
         ("Authorization", {"authentication": BEARER}),

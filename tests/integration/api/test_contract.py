@@ -6,8 +6,6 @@ difference::
     python -m tests.goldens
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The delivery log over the API, and sending again."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest

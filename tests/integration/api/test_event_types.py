@@ -1,7 +1,5 @@
 """The catalogue over the API: each event type with its schema and a sample that fits it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

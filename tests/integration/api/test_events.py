@@ -1,7 +1,5 @@
 """The catch-up feed as an integrator calls it."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 from django.utils import timezone
@@ -26,7 +24,7 @@ def public(events):
 
 def catch_up(client, after="", **parameters):
     """Do what the documentation tells integrators to do."""
-    seen: list[str] = []
+    seen = []
     while True:
         answer = client.get(FEED, {"after": after, **parameters})
         assert answer.status_code == 200, answer.content

@@ -3,8 +3,6 @@
 Schemathesis makes the requests from the document: always the same ones, so that a failure comes again.
 """
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

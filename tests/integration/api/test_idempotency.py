@@ -1,7 +1,5 @@
 """A POST that is sent twice with one key is done once, and answered twice."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 from types import SimpleNamespace
@@ -158,7 +156,7 @@ def test_a_key_and_a_person_of_the_same_id_are_two_callers(acme, alice, post, mo
 @several
 @pytest.mark.django_db(transaction=True)
 def test_of_two_at_once_with_one_key_one_is_done(acme, alice):
-    codes: list[int] = []
+    codes = []
 
     def write(client):
         headers = {"Idempotency-Key": KEY}

@@ -1,7 +1,5 @@
 """The caller sees who they are, and their rights in each organization."""
 
-from __future__ import annotations
-
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 

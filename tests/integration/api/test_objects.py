@@ -1,7 +1,5 @@
 """Deliveries and events are found by the object that they are about, and by its id in the customer's system."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 
@@ -70,7 +68,7 @@ def test_the_objects_of_others_are_not_found(client, about):
 
 
 @pytest.mark.parametrize(
-    ("query", "detail"),
+    "query, detail",
     [
         (
             "subject=class",

@@ -1,7 +1,5 @@
 """Long lists come in pages: nothing is left out and nothing comes twice, whatever happens in between."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 

@@ -1,7 +1,5 @@
 """Query parameters: unknown names and invalid values are rejected."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.api.people import error_of
@@ -11,7 +9,7 @@ PAGE_SIZE = "Use a whole number from 1 to 100."
 
 
 @pytest.mark.parametrize(
-    ("query", "detail"),
+    "query, detail",
     [
         ("webhooks/?statsu=1", "Unknown parameter 'statsu'. Known: "),
         ("event-types/?cursor=x", "Unknown parameter 'cursor'."),

@@ -1,7 +1,5 @@
 """An error names the very part of a filter or condition, and what to write there; no answer names the operator's settings."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests import messages
@@ -29,7 +27,7 @@ def refused(client, acme, problem):
 
 
 @pytest.mark.parametrize(
-    ("values", "pointer", "detail"),
+    "values, pointer, detail",
     [
         ({"filters": {"cours": [1]}}, "/filters/cours", 'Unknown filter: cours. Did you mean "course"?'),
         ({"filters": {"course": [301, None]}}, "/filters/course/1", "course: null is not an id"),

@@ -1,7 +1,5 @@
 """Nobody's change is lost: ``If-Match`` lets a change through only to the state that its caller has seen."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.factories import WebhookFactory
@@ -45,7 +43,7 @@ def test_of_two_writers_who_saw_the_same_the_second_is_refused(client, acme, web
 def test_of_two_writers_at_once_one_is_refused(acme, webhook, address):
     alice, bob = (client_of(member_of(acme)) for _ in range(2))
     etag = alice.get(address)["ETag"]
-    codes: list[int] = []
+    codes = []
 
     def write(client, name):
         return lambda: codes.append(patch(client, address, etag, name=name).status_code)
@@ -56,7 +54,7 @@ def test_of_two_writers_at_once_one_is_refused(acme, webhook, address):
 
 
 @pytest.mark.parametrize(
-    ("act", "is_change"),
+    "act, is_change",
     [
         (lambda client, address: client.patch(address, {"name": "HR"}), True),
         (lambda client, address: client.patch(address, {"headers": {"X-Key": "2"}}), True),
@@ -76,7 +74,7 @@ def test_each_change_makes_another_tag(client, address, act, is_change):
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body"),
+    "method, path, body",
     [("delete", "", {}), ("post", "disable/", {}), ("post", "subscriptions/", {"event_type": "user.*"})],
 )
 def test_deleting_and_the_verbs_look_at_the_tag_too(client, address, problem, method, path, body):

@@ -1,7 +1,5 @@
 """A preset makes the bodies for Slack, Teams and others; contents by event, and warnings of tokens that are empty."""
 
-from __future__ import annotations
-
 import json
 
 from django.utils import timezone

@@ -1,7 +1,5 @@
 """What is wrong with a request is expected field by field, as problem details, and nothing is half-created."""
 
-from __future__ import annotations
-
 import time
 
 import pytest
@@ -32,7 +30,7 @@ def refused(create):
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "code", "detail"),
+    "field, value, code, detail",
     [
         (
             "timeout_second",
@@ -106,7 +104,7 @@ def test_a_wrong_value_is_rejected_with_the_right_form(refused, field, value, co
 
 
 @pytest.mark.parametrize(
-    ("values", "codes"),
+    "values, codes",
     [
         # Rules of the model and of the content together.
         (
@@ -157,7 +155,7 @@ def test_an_organization_is_named_by_its_key_and_by_nothing_like_it(refused, acm
 
 
 @pytest.mark.parametrize(
-    ("url", "leads_to"),
+    "url, leads_to",
     [
         ("https://u:p@receiver.example.com/", None),
         ("https://10.0.0.1/", None),
@@ -179,7 +177,7 @@ def test_a_url_that_no_webhook_may_have_is_refused_without_telling_where_it_lead
 
 
 @pytest.mark.parametrize(
-    ("body", "reason"),
+    "body, reason",
     [
         (b'{"name": ', "The body is not valid JSON: Expecting value at line 1, column 10."),
         (b'{"name": NaN}', "The body is not valid JSON: NaN is not a JSON number."),

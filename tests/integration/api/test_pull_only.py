@@ -1,7 +1,5 @@
 """A pull-only webhook: it has no URL, nothing is sent to it, and its events are read from its feed."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 
@@ -38,14 +36,14 @@ def webhook(acme):
 # It has no URL
 
 
-@pytest.mark.parametrize(("pull_only", "address"), [(True, URL), (False, "")])
+@pytest.mark.parametrize("pull_only, address", [(True, URL), (False, "")])
 def test_the_database_refuses_a_url_of_a_pull_only_webhook_and_any_other_without(webhook, pull_only, address):
     with pytest.raises(IntegrityError), transaction.atomic():
         Webhook.objects.update(pull_only=pull_only, url=address)
 
 
 @pytest.mark.parametrize(
-    ("pull_only", "address", "message"),
+    "pull_only, address, message",
     [
         (True, URL, f"URL is {URL}, but nothing is sent to a pull-only webhook; leave it empty."),
         (False, "", "URL is empty; give the URL of the receiver, or set pull only."),

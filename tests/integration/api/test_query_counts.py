@@ -1,7 +1,5 @@
 """No list takes more queries for more rows, and a webhook is saved in few queries however much is in it."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext

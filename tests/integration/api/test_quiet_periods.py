@@ -1,7 +1,5 @@
 """Quiet periods of subscriptions in API, form and YAML file, and merged deliveries in the log."""
 
-from __future__ import annotations
-
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -43,7 +41,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("values", "field", "message"), REFUSED)
+@pytest.mark.parametrize("values, field, message", REFUSED)
 def test_bad_input_is_refused_by_the_model_with_field_value_and_remedy(webhook, values, field, message):
     with pytest.raises(ValidationError) as error:
         Subscription(webhook=webhook, **values).full_clean(validate_constraints=False)
@@ -52,14 +50,14 @@ def test_bad_input_is_refused_by_the_model_with_field_value_and_remedy(webhook, 
 
 
 @pytest.mark.parametrize(
-    ("quiet", "longest"), [(86_401, None), (60, 59), (0, 60), (60, 86_401)], ids=["a day", "crossed", "off", "long"]
+    "quiet, longest", [(86_401, None), (60, 59), (0, 60), (60, 86_401)], ids=["a day", "crossed", "off", "long"]
 )
 def test_the_database_refuses_what_no_form_would(webhook, quiet, longest):
     with pytest.raises(IntegrityError), transaction.atomic():
         webhook.subscriptions.update(quiet_seconds=quiet, quiet_longest_seconds=longest)
 
 
-@pytest.mark.parametrize(("quiet", "longest", "expected"), [(60, None, 300), (60, 90, 90), (40_000, None, 86_400)])
+@pytest.mark.parametrize("quiet, longest, expected", [(60, None, 300), (60, 90, 90), (40_000, None, 86_400)])
 def test_the_longest_wait_is_five_periods_or_a_day_by_default(quiet, longest, expected):
     assert Subscription(quiet_seconds=quiet, quiet_longest_seconds=longest).longest_quiet_seconds == expected
 

@@ -1,7 +1,5 @@
 """Objects of another organization do not exist for the caller: on every route, in every list, filter, body and cursor."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -67,7 +65,7 @@ def bulk(world):
     return {"webhooks": [world.webhook.public_id], "kind": "replay_missed", "dry_run": True}
 
 
-ROUTES: dict[tuple[str, str], Request] = {
+ROUTES = {
     ("webhook-list", "get"): Request(lists=lambda world: world.webhook.public_id),
     ("webhook-list", "post"): Request(body=new_webhook),
     ("webhook-detail", "get"): Request("webhook"),
@@ -171,7 +169,7 @@ def test_every_route_is_tried_here():
     assert {route for route in routes() if route[0] not in SAME_FOR_ALL} == set(ROUTES)
 
 
-@pytest.mark.parametrize(("route", "method"), [key for key, request in ROUTES.items() if request.lists is not None])
+@pytest.mark.parametrize("route, method", [key for key, request in ROUTES.items() if request.lists is not None])
 def test_a_list_has_ones_own_and_nothing_of_strangers(client, stranger, world, route, method):
     key = str(ROUTES[route, method].lists(world))
 

@@ -1,7 +1,5 @@
 """The secrets of a webhook over the API: listed without their values, and ended one by one."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """What a webhook subscribes to, one by one."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import TrainingClassFactory
@@ -68,7 +66,7 @@ def test_a_subscription_gets_a_window_of_its_own(webhook, change_it):
 
 
 @pytest.mark.parametrize(
-    ("days", "pointer", "detail"),
+    "days, pointer, detail",
     [
         ({"less_than_days": "7"}, "less_than_days", "Expected a number, got a string."),
         (
@@ -83,7 +81,7 @@ def test_a_window_that_is_none_is_refused_with_its_value_and_a_remedy(change_it,
 
 
 @pytest.mark.parametrize(
-    ("body", "pointer"),
+    "body, pointer",
     [
         ({}, "#/event_type"),
         ({"event_type": "class.cancled"}, "#/event_type"),

@@ -1,7 +1,5 @@
 """A test send over the API: at once, by the real way, and answered with all that came of it."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection, connections
 
@@ -62,7 +60,7 @@ SAMPLE = {"event_type": "class.updated"}
 
 
 @pytest.mark.parametrize(
-    ("values", "pointer", "code", "words"),
+    "values, pointer, code, words",
     [
         ({"event_type": "class.canceled"}, "event_type", "unknown", '"class.cancelled"'),
         ({"subject": "clas:5"}, "subject", "invalid", 'Did you mean "class"?'),

@@ -1,7 +1,5 @@
 """Unknown addresses, wrong methods and wrong content types are answered with a problem that names the right ones."""
 
-from __future__ import annotations
-
 import pytest
 from rest_framework.test import APIClient
 
@@ -22,7 +20,7 @@ def test_an_address_that_leads_nowhere_is_a_problem_too(client, problem, method,
 
 
 @pytest.mark.parametrize(
-    ("address", "kind"),
+    "address, kind",
     [
         ("webhooks/{}/", "webhook"),
         ("events/{}/", "event"),
@@ -41,7 +39,7 @@ def test_an_unknown_id_is_named_whether_it_is_mistyped_or_not(client, problem, a
 
 
 @pytest.mark.parametrize(
-    ("method", "address", "allowed"),
+    "method, address, allowed",
     [
         ("put", "webhooks/", ["GET", "POST"]),
         ("get", "deliveries/bulk-replay/", ["POST"]),

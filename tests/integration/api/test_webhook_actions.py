@@ -1,7 +1,5 @@
 """What can be done with a webhook over the API, and that each is written down."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -39,7 +37,7 @@ def test_a_rotated_secret_is_returned_once(do, webhook, clock, overlap):
 
 
 @pytest.mark.parametrize(
-    ("verb", "body", "code"),
+    "verb, body, code",
     [
         ("rotate-secret", {"overlap_seconds": -1}, "min_value"),
         ("rotate-secret", {"overlap_seconds": 604_801}, "max_value"),
@@ -103,7 +101,7 @@ NO_TIME = "Not a valid time; write it as 2026-11-24T15:04:05Z."
 
 
 @pytest.mark.parametrize(
-    ("since", "detail"),
+    "since, detail",
     [
         (None, "This field may not be null."),
         ("2020-01-01T00:00:00Z", "days before the end of the range; the longest range is 14 days."),

@@ -1,7 +1,5 @@
 """Why a webhook receives an event or not, and which recorded events its subscriptions would match: the API's answers."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 
@@ -79,7 +77,7 @@ def test_a_recorded_event_is_explained_check_by_check_as_in_the_admin(explain, w
 
 
 @pytest.mark.parametrize(
-    ("query", "parameter", "code"),
+    "query, parameter, code",
     [
         ({"subject": "class:5"}, "event", "required"),
         ({"event": "evt_1", "event_type": "class.updated"}, "event", "required"),
@@ -113,8 +111,10 @@ def test_conditions_are_no_way_to_find_out_payloads_without_the_right_to_see_the
     problem(explain(by=viewer, event_type="class.updated", subject=f"class:{training_class.pk}"), "forbidden")
 
 
-def test_a_recorded_event_takes_the_right_to_see_payloads_in_one_of_its_organizations(explain, acme, settings, problem):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.PayloadsOfAcme"}
+def test_a_recorded_event_takes_the_right_to_see_payloads_in_one_of_its_organizations(
+    explain, acme, settings_of_app, problem
+):
+    settings_of_app(ACCESS_POLICY=f"{__name__}.PayloadsOfAcme")
     child = OrganizationFactory(parent=acme)
     of_the_child = write_event(child, "class.cancelled")
     of_a_learner = write_event(child, "class.cancelled")
@@ -155,7 +155,7 @@ def test_the_stored_subscriptions_are_tried_on_the_latest_events(dry_run, webhoo
 
 
 @pytest.mark.parametrize(
-    ("body", "pointer", "code"),
+    "body, pointer, code",
     [
         ({"latest": 0}, "#/latest", "min_value"),
         ({"subscriptions": {}}, "#/subscriptions", "not_a_list"),

@@ -1,7 +1,5 @@
 """A preview over the API: the request that a webhook would get for an event, a sample or a real one. Nothing is sent."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -52,7 +50,7 @@ def test_it_is_the_signed_request_with_its_secrets_masked(receiver, webhook, pre
 
 
 @pytest.mark.parametrize(
-    ("name", "content_type", "key"),
+    "name, content_type, key",
     [
         ("standard", "application/json", "data"),
         ("skillable", "application/json", "EventId"),

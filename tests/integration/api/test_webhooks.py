@@ -1,7 +1,5 @@
 """Webhooks over the API: made whole in one call, changed field by field, deleted without their log."""
 
-from __future__ import annotations
-
 from tests.factories import WebhookFactory
 from tests.integration.api.people import URL, at, codes_of
 from tms_webhooks.models import Webhook

@@ -1,7 +1,5 @@
 """The API works without drf-spectacular, and its document is the same whatever schema class the host has for its own views."""
 
-from __future__ import annotations
-
 import json
 
 from tests.scripts import run_script

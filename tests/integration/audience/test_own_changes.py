@@ -1,7 +1,5 @@
 """A webhook with `skip_own` leaves out what its own integration did, and receives all that others did."""
 
-from __future__ import annotations
-
 import pytest
 from django.core.exceptions import ValidationError
 from django.urls import include, path
@@ -51,7 +49,7 @@ def cancelled(owner, learners, *actor):
 
 @pytest.mark.parametrize("values", [{}, {"delay_seconds": 60}, {"ordered": True}])
 @pytest.mark.parametrize(
-    ("name", "audience", "children"),
+    "name, audience, children",
     [("academy", "owner", False), ("globex", "learner", False), ("headquarters", "both", True)],
 )
 def test_its_own_changes_are_left_out_and_those_of_all_others_arrive(name, audience, children, values):
@@ -94,7 +92,7 @@ def test_the_explanation_names_it():
 
 
 @pytest.mark.parametrize(
-    ("values", "field"),
+    "values, field",
     [
         ({"skip_own": True}, "skip_own"),
         ({"integration_kind": "api"}, "integration_id"),
@@ -112,8 +110,8 @@ def test_an_incomplete_integration_is_refused_at_its_field(values, field):
 
 
 @pytest.mark.urls(__name__)
-def test_a_webhook_that_a_key_makes_belongs_to_it_and_hears_of_all_others_changes(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": "example_project.training.access.TrainingPolicy"}
+def test_a_webhook_that_a_key_makes_belongs_to_it_and_hears_of_all_others_changes(settings_of_app):
+    settings_of_app(ACCESS_POLICY="example_project.training.access.TrainingPolicy")
     organization = OrganizationFactory()
     crm, hr = (client_with_key(organization, name) for name in ("CRM", "HR"))
     body = {"organization": organization.pk, "name": "CRM", "pull_only": True, "skip_own": True}

@@ -1,7 +1,5 @@
 """The tree of organizations has any depth, may be mended while events wait, and may even be a ring."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 
@@ -15,7 +13,7 @@ DEPTH = 30
 
 
 @pytest.fixture
-def chain() -> list[Organization]:
+def chain():
     """Organizations each of which is the parent of the next."""
     found = [OrganizationFactory()]
     for _level in range(DEPTH):
@@ -63,8 +61,8 @@ def test_what_counts_is_the_tree_when_the_event_is_handed_out(chain):
 
 
 @pytest.mark.parametrize("name", ["", "no_such_field"])
-def test_without_a_tree_children_are_nobodys(settings, chain, name):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_PARENT": name}
+def test_without_a_tree_children_are_nobodys(settings_of_app, chain, name):
+    settings_of_app(ORGANIZATION_PARENT=name)
     above, own = listening(chain[0], children=True), listening(chain[1], children=True)
     training_class = TrainingClassFactory(organization=chain[1])
 

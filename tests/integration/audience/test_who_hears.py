@@ -1,7 +1,5 @@
 """An event comes to the owner of its subject and to the learner's organization, to those above who ask for it, and to nobody else."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

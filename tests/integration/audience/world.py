@@ -6,21 +6,16 @@ headquarters            group            stranger
 └── sister
 """
 
-from __future__ import annotations
-
-from typing import Any
-
 from example_project.training.factories import (
     ClassEnrollmentFactory,
     OrganizationFactory,
     TrainingClassFactory,
     UserFactory,
 )
-from example_project.training.models import ClassEnrollment, Organization
 from tests.factories import WebhookFactory
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery
 
 BELOW = {
     "academy": "headquarters",
@@ -32,33 +27,33 @@ BELOW = {
 NAMES = ("headquarters", "academy", "branch", "sister", "group", "globex", "office", "stranger")
 
 
-def organizations() -> dict[str, Organization]:
-    found: dict[str, Organization] = {}
+def organizations():
+    found = {}
     for name in NAMES:
         found[name] = OrganizationFactory(name=name, parent=found.get(BELOW.get(name, "")))
     return found
 
 
-def enrolled(owner: Organization, learners: Organization, **values: Any) -> ClassEnrollment:
+def enrolled(owner, learners, **values):
     """Enroll a learner of one organization in a class of another."""
     return ClassEnrollmentFactory(
         training_class=TrainingClassFactory(organization=owner), user=UserFactory(organization=learners), **values
     )
 
 
-def listening(organization: Organization, audience: str = "owner", *, children: bool = False, **values: Any) -> Webhook:
+def listening(organization, audience="owner", *, children=False, **values):
     return WebhookFactory(
         organization=organization, audience=audience, include_children=children, **{"events": ["*"], **values}
     )
 
 
-def told_to(webhook: Webhook) -> list[str]:
+def told_to(webhook):
     """Return the types of the events that a webhook got, in their order."""
     deliveries = Delivery.objects.filter(webhook=webhook).order_by("event_id")
     return list(deliveries.values_list("event__type", flat=True))
 
 
-def missed_by(webhook: Webhook) -> list[str]:
+def missed_by(webhook):
     """Return the types of the events that a replay of what was missed would send."""
     since = webhook.created_at.replace(year=2000)
     events = replay.affected(JobKind.REPLAY_MISSED, webhook, since=since, until=None)

@@ -1,14 +1,9 @@
 """What the tests of capture share: looking into the outbox, and listening to the test app's models."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import pytest
-from django.db import models
 
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from tests.catalogue import temporary_type
@@ -20,20 +15,16 @@ from tms_webhooks import catalogue
 from tms_webhooks.capture import receivers
 from tms_webhooks.catalogue.values import has_value
 from tms_webhooks.models import Event
-from tms_webhooks.sources.base import Source
-
-Listen = Callable[[type[Source], type[models.Model]], Source]
-RecordedEvents = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def recorded() -> RecordedEvents:
+def recorded():
     """Return what the outbox holds, in the order of its writing. Each event but a thin one is valid against its schema.
 
     Each holds an old value of every field that it names as changed, or none where the object is new to its organization.
     """
 
-    def read() -> list[dict[str, Any]]:
+    def read():
         number_events()
         events = [json.loads(event.body) for event in Event.objects.order_by("pk")]
         for event in events:
@@ -67,7 +58,7 @@ def lenient(settings):
 
 
 @contextmanager
-def listening(source_class: type[Source], model: type[models.Model]) -> Iterator[Source]:
+def listening(source_class, model):
     """Register a source and listen to its model for the length of the ``with`` block."""
     with temporarily(source_class, model) as source:
         receivers.connect(source)
@@ -78,7 +69,7 @@ def listening(source_class: type[Source], model: type[models.Model]) -> Iterator
 
 
 @pytest.fixture
-def listen() -> Iterator[Listen]:
+def listen():
     """Listen to a model of the test app until the test is over; its event types are known as long."""
     with ExitStack() as stack:
         for event_type in EVENT_TYPES:

@@ -1,7 +1,5 @@
 """Lessons as classes: a host with several owners, selected rows, and statuses that no column holds."""
 
-from __future__ import annotations
-
 from tms_webhooks import sources
 
 BARE = {"status": sources.Constant("Scheduled"), "name": "title", "course": None, "instructor": None}

@@ -1,7 +1,5 @@
 """Talks as a noun of a host's own: with lists of ids behind a table of the host's, and behind a relation to itself."""
 
-from __future__ import annotations
-
 from tms_webhooks import sources
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun

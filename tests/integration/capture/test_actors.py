@@ -1,7 +1,5 @@
 """Every event says who is behind it."""
 
-from __future__ import annotations
-
 import asyncio
 
 import pytest
@@ -19,7 +17,7 @@ pytestmark = pytest.mark.urls("tests.integration.capture.views")
 def actor(recorded):
     """Return who is behind the one recorded event, from the payload; the row says the same."""
 
-    def read() -> tuple[str, str | None]:
+    def read():
         (event,) = recorded()
         row = Event.objects.get()
         assert (row.actor_kind, row.actor_id) == (event["actor"]["kind"], event["actor"]["id"] or "")
@@ -39,7 +37,7 @@ SIGNED_IN = {
 
 @pytest.mark.parametrize("path", ["cancel", "cancel-asynchronously"])
 @pytest.mark.parametrize("server", ["synchronous", "asynchronous"])
-@pytest.mark.parametrize(("values", "kind"), SIGNED_IN.values(), ids=SIGNED_IN)
+@pytest.mark.parametrize("values, kind", SIGNED_IN.values(), ids=SIGNED_IN)
 def test_who_is_signed_in(training_class, actor, path, server, values, kind):
     client = Client() if server == "synchronous" else AsyncClient()
     user = None if values is None else UserFactory(**values)
@@ -74,7 +72,7 @@ def test_a_program_beside_another_elses_session_is_a_program(client, training_cl
 
 def test_who_it_is_is_asked_only_when_something_is_recorded(django_assert_num_queries):
     class Asked:
-        headers: dict[str, str] = {}
+        headers = {}
 
         @property
         def user(self):
@@ -119,7 +117,7 @@ def test_a_context_counts_more_than_the_request(training_class, actor):
     request = RequestFactory().get("/")
     request.user = UserFactory()
 
-    def view(_request) -> None:
+    def view(_request):
         with actor_context("system", "import"):
             training_class.cancel()
 
@@ -144,12 +142,12 @@ def test_an_id_that_is_too_long_for_its_column_is_cut_there_and_whole_in_the_pay
 
 
 def test_tasks_that_run_at_once_have_actors_of_their_own():
-    async def act(number: int) -> Actor:
+    async def act(number):
         with actor_context("user", number):
             await asyncio.sleep(0)
             return current_actor()
 
-    async def all_of_them() -> list[Actor]:
+    async def all_of_them():
         return list(await asyncio.gather(*(act(number) for number in range(5))))
 
     assert asyncio.run(all_of_them()) == [Actor("user", str(number)) for number in range(5)]

@@ -1,7 +1,5 @@
 """Outside of any transaction, the row and its event still commit together."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection, connections, transaction
 from django.db.models.signals import post_save
@@ -18,7 +16,7 @@ class Crash(BaseException):
     """The end of a process, as nearly as one can be had without ending it."""
 
 
-def status_of(training_class) -> int:
+def status_of(training_class):
     return TrainingClass.objects.values_list("confirmation_status_id", flat=True).get(pk=training_class.pk)
 
 
@@ -51,7 +49,7 @@ def test_a_crash_after_the_event_was_written_takes_both(training_class):
     assert not Event.objects.exists()
 
 
-@pytest.mark.parametrize(("changes", "writes"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize("changes, writes", [(True, 1), (False, 0)])
 def test_a_save_in_autocommit_takes_so_many_statements(training_class, changes, writes):
     training_class.cancel()
     with CaptureQueriesContext(connection) as captured:

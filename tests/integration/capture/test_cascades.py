@@ -1,7 +1,5 @@
 """Rows that Django changes or deletes because an object that they refer to is deleted."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import models, transaction
 

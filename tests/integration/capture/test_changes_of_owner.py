@@ -3,18 +3,13 @@
 The table: where the organization is, times the ways to change it, times the changes of one object in a row.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory, UserFactory
-from example_project.training.models import User
 from tests import uncaptured
 from tests.factories import WebhookFactory
 from tests.integration.capture.lessons import BARE
@@ -34,47 +29,47 @@ OWNERS = {
 }
 
 
-def _assign(visitor: Any, values: dict[str, Any]) -> None:
+def _assign(visitor, values):
     for name, value in values.items():
         setattr(visitor, name, value)
 
 
-def save(visitor: Any, **values: Any) -> None:
+def save(visitor, **values):
     visitor.refresh_from_db()
     _assign(visitor, values)
     visitor.save()
 
 
-def save_named(visitor: Any, **values: Any) -> None:
+def save_named(visitor, **values):
     visitor = type(visitor).objects.get(pk=visitor.pk)
     _assign(visitor, values)
     visitor.save(update_fields=list(values))
 
 
-def save_deferred(visitor: Any, **values: Any) -> None:
+def save_deferred(visitor, **values):
     visitor = type(visitor).objects.only("code").get(pk=visitor.pk)
     _assign(visitor, values)
     visitor.save()
 
 
-def save_ids(visitor: Any, **values: Any) -> None:
+def save_ids(visitor, **values):
     visitor = type(visitor).objects.get(pk=visitor.pk)
     ids = {f"{name}_id": getattr(values.pop(name), "pk", None) for name in ("site", "tenant")}
     _assign(visitor, values | ids)
     visitor.save()
 
 
-def update(visitor: Any, **values: Any) -> None:
+def update(visitor, **values):
     type(visitor).objects.filter(pk=visitor.pk).update(**values)
 
 
-def bulk_update(visitor: Any, **values: Any) -> None:
+def bulk_update(visitor, **values):
     visitor = type(visitor).objects.get(pk=visitor.pk)
     _assign(visitor, values)
     type(visitor).objects.bulk_update([visitor], list(values))
 
 
-def upsert(visitor: Any, **values: Any) -> None:
+def upsert(visitor, **values):
     visitor.refresh_from_db()
     _assign(visitor, values)
     Visitor.objects.bulk_create(
@@ -85,7 +80,7 @@ def upsert(visitor: Any, **values: Any) -> None:
     )
 
 
-def reconcile(visitor: Any, **values: Any) -> None:
+def reconcile(visitor, **values):
     uncaptured.update(type(visitor).objects.filter(pk=visitor.pk), **values)
     (source,) = reconciliation.reconciled_sources()
     reconciliation.reconcile(source, now=timezone.now())
@@ -94,7 +89,7 @@ def reconcile(visitor: Any, **values: Any) -> None:
 WAYS = [save, save_named, save_deferred, save_ids, update, bulk_update, upsert, reconcile]
 
 
-def _places() -> dict[str, Any]:
+def _places():
     """Return the values that place a visitor with an organization, whatever the path to it, and that organization."""
     tenant = OrganizationFactory()
     region = Region.objects.create(tenant=tenant)
@@ -103,7 +98,7 @@ def _places() -> dict[str, Any]:
     return {"site": site, "tenant": tenant}
 
 
-def _another_site(place: dict[str, Any]) -> dict[str, Any]:
+def _another_site(place):
     site = Site.objects.create(tenant=place["tenant"], region=place["site"].region)
     Lease.objects.create(site=site, tenant=place["tenant"])
     return {**place, "site": site}
@@ -113,10 +108,10 @@ NOWHERE = {"site": None, "tenant": None}
 
 
 @pytest.fixture
-def steps(recorded) -> Callable[[], list[dict[str, Any]]]:
+def steps(recorded):
     """Return the events since the last call, each with its receiver and what it quotes."""
 
-    def read() -> list[dict[str, Any]]:
+    def read():
         events = recorded()
         prune_events()
         return [
@@ -136,7 +131,7 @@ def steps(recorded) -> Callable[[], list[dict[str, Any]]]:
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("owner", OWNERS)
 @pytest.mark.parametrize(
-    ("model", "is_mapped"), [(Visitor, False), (Visitor, True), (Guest, False)], ids=["unmapped", "mapped", "inherited"]
+    "model, is_mapped", [(Visitor, False), (Visitor, True), (Guest, False)], ids=["unmapped", "mapped", "inherited"]
 )
 def test_an_object_that_changes_its_organization_leaves_the_old_one_and_quotes_it_nothing(
     model, owner, way, is_mapped, listen, steps
@@ -154,13 +149,13 @@ def test_an_object_that_changes_its_organization_leaves_the_old_one_and_quotes_i
         WebhookFactory(organization=place["tenant"], events=["user.*"])
     old, new = ours["tenant"].pk, theirs["tenant"].pk
 
-    def updated(to: int, name: str, **previous: Any) -> dict[str, Any]:
+    def updated(to, name, **previous):
         return {"type": "user.updated", "to": to, "name": name, "previous": previous}
 
-    def created(to: int, name: str) -> dict[str, Any]:
+    def created(to, name):
         return {"type": "user.created", "to": to, "name": name, "previous": {}}
 
-    def left(to: int) -> dict[str, Any]:
+    def left(to):
         return {"type": "user.updated", "to": to, "name": None, "previous": {}, "left": True}
 
     visitor = model.objects.create(code="V-1", first_name="A", **ours)
@@ -204,7 +199,7 @@ def places():
     return places
 
 
-def recipients(recorded) -> list[tuple[str, int, bool]]:
+def recipients(recorded):
     """Return the type, the recipient and the mark of each event, and forget them; none quotes an old value."""
     events = recorded()
     prune_events()
@@ -269,10 +264,10 @@ def test_a_learner_of_another_organization_leaves_the_first_ones_and_quotes_it_n
     series.organizations.add(owner)
     lesson = Lesson.objects.create(title="5", host=owner, series=series)
 
-    def learner(organization: Any) -> User:
+    def learner(organization):
         return UserFactory(organization=organization)
 
-    def events(**values: Any) -> list[tuple[int, int | None, bool, dict[str, Any]]]:
+    def events(**values):
         way(lesson, **values)
         found = [
             (event.organization_id, event.learner_organization_id, "left" in body, body["previous"])
@@ -295,7 +290,7 @@ def test_a_learner_of_another_organization_leaves_the_first_ones_and_quotes_it_n
     assert (updated, previous["custom"]) == ([owner.pk, None, False], {"topic": "8"})
 
 
-def owners_of(lesson: Lesson) -> list[Any]:
+def owners_of(lesson):
     if lesson.role == "unknown":
         raise LookupError("The branch is closed.")
     return [one for one in (lesson.host, lesson.deputy) if one]
@@ -306,7 +301,7 @@ class OwnersByFunction(sources.ClassSource):
     fields = BARE
 
 
-def deputy_of(lesson: Lesson) -> Any:
+def deputy_of(lesson):
     return owners_of(lesson) and lesson.deputy
 
 
@@ -323,7 +318,7 @@ def test_each_of_several_owners_that_python_reads_is_compared(listen, lenient, w
     lesson = Lesson.objects.create(title="A", host=first, deputy=second)
     prune_events()
 
-    def events(**values: Any) -> list[tuple[int, bool, dict[str, Any]]]:
+    def events(**values):
         way(lesson, **values)
         found = [(one["organization"]["id"], "left" in one, one["previous"]) for one in recorded()]
         prune_events()

@@ -1,7 +1,5 @@
 """Each status of a class has its event, whichever verb of the training system sets it."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import pytest
@@ -68,7 +66,7 @@ def test_the_event_of_a_rescheduled_class_has_its_old_dates(training_class, reco
     )
 
 
-@pytest.mark.parametrize(("event_type", "code"), [(event_type, code) for event_type, code, _name in VERBS.values()])
+@pytest.mark.parametrize("event_type, code", [(event_type, code) for event_type, code, _name in VERBS.values()])
 def test_a_class_created_with_a_status_enters_it(training_class, recorded, event_type, code):
     TrainingClassFactory(organization=training_class.organization, confirmation_status_id=code)
 

@@ -1,7 +1,5 @@
 """A query that is built once gives what the ORM's own would give, for every value and in every thread."""
 
-from __future__ import annotations
-
 import uuid
 
 import pytest
@@ -15,7 +13,7 @@ from tests.threads import at_once, several
 from tms_webhooks.db.prepared import CompiledQuery, Parameter
 
 
-def by(field: str, model: type) -> dict[str, Parameter]:
+def by(field, model):
     return {field: Parameter(model._meta.get_field(field))}
 
 
@@ -63,7 +61,7 @@ def test_threads_share_a_query_and_no_connection(organization):
     workshops = CompiledQuery(Workshop.objects.filter(**by("title", Workshop)).values_list("updated_at"))
     asked = []
 
-    def ask() -> None:
+    def ask():
         rows = workshops.run(workshop.title)
         asked.append((rows, workshops._local.connection is connections["default"]))
 

@@ -1,7 +1,5 @@
 """Values that are computed of columns and lists: complete before and after a change, so that only a real change counts."""
 
-from __future__ import annotations
-
 import pytest
 from django.db.models.signals import post_save
 
@@ -18,7 +16,7 @@ def lesson(organization):
     return Lesson.objects.create(title="Algebra", host=organization)
 
 
-def types(recorded) -> list[str]:
+def types(recorded):
     return [event["type"] for event in recorded()]
 
 
@@ -86,12 +84,12 @@ class Described(Lessons):
     fields = {"description": sources.Computed("described", reads={"role": "role", "kind": "series.kind"})}
 
 
-def set_role(lesson: Lesson) -> None:
+def set_role(lesson):
     lesson.role = "guest"
     lesson.save()
 
 
-def set_series(lesson: Lesson) -> None:
+def set_series(lesson):
     lesson.series = Series.objects.create(kind="sure")
     lesson.save()
 
@@ -116,7 +114,7 @@ def described(lesson, monkeypatch):
     return lesson
 
 
-@pytest.mark.parametrize(("change", "value"), CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("change, value", CHANGES.values(), ids=CHANGES)
 def test_a_property_is_compared_when_a_column_that_it_reads_changes(described, listen, recorded, change, value):
     listen(Described, Lesson)
 
@@ -202,11 +200,8 @@ def test_the_owner_is_the_first_organization_that_a_path_leads_to(listen, record
     assert (left["left"], left["organization"]["external_id"]) == (True, "DEPUTY")
 
 
-def test_the_names_of_an_organizations_values_are_set_once(lesson, listen, recorded, settings):
-    settings.TMS_WEBHOOKS = {
-        **settings.TMS_WEBHOOKS,
-        "ORGANIZATION_FIELDS": {"name": "external_id", "external_id": "name"},
-    }
+def test_the_names_of_an_organizations_values_are_set_once(lesson, listen, recorded, settings_of_app):
+    settings_of_app(ORGANIZATION_FIELDS={"name": "external_id", "external_id": "name"})
     listen(Lessons, Lesson)
     lesson.title = "Geometry"
     lesson.save()

@@ -1,9 +1,6 @@
 """Two transactions that change one object at once: one waits for the other, and nothing is lost between them."""
 
-from __future__ import annotations
-
 import threading
-from collections.abc import Callable
 
 import pytest
 from django.db import connection, transaction
@@ -52,8 +49,8 @@ def test_many_at_once_make_one_chain(training_class, recorded):
     statuses = [1, 2, 4, 5, 6, 7]
     barrier = threading.Barrier(len(statuses))
 
-    def change(status: int) -> Callable[[], None]:
-        def run() -> None:
+    def change(status):
+        def run():
             mine = TrainingClass.objects.get(pk=training_class.pk)
             mine.confirmation_status_id = status
             barrier.wait(PATIENCE)
@@ -80,8 +77,8 @@ def test_objects_that_begin_to_count_hold_up_nobody_who_goes_on_counting():
     prune_events()
     barrier = threading.Barrier(2)
 
-    def change(old: int, new: int) -> Callable[[], None]:
-        def run() -> None:
+    def change(old, new):
+        def run():
             with transaction.atomic():
                 classes[old].cancel()
                 barrier.wait(PATIENCE)
@@ -105,7 +102,7 @@ def test_a_change_keeps_nobody_from_referring_to_the_object(training_class):
     learner = UserFactory(organization=training_class.organization)
     locked, enrolled = threading.Event(), threading.Event()
 
-    def rename() -> None:
+    def rename():
         with transaction.atomic():
             mine = TrainingClass.objects.get(pk=training_class.pk)
             mine.name = "Renamed"
@@ -114,7 +111,7 @@ def test_a_change_keeps_nobody_from_referring_to_the_object(training_class):
             if connection.vendor != "mysql":  # InnoDB's update itself holds up those who refer to the row.
                 assert enrolled.wait(PATIENCE)
 
-    def enroll() -> None:
+    def enroll():
         assert locked.wait(PATIENCE)
         ClassEnrollment.objects.create(training_class=training_class, user=learner, enrollment_status_id=60)
         enrolled.set()
@@ -129,13 +126,13 @@ def test_a_change_keeps_nobody_from_changing_a_webhook(training_class):
     webhook = training_class.organization.webhooks.get()
     written, renamed = threading.Event(), threading.Event()
 
-    def cancel() -> None:
+    def cancel():
         with transaction.atomic():
             TrainingClass.objects.get(pk=training_class.pk).cancel()
             written.set()
             assert renamed.wait(PATIENCE)
 
-    def rename() -> None:
+    def rename():
         assert written.wait(PATIENCE)
         webhook.name = "Renamed"
         webhook.save()

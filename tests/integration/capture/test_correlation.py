@@ -1,7 +1,5 @@
 """All events of one request share a correlation id: the host's own id of the request, where it has one."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """The events of an assigned course, from its assignment to its completion or expiry."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

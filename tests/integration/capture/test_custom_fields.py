@@ -1,7 +1,5 @@
 """A change of a field of the host's own is one `updated` event that names it, however it is written."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 
 import pytest
@@ -12,7 +10,7 @@ from example_project.training.factories import (
     DepartmentFactory,
     UserFactory,
 )
-from example_project.training.models import Department, User
+from example_project.training.models import User
 from tests.catalogue import temporary_type
 from tests.integration.capture.conftest import listening
 from tests.integration.capture.talks import EVENT_TYPES as TALK_EVENTS
@@ -27,17 +25,17 @@ from tms_webhooks.sources import AnyChange, AnyOtherChange, Computed, Custom, Fi
 
 
 @pytest.fixture
-def sales(organization) -> Department:
+def sales(organization):
     return DepartmentFactory(organization=organization, name="Sales")
 
 
 @pytest.fixture
-def support(organization) -> Department:
+def support(organization):
     return DepartmentFactory(organization=organization, name="Support")
 
 
 @pytest.fixture
-def user(organization, sales) -> User:
+def user(organization, sales):
     user = UserFactory(organization=organization, department=sales, cost_center="4711")
     prune_events()
     return user

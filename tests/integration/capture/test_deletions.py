@@ -1,7 +1,5 @@
 """Deletions that take more with them than the one object."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext

@@ -1,7 +1,5 @@
 """`emit` records what no change of a model shows."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import pytest
@@ -158,7 +156,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize(("given", "error", "message"), WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("given, error, message", WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_refused_also_in_production_and_leaves_the_transaction_usable(
     workshop, lenient, given, error, message
 ):

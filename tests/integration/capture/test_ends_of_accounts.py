@@ -1,7 +1,5 @@
 """Accounts that are locked, closed permanently, merged and deleted: each records its own event."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -26,7 +24,7 @@ def alice():
     return alice
 
 
-def types(recorded) -> list[str]:
+def types(recorded):
     return [event["type"] for event in recorded()]
 
 

@@ -1,7 +1,5 @@
 """Each status of an enrollment has its event, and so has each completion status."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory, UserFactory
@@ -68,7 +66,7 @@ def test_a_completion_status_is_emitted(make, recorded, verb):
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "changed"),
+    "field, value, changed",
     [
         ("grade", 71, "grade"),
         ("hours_spent", 6, "hours_spent"),
@@ -94,7 +92,7 @@ def test_two_statuses_that_change_in_one_save_are_two_events_which_name_all_fiel
     assert [event["changed"] for event in recorded()] == [["status", "completion_status", "grade"]] * 2
 
 
-@pytest.mark.parametrize(("max_students", "event_type"), [(1, "enrollment.enrolled"), (0, "enrollment.waitlisted")])
+@pytest.mark.parametrize("max_students, event_type", [(1, "enrollment.enrolled"), (0, "enrollment.waitlisted")])
 def test_a_registration_emits_its_resulting_status(recorded, max_students, event_type):
     training_class = TrainingClassFactory(max_students=max_students)
     learner = UserFactory()

@@ -1,7 +1,5 @@
 """A save that the database refuses leaves nothing behind, neither in the outbox nor on the instance."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 
@@ -56,7 +54,7 @@ def test_a_save_that_forces_an_update_of_nothing_leaves_nothing(training_class):
 
 def test_saving_writes_nothing_on_the_instance(training_class):
     before = set(vars(training_class))
-    seen: list[set[str]] = []
+    seen = []
 
     def look(instance, **_kwargs):
         seen.append(set(vars(instance)))

@@ -1,7 +1,5 @@
 """Loading a fixture records nothing: it brings the past into a database. Other deserialized objects are changes."""
 
-from __future__ import annotations
-
 from django.core import serializers
 from django.core.management import call_command
 from django.db import transaction

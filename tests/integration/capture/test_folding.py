@@ -1,7 +1,5 @@
 """An update that follows another event of the same object in the same transaction becomes part of that event."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone

@@ -1,7 +1,5 @@
 """An event is stored only if a subscription of its organization matches its type."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 

@@ -1,7 +1,5 @@
 """A host may give a key as the text that came with a request: it names the same object as the key that the row has."""
 
-from __future__ import annotations
-
 import uuid
 from contextlib import ExitStack
 

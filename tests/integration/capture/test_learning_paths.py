@@ -1,7 +1,5 @@
 """A learning path is completed with the last of its courses: computed, and emitted once per learner and path."""
 
-from __future__ import annotations
-
 import threading
 from functools import partial
 
@@ -30,7 +28,7 @@ from tms_webhooks.payloads.fields import instant
 class World:
     """A learner with a subscription, a path of it, and the assignments of the path's courses."""
 
-    def __init__(self, *, courses: int = 2) -> None:
+    def __init__(self, *, courses=2):
         self.now = timezone.now().replace(microsecond=0)
         self.learner = UserFactory()
         organization = self.learner.organization
@@ -47,13 +45,13 @@ class World:
         ]
         self.webhook = WebhookFactory(organization=organization, events=["learning_path.completed"])
 
-    def complete(self, *numbers: int) -> None:
+    def complete(self, *numbers):
         for number in numbers or range(len(self.assignments)):
             self.assignments[number].complete(at=self.now)
 
 
 @pytest.fixture
-def world(db) -> World:
+def world(db):
     return World()
 
 
@@ -169,7 +167,7 @@ def test_courses_that_are_completed_at_once_complete_the_path_once(courses):
     world = World(courses=courses)
     barrier = threading.Barrier(courses)
 
-    def complete(key: int) -> None:
+    def complete(key):
         with transaction.atomic():
             mine = CourseAssignment.objects.get(pk=key)
             barrier.wait(PATIENCE)
@@ -195,7 +193,7 @@ def test_two_courses_that_many_complete_at_once_wait_for_each_other_in_one_order
         CourseAssignmentFactory(course=first, user=learner)
     CourseAssignmentFactory(course=second, user=bob)
 
-    def complete(course) -> None:
+    def complete(course):
         CourseAssignment.objects.filter(course=course).update(completed_at=world.now)
 
     assert Lingering().at_once(partial(complete, first), partial(complete, second)) == []

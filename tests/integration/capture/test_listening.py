@@ -1,7 +1,5 @@
 """Connecting a source to its model, and letting go of it."""
 
-from __future__ import annotations
-
 import pytest
 from django.db.models import Model
 from django.db.models.signals import pre_delete
@@ -18,7 +16,7 @@ from tms_webhooks.models import Event
 FAMILY = (Workshop, PastWorkshop, OnsiteWorkshop)
 
 
-def is_captured(model: type[Model]) -> bool:
+def is_captured(model):
     """Return whether saves, bulk operations and deletions of a model are captured."""
     answers = {pre_delete.has_listeners(model), model in replaced_methods.captured_models}
     assert len(answers) == 1

@@ -1,7 +1,5 @@
 """A list of objects in a payload: rows of the object's own, whose change is its change; and people it refers to."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -32,20 +30,20 @@ DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 
 
-def session(number: int, *, hours: int = 8) -> dict[str, str]:
+def session(number, *, hours=8):
     """Return the session of the day of this number as payloads have it."""
     start = START + number * DAY
     return {"start_at": instant(start), "end_at": instant(start + hours * HOUR)}
 
 
-def add(training_class: TrainingClass, *numbers: int) -> list[SessionTime]:
+def add(training_class, *numbers):
     return [
         training_class.session_times.create(start_at=START + number * DAY, end_at=START + number * DAY + 8 * HOUR)
         for number in numbers
     ]
 
 
-def changes(recorded) -> list[tuple[list, list]]:
+def changes(recorded):
     """Return the sessions before and after each event, and assert that nothing else changed."""
     assert {(event["type"], *event["changed"]) for event in recorded()} == {("class.updated", "session_times")}
     return [(event["previous"]["session_times"], event["data"]["session_times"]) for event in recorded()]
@@ -129,7 +127,7 @@ def test_sessions_without_a_subscription_record_nothing_and_read_no_class():
 
 
 def test_every_event_has_the_instructors_and_the_sessions_and_a_save_costs_no_query_more(training_class, recorded):
-    def cost() -> int:
+    def cost():
         with CaptureQueriesContext(connection) as captured:
             training_class.max_students += 1
             training_class.save()

@@ -1,7 +1,5 @@
 """The deletion of a related object: the objects that had it in a many-to-many field each record one event."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection, transaction
 from django.db.models.signals import pre_delete
@@ -22,7 +20,7 @@ def bob(alice):
     return UserFactory(username="bob")
 
 
-def changes(recorded) -> list[tuple[str, int, dict, list]]:
+def changes(recorded):
     return [
         (event["type"], event["data"]["id"], event["previous"], event["data"]["instructor_ids"]) for event in recorded()
     ]

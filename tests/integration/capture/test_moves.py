@@ -1,7 +1,5 @@
 """An object that moves to another organization: the old one learns that it left, the new one nothing about the old one."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

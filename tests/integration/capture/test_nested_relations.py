@@ -1,9 +1,5 @@
 """Receivers of the host's that change a many-to-many field once more while it changes: no event is lost or recorded twice."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-
 import pytest
 from django.db import transaction
 from django.db.models.signals import m2m_changed
@@ -17,7 +13,6 @@ from tms_webhooks.capture import receivers
 from tms_webhooks.sources.registry import sources_of
 
 THROUGH = TrainingClass.instructors.through
-Receiver = Callable[[TrainingClass], None]
 
 
 class Refused(Exception):
@@ -30,7 +25,7 @@ def after_an_addition(request):
     (source,) = (source for source in sources_of(TrainingClass) if isinstance(source, TrainingClasses))
     connected = []
 
-    def connect(receiver: Receiver) -> None:
+    def connect(receiver):
         def once(instance, action, **_kwargs):
             if action == "post_add" and connected[1:] == []:
                 connected.append(instance)
@@ -56,7 +51,7 @@ def bob(alice):
     return UserFactory(username="bob")
 
 
-def changes(recorded) -> list[tuple[int, dict, list]]:
+def changes(recorded):
     return [(event["data"]["id"], event["previous"], event["data"]["instructor_ids"]) for event in recorded()]
 
 

@@ -1,9 +1,6 @@
 """Receivers of the host's that save the object which is being saved: each event begins where the last one ended."""
 
-from __future__ import annotations
-
 import contextlib
-from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import transaction
@@ -22,9 +19,9 @@ class Refused(Exception):
 
 
 @contextlib.contextmanager
-def receiving(signal, receiver: Callable[[Workshop], None]) -> Iterator[None]:
+def receiving(signal, receiver):
     """Call a receiver for the first save of a workshop alone, as one has to that saves it again."""
-    calls: list[Workshop] = []
+    calls = []
 
     def once(instance, **_kwargs):
         if not calls:
@@ -42,7 +39,7 @@ def receiving(signal, receiver: Callable[[Workshop], None]) -> Iterator[None]:
 def listen_around(request, listen):
     """Listen to workshops before the host's receivers or after them: nothing may depend on it."""
 
-    def around(signal, receiver, action: Callable[[], object]) -> None:
+    def around(signal, receiver, action):
         if request.param == "receivers of the app first":
             listen(WorkshopSource, Workshop)
             with receiving(signal, receiver):
@@ -60,11 +57,11 @@ def workshop(organization):
     return Workshop.objects.create(organization=organization, title="Pair programming")
 
 
-def steps(recorded) -> list[tuple[str, int, dict, str]]:
+def steps(recorded):
     return [(event["type"], event["sequence"], event["previous"], event["data"]["title"]) for event in recorded()]
 
 
-def save(workshop: Workshop, **values: object) -> None:
+def save(workshop, **values):
     for name, value in values.items():
         setattr(workshop, name, value)
     workshop.save()

@@ -1,7 +1,5 @@
 """Objects that get their organization later: their first event is kept until then; one that never gets one is reported."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -22,7 +20,7 @@ from tms_webhooks.sources.states import diff
 DAY = timedelta(days=1)
 
 
-def types(recorded) -> list[str]:
+def types(recorded):
     return [event["type"] for event in recorded()]
 
 

@@ -1,7 +1,5 @@
 """Old values are what the database held when the change was written, whatever the instance at hand believed."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import TrainingClassFactory

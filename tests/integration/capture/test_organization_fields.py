@@ -3,11 +3,6 @@
 It is the same for sources with one owner and with several, however an object leads to them.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
 from example_project.training.factories import CompanyFactory, OrganizationFactory
@@ -28,7 +23,7 @@ class ByFirst(sources.ClassSource):
 
 
 class ByMethod(Lessons):
-    def owner(self, lesson: Lesson) -> Any:
+    def owner(self, lesson):
         return lesson.host
 
 
@@ -39,7 +34,7 @@ class BySeveralFunctions(sources.ClassSource):
 
 SOURCES = [Lessons, ByFirst, ByMethod, OwnedLessons, LessonsOfSeries, BySeveralFunctions]
 
-NAMES: dict[str, tuple[Any, Callable[[Organization], str]]] = {
+NAMES = {
     "column": ("name", lambda organization: organization.name),
     "property": ("label", lambda organization: organization.label),
     "First": (sources.First("parent.name", "name"), lambda organization: organization.name),
@@ -48,11 +43,11 @@ NAMES: dict[str, tuple[Any, Callable[[Organization], str]]] = {
 
 
 @pytest.fixture(params=NAMES.values(), ids=NAMES)
-def name(request, settings, monkeypatch):
+def name(request, settings_of_app, monkeypatch):
     """Name organizations in one of the ways; return the function that gives the expected name."""
     monkeypatch.setattr(Organization, "label", property(lambda self: f"<{self.name}>"), raising=False)
     declared, expected = request.param
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_FIELDS": {"name": declared}}
+    settings_of_app(ORGANIZATION_FIELDS={"name": declared})
     return expected
 
 
@@ -131,11 +126,11 @@ def test_the_values_of_the_first_owner_are_never_those_of_the_second(listen, les
 
 
 @pytest.mark.usefixtures("lenient")
-def test_in_production_a_name_that_can_not_be_read_is_null(listen, lesson, recorded, settings, caplog):
+def test_in_production_a_name_that_can_not_be_read_is_null(listen, lesson, recorded, settings_of_app, caplog):
     def broken(_organization):
         raise RuntimeError
 
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_FIELDS": {"name": broken}}
+    settings_of_app(ORGANIZATION_FIELDS={"name": broken})
     listen(OwnedLessons, Lesson)
 
     lesson.title = "Geometry"

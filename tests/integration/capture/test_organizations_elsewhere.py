@@ -1,7 +1,5 @@
 """Hosts whose rows do not refer to the organization's table: its subscriptions are read in a query of their own."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import OrganizationFactory
@@ -36,7 +34,7 @@ def workshop(request, listen, organization, monkeypatch):
     return workshop
 
 
-def add_a_seat(workshop) -> None:
+def add_a_seat(workshop):
     workshop.seats += 1
     workshop.save()
 

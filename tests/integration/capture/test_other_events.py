@@ -1,7 +1,5 @@
 """Feedback, users, subscriptions, achievements and vouchers, by the training system's own verbs."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

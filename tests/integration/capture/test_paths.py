@@ -1,7 +1,5 @@
 """Attribute paths that no query follows, and fields that share a column."""
 
-from __future__ import annotations
-
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import OnsiteWorkshop, Workshop
 

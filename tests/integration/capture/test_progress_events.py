@@ -1,7 +1,5 @@
 """Progress in an assigned course: a row for each activity, or a figure on the assignment itself."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pytest

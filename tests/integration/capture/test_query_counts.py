@@ -6,8 +6,6 @@ writes all events. A new object is read in every database, and costs one more: i
 row exists.
 """
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 
 import pytest
@@ -38,13 +36,13 @@ def workshop(listen):
     return workshop
 
 
-def queries_of(action) -> int:
+def queries_of(action):
     with CaptureQueriesContext(connection) as captured:
         action()
     return len(captured)
 
 
-def rename(workshop) -> None:
+def rename(workshop):
     workshop.title += "!"
     workshop.save()
 

@@ -1,7 +1,5 @@
 """`register` refuses mistakes with a message that names the remedy."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import models
 
@@ -31,7 +29,7 @@ class Nameless(Source):
 
 
 @pytest.mark.parametrize(
-    ("named", "decorated", "message"),
+    "named, decorated, message",
     [
         *(
             ((one,), WorkshopSource, "name a model class")

@@ -1,9 +1,6 @@
 """A save's own UPDATE returns the new values; wherever they may change once more, the row is read again."""
 
-from __future__ import annotations
-
 import threading
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 import pytest
@@ -41,19 +38,19 @@ NO_TRIGGERS = {
 }
 
 
-def execute(statements: list[str]) -> None:
+def execute(statements):
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
 
 
-def forget_tables() -> None:
+def forget_tables():
     stored_rows.can_return_rows.cache_clear()
     stored_rows._query_before.cache_clear()
 
 
 @contextmanager
-def receiving(signal, receiver: Callable[..., None]) -> Iterator[None]:
+def receiving(signal, receiver):
     signal.connect(receiver, sender=Workshop)
     try:
         yield
@@ -62,14 +59,14 @@ def receiving(signal, receiver: Callable[..., None]) -> Iterator[None]:
 
 
 @pytest.fixture
-def workshop(organization, listen) -> Workshop:
+def workshop(organization, listen):
     workshop = Workshop.objects.create(organization=organization, title="Pair programming")
     listen(WorkshopSource, Workshop)
     return workshop
 
 
 @pytest.fixture
-def trigger() -> Iterator[None]:
+def trigger():
     """Have the database change each row after its UPDATE."""
     execute(TRIGGERS[connection.vendor])
     forget_tables()
@@ -78,7 +75,7 @@ def trigger() -> Iterator[None]:
     forget_tables()
 
 
-def data_of(recorded) -> dict:
+def data_of(recorded):
     (event,) = recorded()
     return event["data"]
 
@@ -109,14 +106,14 @@ def test_an_event_has_the_value_that_a_trigger_sets_after_the_update(workshop, r
 
 
 @pytest.mark.parametrize(
-    ("signal", "hosts_first"), [(pre_save, True), (pre_save, False), (post_save, True)], ids=["early", "late", "after"]
+    "signal, hosts_first", [(pre_save, True), (pre_save, False), (post_save, True)], ids=["early", "late", "after"]
 )
 def test_an_event_has_the_values_that_a_receiver_of_the_host_writes(
     organization, listen, recorded, signal, hosts_first
 ):
     workshop = Workshop.objects.create(organization=organization, title="Pair programming")
 
-    def write(**_kwargs: object) -> None:
+    def write(**_kwargs):
         # As raw as can be: capture sees nothing of it.
         uncaptured.update(models.QuerySet(type(organization)).filter(pk=organization.pk), name="Harbor Academy")
         uncaptured.update(models.QuerySet(Workshop).filter(pk=workshop.pk), seats=99)
@@ -159,14 +156,14 @@ def test_an_event_after_a_wait_for_another_transaction_has_its_values(workshop, 
     WebhookFactory(organization=owner, events=["workshop.*"])
     written = threading.Event()
 
-    def first() -> None:
+    def first():
         with transaction.atomic():
             uncaptured.update(models.QuerySet(Workshop).filter(pk=workshop.pk), organization=owner, seats=99)
             uncaptured.update(models.QuerySet(type(owner)).filter(pk=owner.pk), name="Lakeside Academy")
             written.set()
             wait_until_blocking()
 
-    def second() -> None:
+    def second():
         assert written.wait(PATIENCE)
         late = Workshop(pk=workshop.pk, title="Mob programming")
         late._state.adding = False

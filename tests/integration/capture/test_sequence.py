@@ -1,7 +1,5 @@
 """Each object counts its own events, from 1 and without gaps."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -27,7 +25,7 @@ def training_class():
     return training_class
 
 
-def sequences(subject) -> list[int]:
+def sequences(subject):
     number_events()
     return list(Event.objects.filter(subject_id=str(subject.pk)).order_by("pk").values_list("sequence", flat=True))
 

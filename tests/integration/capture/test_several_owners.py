@@ -1,7 +1,5 @@
 """Objects with several owners: each owner gets events of its own, with its ids and its own gapless sequence."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 
@@ -27,7 +25,7 @@ def webhooks(first, second):
     return [WebhookFactory(organization=one, events=["*"]) for one in (first, second)]
 
 
-def recorded_for(recorded) -> list[tuple[str, str, int]]:
+def recorded_for(recorded):
     """Return the external id of the organization, the type and the sequence of each event."""
     return [(event["organization"]["external_id"], event["type"], event["sequence"]) for event in recorded()]
 

@@ -1,7 +1,5 @@
 """An event keeps the names of its learner and its object, to be found by, for as long as its payload is kept."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -23,12 +21,12 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.prune import prune
 
 
-def name_of(**data: object) -> str:
+def name_of(**data):
     return subject_name_of({"data": data, "changed": [], "previous": {}})
 
 
 @pytest.mark.parametrize(
-    ("data", "name"),
+    "data, name",
     [
         ({"name": "Azure basics"}, "Azure basics"),
         ({"first_name": "Anna", "last_name": "Larsen", "user_name": "al"}, "Anna Larsen"),

@@ -1,8 +1,6 @@
 """A payload that can't be built: raised where developers see it; in production recorded with its error, and never
 in the way of the host's own save."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest
@@ -57,7 +55,7 @@ def workshop(organization):
     return Workshop.objects.create(organization=organization, title="Pair programming")
 
 
-def rename(workshop: Workshop) -> None:
+def rename(workshop):
     workshop.title, workshop.seats = "Mob programming", 3
     workshop.save()
 
@@ -77,7 +75,7 @@ def test_a_property_that_raises_is_raised_to_the_developer_and_nothing_is_saved(
     assert not Event.objects.exists()
 
 
-@pytest.mark.parametrize(("source", "error"), [(Broken, "broken raised RuntimeError"), (Failing, "failing raised ")])
+@pytest.mark.parametrize("source, error", [(Broken, "broken raised RuntimeError"), (Failing, "failing raised ")])
 @pytest.mark.parametrize("autocommit", [True, False])
 def test_in_production_the_save_succeeds_and_the_event_records_why_it_can_not_be_sent(
     listen, lenient, workshop, caplog, source, error, autocommit
@@ -181,7 +179,7 @@ class WithoutStatus(Lessons):
     fields = {"status": Computed(status_of, reads={"called_off": "called_off"})}
 
 
-def _cancel(lesson: Lesson) -> None:
+def _cancel(lesson):
     lesson.called_off = True
     lesson.save()
 
@@ -198,7 +196,7 @@ LESSON_CHANGES = {
 }
 
 
-@pytest.mark.parametrize(("change", "event_type"), LESSON_CHANGES.values(), ids=LESSON_CHANGES)
+@pytest.mark.parametrize("change, event_type", LESSON_CHANGES.values(), ids=LESSON_CHANGES)
 def test_in_production_an_error_in_a_function_is_recorded_with_the_event(
     listen, lenient, organization, caplog, change, event_type
 ):

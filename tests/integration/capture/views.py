@@ -1,32 +1,30 @@
 """Views that change a class, and a URLconf of them, for the tests of who is behind a change."""
 
-from __future__ import annotations
-
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import path
 
 from example_project.training.models import TrainingClass
 
 
-def cancel(_request: HttpRequest, key: int) -> HttpResponse:
+def cancel(_request, key):
     TrainingClass.objects.get(pk=key).cancel()
     return HttpResponse()
 
 
-async def cancel_asynchronously(_request: HttpRequest, key: int) -> HttpResponse:
+async def cancel_asynchronously(_request, key):
     training_class = await TrainingClass.objects.aget(pk=key)
     training_class.confirmation_status_id = 2
     await training_class.asave()
     return HttpResponse()
 
 
-def cancel_by_program(request: HttpRequest, key: int) -> HttpResponse:
+def cancel_by_program(request, key):
     """Authenticate as an API does: from a header, past the session."""
     request.user = request.api_user  # type: ignore[attr-defined]
     return cancel(request, key)
 
 
-def raise_error(_request: HttpRequest) -> HttpResponse:
+def raise_error(_request):
     raise ZeroDivisionError
 
 

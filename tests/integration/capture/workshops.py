@@ -1,7 +1,5 @@
 """A noun of a host's own making, its event types, and the sources by which the test app's models tell them."""
 
-from __future__ import annotations
-
 from tms_webhooks import sources
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun

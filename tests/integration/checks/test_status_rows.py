@@ -1,11 +1,7 @@
 """``check --database`` reads rows: a column without choices may hold any value."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
-from django.core.checks import CheckMessage, run_checks
+from django.core.checks import run_checks
 
 from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
@@ -15,12 +11,12 @@ from tms_webhooks.sources import ClassSource, registry
 
 
 @pytest.fixture
-def check(monkeypatch: pytest.MonkeyPatch):
+def check(monkeypatch):
     """Declare a source whose status is in the column ``name``; return what the check says of two rows."""
     for name in ("planned", "on ice"):
         TrainingClassFactory(name=name)
 
-    def check(statuses: dict[str, Any], *, databases: list[str] | None, **attributes: Any) -> list[CheckMessage]:
+    def check(statuses, *, databases, **attributes):
         monkeypatch.setattr(registry, "_sources", {})
         with only_canonical():
             declared = {

@@ -1,7 +1,5 @@
 """Fixtures of the commands."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """``manage.py webhooks_catalogue``: the events as Markdown, JSON Schema, OpenAPI and AsyncAPI."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -67,7 +65,7 @@ def test_a_file_is_written(printed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    "arguments, expected",
     [
         (["--event", "clas.done"], "Unknown event clas.done"),
         (["--event", "class.*", "--format", "openapi"], "openapi always has all events"),

@@ -1,7 +1,5 @@
 """What the commands check before they work."""
 
-from __future__ import annotations
-
 import pytest
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -10,8 +8,8 @@ from django.db import OperationalError, connection
 from tests.integration.delivery.trouble import Trouble
 
 
-def test_a_command_refuses_a_wrong_setting(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAINS": -1}
+def test_a_command_refuses_a_wrong_setting(settings_of_app):
+    settings_of_app(DRAINS=-1)
     with pytest.raises(SystemCheckError, match="DRAINS"):
         call_command("webhooks_drain", "--until-idle", skip_checks=False)
 
@@ -23,7 +21,7 @@ def test_a_command_loads_no_page_of_the_project(settings, capsys):
 
 
 def test_after_an_error_a_command_does_not_close_the_connection_of_the_callers_transaction(monkeypatch):
-    closed: list[str] = []
+    closed = []
     monkeypatch.setattr(connection, "is_usable", lambda: False)
     monkeypatch.setattr(connection, "close", lambda: closed.append("closed"))
 

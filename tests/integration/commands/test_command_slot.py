@@ -1,7 +1,5 @@
 """What a drain that a command runs does in each turn: it holds a slot."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -71,8 +69,8 @@ def test_one_that_runs_until_nothing_is_due_takes_no_slot(clock):
     assert numbers(clock) == []
 
 
-def test_a_commit_enqueues_no_drain_while_a_command_runs_one(turn, clock, settings, monkeypatch):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.django_q.DjangoQQueue"}
+def test_a_commit_enqueues_no_drain_while_a_command_runs_one(turn, clock, settings_of_app, monkeypatch):
+    settings_of_app(QUEUE="tms_webhooks.queues.django_q.DjangoQQueue")
     # As on another host.
     monkeypatch.setattr("tms_webhooks.outbox.wake.wake_local", lambda alias: False)
     turn()(clock.now + timedelta(seconds=1))

@@ -1,7 +1,5 @@
 """``webhooks_drain --until-idle`` counts what was not delivered, and exits with 1 if a request failed."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 
@@ -114,7 +112,7 @@ def test_with_seconds_json_counts_what_waits_and_the_exit_status_is_0(capsys, re
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(-1.0, "0 ms"), (0.25, "250 ms"), (4.96, "5.0 s"), (61.0, "61 s"), (7_200.0, "2 h")]
+    "seconds, text", [(-1.0, "0 ms"), (0.25, "250 ms"), (4.96, "5.0 s"), (61.0, "61 s"), (7_200.0, "2 h")]
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text

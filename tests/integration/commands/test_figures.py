@@ -1,7 +1,5 @@
 """The figures of ``manage.py webhooks_health``: a table for people, JSON for the rest."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from datetime import UTC, datetime, timedelta
@@ -114,7 +112,7 @@ def test_secrets_and_headers_are_not_in_it(status):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    "arguments, message",
     [
         (["--webhook", "77"], "Webhook 77 does not exist"),
         (["--organization", "77"], "Organization 77 does not exist"),
@@ -128,7 +126,7 @@ def test_what_does_not_exist_is_refused(arguments, message):
         call_command("webhooks_health", *arguments)
 
 
-@pytest.mark.parametrize(("delivered", "text"), [(1999, "99.9 %"), (0, "0.0 %")])
+@pytest.mark.parametrize("delivered, text", [(1999, "99.9 %"), (0, "0.0 %")])
 def test_a_rate_is_never_rounded_up(status, delivered, text):
     webhook, now = subscribed(), timezone.now()
     results = [AttemptResult.DELIVERED] * delivered + [AttemptResult.RETRIED]

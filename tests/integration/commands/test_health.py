@@ -1,7 +1,5 @@
 """``manage.py webhooks_health``: the exit status says whether anybody delivers."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 
@@ -24,8 +22,8 @@ def _stopped_clock(monkeypatch):
 
 
 @pytest.fixture
-def _django_q(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.django_q.DjangoQQueue"}
+def _django_q(settings_of_app):
+    settings_of_app(QUEUE="tms_webhooks.queues.django_q.DjangoQQueue")
 
 
 @pytest.fixture
@@ -147,11 +145,11 @@ def test_a_webhook_that_must_wait_is_no_problem(health, case):
 
 
 @pytest.fixture
-def fail_at(settings):
+def fail_at(settings_of_app):
     """Write attempts that ended so many seconds ago at the egress proxy, or with another result."""
 
     def fail_at(*seconds, error_class="proxy_error"):
-        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PROXY_URL": "http://alice:hunter2@proxy.internal:3128"}
+        settings_of_app(PROXY_URL="http://alice:hunter2@proxy.internal:3128")
         now = timezone.now()
         for age in seconds:
             delivery = write_delivery(
@@ -178,7 +176,7 @@ def test_an_egress_proxy_that_opens_no_tunnel_is_named(health, fail_at):
 
 
 @pytest.mark.parametrize(
-    ("failed", "others"), [([1], []), ([1, 2, 3], [50]), ([130, 140], [])], ids=["one", "another came through", "old"]
+    "failed, others", [([1], []), ([1, 2, 3], [50]), ([130, 140], [])], ids=["one", "another came through", "old"]
 )
 def test_a_proxy_that_opens_tunnels_is_not_reported(health, fail_at, failed, others):
     hold_slot()

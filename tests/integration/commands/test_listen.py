@@ -1,7 +1,5 @@
 """``webhooks_test --listen``: it listens where the webhook's URL leads."""
 
-from __future__ import annotations
-
 import http.client
 import os
 import re
@@ -35,7 +33,7 @@ class Sender(StringIO):
 
     def __init__(self, port, requests):
         super().__init__()
-        self.answers: list[int] = []
+        self.answers = []
         self._port = port
         self._requests = requests
 
@@ -54,13 +52,13 @@ class Sender(StringIO):
 
 
 @pytest.fixture
-def listen(settings):
+def listen(settings_of_app):
     """Run the command for one signed request with each of these changes; return its status, lines and sender."""
 
     def listen(*changes):
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = int(server.getsockname()[1])
-        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [port]}
+        settings_of_app(ALLOWED_PORTS=[port])
         webhook = sends_to(f"http://127.0.0.1:{port}/hooks/tms?key=hidden")
         secrets = webhook.signing_secrets(timezone.now())
         signed = signature_headers(secrets=secrets, message_id="evt_1", timestamp=int(time.time()), body=BODY)
@@ -100,25 +98,21 @@ def test_where_no_request_came_the_commands_that_say_why_are_named(listen):
 
 
 @pytest.mark.parametrize(
-    ("url", "expected"),
+    "url, expected",
     [
         ("http://localhost:9123/", ("127.0.0.1", 9123)),
         ("http://[::1]:9123/a", ("::1", 9123)),
         ("http://127.0.0.1:9123/{type}", ("127.0.0.1", 9123)),
     ],
 )
-def test_the_address_is_that_of_the_url(settings, url, expected):
-    settings.TMS_WEBHOOKS = {
-        **settings.TMS_WEBHOOKS,
-        "ALLOWED_PORTS": [9123],
-        "UNCHECKED_HOSTS": ["127.0.0.1", "localhost", "::1"],
-    }
+def test_the_address_is_that_of_the_url(settings_of_app, url, expected):
+    settings_of_app(ALLOWED_PORTS=[9123], UNCHECKED_HOSTS=["127.0.0.1", "localhost", "::1"])
 
     assert address_of(sends_to(url)) == expected
 
 
 @pytest.mark.parametrize(
-    ("url", "fields", "expected"),
+    "url, fields, expected",
     [
         (
             "https://crm.example.com/hook?token=hidden",
@@ -143,16 +137,16 @@ def test_a_webhook_that_is_not_sent_here_is_refused_with_the_remedy(url, fields,
     assert "hidden" not in str(raised.value)
 
 
-def test_a_taken_port_is_named(settings):
+def test_a_taken_port_is_named(settings_of_app):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [port]}
+        settings_of_app(ALLOWED_PORTS=[port])
         with pytest.raises(CommandError, match=f"Can't listen on 127.0.0.1:{port}: .*in use"):
             call_command("webhooks_test", "--listen", str(sends_to(f"http://127.0.0.1:{port}/").pk))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    "arguments, expected",
     [
         ([], "arguments are required: webhook"),
         (["987654", "--listen"], r"Webhook 987654 does not exist\. webhooks_health lists the webhooks"),

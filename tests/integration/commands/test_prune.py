@@ -1,7 +1,5 @@
 """``manage.py webhooks_drain --once prune``: the same as the scheduled task, and a count before it."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 
@@ -41,7 +39,7 @@ def test_a_dry_run_counts_and_a_run_prunes(capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    "arguments, expected",
     [
         (["--once", "reconcile", "--dry-run"], "--dry-run needs --once prune."),
         (["--once", "prune", "--until-idle"], "--once prune delivers nothing; leave out --until-idle and --seconds."),

@@ -1,7 +1,5 @@
 """``manage.py webhooks_drain --once reconcile`` says what it found, as text and as JSON."""
 
-from __future__ import annotations
-
 import io
 import json
 
@@ -112,8 +110,8 @@ def test_objects_that_fail_are_counted_and_end_it_with_1(renamed, caplog, failed
     assert f"training.TrainingClass {renamed.pk} could not be reconciled." in caplog.text
 
 
-def test_events_that_can_not_be_built_are_counted_and_end_it_with_1(renamed, settings, caplog, failed):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
+def test_events_that_can_not_be_built_are_counted_and_end_it_with_1(renamed, settings_of_app, caplog, failed):
+    settings_of_app(STRICT_PAYLOADS=False)
     other = TrainingClassFactory(organization=renamed.organization)
     run()
     uncaptured.update(TrainingClass.objects.filter(pk__in=[renamed.pk, other.pk]), confirmation_status_id=99)

@@ -1,7 +1,5 @@
 """``manage.py webhooks_replay``: a job, its count before it, and what can't be."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 
@@ -67,7 +65,7 @@ def test_the_facts_of_a_job_are_printed_as_json(replay, arguments):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    "arguments, expected",
     [
         ([], "arguments are required: kind, --webhook"),
         (["failed", "--webhook", "987654", "--since", "1d"], "Webhook 987654 does not exist"),

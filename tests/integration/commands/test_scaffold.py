@@ -1,7 +1,5 @@
 """``manage.py webhooks_scaffold``: its arguments, and the file that it writes."""
 
-from __future__ import annotations
-
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -51,7 +49,7 @@ def test_a_file_that_exists_is_kept_unless_the_option_says_otherwise(printed, tm
 
 
 @pytest.mark.parametrize(
-    ("argument", "text"),
+    "argument, text",
     [
         ("training.Vouche", "Unknown model: 'training.Vouche'. Write app_label.ModelName. Did you mean"),
         ("Voucher", "Unknown model: 'Voucher'. Write app_label.ModelName."),

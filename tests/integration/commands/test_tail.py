@@ -1,7 +1,5 @@
 """``manage.py webhooks_tail``: the log, once each, in words and as JSON."""
 
-from __future__ import annotations
-
 import json
 from contextlib import nullcontext
 
@@ -86,7 +84,7 @@ def test_the_newest_come_last_and_no_more_than_asked_for(capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "expected"),
+    "arguments, expected",
     [
         (["--webhook", "987654"], "Webhook 987654 does not exist."),
         (["--organization", "nobody"], "Organization nobody does not exist. Write its primary key."),

@@ -1,7 +1,5 @@
 """``manage.py webhooks_test``: one request, and what came of it."""
 
-from __future__ import annotations
-
 import json
 import re
 

@@ -1,7 +1,5 @@
 """A drain that a command runs runs the periodic jobs that no queue runs."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from datetime import timedelta
@@ -35,8 +33,8 @@ def ran(monkeypatch):
 
 
 @pytest.fixture
-def _django_q(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": DJANGO_Q}
+def _django_q(settings_of_app):
+    settings_of_app(QUEUE=DJANGO_Q)
 
 
 def run_at(timer, clock, ran, **after):
@@ -163,7 +161,7 @@ def test_real_jobs_leave_nothing_in_the_queue_of_a_cluster_that_does_not_run():
 
 
 @pytest.mark.parametrize(
-    ("queue", "options", "ticks"),
+    "queue, options, ticks",
     [
         (SILENT, [], True),
         (DJANGO_Q, [], True),
@@ -171,8 +169,8 @@ def test_real_jobs_leave_nothing_in_the_queue_of_a_cluster_that_does_not_run():
         (SILENT, ["--until-idle"], False),
     ],
 )
-def test_it_ticks_unless_it_is_to_leave_that_to_others(settings, monkeypatch, queue, options, ticks):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": queue}
+def test_it_ticks_unless_it_is_to_leave_that_to_others(settings_of_app, monkeypatch, queue, options, ticks):
+    settings_of_app(QUEUE=queue)
     ticked = threading.Event()
     monkeypatch.setattr(Timer, "run_due", lambda self: ticked.set() or TICK)
 

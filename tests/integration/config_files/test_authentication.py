@@ -1,7 +1,5 @@
 """The authentication of a webhook in a document: its values, with environment variables in place of the secret ones."""
 
-from __future__ import annotations
-
 import pytest
 import yaml
 from django.core.management import CommandError
@@ -17,12 +15,12 @@ PREFIX = "WEBHOOK_ACME_EU_CRM"
 
 
 @pytest.fixture(params=list(CREDENTIALS))
-def kind(request) -> str:
+def kind(request):
     return str(request.param)
 
 
 @pytest.fixture
-def webhook(kind, monkeypatch) -> Webhook:
+def webhook(kind, monkeypatch):
     webhook = WebhookFactory(
         organization=OrganizationFactory(external_id="ACME-EU", name="Acme Europe"),
         name="CRM",
@@ -38,7 +36,7 @@ def webhook(kind, monkeypatch) -> Webhook:
     return webhook
 
 
-def stored() -> dict[str, str]:
+def stored():
     return from_text(reveal(Webhook.objects.get().credentials))
 
 
@@ -88,7 +86,7 @@ def test_a_document_without_authentication_removes_it(exported, imported, webhoo
 
 @pytest.mark.parametrize("kind", ["basic"], indirect=True)
 @pytest.mark.parametrize(
-    ("authentication", "message"),
+    "authentication, message",
     [
         ("basic", "authentication: Expected an object with kind and the values of that kind, got a string."),
         ({"kind": "basic", "username": "a:b"}, "authentication.username: A user name can't contain a colon"),

@@ -1,7 +1,5 @@
 """A document that is wrong is refused whole: each problem by its place, with the remedy, and without secrets."""
 
-from __future__ import annotations
-
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -24,7 +22,7 @@ def refused(tmp_path, monkeypatch):
     OrganizationFactory(external_id="ACME-EU")
     monkeypatch.setenv("HUNTER", "hunter2")
 
-    def refused(text: str | bytes, *arguments: str) -> list[str]:
+    def refused(text, *arguments):
         file = tmp_path / "webhooks.yaml"
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
         with pytest.raises(CommandError) as error:
@@ -37,12 +35,12 @@ def refused(tmp_path, monkeypatch):
     return refused
 
 
-def second(lines: str) -> str:
+def second(lines):
     return f"{GOOD}- organization: ACME-EU\n  name: Bad\n  url: https://bad.example.com/hook\n{lines}"
 
 
 @pytest.mark.parametrize(
-    ("lines", "expected"),
+    "lines, expected",
     [
         ("  urll: https://x\n", "webhooks[1].urll: Unknown field 'urll'. Did you mean \"url\"?"),
         (
@@ -87,7 +85,7 @@ def test_one_mistake_is_named_by_its_place(refused, lines, expected):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    "text, expected",
     [
         ("", "The document: This field may not be null."),
         (b"\xff\xfe", "is not UTF-8."),

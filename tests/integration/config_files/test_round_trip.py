@@ -1,22 +1,19 @@
 """Webhooks as a document: written, read elsewhere, and the same a second time."""
 
-from __future__ import annotations
-
 import json
-from datetime import UTC, datetime
 
 import pytest
 import yaml
 from django.core.management import CommandError, call_command
 
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
+from tests.conftest import NOW
 from tests.factories import WebhookFactory
 from tms_webhooks.choices import AuditAction, DisabledReason
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
 
-NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 SECRET = "whsec_" + "A" * 43 + "="
 OTHER = "whsec_" + "B" * 42 + "A="
 
@@ -49,7 +46,7 @@ def crm(organization, monkeypatch):
     return webhook
 
 
-def state() -> list:
+def state():
     return [
         [
             list(Webhook.objects.order_by("pk").values()),
@@ -121,7 +118,7 @@ def test_another_environment_gets_the_same_webhook(crm, exported, imported):
     assert "hunter2" not in json.dumps(entry.changes)
 
 
-def document(**values) -> dict:
+def document(**values):
     webhook = {"organization": "ACME-EU", "name": "CRM", "url": "https://crm.example.com/hook", **values}
     return {"version": 1, "webhooks": [webhook]}
 

@@ -1,7 +1,5 @@
 """Workers use the database's clock, whatever their own says."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -25,10 +23,10 @@ NOON = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 class Ticks:
     """A clock that is never set, moved by the test."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.seconds = 1_000.0
 
-    def __call__(self) -> float:
+    def __call__(self):
         return self.seconds
 
 
@@ -37,29 +35,29 @@ class Database:
 
     vendor = "postgresql"
 
-    def __init__(self, ticks: Ticks, *, now: datetime = NOON, seconds: float = 0.0) -> None:
+    def __init__(self, ticks, *, now=NOON, seconds=0.0):
         self.ticks, self.now, self.seconds = ticks, now, seconds
         self.asked = 0
 
-    def cursor(self) -> Database:
+    def cursor(self):
         return self
 
-    def __enter__(self) -> Database:
+    def __enter__(self):
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error):
         pass
 
-    def execute(self, sql: str) -> None:
+    def execute(self, sql):
         self.asked += 1
         self.ticks.seconds += self.seconds
 
-    def fetchone(self) -> tuple[float]:
+    def fetchone(self):
         return (self.now.timestamp(),)
 
 
 @pytest.fixture
-def ticks(monkeypatch) -> Ticks:
+def ticks(monkeypatch):
     ticks = Ticks()
     monkeypatch.setattr(clock, "ticks", ticks)
     monkeypatch.setattr(clock, "_last", None)
@@ -68,7 +66,7 @@ def ticks(monkeypatch) -> Ticks:
 
 
 @pytest.fixture
-def database(monkeypatch, ticks) -> Database:
+def database(monkeypatch, ticks):
     database = Database(ticks)
     monkeypatch.setattr(clock, "database", lambda: database)
     return database
@@ -88,7 +86,7 @@ def test_the_answer_counts_for_the_middle_of_the_round_trip(database, ticks):
     assert clock.measured_now() == NOON + timedelta(seconds=2)
 
 
-@pytest.mark.parametrize(("seconds", "asked"), [(29.9, 1), (30.0, 2)])
+@pytest.mark.parametrize("seconds, asked", [(29.9, 1), (30.0, 2)])
 def test_the_database_is_asked_again_after_half_a_minute(database, ticks, seconds, asked):
     clock.keep_up()
     database.now = NOON + HOUR

@@ -1,7 +1,5 @@
 """Private names of Django that no other test would miss: where the others change, capture, drains or reads fail."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from datetime import UTC, datetime

@@ -1,16 +1,11 @@
 """Indexes of large tables: made and removed while rows are saved, and by a migration that can be run again."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.state import ProjectState
 from django.db.models import Index, Q
 
 from example_project.training.factories import OrganizationFactory
@@ -29,12 +24,12 @@ postgresql = pytest.mark.skipif(connection.vendor != "postgresql", reason="CONCU
 
 
 @pytest.fixture(scope="module")
-def state() -> ProjectState:
+def state():
     return MigrationLoader(None).project_state()
 
 
 @pytest.fixture(autouse=True)
-def _no_index_is_left() -> Iterator[None]:
+def _no_index_is_left():
     yield
     with connection.schema_editor() as editor:
         if INDEX.name in indexes():
@@ -49,43 +44,43 @@ class Later(Migration):
 
     atomic = False
 
-    def __init__(self, *operations: Any) -> None:
+    def __init__(self, *operations):
         super().__init__("0002_later", APP)
         self.operations = list(operations)
 
 
-def add() -> AddIndexConcurrently:
+def add():
     return AddIndexConcurrently("event", INDEX)
 
 
-def apply(migration: Migration, state: ProjectState, *, collect_sql: bool = False) -> str:
+def apply(migration, state, *, collect_sql=False):
     with connection.schema_editor(collect_sql=collect_sql, atomic=migration.atomic) as editor:
         migration.apply(state.clone(), editor, collect_sql=collect_sql)
     return "\n".join(editor.collected_sql) if collect_sql else ""
 
 
-def unapply(migration: Migration, state: ProjectState) -> None:
+def unapply(migration, state):
     with connection.schema_editor(atomic=migration.atomic) as editor:
         migration.unapply(state.clone(), editor)
 
 
-def indexes() -> dict[str, Any]:
+def indexes():
     with connection.cursor() as cursor:
         return dict(connection.introspection.get_constraints(cursor, Event._meta.db_table))
 
 
-def rows(sql: str, *params: Any) -> list[tuple[Any, ...]]:
+def rows(sql, *params):
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return list(cursor.fetchall())
 
 
-def set_limit(milliseconds: int, name: str = "lock_timeout") -> None:
+def set_limit(milliseconds, name="lock_timeout"):
     rows("SELECT set_config(%s, %s, false)", name, str(milliseconds))
 
 
 @contextmanager
-def open_transaction() -> Iterator[None]:
+def open_transaction():
     """Write an event, and commit it at the end of the block."""
     organization = OrganizationFactory()
     with transaction.atomic():
@@ -138,10 +133,10 @@ def test_sqlmigrate_prints_every_statement_and_runs_none(state):
 # On PostgreSQL
 
 
-def save_elsewhere() -> Any:
+def save_elsewhere():
     """Write one event on a connection of its own, or raise the database's error after a short wait for a lock."""
 
-    def save() -> int:
+    def save():
         set_limit(100)
         return write_event(OrganizationFactory()).pk
 
@@ -164,11 +159,11 @@ def test_rows_are_saved_while_an_index_is_added(state):
     assert rows("SELECT indisvalid FROM pg_index WHERE indexrelid = 'tms_event_test'::regclass") == [(True,)]
 
 
-def interrupt(state: ProjectState) -> None:
+def interrupt(state):
     """Leave the index as an interrupted statement does."""
     with open_transaction():
 
-        def create() -> None:
+        def create():
             set_limit(1)
             with connection.schema_editor(atomic=False) as editor:
                 editor.add_index(Event, INDEX, concurrently=True)
@@ -189,7 +184,7 @@ def test_an_invalid_index_of_an_interrupted_run_is_replaced(state):
 
 @postgresql
 def test_the_time_limits_of_the_session_do_not_interrupt_it(state):
-    def limited() -> None:
+    def limited():
         set_limit(1)
         set_limit(500, "statement_timeout")
         apply(Later(add()), state)

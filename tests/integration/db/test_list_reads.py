@@ -1,7 +1,5 @@
 """A list of the few deliveries with one status does not read the many others."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -45,7 +43,7 @@ def organization():
     return webhooks[0].organization
 
 
-def rows_read() -> int:
+def rows_read():
     with connection.cursor() as cursor:
         cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
         return sum(int(value) for _name, value in cursor.fetchall())

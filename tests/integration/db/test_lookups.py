@@ -1,7 +1,5 @@
 """Rows are picked by their keys through the primary key, on every database."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 

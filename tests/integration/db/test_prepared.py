@@ -1,7 +1,5 @@
 """What takes PostgreSQL longer to plan than to run is planned once; where somebody stands in between it is not."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import OperationalError, ProgrammingError, connection
 
@@ -25,7 +23,7 @@ pytestmark = [
 SQL = "SELECT COUNT(*) FROM {delivery} WHERE id = %(id)s"
 
 
-def prepared_ones() -> int:
+def prepared_ones():
     with connection.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM pg_prepared_statements")
         return cursor.fetchone()[0]
@@ -131,14 +129,14 @@ def test_a_migration_of_the_hosts_while_its_saves_are_prepared_breaks_none():
         other.close()
 
 
-def save_often(training_class: TrainingClass, times: int = SHORT_LIVED + 1) -> None:
+def save_often(training_class, times=SHORT_LIVED + 1):
     for _ in range(times):
         training_class.max_students += 1
         training_class.save()
 
 
 def test_what_is_simply_done_again_does_not_wait_for_the_disk_and_all_else_does():
-    def commits() -> str:
+    def commits():
         with connection.cursor() as cursor:
             cursor.execute("SHOW synchronous_commit")
             return cursor.fetchone()[0]

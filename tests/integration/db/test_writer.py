@@ -1,7 +1,5 @@
 """Whether other processes wait for the one writer of a database."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -25,7 +23,7 @@ def two_connections(tmp_path):
         BaseDatabaseWrapper.close(wrapper)
 
 
-def write_note(wrapper: BaseDatabaseWrapper) -> None:
+def write_note(wrapper):
     with wrapper.cursor() as cursor:
         cursor.execute("INSERT INTO note VALUES ('here I was')")
 

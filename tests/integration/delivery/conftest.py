@@ -1,7 +1,5 @@
 """Drains and workers with a fake wire and a clock that the test moves, and the rows that they work on."""
 
-from __future__ import annotations
-
 import threading
 from datetime import timedelta
 

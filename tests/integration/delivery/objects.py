@@ -1,13 +1,10 @@
 """Events of one object after the other."""
 
-from __future__ import annotations
-
-from example_project.training.models import Organization
 from tests.integration.delivery.rows import new_event
 from tms_webhooks.models import Event
 
 
-def happen(organization: Organization, subject: str, *, event_type: str = "class.cancelled") -> Event:
+def happen(organization, subject, *, event_type="class.cancelled"):
     """Write the next event of the object ``subject`` into the outbox."""
     event = new_event(organization, event_type)
     event.subject_id = subject

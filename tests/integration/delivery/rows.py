@@ -1,20 +1,14 @@
 """Events and deliveries as rows, without the domain change that would have written them."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
 
-from django.db.models import Model
-
-from example_project.training.models import Organization
 from tests.factories import STATE_FIELDS, WebhookFactory
 from tms_webhooks.choices import DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import lifecycle, replay
-from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook, WebhookState
+from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 from tms_webhooks.outbox.fanout import fan_out
 
 SAMPLES = Path(__file__).resolve().parents[2] / "golden" / "samples"
@@ -25,20 +19,14 @@ _subjects = count(1_000_001)
 """Higher than any number that a test searches for."""
 
 
-def body_of(event_type: str) -> str:
+def body_of(event_type):
     """Return a whole event of this type, as the outbox stores one: compact, and not in ASCII alone."""
     sample = json.loads((SAMPLES / f"{event_type}.json").read_text())
     sample["data"]["name"] = "Zoë's class"
     return json.dumps(sample, separators=(",", ":"), ensure_ascii=False)
 
 
-def new_event(
-    organization: Organization,
-    event_type: str = "class.cancelled",
-    *,
-    body: str | None = None,
-    subscription: Subscription | None = None,
-) -> Event:
+def new_event(organization, event_type="class.cancelled", *, body=None, subscription=None):
     """Return an event that is not saved yet."""
     return Event(
         type=event_type,
@@ -53,19 +41,19 @@ def new_event(
     )
 
 
-def write_event(organization: Organization, event_type: str = "class.cancelled", **values: Any) -> Event:
+def write_event(organization, event_type="class.cancelled", **values):
     """Write one event into the outbox."""
     event = new_event(organization, event_type, **values)
     event.save()
     return event
 
 
-def write_events(organization: Organization, number: int, **values: Any) -> None:
+def write_events(organization, number, **values):
     """Write many events into the outbox."""
     Event.objects.bulk_create([new_event(organization, **values) for _ in range(number)], batch_size=500)
 
 
-def write_delivery(webhook: Webhook, *, now: datetime, **values: Any) -> Delivery:
+def write_delivery(webhook, *, now, **values):
     """Write an event that is fanned out, and its delivery to ``webhook``; by default one that is due."""
     event = new_event(webhook.organization)
     event.fanned_out_at = now
@@ -82,36 +70,36 @@ def write_delivery(webhook: Webhook, *, now: datetime, **values: Any) -> Deliver
     )
 
 
-def lease(webhook: Webhook, until: datetime, *, worker: str = "a worker") -> None:
+def lease(webhook, until, *, worker="a worker"):
     """Have a worker hold a webhook."""
     WebhookState.objects.filter(pk=webhook.pk).update(lease=worker, leased_until=until)
 
 
-def subscribed(path: str = "/hook", *, happened: int = 0, **values: Any) -> Webhook:
+def subscribed(path="/hook", *, happened=0, **values):
     """Make a webhook that wants everything; ``path`` tells its requests from others. So many events of it ``happened``."""
     webhook = WebhookFactory(**{"url": f"https://receiver.example.com{path}", "events": ["*"], **values})
     write_events(webhook.organization, happened)
     return webhook
 
 
-def disable(webhook: Webhook, now: datetime, reason: str = "admin") -> None:
+def disable(webhook, now, reason="admin"):
     """Disable a webhook, by default as a user does."""
     lifecycle.disable(webhook, reason=DisabledReason(reason), now=now)
 
 
-def fan_out_all(now: datetime) -> None:
+def fan_out_all(now):
     """Fan out until no event waits for it."""
     while fan_out(now):
         pass
 
 
-def work_off(job: Job, now: datetime) -> None:
+def work_off(job, now):
     """Do all batches of a job."""
     while replay.work_on(job, now=now):
         pass
 
 
-def write(row: Model, **values: Any) -> None:
+def write(row, **values):
     """Write values into the table of a row, or of the state of a webhook, and leave the object as it is."""
     rows = (
         WebhookState.objects if values.keys() <= STATE_FIELDS and isinstance(row, Webhook) else type(row)._base_manager
@@ -119,13 +107,13 @@ def write(row: Model, **values: Any) -> None:
     rows.filter(pk=row.pk).update(**values)
 
 
-def stored(row: Model, *names: str) -> Any:
+def stored(row, *names):
     """Return values of a row as the database has them: one by itself, several as a tuple."""
     values = type(row)._base_manager.values_list(*names).get(pk=row.pk)
     return values if len(names) > 1 else values[0]
 
 
-def distinct(rows: Any, *names: str) -> set[Any]:
+def distinct(rows, *names):
     """Return the different values that rows have. ``rows`` is a model, a manager or a queryset."""
     rows = getattr(rows, "objects", rows)
     return set(rows.values_list(*names, flat=len(names) == 1))

@@ -1,7 +1,5 @@
 """A contact that is added while a webhook fails is notified of it; those who know are not notified again."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """What is kept of each attempt."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest
@@ -48,7 +46,7 @@ def test_a_failed_attempt_keeps_the_answer_without_its_secrets(logged):
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
+    "error, message",
     [
         (broken("connection_refused"), "receiver.example.com: connection_refused"),
         (RuntimeError("Authorization: Basic dXNlcjpwYXNz"), "unexpected RuntimeError"),
@@ -92,7 +90,7 @@ def test_attempts_of_each_delivery_are_numbered_from_one_without_gaps(run, clock
 
 
 @pytest.mark.parametrize(
-    ("body", "kept"),
+    "body, kept",
     [
         (b"a\x00b", "a\ufffdb"),
         (b"caf\xc3\xa9 \xff\xfe", "café \ufffd\ufffd"),

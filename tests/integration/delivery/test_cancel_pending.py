@@ -1,7 +1,5 @@
 """Cancel what waits: a backlog is called off, and what is under way is left alone."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -77,7 +75,7 @@ def test_a_range_cancels_a_part(do, due, clock):
     assert second.status == "pending"
 
 
-@pytest.mark.parametrize(("kind", "status"), [(JobKind.RECOVER, "exhausted"), (JobKind.REPLAY_MISSED, "skipped")])
+@pytest.mark.parametrize("kind, status", [(JobKind.RECOVER, "exhausted"), (JobKind.REPLAY_MISSED, "skipped")])
 def test_cancelling_ends_a_resend_that_would_queue_more(monkeypatch, do, finished, clock, kind, status):
     monkeypatch.setattr(replay, "BATCH", 2)
     webhook = subscribed()

@@ -1,7 +1,5 @@
 """Notifications to Slack and Teams are posted by the app's own transport, with the body that each of them takes."""
 
-from __future__ import annotations
-
 import json
 import re
 from datetime import timedelta
@@ -83,7 +81,7 @@ def test_teams_gets_an_adaptive_card_and_no_link_from_a_name(failing, notify, re
     assert title["text"] == f"Webhooks of [Acme] ({BROKEN}): Failing (1)"
 
 
-@pytest.mark.parametrize(("channel", "link"), [("slack", "<{url}>"), ("teams", "[{url}]({url})")])
+@pytest.mark.parametrize("channel, link", [("slack", "<{url}>"), ("teams", "[{url}]({url})")])
 def test_a_chat_gets_the_link_to_the_page_of_the_webhook(failing, notify, receiver, settings_of_app, channel, link):
     settings_of_app(ADMIN_URL="https://tms.example.com/admin/")
     webhook = failing(**{channel: receiver.url})
@@ -154,7 +152,7 @@ def test_an_internal_address_is_refused_when_it_connects_and_not_tried_again(
 
 
 @pytest.mark.parametrize(
-    ("status", "expected"),
+    "status, expected",
     [
         (404, ("failed", "HTTP 404")),
         (302, ("pending", "HTTP 302")),

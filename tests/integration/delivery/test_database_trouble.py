@@ -1,7 +1,5 @@
 """A database that refuses a step of the drain: the step is repeated, ever later, and no request is sent twice."""
 
-from __future__ import annotations
-
 import logging
 from contextlib import ExitStack
 from functools import partial
@@ -46,7 +44,7 @@ def lines(caplog):
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
-@pytest.mark.parametrize(("times", "status"), [(1, 200), (5, 200), (2, 500)])
+@pytest.mark.parametrize("times, status", [(1, 200), (5, 200), (2, 500)])
 def test_a_result_that_cant_be_written_is_written_again_and_the_request_not_sent_again(
     run, wire, caplog, times, status, error
 ):
@@ -85,7 +83,7 @@ def postgresql(code):
         *(pytest.param(postgresql(code), id=code) for code in ("40P01", "40001", "55P03")),
     ],
 )
-@pytest.mark.parametrize(("verb", "table"), [("INSERT", ATTEMPTS), ("UPDATE", DELIVERIES)])
+@pytest.mark.parametrize("verb, table", [("INSERT", ATTEMPTS), ("UPDATE", DELIVERIES)])
 def test_after_a_deadlock_or_a_lock_timeout_a_step_is_repeated_quietly(run, wire, caplog, verb, table, error):
     caplog.set_level(logging.DEBUG, logger=drain.__name__)
     subscribed(happened=1)
@@ -110,7 +108,7 @@ def test_a_failure_after_a_conflict_is_logged(run, caplog):
 
 
 @pytest.mark.parametrize(
-    ("verb", "table"), [("SELECT", DELIVERIES), ("UPDATE", DELIVERIES), ("SELECT", EVENTS), ("UPDATE", EVENTS)]
+    "verb, table", [("SELECT", DELIVERIES), ("UPDATE", DELIVERIES), ("SELECT", EVENTS), ("UPDATE", EVENTS)]
 )
 def test_a_drain_that_cant_poll_polls_again(run, wire, verb, table):
     webhook = subscribed(happened=1)
@@ -287,7 +285,7 @@ NOT_KEPT = "not kept: the database refused it"
 
 
 @pytest.mark.parametrize(
-    ("texts", "written"),
+    "texts, written",
     # Its outcome is kept without the texts; what is refused even so is free again, for another worker or another day.
     [((POISON,), [("HTTP 200 OK", "")] * 4 + [(NOT_KEPT, "")]), ((POISON, NOT_KEPT), [("HTTP 200 OK", "")] * 4)],
 )

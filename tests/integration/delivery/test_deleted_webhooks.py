@@ -1,7 +1,5 @@
 """A deleted webhook gets nothing more; its row and its log stay."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests import sweeps
@@ -14,7 +12,7 @@ from tms_webhooks.models import Webhook
 
 
 @pytest.mark.parametrize(
-    ("said", "status"),
+    "said, status",
     [
         (answer(200), "delivered"),
         (answer(500), "cancelled"),

@@ -1,7 +1,5 @@
 """When a webhook is disabled: not by a count alone, not by time alone."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -33,7 +31,7 @@ def state_of(webhook):
 
 
 @pytest.mark.parametrize(
-    ("failures", "days", "enabled"),
+    "failures, days, enabled",
     [(14, 5, False), (13, 5, True), (14, 4.99, True), (500, 4.99, True), (1, 365, True), (500, 365, False)],
 )
 def test_a_webhook_is_disabled_by_fifteen_failures_and_five_days_together(
@@ -70,7 +68,7 @@ def test_the_word_of_a_receiver_counts_for_more_than_its_failures(ailing, wire, 
 
 
 @pytest.mark.parametrize(
-    ("action", "schedule", "enabled"),
+    "action, schedule, enabled",
     [("log", "none", True), ("notify", "none", True), ("disable", "none", False), ("disable", "standard", True)],
 )
 def test_a_delivery_that_is_given_up_disables_where_the_error_action_says_so(
@@ -102,7 +100,7 @@ def test_a_webhook_that_is_disabled_already_is_not_judged_any_further(ailing, wi
 
 
 @pytest.mark.parametrize(
-    ("failures", "days", "percent"),
+    "failures, days, percent",
     [
         (0, None, 0),
         (0, 5, 0),

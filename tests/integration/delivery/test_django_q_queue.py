@@ -1,7 +1,5 @@
 """The tasks and schedules in django-q2's tables, which cover each undocumented name of django-q2 that is used."""
 
-from __future__ import annotations
-
 import pydoc
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """One run of the drain: how it ends, what it holds meanwhile, and what it leaves."""
 
-from __future__ import annotations
-
 import threading
 import time
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """The slots that keep drains from multiplying, and the drains that a worker starts, also after a crash that killed a drain with its successor."""
 
-from __future__ import annotations
-
 import logging
 from datetime import timedelta
 

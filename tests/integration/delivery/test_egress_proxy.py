@@ -1,7 +1,5 @@
 """An outage of the operator's proxy costs the receivers nothing: no attempt is charged, and no event is lost."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

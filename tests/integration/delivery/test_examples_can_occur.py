@@ -1,7 +1,5 @@
 """The example of an event about a real object is one that can occur, in whatever state the object is."""
 
-from __future__ import annotations
-
 import json
 from contextlib import ExitStack
 from datetime import timedelta
@@ -51,7 +49,7 @@ def test_every_source_with_a_row_for_each_object_is_tried():
     assert {source.noun.name for source in all_sources() if source.snapshot} == FACTORIES.keys()
 
 
-@pytest.mark.parametrize(("noun", "name"), NAMED)
+@pytest.mark.parametrize("noun, name", NAMED)
 def test_in_each_state_of_the_object(noun, name, clock):
     subject, source = FACTORIES[noun](), SOURCES[noun]
     values = source.canonical(read_whole(source, subject.pk, using="default") or {})

@@ -1,7 +1,5 @@
 """Which webhooks get a delivery of an event."""
 
-from __future__ import annotations
-
 import logging
 from datetime import timedelta
 
@@ -16,7 +14,7 @@ from tms_webhooks.outbox.fanout import FanOutPlan, fan_out
 
 
 @pytest.mark.parametrize(
-    ("patterns", "deliveries"),
+    "patterns, deliveries",
     [
         (["class.cancelled"], 1),
         (["class.*"], 1),
@@ -158,7 +156,7 @@ def test_delay_seconds_hold_the_first_attempt_back(clock, wire, run):
     assert distinct(prompt.deliveries, "status") == {"delivered"}
 
 
-@pytest.mark.parametrize(("before", "after"), [(0, 30), (30, 0), (30, 60), (60, 30)])
+@pytest.mark.parametrize("before, after", [(0, 30), (30, 0), (30, 60), (60, 30)])
 def test_a_webhook_whose_delay_is_changed_meanwhile_is_not_left_out(clock, monkeypatch, before, after):
     webhook = subscribed(delay_seconds=before, happened=1)
     plan = FanOutPlan.of_today()

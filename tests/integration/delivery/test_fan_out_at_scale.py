@@ -1,7 +1,5 @@
 """Fanning out many events, and by several workers at once."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -40,7 +38,7 @@ def test_ten_thousand_of_one_organization_don_t_hold_up_what_just_happened_in_an
     assert busy.deliveries.count() == 199
 
 
-@pytest.mark.parametrize(("events", "first"), [([300, 300], [50, 50]), ([300, 300, 2], [49, 49, 2])])
+@pytest.mark.parametrize("events, first", [([300, 300], [50, 50]), ([300, 300, 2], [49, 49, 2])])
 def test_organizations_share_a_batch_and_what_one_leaves_of_its_share_goes_to_the_others(clock, events, first):
     webhooks = [subscribed(happened=number) for number in events]
 
@@ -92,7 +90,7 @@ def test_batches_that_are_cut_short_go_on_with_the_next_organization(clock, monk
 
 @one_writer
 @pytest.mark.parametrize(
-    ("others", "limit"), [(False, "DELIVERIES_OF_ONE_WRITER"), (True, "DELIVERIES_WITH_OTHER_WRITERS")]
+    "others, limit", [(False, "DELIVERIES_OF_ONE_WRITER"), (True, "DELIVERIES_WITH_OTHER_WRITERS")]
 )
 def test_where_all_wait_for_one_writer_a_batch_is_limited_by_the_deliveries_of_the_batch_before(
     clock, monkeypatch, others, limit

@@ -1,7 +1,5 @@
 """A fan-out reads a batch of the new events, and of deliveries with a quiet period those of its objects, however many others wait."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -3,8 +3,6 @@
 One of them at a time gives numbers, so that the numbers of an object follow the keys of its events.
 """
 
-from __future__ import annotations
-
 import json
 import threading
 from collections import Counter

@@ -1,7 +1,5 @@
 """Each format, from a change of a row to a receiver that verifies the signature with the public library."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime
 from urllib.parse import parse_qs, urlsplit
@@ -51,7 +49,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.mark.parametrize(
-    ("fields", "content_type", "read", "expected"),
+    "fields, content_type, read, expected",
     [
         ({}, "application/json", json.loads, lambda event: event),
         (

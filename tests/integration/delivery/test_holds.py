@@ -1,7 +1,5 @@
 """A webhook is held when its receiver defers with Retry-After, and when no encryption key decrypts its secrets."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -68,7 +66,7 @@ def test_retry_after_holds_the_whole_webhook_until_then(deferred, alice, bob, ru
     assert len(wire.to("/hook")) == 4
 
 
-@pytest.mark.parametrize(("value", "held"), [("0", timedelta(seconds=1)), ("999999999", DAY)])
+@pytest.mark.parametrize("value, held", [("0", timedelta(seconds=1)), ("999999999", DAY)])
 def test_a_hold_takes_at_least_a_second_and_at_most_a_day(deferred, clock, value, held):
     webhook = deferred(value)
 

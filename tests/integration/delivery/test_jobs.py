@@ -1,7 +1,5 @@
 """A job is refused with the reason, or done in batches by whoever has time, and shows how far it is and what became of it."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import timedelta
@@ -61,7 +59,7 @@ def refusal(kind, webhook, *, now, **range_):
 
 
 @pytest.mark.parametrize(
-    ("kinds", "days_ago", "message"),
+    "kinds, days_ago, message",
     [
         ([RECOVER], {}, "since is missing; a recovery takes a time range of at most 14 days."),
         ([RECOVER], {"since": 14.1}, "since is 14.1 days before the end of the range; the longest range is 14 days."),
@@ -82,7 +80,7 @@ def test_a_range_that_makes_no_sense_is_refused_with_the_reason(clock, kinds, da
 
 
 @pytest.mark.parametrize(
-    ("kind", "since", "until", "end"),
+    "kind, since, until, end",
     [(RECOVER, 14, None, 0), (RECOVER, 100, 86, 86), (REPLAY_MISSED, 30, None, 0), (RECOVER, 1, -30, 0)],
 )
 def test_a_recovery_reaches_14_days_back_from_its_end_which_is_now_at_the_latest(clock, kind, since, until, end):
@@ -115,7 +113,7 @@ def end(webhook, verb, now):
 
 
 @pytest.mark.parametrize(
-    ("kind", "verb"), [(RECOVER, "disable"), (REPLAY_MISSED, "disable"), *((kind, "delete") for kind in JobKind)]
+    "kind, verb", [(RECOVER, "disable"), (REPLAY_MISSED, "disable"), *((kind, "delete") for kind in JobKind)]
 )
 def test_nothing_is_sent_to_a_disabled_or_deleted_webhook(clock, kind, verb):
     webhook = subscribed()
@@ -248,7 +246,7 @@ def test_a_job_that_was_cut_short_goes_on_where_it_was(broken_change, job_of, er
     assert (*state(job), job.webhook.deliveries.open().count()) == ("finished", 7, 7, 7)
 
 
-@pytest.mark.parametrize(("verb", "reason"), GONE.items())
+@pytest.mark.parametrize("verb, reason", GONE.items())
 def test_a_job_ends_where_its_webhook_is_disabled_or_deleted_in_the_meantime(job_of, clock, verb, reason):
     job = job_of(6)
     assert replay.work_on(job, now=clock.now)

@@ -1,7 +1,5 @@
 """A worker whose keys don't decrypt a webhook's secrets leaves it to the workers that have the right keys."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

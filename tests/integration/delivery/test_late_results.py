@@ -1,7 +1,5 @@
 """Results that come late: after another worker's attempt, or after a crash in which the database lost the delivery."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.delivery.rows import new_event, stored, subscribed, write_delivery

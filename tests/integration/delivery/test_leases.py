@@ -1,7 +1,5 @@
 """A worker leases webhooks: which ones it holds, for how long, and who sends for them when it dies."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -137,7 +135,7 @@ def test_a_result_after_the_webhook_was_lost_is_logged_as_late_and_changes_nothi
 
 
 @pytest.mark.parametrize(
-    ("late", "timely", "status", "seconds"),
+    "late, timely, status, seconds",
     [
         (500, 200, "delivered", None),
         (410, 200, "delivered", None),

@@ -1,7 +1,5 @@
 """A delivery that is older than its life is given up, also where no worker ever comes for it."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -47,7 +45,7 @@ def finished():
     signals.delivery_finished.disconnect(listen, sender=Delivery)
 
 
-@pytest.mark.parametrize(("age", "given_up"), [(WEEK + INSTANT, True), (WEEK, False), (timedelta(days=1), False)])
+@pytest.mark.parametrize("age, given_up", [(WEEK + INSTANT, True), (WEEK, False), (timedelta(days=1), False)])
 def test_a_delivery_that_waits_for_a_pause_is_given_up_after_its_lifetime(
     paused, clock, finished, heard, age, given_up
 ):

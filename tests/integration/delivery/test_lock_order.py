@@ -3,8 +3,6 @@
 Each of them rests after every statement, so that what two want in two orders they would hold in two orders.
 """
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -123,7 +121,7 @@ def test_two_drains_judge_the_same_webhooks_in_opposite_order(pair, of_pair, dra
 
 
 @pytest.mark.parametrize(
-    ("action", "became"),
+    "action, became",
     [("disable_selected", (False, "admin")), ("delete_selected", (True, ""))],
     ids=["disables", "deletes"],
 )
@@ -228,7 +226,7 @@ def test_what_was_left_open_is_settled_while_a_drain_writes(pair, drain, waiting
     assert not Delivery.objects.open().exists()
 
 
-@pytest.mark.parametrize(("action", "enabled"), [("disable_selected", False), ("enable_selected", True)])
+@pytest.mark.parametrize("action, enabled", [("disable_selected", False), ("enable_selected", True)])
 def test_two_admins_see_the_same_webhooks_in_opposite_order(pair, of_pair, admin, lingering, action, enabled):
     WebhookState.objects.update(failures=3, pauses=2, paused_until=None)
 

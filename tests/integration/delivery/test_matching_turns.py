@@ -1,7 +1,5 @@
 """Costly conditions take time from the turn of their own organization, and from no other."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import pytest
@@ -133,7 +131,7 @@ def test_time_is_charged_to_the_organization_of_the_webhook_not_to_the_owner_of_
     assert (owner.deliveries.count(), costly.deliveries.count()) == (6, 1)
 
 
-@pytest.mark.parametrize(("condition", "matches"), [(CONDITION, True), (OTHER_CONDITION, False)])
+@pytest.mark.parametrize("condition, matches", [(CONDITION, True), (OTHER_CONDITION, False)])
 def test_a_subscription_that_gets_a_condition_after_the_matching_is_asked_all_the_same(
     costs, clock, monkeypatch, condition, matches
 ):

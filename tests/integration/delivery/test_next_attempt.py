@@ -1,7 +1,5 @@
 """The time that is shown as that of the next attempt is the time at which a worker claims the delivery."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -35,7 +33,7 @@ def written(clock):
 
 
 @pytest.mark.parametrize(
-    ("webhook", "delivery", "minutes"),
+    "webhook, delivery, minutes",
     [
         ({}, {"due_at": 5}, 5),
         ({"paused_until": 10}, {"due_at": 5}, 10),
@@ -63,7 +61,7 @@ def test_a_worker_claims_it_at_this_time_and_not_before(alice, clock, written, w
 
 
 @pytest.mark.parametrize(
-    ("webhook", "delivery"),
+    "webhook, delivery",
     [
         ({}, {"due_at": None, "status": "delivered", "finished_at": None}),
         ({"enabled": False}, {"due_at": 0}),

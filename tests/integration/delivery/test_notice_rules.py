@@ -1,7 +1,5 @@
 """When a webhook is due a notice: one rule over its state and the times."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -34,7 +32,7 @@ def due(**values):
 
 
 @pytest.mark.parametrize(
-    ("known", "delta", "expected"),
+    "known, delta, expected",
     [
         ("", {"minutes": 8, "seconds": 59}, None),
         ("", {"minutes": 9}, "failing"),
@@ -70,7 +68,7 @@ def test_a_webhook_that_a_user_disabled_is_due_none(reason):
 
 @pytest.mark.parametrize("known", ["failing", "failing_for_a_day", "disabled", "given_up"])
 @pytest.mark.parametrize(
-    ("failed", "succeeded", "expected"),
+    "failed, succeeded, expected",
     [
         ({"minutes": 10}, {"minutes": 1}, "recovered"),
         ({"minutes": 10}, {"minutes": 11}, None),  # enabled by a user; nothing has succeeded since

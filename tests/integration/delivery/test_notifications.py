@@ -1,7 +1,5 @@
 """People are notified when a webhook fails, fails for a day, is disabled or recovers: once each, in one digest."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -74,7 +72,7 @@ def kinds_sent():
     return list(Notification.objects.order_by("pk").values_list("kind", flat=True))
 
 
-@pytest.mark.parametrize(("path", "name"), [("external_id", "K-7"), ("name", "Acme"), ("absent", "Acme"), ("", "Acme")])
+@pytest.mark.parametrize("path, name", [("external_id", "K-7"), ("name", "Acme"), ("absent", "Acme"), ("", "Acme")])
 def test_the_subject_has_the_name_that_the_setting_maps(failing, clock, notify, settings_of_app, path, name):
     settings_of_app(ORGANIZATION_FIELDS={"name": path})
     failing(organization__name="Acme", organization__external_id="K-7")
@@ -319,7 +317,7 @@ def happen(failing, notifying, give_up, clock, notify, wire, run, due, settings_
 
 
 @pytest.mark.parametrize(
-    ("story", "kinds"),
+    "story, kinds",
     [
         # A failure that ends within ten minutes
         ("failing 200 +1 run +30 notify", ""),

@@ -1,7 +1,5 @@
 """Processes that notify at the same moment send each message once, and a mail server that hangs delays nothing."""
 
-from __future__ import annotations
-
 import threading
 import time
 from datetime import timedelta

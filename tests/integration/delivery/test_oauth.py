@@ -1,10 +1,7 @@
 """OAuth 2 client credentials: one token for all requests of its lifetime, renewed after a 401, and no webhook waits for another's."""
 
-from __future__ import annotations
-
 import time
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 
@@ -26,19 +23,17 @@ from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
 from tms_webhooks.worker import send
 
-Run = Callable[[], object]
-
 
 def webhook_of(receiver, **values):
     return WebhookFactory(**{"url": receiver.url, "events": ["*"], **values})
 
 
 @pytest.fixture
-def server(receiver, settings):
+def server(receiver, settings, settings_of_app):
     """A token server that webhooks may call."""
     server = TokenServer()
     ports = [*settings.TMS_WEBHOOKS["ALLOWED_PORTS"], server.server.port]
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": ports}
+    settings_of_app(ALLOWED_PORTS=ports)
     send.tokens.clear()
     yield server
     server.server.close()
@@ -113,7 +108,7 @@ def test_the_request_for_a_token_is_that_of_the_standard(server, webhook, clock,
     }
 
 
-@pytest.mark.parametrize(("expires_in", "used_for"), [(None, 3600), ("600", 570), (100, 90), (10**9, 30 * 86_400 - 30)])
+@pytest.mark.parametrize("expires_in, used_for", [(None, 3600), ("600", 570), (100, 90), (10**9, 30 * 86_400 - 30)])
 def test_a_token_is_used_until_shortly_before_it_expires_and_for_an_hour_without_that(
     server, clock, expires_in, used_for, deliver
 ):
@@ -166,7 +161,7 @@ def test_a_second_401_is_an_ordinary_failure_after_one_new_token(drain, transpor
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    "answer, message",
     [
         (lambda: Answer(200, body=b"<html>Sign in</html>"), "answered HTTP 200 without JSON that has an access_token"),
         (lambda: json_answer({"error": "invalid_client"}, status=401), "answered HTTP 401 (invalid_client)"),

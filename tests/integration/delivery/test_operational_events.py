@@ -1,7 +1,5 @@
 """What the app tells of a webhook goes to the organization's other webhooks that ask for it, never to itself."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from datetime import timedelta
@@ -38,7 +36,7 @@ def watcher(webhook, path, *events, **fields):
 
 
 @pytest.mark.parametrize(
-    ("events", "expected"),
+    "events, expected",
     [
         (["webhook.*"], ["webhook.disabled"]),
         (["webhook.disabled"], ["webhook.disabled"]),

@@ -1,7 +1,5 @@
 """An ordered webhook gets the events of each object one after the other, and one request at a time."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -56,7 +54,7 @@ def test_a_later_event_waits_for_the_retry_of_an_earlier_one_and_other_objects_o
 
 
 @pytest.mark.parametrize(
-    ("status", "is_open"),
+    "status, is_open",
     [
         *((status, True) for status in ("pending", "waiting")),
         *((status, False) for status in ("delivered", "exhausted", "failed", "skipped", "cancelled")),

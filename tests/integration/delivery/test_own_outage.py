@@ -1,7 +1,5 @@
 """The operator's own outage is not the customers': a worker that reaches no receiver charges, pauses and notifies nobody."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

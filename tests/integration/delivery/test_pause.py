@@ -1,7 +1,5 @@
 """A webhook that fails again and again is left in peace, longer each time, and asked once in a while."""
 
-from __future__ import annotations
-
 import logging
 from datetime import timedelta
 
@@ -35,7 +33,7 @@ def length_of_pause(webhook, clock):
     return webhook.state.paused_until and webhook.state.paused_until - clock.now
 
 
-@pytest.mark.parametrize(("failures", "is_paused"), [(3, False), (4, True)])
+@pytest.mark.parametrize("failures, is_paused", [(3, False), (4, True)])
 def test_the_fourth_failure_in_a_row_pauses_a_webhook(wire, alice, due, clock, caplog, failures, is_paused):
     webhook = subscribed()
     due(webhook, 10)

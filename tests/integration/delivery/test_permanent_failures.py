@@ -1,7 +1,5 @@
 """What no further attempt can help: our own faults, and receivers that want no more."""
 
-from __future__ import annotations
-
 import pytest
 from cryptography.fernet import Fernet
 
@@ -19,7 +17,7 @@ def foreign(text):
 
 
 @pytest.mark.parametrize(
-    ("error_class", "spoil"),
+    "error_class, spoil",
     [
         ("blocked_address", {"url": "http://127.0.0.2:{port}/"}),
         ("invalid_url", {"url": "ftp://receiver.example.com/"}),
@@ -96,7 +94,7 @@ def test_a_webhook_whose_address_is_blocked_time_after_time_is_disabled_and_miss
 
 
 @pytest.mark.parametrize(
-    ("said", "reason", "status", "error_class"),
+    "said, reason, status, error_class",
     [
         (answer(410), "gone", "failed", "http_status"),
         (answer(500, {"webhook-delivery": "disable"}), "receiver_requested", "failed", "http_status"),

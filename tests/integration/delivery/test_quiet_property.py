@@ -1,7 +1,5 @@
 """Whatever happens to an object, and whenever: a quiet period loses no change, delays none for too long, and merges no status."""
 
-from __future__ import annotations
-
 import json
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """A webhook that names a rate gets no more requests a second; what is over it waits, and is charged nothing."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

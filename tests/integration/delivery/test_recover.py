@@ -1,7 +1,5 @@
 """Recover: what failed in a time range is sent again."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.delivery.jobs import EVERYTHING, HOUR, count
@@ -35,7 +33,7 @@ def test_a_recovery_sends_failed_and_cancelled_deliveries_again_and_no_others(do
 
 
 @pytest.mark.parametrize(
-    ("since", "until", "expected"),
+    "since, until, expected",
     [(4, 0, [3, 2, 1]), (3, 1, [3, 2]), (2.5, 1.5, [2]), (3, 2.9, [3]), (2.99, 2.01, []), (30, 20, [])],
 )
 def test_a_range_is_about_the_time_of_the_event_and_leaves_its_end_out(do, finished, since, until, expected):

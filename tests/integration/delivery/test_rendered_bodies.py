@@ -1,7 +1,5 @@
 """A body is made once and sent with every attempt; what can't be made fails alone."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -38,7 +36,7 @@ OWN_CONTENT = {"format": CUSTOM, "content": "a {type}", "headers": "Content-Type
 
 
 @pytest.mark.parametrize(
-    ("fields", "changed"),
+    "fields, changed",
     [
         (OWN_CONTENT, {"format": PayloadFormat.SKILLABLE, "content": "b", "headers": ""}),
         (OWN_CONTENT, {"format": PayloadFormat.STANDARD}),
@@ -189,7 +187,7 @@ def test_one_that_is_too_large_even_so_fails_for_good(settings_of_app, run, wire
 
 
 @pytest.mark.parametrize(
-    ("webhooks", "number"),
+    "webhooks, number",
     [
         ([{}, {}], 1),
         ([{}, {"path": "/{type}"}], 2),
@@ -215,7 +213,7 @@ def test_packing_takes_as_many_statements_however_many_events(clock, webhooks, n
 
 
 @pytest.mark.parametrize(
-    ("url", "format_"),
+    "url, format_",
     [
         ("https://{data.name}/hook", PayloadFormat.STANDARD),
         ("https://{data.name}/hook", CUSTOM),

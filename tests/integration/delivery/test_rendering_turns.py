@@ -1,7 +1,5 @@
 """Costly contents take time from the turn of their own organization, and from no other."""
 
-from __future__ import annotations
-
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,7 +22,7 @@ class Work:
     A start is the path of its webhook's URL, a rendering its content.
     """
 
-    headers: dict[str, str] = {}
+    headers = {}
 
     def __init__(self):
         self.time = 0.0

@@ -1,7 +1,5 @@
 """Replay what was missed: what was skipped, and what a webhook asks for today and never got."""
 
-from __future__ import annotations
-
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.jobs import DAY, EVERYTHING, HOUR, count
 from tests.integration.delivery.rows import OCCURRED_AT, subscribed, write, write_event

@@ -1,7 +1,5 @@
 """Replays have a lower priority than live deliveries: a quarter of the requests beside these, and else all of them."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.delivery.rows import distinct, subscribed, write_events

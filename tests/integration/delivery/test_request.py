@@ -1,7 +1,5 @@
 """What a receiver is sent: the bytes, the headers, the signature."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.delivery.rows import body_of, subscribed, write_event

@@ -1,7 +1,5 @@
 """One delivery sent again by a person: at once, once, and of no meaning for the webhook's health."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -118,7 +116,7 @@ def test_it_goes_to_a_disabled_webhook_and_nothing_else_does(delivered, run, wir
 
 
 @pytest.mark.parametrize(
-    ("status", "text"),
+    "status, text",
     [
         ("pending", "pending; send it now, or wait until it is finished."),
         ("waiting", "waiting; send it now, or wait until it is finished."),

@@ -1,7 +1,5 @@
 """When a delivery that failed is tried again, and when it is given up: `tests/unit/delivery` has all the facts of the decision."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from email.utils import format_datetime
 
@@ -46,7 +44,7 @@ def in_ten_minutes(now):
 
 
 @pytest.mark.parametrize(
-    ("said", "random", "delay", "charged", "reason"),
+    "said, random, delay, charged, reason",
     [
         (answer(404), 0.0, 4.0, 1, SCHEDULE),
         (broken("timeout"), 0.5, 66.0, 1, PENALTY),
@@ -87,7 +85,7 @@ def test_a_redirect_is_a_failure_that_is_not_followed(receiver, drain, status):
 
 
 @pytest.mark.parametrize(
-    ("fields", "delays"),
+    "fields, delays",
     [
         ({}, STANDARD),
         ({"max_retries": 2}, STANDARD[:2]),

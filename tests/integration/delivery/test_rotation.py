@@ -1,7 +1,5 @@
 """A secret that is rotated: which secrets sign, and until when."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import timedelta
 
@@ -37,7 +35,7 @@ def first_secret(webhook):
     return reveal(webhook.secrets.get().value)
 
 
-@pytest.mark.parametrize(("hours", "named"), [(1, {"overlap": timedelta(hours=1)}), (24, {})])
+@pytest.mark.parametrize("hours, named", [(1, {"overlap": timedelta(hours=1)}), (24, {})])
 def test_during_the_overlap_both_secrets_sign_and_after_it_only_the_new(webhook, signers, clock, hours, named):
     old = first_secret(webhook)
     new = rotate(webhook, now=clock.now, **named)

@@ -1,7 +1,5 @@
 """Try now: what waits goes out at once, the attempt uses up no retry, and the retries follow as before."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -58,9 +56,7 @@ def test_a_waiting_delivery_goes_out_at_once_whatever_its_webhook_waits_for(cloc
     assert {name: getattr(WebhookState.objects.get(), name) for name in times} == times
 
 
-@pytest.mark.parametrize(
-    ("priority", "is_job"), [(Priority.LIVE, False), (Priority.REPLAY, False), (Priority.LIVE, True)]
-)
+@pytest.mark.parametrize("priority, is_job", [(Priority.LIVE, False), (Priority.REPLAY, False), (Priority.LIVE, True)])
 def test_a_failure_uses_up_no_retry_and_the_retries_follow_as_before(
     clock, waiting, send_now, do, run, wire, priority, is_job
 ):
@@ -150,7 +146,7 @@ def test_the_delivery_of_an_object_waits_for_earlier_ones_of_an_ordered_webhook(
 
 
 @pytest.mark.parametrize(
-    ("values", "reason"),
+    "values, reason",
     [
         ({"status": "delivered", "due_at": None}, "is finished (delivered); resend it instead."),
         ({"status": "cancelled", "due_at": None}, "is finished (cancelled); resend it instead."),
@@ -167,7 +163,7 @@ def test_what_does_not_wait_is_refused_with_the_reason(waiting, send_now, values
 
 
 @pytest.mark.parametrize(
-    ("fields", "reason"),
+    "fields, reason",
     [
         ({"enabled": False}, "is disabled; enable it first."),
         ({"pull_only": True, "url": ""}, "is pull-only; nothing is sent to it. Read its feed."),

@@ -1,7 +1,5 @@
 """The backlog of a webhook that is disabled or deleted is finished in batches, after the transaction that disables it."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext

@@ -1,7 +1,5 @@
 """What a disabled webhook misses is kept: skipped, and found again when somebody asks for it."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests import sweeps

@@ -1,7 +1,5 @@
 """Whatever happens, in whatever order: nothing is lost, nothing delivered twice, and no limit is broken."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Plain successes are written in one step; the other results of a batch are not written there."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext

@@ -1,7 +1,5 @@
 """What is run every minute, and what a person waits for, reads deliveries by indexes, however much is finished."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

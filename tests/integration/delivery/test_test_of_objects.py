@@ -1,7 +1,5 @@
 """A test that is made of a real object has the bytes of a real event, but for its id, its time and its mark."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -110,7 +108,7 @@ def test_its_bytes_are_those_of_the_real_event_of_the_same_change(
 
 
 @pytest.mark.parametrize(
-    ("name", "subject", "code", "words"),
+    "name, subject, code, words",
     [
         ("class.cancelled", "class", "invalid", "Write a noun, a colon and the id"),
         ("class.cancelled", "class:", "invalid", "Write a noun, a colon and the id"),
@@ -148,7 +146,7 @@ def test_another_organizations_object_is_refused_like_one_that_does_not_exist(or
 
 
 @pytest.mark.parametrize(
-    ("home", "audience", "children", "verdict"),
+    "home, audience, children, verdict",
     [
         ("academy", "owner", False, "yes"),
         ("academy", "learner", False, "no"),
@@ -209,7 +207,7 @@ def test_the_verdict_is_that_of_the_filters_and_the_state_of_the_webhook(organiz
 
 @pytest.mark.parametrize("content", ["", '{"name": {data.class.name}}'])
 @pytest.mark.parametrize(
-    ("home", "audience", "is_kept"),
+    "home, audience, is_kept",
     [("academy", "owner", True), ("globex", "both", True), ("headquarters", "owner", False)],
 )
 def test_the_log_keeps_no_body_of_a_child_organization_alone(

@@ -1,7 +1,5 @@
 """A test goes to its webhook at once, by the way of all others, and to nobody else."""
 
-from __future__ import annotations
-
 import json
 import threading
 from datetime import timedelta
@@ -90,7 +88,7 @@ def test_an_event_that_there_is_not_is_refused(webhook, test):
 
 
 @pytest.mark.parametrize(
-    ("values", "mark"),
+    "values, mark",
     [
         ({}, {"version": 1, "test": True}),
         ({"payload": "thin"}, {"version": 1, "test": True}),
@@ -169,7 +167,7 @@ def test_it_takes_no_longer_than_the_webhooks_timeout(receiver, webhook, test):
 
 
 @pytest.mark.parametrize(
-    ("reason", "status", "heals"),
+    "reason, status, heals",
     [
         *((reason, 200, reason != DisabledReason.ADMIN) for reason in DisabledReason),
         (DisabledReason.FAILING, 500, False),

@@ -1,7 +1,5 @@
 """Every attempt is counted once, by the hour and by the day, together with what it did to its delivery."""
 
-from __future__ import annotations
-
 from datetime import timedelta, timezone
 
 import pytest
@@ -134,7 +132,7 @@ def lags():
 
 
 @pytest.mark.parametrize(
-    ("duration", "lag", "names"),
+    "duration, lag, names",
     [
         (0, 0, ("took_10", "lag_10")),
         (10, 10, ("took_10", "lag_10")),

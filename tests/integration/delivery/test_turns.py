@@ -1,7 +1,5 @@
 """The order of requests: organizations take turns, then their webhooks, none waits for another, and none gets more than its share."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
@@ -28,7 +26,7 @@ def hangs_but(path, receiver=quick):
     return by_path({path: receiver, "*": lambda _request: HANGS})
 
 
-@pytest.mark.parametrize(("capacity", "webhooks"), [(64, 60), (400, 300)])
+@pytest.mark.parametrize("capacity, webhooks", [(64, 60), (400, 300)])
 def test_an_organization_whose_300_webhooks_hang_delays_no_delivery_of_another(simulate, capacity, webhooks):
     many_that_hang(webhooks)
     other = subscribed("/other")
@@ -105,7 +103,7 @@ def test_a_webhook_with_a_large_backlog_goes_on_although_a_batch_had_little_of_i
     assert len(simulation.transport.to("/busy")) == 50
 
 
-@pytest.mark.parametrize(("own", "most"), [(None, 5), (3, 3), (5, 5), (6, 5), (50, 5)])
+@pytest.mark.parametrize("own, most", [(None, 5), (3, 3), (5, 5), (6, 5), (50, 5)])
 def test_no_webhook_may_have_more_in_flight_than_the_operator_allows(simulate, settings_of_app, own, most):
     settings_of_app(MAX_IN_FLIGHT=5)
     subscribed("/one", max_in_flight=own, happened=120)

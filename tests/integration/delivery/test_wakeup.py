@@ -1,7 +1,5 @@
 """A drain at rest is tapped on the shoulder: on its host by a datagram, from elsewhere by PostgreSQL's NOTIFY."""
 
-from __future__ import annotations
-
 import socket
 import tempfile
 from pathlib import Path

@@ -1,7 +1,5 @@
 """An organization is warned before a webhook is disabled: at 50, 70 and 90 percent of the way, once each."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,11 +1,6 @@
 """A database that refuses some statements, for a while."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
-from django.db import Error, OperationalError
+from django.db import OperationalError
 
 
 class Trouble:
@@ -15,15 +10,7 @@ class Trouble:
     ``connection.execute_wrapper``.
     """
 
-    def __init__(
-        self,
-        verb: str,
-        table: str,
-        *,
-        times: int,
-        only: str | None = None,
-        error: Callable[[str], Error] = OperationalError,
-    ) -> None:
+    def __init__(self, verb, table, *, times, only=None, error=OperationalError):
         self.verb = verb
         self.table = table
         self.left = times
@@ -31,7 +18,7 @@ class Trouble:
         self.error = error
         self.refused = 0
 
-    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: dict[str, Any]) -> Any:
+    def __call__(self, execute, sql, params, many, context):
         begins = sql.lstrip().upper().startswith(self.verb)
         in_one = sql.lstrip().upper().startswith("WITH") and self.verb in sql.upper()
         meant = (begins or in_one) and self.table in sql

@@ -1,11 +1,7 @@
 """Updates and status changes of users and classes, as the outbox stores them."""
 
-from __future__ import annotations
-
 import json
-from typing import Any
 
-from example_project.training.models import Organization
 from tests.integration.delivery.rows import OCCURRED_AT, body_of
 from tms_webhooks.models import Event
 
@@ -13,26 +9,24 @@ from tms_webhooks.models import Event
 class ChangingObject:
     """An object with values that change, each change with its event."""
 
-    def __init__(
-        self, organization: Organization, subject_id: str = "5012", *, noun: str = "user", **values: Any
-    ) -> None:
+    def __init__(self, organization, subject_id="5012", *, noun="user", **values):
         self.organization, self.subject_id, self.noun = organization, subject_id, noun
         self.values = {"city": "Amsterdam", "last_name": "Larsen", "phone": "1", **values}
         self.sequence = 0
 
-    def update(self, event_type: str = "", **values: Any) -> Event:
+    def update(self, event_type="", **values):
         """Change values, and write the event."""
         before = {name: self.values[name] for name in values}
         self.values.update(values)
         return self.happen(event_type or f"{self.noun}.updated", changed=list(values), previous=before)
 
-    def happen(self, event_type: str, *, changed: Any = (), previous: Any = None) -> Event:
+    def happen(self, event_type, *, changed=(), previous=None):
         """Write an event with the current values."""
         event = self.new_event(event_type, changed=changed, previous=previous)
         event.save()
         return event
 
-    def new_event(self, event_type: str, *, changed: Any = (), previous: Any = None) -> Event:
+    def new_event(self, event_type, *, changed=(), previous=None):
         """Return an event that is not saved yet."""
         self.sequence += 1
         event = Event(

@@ -1,16 +1,10 @@
 """The steps of a worker, called one by one: lease and read, send and write."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
-from tests.conftest import Clock
 from tests.integration.delivery.rows import lease, write_delivery
-from tests.integration.delivery.wire import Wire
 from tms_webhooks.choices import Priority
-from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.delivery.rendering import with_contents
-from tms_webhooks.models import Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.budget import TimeSpent
@@ -27,7 +21,7 @@ LEASE = timedelta(seconds=leases.LEASE)
 class Worker:
     """The steps of a drain, which uses the whole capacity of each webhook at once. Two of them are two workers."""
 
-    def __init__(self, name: str, *, clock: Clock, wire: Wire) -> None:
+    def __init__(self, name, *, clock, wire):
         self.clock = clock
         self.wire = wire
         self.drain = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire), random=lambda: 0.5)
@@ -45,10 +39,10 @@ class Worker:
         return self.drain._queues
 
     @property
-    def token(self) -> str:
+    def token(self):
         return self.leases.token
 
-    def claim(self, limit: int = 64) -> list[OutgoingRequest]:
+    def claim(self, limit=64):
         """Lease webhooks, read what is due, and return the requests that may start now, at most so many."""
         self.leases._all_at = 0.0
         leased = self.leases.acquire(self.clock.now)
@@ -63,11 +57,11 @@ class Worker:
             requests.append(request)
         return requests
 
-    def send(self, request: OutgoingRequest) -> SendResult:
+    def send(self, request):
         (rendered,) = with_contents([request], TimeSpent())
         return send(rendered, client=self.wire, clock=self.clock)
 
-    def answered(self, webhook: Webhook) -> SendResult:
+    def answered(self, webhook):
         """Write a delivery to a webhook, send it, and return the result. Any number of workers hold the webhook together."""
         self.leases.token = TOGETHER
         delivery = write_delivery(webhook, now=self.clock.now)
@@ -84,7 +78,7 @@ class Worker:
         assert request is not None
         return self.send(request)
 
-    def write(self, *results: SendResult) -> None:
+    def write(self, *results):
         """Write results, and give back the webhooks of which nothing is in flight any more."""
         for result in results:
             self.queues.answered(result, result.seconds)
@@ -94,16 +88,16 @@ class Worker:
         if self.token != TOGETHER:
             self.rest()
 
-    def rest(self) -> None:
+    def rest(self):
         """Give back the webhooks of which nothing is in flight."""
         self.queues.drop([key for key, queue in self.queues._queues.items() if not queue.in_flight])
         self.drain._give_back()
 
-    def renew(self) -> None:
+    def renew(self):
         self.leases.renew_at = float("-inf")
         self.drain._renew()
 
-    def work(self, limit: int = 64) -> list[OutgoingRequest]:
+    def work(self, limit=64):
         """Claim, send and write; return the requests."""
         requests = self.claim(limit)
         self.write(*[self.send(request) for request in requests])

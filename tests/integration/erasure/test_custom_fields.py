@@ -1,7 +1,5 @@
 """The fields of the host's own are forgotten with a person, their own and those that name the person elsewhere."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 

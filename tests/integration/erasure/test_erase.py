@@ -1,7 +1,5 @@
 """A person is forgotten: no table and no line of the log holds anything of them, and what happened is still counted."""
 
-from __future__ import annotations
-
 import json
 import logging
 from datetime import timedelta
@@ -56,13 +54,13 @@ def person():
     return UserFactory(organization=OrganizationFactory(), **PRIVATE)
 
 
-def tables() -> list[str]:
+def tables():
     """Every table of the app and of its queue, those of a relation included."""
     models = [model for label in ("tms_webhooks", "django_q") for model in apps.get_app_config(label).get_models(True)]
     return sorted({model._meta.db_table for model in models})
 
 
-def everything() -> str:
+def everything():
     """Every column of every row, and every line of the log."""
     found = []
     with connection.cursor() as cursor:
@@ -72,7 +70,7 @@ def everything() -> str:
     return "\n".join(found)
 
 
-def traces(text: str) -> list[str]:
+def traces(text):
     return [private for private in [*PRIVATE.values(), WROTE] if private.lower() in text.lower()]
 
 
@@ -139,7 +137,7 @@ def test_nothing_of_the_person_is_left_in_any_table_or_log(organization_with_eve
     assert not Delivery.objects.open().filter(event__body="").exists()
 
 
-def _types() -> list[str]:
+def _types():
     return list(Event.objects.values_list("type", flat=True))
 
 

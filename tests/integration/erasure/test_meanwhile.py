@@ -1,7 +1,5 @@
 """A person is forgotten while others are at work on the same rows: nobody waits in a circle, and nothing is put back."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -30,7 +28,7 @@ def test_a_drain_writes_down_what_came_of_the_persons_events(clock, status):
     batches = [[worker.answered(webhook) for webhook in webhooks] for _ in range(4)]
     Event.objects.update(body='{"data":{"user":{"id":7,"email":null}}}')
 
-    def drain() -> None:
+    def drain():
         for results in batches:
             worker.write(*results)
 
@@ -44,9 +42,9 @@ def test_a_drain_writes_down_what_came_of_the_persons_events(clock, status):
 
 def test_a_list_of_contacts_that_changes_just_then_is_not_put_back(clock):
     webhook = subscribed(contacts=f"{BOB}\n{ERIN}")
-    beside: list[Beside] = []
+    beside = []
 
-    def change() -> None:
+    def change():
         Webhook.objects.filter(pk=webhook.pk).update(contacts=f"{CAROL}\n{ERIN}")
 
     def just_then(execute, sql, params, many, context):

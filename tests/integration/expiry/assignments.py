@@ -1,14 +1,11 @@
 """Helpers: assignments that expire, subscriptions to that, and the recorded events."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from example_project.training.factories import CourseAssignmentFactory, OrganizationFactory, UserFactory
-from example_project.training.models import CourseAssignment, Organization
+from example_project.training.models import CourseAssignment
 from tests.factories import WebhookFactory
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import Event, Subscription, Webhook
@@ -26,7 +23,7 @@ EXPIRING = "course_assignment.expiring"
 EXPIRED = "course_assignment.expired"
 
 
-def assign(organization: Organization, *, expires_at: datetime | None, **values: Any) -> CourseAssignment:
+def assign(organization, *, expires_at, **values):
     """Give a learner of the organization a course; it was assigned long before the tests begin."""
     return CourseAssignmentFactory(
         user=UserFactory(organization=organization),
@@ -36,16 +33,14 @@ def assign(organization: Organization, *, expires_at: datetime | None, **values:
     )
 
 
-def subscribe(
-    owner: Organization | Webhook, event_type: str = EXPIRING, window: tuple[float, float] | None = (2.0, 7.0)
-) -> Subscription:
+def subscribe(owner, event_type=EXPIRING, window=(2.0, 7.0)):
     """Subscribe a webhook, or a new one of an organization; ``window`` None leaves both days empty."""
     webhook = owner if isinstance(owner, Webhook) else WebhookFactory(organization=owner)
     more, less = window if window and event_type != EXPIRED else (None, None)
     return Subscription.objects.create(webhook=webhook, event_type=event_type, more_than_days=more, less_than_days=less)
 
 
-def subscribed_organization(*event_types: str) -> Organization:
+def subscribed_organization(*event_types):
     """Create an organization whose webhook subscribes to these events, with a window from 2 to 7 days."""
     organization = OrganizationFactory()
     webhook = WebhookFactory(organization=organization)
@@ -54,14 +49,14 @@ def subscribed_organization(*event_types: str) -> Organization:
     return organization
 
 
-def scan_at(now: datetime) -> int:
+def scan_at(now):
     """Run every scan; return how many events were recorded."""
     scanned = scan.scan_all(now=now)
     assert not scanned.out_of_time
     return scanned.events
 
 
-def events(*event_types: str) -> list[Event]:
+def events(*event_types):
     """Return the events of these types, by default those of time, oldest first."""
     return list(Event.objects.filter(type__in=event_types or (EXPIRING, EXPIRED)).order_by("pk"))
 
@@ -73,7 +68,7 @@ class To(NamedTuple):
     by_update: bool = False
 
 
-def play(assignment: CourseAssignment, *steps: To | timedelta) -> list[int]:
+def play(assignment, *steps):
     """Scan at each of these times after `NOW`, and change the date in between; return how many events each scan recorded."""
     counts = []
     for step in steps:
@@ -88,21 +83,20 @@ def play(assignment: CourseAssignment, *steps: To | timedelta) -> list[int]:
     return counts
 
 
-def recorded(*event_types: str) -> list[tuple[str, int]]:
+def recorded(*event_types):
     """Return the recorded events: the last word of each event's type, and the assignment's key."""
     return [(event.type.rpartition(".")[2], int(event.subject_id)) for event in events(*event_types)]
 
 
-def recorded_for(subscription: Subscription) -> list[int]:
+def recorded_for(subscription):
     """Return the keys of the assignments in the events of one subscription."""
     return [int(event.subject_id) for event in events(EXPIRING) if event.subscription_id == subscription.pk]
 
 
-def keys(assignments: Iterable[CourseAssignment]) -> list[int]:
+def keys(assignments):
     return [assignment.pk for assignment in assignments]
 
 
-def data_of(event: Event) -> dict[str, Any]:
+def data_of(event):
     """Return what the receiver gets in ``data``."""
-    data: dict[str, Any] = json.loads(event.body)["data"]
-    return data
+    return json.loads(event.body)["data"]

@@ -1,8 +1,6 @@
 """Whatever is edited and however rarely scans run: one event for each date, and none is lost."""
 
-from __future__ import annotations
-
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
@@ -43,21 +41,21 @@ steps = st.one_of(
 class Expected:
     """What a scan has to record, computed from the definitions."""
 
-    def __init__(self, zone: tzinfo) -> None:
+    def __init__(self, zone):
         self.zone = zone
-        self.expiring: list[datetime] = []
-        self.expired: set[datetime] = set()
-        self.last_scan: datetime | None = None
+        self.expiring = []
+        self.expired = set()
+        self.last_scan = None
 
-    def local(self, moment: datetime) -> datetime:
+    def local(self, moment):
         return moment.astimezone(self.zone).replace(tzinfo=None)
 
-    def is_known(self, at: datetime) -> bool:
+    def is_known(self, at):
         """Whether this date was announced: on the same day, or less than a day away."""
         local = [self.local(one) for one in self.expiring]
         return any(one.date() == self.local(at).date() or abs(one - self.local(at)) < DAY for one in local)
 
-    def scan(self, at: datetime, window: tuple[float, float], now: datetime) -> None:
+    def scan(self, at, window, now):
         since, (more, less) = self.last_scan or now, (one * DAY for one in window)
         # The time left went from the second to the first since the last scan.
         left, left_before = at - now, at - since

@@ -1,9 +1,6 @@
 """A source that fails keeps no other from being scanned."""
 
-from __future__ import annotations
-
 import pytest
-from django.db.models import Q
 
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Activity, TrainingClass
@@ -22,7 +19,7 @@ class Broken(sources.Source):
     fields = {"expires_at": "end_at"}
     deadline = Deadline("expires_at", expiring=EXPIRING, expired=EXPIRED)
 
-    def _open_rows(self) -> Q:
+    def _open_rows(self):
         raise RuntimeError("no such column")
 
 
@@ -41,7 +38,7 @@ def organization():
     return organization
 
 
-@pytest.mark.parametrize(("declaration", "model"), [(Broken, TrainingClass), (WithoutDate, Activity)])
+@pytest.mark.parametrize("declaration, model", [(Broken, TrainingClass), (WithoutDate, Activity)])
 def test_the_others_are_recorded_whichever_comes_first(organization, caplog, declaration, model):
     assignment = assign(organization, expires_at=NOW + 5 * DAY)
 

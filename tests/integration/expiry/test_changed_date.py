@@ -1,7 +1,5 @@
 """A date that is moved by a day or more is another deadline: it may be recorded again. One moved by less is the same."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -37,7 +35,7 @@ LARGE = [DAY, -DAY, DAY + HOUR, 1.5 * DAY, -2 * DAY]
 
 
 @pytest.mark.parametrize(
-    ("event_type", "expires", "steps", "counts"),
+    "event_type, expires, steps, counts",
     [
         pytest.param(EXPIRING, 6 * DAY, [n * HOUR for n in range(0, 150, 5)], [1] + [0] * 29, id="through a window"),
         pytest.param(EXPIRED, MINUTE, [n * MINUTE for n in range(12)], [0, 1] + [0] * 10, id="past its date"),

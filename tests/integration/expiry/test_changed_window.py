@@ -1,7 +1,5 @@
 """Changing a window announces nothing again: a date is announced once per subscription, whatever the days say."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import OrganizationFactory
@@ -15,15 +13,15 @@ from tests.integration.expiry.assignments import (
     scan_at,
     subscribe,
 )
-from tms_webhooks.models import ScanCursor, Subscription
+from tms_webhooks.models import ScanCursor
 
 
-def change_days(subscription: Subscription, more: float | None, less: float | None) -> None:
+def change_days(subscription, more, less):
     subscription.more_than_days, subscription.less_than_days = more, less
     subscription.save()
 
 
-def cursors() -> list[str]:
+def cursors():
     """Return the keys of the subscriptions that have a cursor."""
     found = ScanCursor.objects.filter(key__startswith="course_assignment.expiring:").order_by("key")
     return [cursor.key.partition(":training.courseassignment:")[2] for cursor in found]

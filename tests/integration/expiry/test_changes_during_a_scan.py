@@ -1,8 +1,5 @@
 """What changes between the moment a scan finds it and the moment it records it."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -26,11 +23,11 @@ from tms_webhooks.models import Occurrence, Subscription
 
 
 @pytest.fixture
-def meanwhile(monkeypatch) -> Callable[[Callable[[], object]], None]:
+def meanwhile(monkeypatch):
     """Do something once, just before the scan records the first of what it has found and read."""
     own = scan._record
 
-    def arrange(act: Callable[[], object]) -> None:
+    def arrange(act):
         acts = [act]
 
         def act_and_record(*args, **kwargs):
@@ -43,7 +40,7 @@ def meanwhile(monkeypatch) -> Callable[[Callable[[], object]], None]:
     return arrange
 
 
-def change(**values) -> None:
+def change(**values):
     """Change every assignment, as a transaction does that ends at this moment."""
     CourseAssignment.objects.update(**values)
 

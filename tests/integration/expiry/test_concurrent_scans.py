@@ -1,7 +1,5 @@
 """Two concurrent scans, or a scan and a change: each event is recorded once, with the latest values."""
 
-from __future__ import annotations
-
 import threading
 from contextlib import contextmanager
 
@@ -33,7 +31,7 @@ pytestmark = [
 
 
 @contextmanager
-def meeting_before_recording(monkeypatch, parties: int):
+def meeting_before_recording(monkeypatch, parties):
     """Let scans wait for each other when each has found what is due, and has recorded nothing."""
     barrier = threading.Barrier(parties, timeout=PATIENCE)
 

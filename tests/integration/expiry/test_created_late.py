@@ -1,7 +1,5 @@
 """What is created after its date, as an import does, has expired by that: once, and by no scan."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 

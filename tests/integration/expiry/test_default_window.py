@@ -1,7 +1,5 @@
 """Who names no days, as with a pattern, gets the default window: from 30 days to the end."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import OrganizationFactory

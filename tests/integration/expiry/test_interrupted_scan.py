@@ -1,8 +1,5 @@
 """A scan that is cut short, by a kill or by its time, leaves the rest to the next, and nothing is recorded twice."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from itertools import count
 
 import pytest
@@ -26,11 +23,11 @@ from tms_webhooks.models import Event, Occurrence
 
 
 @pytest.fixture
-def fail_at(monkeypatch) -> Callable[[int, BaseException], None]:
+def fail_at(monkeypatch):
     """Have the recording of the nth event fail, after it was written and before it is committed; others work."""
     own = scan.record_planned
 
-    def arrange(number: int, error: BaseException) -> None:
+    def arrange(number, error):
         calls = count(1)
 
         def record_or_fail(*args, **kwargs):
@@ -44,11 +41,11 @@ def fail_at(monkeypatch) -> Callable[[int, BaseException], None]:
     return arrange
 
 
-def expected(kind: str, assigned) -> list[tuple[str, int]]:
+def expected(kind, assigned):
     return [(kind, key) for key in keys(assigned)]
 
 
-@pytest.mark.parametrize(("event_type", "kind"), [(EXPIRING, "expiring"), (EXPIRED, "expired")])
+@pytest.mark.parametrize("event_type, kind", [(EXPIRING, "expiring"), (EXPIRED, "expired")])
 @pytest.mark.parametrize("number", [1, 2, 3, 4])
 def test_a_scan_that_is_killed_records_each_once_together_with_the_next(fail_at, event_type, kind, number):
     organization = subscribed_organization(event_type)

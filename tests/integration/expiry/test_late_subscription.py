@@ -1,7 +1,5 @@
 """A new subscription gets the assignments in its window now, and none that left it before."""
 
-from __future__ import annotations
-
 from example_project.training.factories import OrganizationFactory
 from tests.integration.expiry.assignments import (
     DAY,

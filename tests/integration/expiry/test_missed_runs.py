@@ -1,7 +1,5 @@
 """The next scan records the events that fell due while no scan ran, however late."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import OrganizationFactory
@@ -48,7 +46,7 @@ def test_what_passed_through_a_window_between_two_scans_is_recorded_late():
 
 
 @pytest.mark.parametrize(
-    ("minutes", "window", "before_end", "created_ago", "late"),
+    "minutes, window, before_end, created_ago, late",
     [
         pytest.param(5, (1, 3), INSTANT, None, False, id="entered just now"),
         pytest.param(5, (1, 3), 10 * MINUTE, None, False, id="at the second scan"),
@@ -61,9 +59,9 @@ def test_what_passed_through_a_window_between_two_scans_is_recorded_late():
     ],
 )
 def test_an_event_is_late_from_the_second_scan_on_that_it_missed(
-    settings, minutes, window, before_end, created_ago, late
+    settings_of_app, minutes, window, before_end, created_ago, late
 ):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": minutes}
+    settings_of_app(EXPIRY_MINUTES=minutes)
     organization = OrganizationFactory()
     subscribe(organization, window=window)
     scan_at(NOW)

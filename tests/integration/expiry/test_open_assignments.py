@@ -1,7 +1,5 @@
 """Only what is Not Started or Incomplete can expire. What was completed, cancelled or deleted in time is left alone."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.choices import AssignmentStatus
@@ -32,7 +30,7 @@ def organization():
 
 
 @pytest.mark.parametrize(
-    ("started_at", "status"),
+    "started_at, status",
     [(None, {"code": 0, "name": "Not Started"}), (NOW - 20 * DAY, {"code": 10, "name": "Incomplete"})],
 )
 def test_not_started_and_incomplete_ones_are_recorded(organization, started_at, status):
@@ -63,7 +61,7 @@ def test_complete_and_cancelled_ones_are_not(organization, closed):
 # Hosts that keep their statuses otherwise. The example's own model serves, under another mapping.
 
 
-def scans_of(declaration: type[sources.CourseAssignmentSource]) -> list[tuple[str, int]]:
+def scans_of(declaration):
     """Run the scans of another declaration of the same model."""
     source = declaration(CourseAssignment, {})
     for event_type in (source.deadline.expired, source.deadline.expiring):

@@ -1,10 +1,7 @@
 """A host whose assignments look otherwise: UUIDs as keys, days without a time, statuses in words."""
 
-from __future__ import annotations
-
 import json
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -48,7 +45,7 @@ class DatedAssignments(sources.CourseAssignmentSource):
 
 
 @pytest.fixture(autouse=True)
-def source() -> Iterator[sources.Source]:
+def source():
     with temporarily(DatedAssignments, DatedAssignment) as source:
         receivers.connect(source)
         yield source
@@ -64,22 +61,22 @@ def organization():
     return organization
 
 
-def dated(organization, *, expires_on: date | None, **values) -> DatedAssignment:
+def dated(organization, *, expires_on, **values):
     return DatedAssignment.objects.create(
         user=UserFactory(organization=organization), course=CourseFactory(), expires_on=expires_on, **values
     )
 
 
-def recorded() -> list[tuple[str, uuid.UUID]]:
+def recorded():
     return [(event.type, uuid.UUID(event.subject_id)) for event in events()]
 
 
-def end_of(day: date, zone: str) -> datetime:
+def end_of(day, zone):
     return datetime.combine(day, time.max, tzinfo=ZoneInfo(zone)).astimezone(UTC)
 
 
 @pytest.fixture(params=ZONES)
-def end(request, organization) -> datetime:
+def end(request, organization):
     """The end of today in the time zone of the organization."""
     organization.time_zone_id = request.param
     organization.save()
@@ -101,7 +98,7 @@ def test_a_day_is_inside_the_window_from_one_end_of_a_day_to_another(organizatio
     assert whole["data"]["days_left"] == 6.99999
 
 
-@pytest.mark.parametrize(("days", "count"), [(2, 0), (3, 1), (7, 1), (8, 0)])
+@pytest.mark.parametrize("days, count", [(2, 0), (3, 1), (7, 1), (8, 0)])
 def test_today_is_part_of_the_days_that_are_left(days, count):
     """At noon there is half a day more than the dates differ by."""
     organization = OrganizationFactory(time_zone_id="UTC")
@@ -133,9 +130,9 @@ def test_the_project_s_time_zone_is_that_of_a_source_without_one(settings, monke
 @pytest.mark.parametrize(
     "zone", [sources.First("parent.time_zone_id", "time_zone_id"), lambda organization: organization.time_zone_id]
 )
-def test_a_time_zone_may_be_computed_for_all_sources(settings, monkeypatch, organization, zone):
+def test_a_time_zone_may_be_computed_for_all_sources(settings_of_app, monkeypatch, organization, zone):
     monkeypatch.setattr(DatedAssignments, "time_zone", None)
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_FIELDS": {"time_zone": zone}}
+    settings_of_app(ORGANIZATION_FIELDS={"time_zone": zone})
     organization.time_zone_id = "Asia/Tokyo"
     organization.save()
     assignment = dated(organization, expires_on=TODAY)
@@ -181,7 +178,7 @@ def test_a_change_and_a_scan_record_an_expiry_once_under_one_key(organization):
 
 
 @pytest.mark.parametrize(
-    ("zone", "later_zone"),
+    "zone, later_zone",
     [("Asia/Tokyo", "America/New_York"), ("America/New_York", "Asia/Tokyo"), ("Pacific/Kiritimati", "Etc/GMT+12")],
 )
 def test_an_organization_that_moves_to_another_time_zone_hears_of_a_day_once(organization, zone, later_zone):

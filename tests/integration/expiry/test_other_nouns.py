@@ -1,7 +1,5 @@
 """Subscriptions and vouchers come near their dates as assignments do: once, within the window, while they are open."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import (
@@ -17,7 +15,7 @@ EXPIRING = ("subscription.expiring", "voucher.expiring")
 CLOSING = {"subscription.expiring": "cancelled_at", "voucher.expiring": "redeemed_at"}
 
 
-def expiring_at(event_type: str, organization, moment, **values):
+def expiring_at(event_type, organization, moment, **values):
     if event_type == "voucher.expiring":
         return VoucherFactory(organization=organization, expires_at=moment, purchased_at=NOW - 80 * DAY, **values)
     user = UserFactory(organization=organization)
@@ -33,7 +31,7 @@ def organization(db):
     return organization
 
 
-def recorded(*event_types: str) -> list[tuple[str, int]]:
+def recorded(*event_types):
     events = Event.objects.filter(type__in=event_types or (*EXPIRING, "subscription.expired")).order_by("pk")
     return [(event.type, int(event.subject_id)) for event in events]
 

@@ -1,7 +1,5 @@
 """Objects expire whose organization no query can find: it is the first of several, or a method knows it."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import pytest

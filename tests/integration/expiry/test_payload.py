@@ -1,7 +1,5 @@
 """What the two events say."""
 
-from __future__ import annotations
-
 import json
 
 from tests.integration.expiry.assignments import (

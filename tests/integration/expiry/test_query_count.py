@@ -1,7 +1,5 @@
 """The number of a scan's queries goes by what is new, not by what was recorded before nor by the number of subscriptions."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -10,7 +8,7 @@ from example_project.training.factories import OrganizationFactory
 from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, NOW, assign, scan_at, subscribe
 
 
-def queries_of_scan(now) -> int:
+def queries_of_scan(now):
     with CaptureQueriesContext(connection) as queries:
         assert scan_at(now) == 0
     return len(queries)
@@ -65,7 +63,7 @@ def test_each_event_costs_a_fixed_number_of_queries(event_type):
     scan_at(NOW)
     left = 4 * DAY if event_type == EXPIRING else -HOUR / 2
 
-    def queries_for(count: int) -> int:
+    def queries_for(count):
         now = NOW + count * HOUR
         for _ in range(count):
             assign(organization, expires_at=now + left)

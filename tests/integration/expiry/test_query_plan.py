@@ -1,7 +1,5 @@
 """A scan finds what is due by ranges of the index on the date; it never reads the table."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -21,7 +19,7 @@ EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN"}
 READS_ALL = {"sqlite": r"SCAN {}", "postgresql": r"Seq Scan on {}\b"}
 
 
-def plans_of(queries: CaptureQueriesContext, table: str, column: str) -> list[str]:
+def plans_of(queries, table, column):
     """Return the plans of the captured queries that read ``table`` by a range of ``column``."""
     found = []
     for query in queries:
@@ -34,7 +32,7 @@ def plans_of(queries: CaptureQueriesContext, table: str, column: str) -> list[st
 
 
 @pytest.fixture(scope="module")
-def many_rows(module_db: None) -> None:
+def many_rows(module_db):
     """4000 assignments over 400 days, those of the past half complete, and as many marks."""
     organizations = [subscribed_organization("course_assignment.*"), *(OrganizationFactory() for _ in range(4))]
     users = [UserFactory(organization=organization) for organization in organizations for _ in range(4)]

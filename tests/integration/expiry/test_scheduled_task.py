@@ -1,8 +1,5 @@
 """The task that the queue runs every few minutes."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -16,15 +13,15 @@ from tms_webhooks.queues import SilentQueue, use_queue
 class Recorder(SilentQueue):
     """Keeps what it is asked to run."""
 
-    def __init__(self) -> None:
-        self.enqueued: list[str] = []
+    def __init__(self):
+        self.enqueued = []
 
-    def enqueue(self, function: str, *args: object) -> None:
+    def enqueue(self, function, *args):
         self.enqueued.append(function)
 
 
 @pytest.fixture
-def queue() -> Iterator[Recorder]:
+def queue():
     queue = Recorder()
     with use_queue(queue):
         yield queue

@@ -1,7 +1,5 @@
 """Each subscription has its own window and gets the events of that window only."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import OrganizationFactory
@@ -19,14 +17,14 @@ from tms_webhooks.models import Delivery, Event
 from tms_webhooks.outbox.fanout import fan_out
 
 
-def deliveries() -> list[tuple[int | None, int]]:
+def deliveries():
     """Return for each delivery the subscription that its event is for, and the webhook."""
     fan_out(NOW)
     return sorted(Delivery.objects.values_list("event__subscription_id", "webhook_id"))
 
 
 @pytest.mark.parametrize(
-    ("windows", "dates", "recorded"),
+    "windows, dates, recorded",
     [
         pytest.param([(0, 30), (2, 7)], [5], [[0], [0]], id="that overlap"),
         pytest.param([(7, 30), (0, 7)], [20, 3], [[0], [1]], id="one after the other"),

@@ -1,9 +1,6 @@
 """What was completed or cancelled when its date passed has not expired; where that is taken back later, it has."""
 
-from __future__ import annotations
-
 from datetime import datetime
-from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -23,7 +20,7 @@ from tests.integration.expiry.assignments import (
     subscribed_organization,
 )
 
-CLOSED: dict[str, dict[str, Any]] = {
+CLOSED = {
     "completed": {"completed_at": datetime(2026, 1, 1, tzinfo=timezone.get_default_timezone())},
     "cancelled": {"assignment_status": AssignmentStatus.CANCELLED},
 }
@@ -31,7 +28,7 @@ OPEN = {"completed_at": None, "assignment_status": AssignmentStatus.ACTIVE}
 
 
 @pytest.fixture
-def now() -> datetime:
+def now():
     """The real present, which a change reads."""
     return timezone.now()
 
@@ -44,11 +41,11 @@ def organization(now):
 
 
 @pytest.fixture(params=CLOSED.values(), ids=CLOSED)
-def closed(request) -> dict[str, Any]:
+def closed(request):
     return request.param
 
 
-def take_up_again(assignment: CourseAssignment, **values: Any) -> None:
+def take_up_again(assignment, **values):
     for name, value in {**OPEN, **values}.items():
         setattr(assignment, name, value)
     assignment.save()

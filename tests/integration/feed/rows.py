@@ -1,19 +1,15 @@
 """Reading the feed as an integrator does: from one page to the next."""
 
-from __future__ import annotations
-
 from datetime import timedelta
-from typing import Any
 
 from example_project.training.models import Organization
 from tests.integration.delivery.rows import OCCURRED_AT, new_event
-from tms_webhooks.models import Event
 from tms_webhooks.outbox import feed
 
 NOW = OCCURRED_AT + timedelta(minutes=1)
 
 
-def write(organization: Organization, number: int = 1, event_type: str = "class.cancelled") -> list[Event]:
+def write(organization, number=1, event_type="class.cancelled"):
     """Write so many events that are fanned out, and return them."""
     events = [new_event(organization, event_type) for _ in range(number)]
     for event in events:
@@ -22,15 +18,15 @@ def write(organization: Organization, number: int = 1, event_type: str = "class.
     return events
 
 
-def page(*organizations: Organization, **options: Any) -> feed.Page:
+def page(*organizations, **options):
     """Return one page of what these organizations see."""
     keys = [organization.pk for organization in organizations]
     return feed.read(Organization.objects.filter(pk__in=keys), **{"now": NOW, **options})
 
 
-def loop(*organizations: Organization, after: str = "", **options: Any) -> tuple[list[int], str]:
+def loop(*organizations, after="", **options):
     """Read on until there are no more; return the events' keys and the last cursor."""
-    keys: list[int] = []
+    keys = []
     while True:
         found = page(*organizations, after=after, **options)
         keys += [event.pk for event in found.events]
@@ -39,5 +35,5 @@ def loop(*organizations: Organization, after: str = "", **options: Any) -> tuple
             return keys, after
 
 
-def keys(events: list[Event]) -> list[int]:
+def keys(events):
     return [event.pk for event in events]

@@ -1,11 +1,8 @@
 """A cursor that can't be read on from is refused with what to do, and never taken for another place."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import OrganizationFactory
-from example_project.training.models import Organization
 from tests.integration.feed.rows import NOW, loop, page, write
 from tms_webhooks.exceptions import CursorError
 from tms_webhooks.models import FeedEnds
@@ -13,11 +10,11 @@ from tms_webhooks.models.encryption import encrypt
 
 
 @pytest.fixture
-def acme() -> Organization:
+def acme():
     return OrganizationFactory.create()
 
 
-def refused(*organizations: Organization, after: str) -> tuple[str, str]:
+def refused(*organizations, after):
     with pytest.raises(CursorError) as error:
         page(*organizations, after=after)
     return error.value.code, str(error.value)
@@ -104,12 +101,12 @@ def test_a_cursor_from_before_the_database_was_set_back_is_refused(acme):
     assert refused(acme, after=cursor)[0] == "unknown"
 
 
-def test_a_cursor_outlives_a_new_encryption_key(acme, settings):
+def test_a_cursor_outlives_a_new_encryption_key(acme, settings_of_app):
     old, new = "Z" * 43 + "=", "Y" * 42 + "E="
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": [old]}
+    settings_of_app(ENCRYPTION_KEYS=[old])
     cursor = page(acme).cursor
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": [new, old]}
+    settings_of_app(ENCRYPTION_KEYS=[new, old])
     assert page(acme, after=cursor, now=NOW).events == []
 
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": [new]}
+    settings_of_app(ENCRYPTION_KEYS=[new])
     assert refused(acme, after=cursor)[0] == "malformed"

@@ -1,7 +1,5 @@
 """What is no longer kept: a payload leaves its event in the feed, an event leaves a cursor that says so."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

@@ -1,18 +1,14 @@
 """Transactions commit in another order than that in which their events got their keys; the feed skips none of them."""
 
-from __future__ import annotations
-
 import random
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
-from example_project.training.models import Organization
 from tests.integration.delivery.rows import OCCURRED_AT
 from tests.integration.feed.rows import keys, loop, page, write
 from tests.patience import PATIENCE
@@ -27,44 +23,44 @@ pytestmark = [pytest.mark.django_db(transaction=True), several]
 class Transaction:
     """A transaction in a thread and a connection of its own, which ends when it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.is_open = True
         self._pool = ThreadPoolExecutor(max_workers=1)
         self._atomic = transaction.atomic()
         self._run(self._atomic.__enter__)
 
-    def write(self, organization: Organization) -> int:
+    def write(self, organization):
         """Write an event and return its key."""
         return self._run(lambda: write(organization)[0].pk)
 
-    def do(self, call: Callable[[], object]) -> None:
+    def do(self, call):
         self._run(call)
 
-    def commit(self) -> None:
+    def commit(self):
         self._run(lambda: self._atomic.__exit__(None, None, None))
         self.close()
 
-    def roll_back(self) -> None:
+    def roll_back(self):
         self._run(lambda: transaction.set_rollback(True))
         self.commit()
 
-    def close(self) -> None:
+    def close(self):
         self.is_open = False
         self._run(close_connections)
         self._pool.shutdown()
 
     def _run(self, call):
-        future: Future = self._pool.submit(call)
+        future = self._pool.submit(call)
         return future.result(20)
 
 
 @pytest.fixture
-def acme() -> Organization:
+def acme():
     return OrganizationFactory.create()
 
 
 @pytest.fixture
-def early(acme) -> Iterator[Transaction]:
+def early(acme):
     """A transaction that begins first and commits last."""
     opened = Transaction()
     yield opened
@@ -155,7 +151,7 @@ def test_an_event_that_a_stuck_fan_out_holds_lets_the_others_pass(acme, early):
 
 
 @pytest.fixture
-def _repeatable_reads(monkeypatch) -> Iterator[None]:
+def _repeatable_reads(monkeypatch):
     name = "SESSION CHARACTERISTICS AS TRANSACTION" if connection.vendor == "postgresql" else "SESSION TRANSACTION"
     with connection.cursor() as cursor:
         cursor.execute(f"SET {name} ISOLATION LEVEL REPEATABLE READ")
@@ -185,12 +181,12 @@ def test_a_reader_in_a_transaction_with_an_old_snapshot_skips_nothing(acme):
 def test_writers_publishers_and_a_reader_at_once_lose_nothing_and_tell_nothing_twice(acme):
     writers, each = 4, 12
     done = threading.Event()
-    seen: list[int] = []
+    seen = []
 
-    def write_slowly(seed: int) -> Callable[[], None]:
+    def write_slowly(seed):
         dice = random.Random(seed)
 
-        def run() -> None:
+        def run():
             for _ in range(each):
                 with transaction.atomic():
                     write(acme)
@@ -198,11 +194,11 @@ def test_writers_publishers_and_a_reader_at_once_lose_nothing_and_tell_nothing_t
 
         return run
 
-    def publish() -> None:
+    def publish():
         while not done.is_set():
             feed.publish(feed.late_events(timezone.now()))
 
-    def read_on() -> None:
+    def read_on():
         cursor, after = "", 0
         while not done.is_set() or after:
             more, cursor = loop(acme, after=cursor, limit=5)

@@ -1,12 +1,9 @@
 """One loop over the pages of the feed finds every event of an organization once, and nobody else's."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
-from example_project.training.models import Organization
 from tests.factories import WebhookFactory
 from tests.integration.feed.rows import keys, loop, page, write
 from tms_webhooks.exceptions import UnknownEventType
@@ -15,7 +12,7 @@ from tms_webhooks.outbox import feed
 
 
 @pytest.fixture
-def acme() -> Organization:
+def acme():
     return OrganizationFactory.create()
 
 
@@ -74,7 +71,7 @@ def test_the_latest_cursor_begins_with_what_comes(acme):
 
 
 @pytest.mark.parametrize(
-    ("types", "expected"),
+    "types, expected",
     [
         (["class.cancelled"], [0]),
         (["class.*"], [0, 1]),

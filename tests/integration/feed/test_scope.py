@@ -1,28 +1,25 @@
 """Whose events an organization reads in the feed: what it owns, and what its own learners do elsewhere."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import OrganizationFactory
-from example_project.training.models import Organization
 from tests.integration.feed.rows import keys, loop, write
 from tms_webhooks.models import Event
 
 
 @pytest.fixture
-def school() -> Organization:
+def school():
     """Who owns the class."""
     return OrganizationFactory.create()
 
 
 @pytest.fixture
-def employer() -> Organization:
+def employer():
     """Whose learner attends it."""
     return OrganizationFactory.create()
 
 
-def attended(school: Organization, employer: Organization, number: int = 1) -> list[int]:
+def attended(school, employer, number=1):
     written = keys(write(school, number))
     Event.objects.filter(pk__in=written).update(learner_organization=employer)
     return written

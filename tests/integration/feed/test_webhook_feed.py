@@ -1,7 +1,5 @@
 """The feed of one webhook: the events that it would get, in order, each as it would be sent."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import OrganizationFactory
@@ -9,23 +7,23 @@ from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import new_event, write_event
 from tests.integration.feed.rows import NOW, keys, page, write
 from tms_webhooks.choices import Audience
-from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
+from tms_webhooks.models import Delivery, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.fanout import fan_out
 
 
 @pytest.fixture
-def webhook() -> Webhook:
+def webhook():
     return pull_only()
 
 
-def pull_only(*events: str, **values) -> Webhook:
+def pull_only(*events, **values):
     return WebhookFactory(url="", pull_only=True, events=events or ("class.*",), **values)
 
 
-def read_all(webhook: Webhook, *, after: str = "", limit: int = 100) -> list[int]:
+def read_all(webhook, *, after="", limit=100):
     """Read on until there are no more; return the events' keys."""
-    found: list[int] = []
+    found = []
     while True:
         one = feed.read_webhook(webhook, now=NOW, after=after, limit=limit)
         found += keys(one.events)
@@ -57,7 +55,7 @@ def test_filters_and_conditions_apply(webhook):
 
 
 @pytest.mark.parametrize(
-    ("audience", "expected"),
+    "audience, expected",
     [
         (Audience.OWNER, {"own", "home"}),
         (Audience.LEARNER, {"home", "elsewhere"}),
@@ -166,7 +164,7 @@ def test_it_takes_the_cursors_of_the_feed_and_gives_such(webhook):
 # First occurrences
 
 
-def of_one_object(webhook: Webhook, number: int) -> list[Event]:
+def of_one_object(webhook, number):
     events = [new_event(webhook.organization) for _ in range(number)]
     for sequence, event in enumerate(events, start=1):
         event.subject_id, event.sequence = "7", sequence
@@ -198,7 +196,7 @@ def test_a_webhook_with_a_url_shows_the_first_occurrences_that_were_sent(webhook
     assert not FirstOccurrence.objects.filter(event_id=before[0].pk).exists()
 
 
-def of_one_object_after(webhook: Webhook) -> list[Event]:
+def of_one_object_after(webhook):
     events = [new_event(webhook.organization) for _ in range(2)]
     for sequence, event in enumerate(events, start=2):
         event.subject_id, event.sequence = "7", sequence

@@ -1,7 +1,5 @@
 """`explain` gives the reasons why a webhook receives an event or not; a dry run finds the stored events that match."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 
@@ -9,7 +7,7 @@ from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import body_of, new_event, subscribed, write_event
 from tests.patience import PATIENCE
 from tms_webhooks.choices import CheckResult, DeliveryStatus
-from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
+from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.fanout import fan_out
@@ -18,11 +16,11 @@ from tms_webhooks.routing import subscription_rules
 from tms_webhooks.routing.explain import dry_run, explain
 
 
-def enrolled(webhook: Webhook, **values) -> Event:
+def enrolled(webhook, **values):
     return write_event(webhook.organization, "enrollment.enrolled", **values)
 
 
-def clauses_of(webhook: Webhook, event: Event) -> dict[str, tuple[str, str]]:
+def clauses_of(webhook, event):
     """Return verdict and sentence by the names of the clauses; of several with a name the last."""
     clauses = explain(webhook, event).clauses
     assert all(clause.sentence.endswith(".") for clause in clauses)
@@ -56,7 +54,7 @@ def test_a_disabled_webhook_holds_it_back():
 
 
 @pytest.mark.parametrize(
-    ("values", "name", "words"),
+    "values, name, words",
     [
         ({"deleted_at": timezone.now()}, "deleted", "The webhook was deleted."),
         ({"audience": "learner"}, "audience", "events of the organization's learners. This is not one of them."),
@@ -181,7 +179,7 @@ def test_the_latest_events_are_examined_and_their_bodies_are_not_kept():
     assert found.events[0].get_deferred_fields() == {"body"}
 
 
-@pytest.mark.parametrize(("audience", "found"), [("owner", [3, 1]), ("learner", [3, 2]), ("both", [3, 2, 1])])
+@pytest.mark.parametrize("audience, found", [("owner", [3, 1]), ("learner", [3, 2]), ("both", [3, 2, 1])])
 def test_events_of_its_audience_are_examined_before_and_after_they_are_in_the_feed(audience, found):
     webhook = subscribed(events=["*"], audience=audience)
     other = OrganizationFactory()

@@ -1,7 +1,5 @@
 """For any webhooks, subscriptions and events, `explain` agrees with the fan-out."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

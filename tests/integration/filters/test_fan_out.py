@@ -1,7 +1,5 @@
 """A subscription with filters or a condition gets those of its events that meet them, and no others."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest
@@ -13,12 +11,12 @@ from example_project.training.factories import ClassEnrollmentFactory, CourseAss
 from tests.factories import WebhookFactory
 from tests.integration.audience.world import told_to
 from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
-from tms_webhooks.models import Delivery, Subscription, Webhook
+from tms_webhooks.models import Delivery, Subscription
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import fan_out
 
 
-def narrowed(webhook: Webhook, event_type: str = "enrollment.*", **values) -> Subscription:
+def narrowed(webhook, event_type="enrollment.*", **values):
     subscription = Subscription(webhook=webhook, event_type=event_type, **values)
     subscription.full_clean()
     subscription.save()
@@ -35,13 +33,13 @@ def webhook(enrollment):
     return WebhookFactory(organization=enrollment.training_class.organization)
 
 
-def delivered(webhook: Webhook) -> list[str]:
+def delivered(webhook):
     fan_out(timezone.now())
     return told_to(webhook)
 
 
 @pytest.mark.parametrize(
-    ("filters", "matches"),
+    "filters, matches",
     [
         (lambda one: {"course": [one.training_class.course_id]}, True),
         (lambda one: {"course": [one.training_class.course_id + 1]}, False),
@@ -125,7 +123,7 @@ def test_a_type_that_the_catalogue_no_longer_has_meets_no_condition(webhook):
 
 
 def test_a_save_pays_nothing_for_filters(enrollment, webhook):
-    def queries() -> int:
+    def queries():
         enrollment.refresh_from_db()
         enrollment.grade = (enrollment.grade or 0) + 1
         with CaptureQueriesContext(connection) as captured:
@@ -147,7 +145,7 @@ def test_a_batch_takes_few_queries_more_however_many_events_and_subscriptions_th
     monkeypatch.setattr(fanout, "_next_schema_check", {})
     organization = CourseAssignmentFactory().user.organization
 
-    def queries(events: int) -> int:
+    def queries(events):
         write_events(organization, events)
         with CaptureQueriesContext(connection) as captured:
             fan_out(clock.now)

@@ -1,7 +1,5 @@
 """A subscription for first occurrences gets one event of each type and object: the first that matches."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import timezone
 
@@ -12,7 +10,7 @@ from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.manage.jobs import count as count_job
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
+from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription
 from tms_webhooks.outbox.fanout import fan_out
 
 FIRST = {"first_occurrence": True}
@@ -28,11 +26,11 @@ def webhook(enrollment):
     return WebhookFactory(organization=enrollment.training_class.organization)
 
 
-def first_only(webhook: Webhook, event_type: str = "enrollment.*", **values) -> Subscription:
+def first_only(webhook, event_type="enrollment.*", **values):
     return Subscription.objects.create(webhook=webhook, event_type=event_type, **{"filters": FIRST, **values})
 
 
-def waver(enrollment) -> None:
+def waver(enrollment):
     """Cancel and enroll, and the same again."""
     for _time in range(2):
         enrollment.cancel()

@@ -1,7 +1,5 @@
 """The page on filters shows subscriptions that can be saved, and names every filter and comparison there is."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The rules of a subscription are compiled once, and again after they have changed."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest
@@ -9,7 +7,6 @@ import pytest
 from tests.integration.audience.world import told_to
 from tests.integration.delivery.rows import body_of, subscribed, write_event
 from tms_webhooks.choices import Audience
-from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing import filtered, subscription_rules
 
@@ -20,9 +17,9 @@ def nothing_is_kept(monkeypatch):
 
 
 @pytest.fixture
-def parsed(monkeypatch) -> list[str]:
+def parsed(monkeypatch):
     """Collect the types of events that a condition is parsed for."""
-    types: list[str] = []
+    types = []
     parse = subscription_rules.parse
 
     def counting(condition, event_types):
@@ -34,11 +31,11 @@ def parsed(monkeypatch) -> list[str]:
 
 
 @pytest.fixture
-def webhook() -> Webhook:
+def webhook():
     return subscribed(events=["class.*"])
 
 
-def cancel(webhook: Webhook, clock, event_type: str = "class.cancelled") -> None:
+def cancel(webhook, clock, event_type="class.cancelled"):
     write_event(webhook.organization, event_type)
     fan_out(clock.now)
 

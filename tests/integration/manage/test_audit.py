@@ -1,7 +1,5 @@
 """The audit log: what an entry says, and what it never holds."""
 
-from __future__ import annotations
-
 import copy
 
 from tests.factories import WebhookFactory

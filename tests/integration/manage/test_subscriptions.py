@@ -1,22 +1,20 @@
 """Replacing the subscriptions of a webhook: which rows stay, which are changed, and which are new."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.manage import subscriptions
-from tms_webhooks.models import AuditEntry, Subscription, Webhook
+from tms_webhooks.models import AuditEntry, Subscription
 
 EXPIRING = "course_assignment.expiring"
 
 
 @pytest.fixture
-def webhook() -> Webhook:
+def webhook():
     return subscribed(events=[EXPIRING, "class.*"])
 
 
-def rows(webhook: Webhook) -> dict[str, tuple[int, float | None]]:
+def rows(webhook):
     return {one.event_type: (one.pk, one.less_than_days) for one in webhook.subscriptions.all()}
 
 

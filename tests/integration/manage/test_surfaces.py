@@ -1,12 +1,8 @@
 """Each verb has the same consequences by every surface: the admin, the API, a YAML document and the commands."""
 
-from __future__ import annotations
-
 import json
 import os
-from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urljoin
 
 import pytest
@@ -17,15 +13,12 @@ from django.urls import reverse
 from rest_framework.test import APIClient
 
 from example_project.training.factories import OrganizationFactory, UserFactory
-from example_project.training.models import User
 from tests import sweeps
-from tests.conftest import Clock
 from tests.factories import write_values
 from tests.integration.admin.pages import form_of, url
 from tests.integration.api.people import at
 from tests.integration.delivery.conftest import run, wire
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tests.integration.delivery.wire import Wire
 from tms_webhooks import signals
 from tms_webhooks.actors import Actor, actor_context
 from tms_webhooks.choices import ActorKind, DeliveryStatus, Priority
@@ -41,20 +34,18 @@ URL = "https://93.184.216.34/hooks"
 class Callers:
     """The clients of one user, and what the engine needs, by which all verbs are called."""
 
-    def __init__(
-        self, user: User, *, clock: Clock, wire: Wire, run: Callable[[], object], directory: Any, environ: Any
-    ) -> None:
+    def __init__(self, user, *, clock, wire, run, directory, environ):
         self.user, self.clock, self.wire, self.run, self.environ = user, clock, wire, run, environ
         self._file = directory / "webhooks.yaml"
         self.pages, self.api = Client(), APIClient()
         self.pages.force_login(user)
         self.api.force_login(user)
 
-    def command(self, *arguments: str) -> None:
+    def command(self, *arguments):
         with actor_context(ActorKind.ADMINISTRATOR.value, self.user.pk):
             call_command(*arguments)
 
-    def edit(self, webhook: Webhook, change: Callable[..., object], *, keeps_secrets: bool = True) -> None:
+    def edit(self, webhook, change, *, keeps_secrets=True):
         """Import what is there after a change of this webhook's entry in the list of all; without it, it is pruned."""
         call_command("webhooks_export", output=self._file)
         document = yaml.safe_load(self._file.read_text())
@@ -63,94 +54,93 @@ class Callers:
         self._file.write_text(yaml.safe_dump(document))
         self.command("webhooks_import", str(self._file), "--prune", *(["--keep-secrets"] if keeps_secrets else []))
 
-    def finished(self, webhook: Webhook) -> str:
+    def finished(self, webhook):
         values = {"status": DeliveryStatus.EXHAUSTED, "due_at": None, "finished_at": self.clock()}
         return write_delivery(webhook, now=self.clock(), **values).public_id
 
-    def waiting(self, webhook: Webhook) -> str:
+    def waiting(self, webhook):
         return write_delivery(webhook, now=self.clock()).public_id
 
 
-Call = Callable[[Callers, Webhook], object]
 """What a user does, or the engine, with a webhook."""
 
 
-def named(surface: str, call: Call) -> Call:
+def named(surface, call):
     call.__name__ = surface
     return call
 
 
-def by_form(*, events: Callable[[list[str]], list[str]] = list, **values: Any) -> Call:
+def by_form(*, events=list, **values):
     """Save the webhook's form with these values; ``events`` changes the selected events."""
 
-    def call(callers: Callers, webhook: Webhook) -> None:
+    def call(callers, webhook):
         selected = events([one.event_type for one in webhook.subscriptions.all()])
         callers.pages.post(url(Webhook, "change", webhook.public_id), form_of(webhook, events=selected, **values))
 
     return named("form", call)
 
 
-def filters_are_set(callers: Callers, webhook: Webhook) -> None:
+def filters_are_set(callers, webhook):
     address = url(Webhook, "filters", webhook.public_id, webhook.subscriptions.get().public_id)
     callers.pages.post(address, {"less_than_days": "14"})
 
 
-def by_list(action: str) -> Call:
+def by_list(action):
     """Do an action with the selected webhook of the list."""
 
-    def call(callers: Callers, webhook: Webhook) -> None:
+    def call(callers, webhook):
         data = {"action": action, "_selected_action": [webhook.public_id], "post": "yes"}
         callers.pages.post(url(Webhook, "changelist"), data)
 
     return named("list", call)
 
 
-def by_page(page: str, *slug: str, of: Callable[[Callers, Webhook], str] | None = None, **data: Any) -> Call:
+def by_page(page, *slug, of=None, **data):
     """Post to a page of the webhook, or of the delivery that ``of`` writes."""
 
-    def call(callers: Callers, webhook: Webhook) -> None:
+    def call(callers, webhook):
         key = webhook.public_id if of is None else of(callers, webhook)
         callers.pages.post(reverse(f"admin:tms_webhooks_{page}", args=[key, *slug]), data)
 
     return named("page", call)
 
 
-def by_api(method: str, path: str = "", *, of: Callable[..., str] | None = None, **body: Any) -> Call:
+def by_api(method, path="", *, of=None, **body):
     """Send a request to a path below the webhook, with the id of what ``of`` returns."""
 
-    def call(callers: Callers, webhook: Webhook) -> None:
+    def call(callers, webhook):
         key = "" if of is None else of(callers, webhook)
         getattr(callers.api, method)(urljoin(at(webhook), path.format(key)), body)
 
     return named("api", call)
 
 
-def subscription_of(_callers: Callers, webhook: Webhook) -> str:
+def subscription_of(_callers, webhook):
     return webhook.subscriptions.get().public_id
 
 
-def by_yaml(change: Callable[..., object]) -> Call:
+def by_yaml(change):
     """Import what is there after a change of the webhook's entry."""
     return named("yaml", lambda callers, webhook: callers.edit(webhook, change))
 
 
-def by_command(*arguments: str, of: Callable[..., str] | None = None) -> Call:
+def by_command(*arguments, of=None):
     """Run a command about the webhook, or about the delivery that ``of`` writes."""
 
-    def call(callers: Callers, webhook: Webhook) -> None:
+    def call(callers, webhook):
         key = webhook.public_id if of is None else of(callers, webhook)
         callers.command(*(one.format(key) for one in arguments))
 
     return named("command", call)
 
 
-def admin_rotates(callers: Callers, webhook: Webhook) -> None:
+def admin_rotates(callers, webhook):
     page = reverse("admin:tms_webhooks_webhook_rotate", args=[webhook.public_id])
     callers.pages.post(page, {"before": callers.pages.get(page).context["before"]})
 
 
-def yaml_rotates(callers: Callers, webhook: Webhook) -> None:
-    def rotate(row: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+def yaml_rotates(callers, webhook):
+    def rotate(row, rows):
         for one in rows:
             stored = Webhook.objects.get(name=one["name"]).signing_secrets(callers.clock())[0]
             callers.environ[one["secret"]["env"]] = new_secret() if one is row else stored
@@ -158,17 +148,17 @@ def yaml_rotates(callers: Callers, webhook: Webhook) -> None:
     callers.edit(webhook, rotate, keeps_secrets=False)
 
 
-def by_test_send(callers: Callers, webhook: Webhook) -> None:
+def by_test_send(callers, webhook):
     actor = Actor(ActorKind.ADMINISTRATOR.value, str(callers.user.pk))
     send_test(webhook, actor=actor, client=callers.wire, clock=callers.clock)  # type: ignore[arg-type]
 
 
-def admin_creates(callers: Callers, webhook: Webhook) -> None:
+def admin_creates(callers, webhook):
     form = form_of(name="New", url=URL)
     callers.pages.post(url(Webhook, "add"), {**form, "organization": str(webhook.organization_id)})
 
 
-def api_creates(callers: Callers, webhook: Webhook) -> None:
+def api_creates(callers, webhook):
     subscriptions = [{"event_type": "class.*"}]
     body = {"organization": webhook.organization_id, "name": "New", "url": URL, "subscriptions": subscriptions}
     callers.api.post("/api/webhooks/", body)
@@ -178,7 +168,7 @@ NEW = {"organization": "ACME", "name": "New", "url": URL, "subscriptions": [{"ev
 
 
 @pytest.fixture
-def callers(clock, wire, run, tmp_path, monkeypatch) -> Callers:
+def callers(clock, wire, run, tmp_path, monkeypatch):
     environ = dict(os.environ)
     monkeypatch.setattr(os, "environ", environ)
     user = UserFactory(username="root", organization=None, is_staff=True, is_superuser=True)
@@ -186,11 +176,11 @@ def callers(clock, wire, run, tmp_path, monkeypatch) -> Callers:
 
 
 @pytest.fixture
-def sent() -> Iterator[list[str]]:
+def sent():
     """The signals that were sent, each with the name of its webhook."""
-    sent: list[str] = []
+    sent = []
 
-    def keep(name: str) -> Callable[..., None]:
+    def keep(name):
         return lambda webhook, **_facts: sent.append(f"{name} {webhook.name}")
 
     receivers = {signal: keep(name) for name, signal in vars(signals).items() if name.startswith("webhook_")}
@@ -202,7 +192,7 @@ def sent() -> Iterator[list[str]]:
 
 
 @pytest.fixture
-def webhook() -> Webhook:
+def webhook():
     """A webhook, and another one of its organization that receives the events about it."""
     organization = OrganizationFactory(external_id="ACME")
     webhook = subscribed(name="CRM", organization=organization, events=["course_assignment.expiring"])
@@ -211,34 +201,34 @@ def webhook() -> Webhook:
 
 
 @pytest.fixture
-def open_deliveries(webhook, clock) -> Callable[[], dict[str, str]]:
+def open_deliveries(webhook, clock):
     """Make one open delivery of each kind, not due yet; return their statuses once a worker has settled them."""
     later = clock.now + timedelta(hours=1)
-    kinds: dict[str, dict[str, Any]] = {
+    kinds = {
         "pending": {"status": DeliveryStatus.PENDING},
         "waiting": {"status": DeliveryStatus.WAITING, "attempts": 1},
         "by hand": {"status": DeliveryStatus.PENDING, "priority": Priority.MANUAL},
     }
     made = {name: write_delivery(webhook, now=clock.now, due_at=later, **one).pk for name, one in kinds.items()}
 
-    def settled() -> dict[str, str]:
+    def settled():
         sweeps.settle(clock.now)
         return {name: Delivery.objects.get(pk=pk).status for name, pk in made.items()}
 
     return settled
 
 
-def audited() -> list[tuple[str, str, str, dict[str, Any]]]:
+def audited():
     """Return the audit entries: who, their id, what, and the facts."""
     rows = AuditEntry.objects.order_by("pk")
     return list(rows.values_list("actor_kind", "actor_id", "action", "changes"))
 
 
-def emitted(name: str) -> list[dict[str, Any]]:
+def emitted(name):
     return [json.loads(body)["data"] for body in Event.objects.filter(type=name).values_list("body", flat=True)]
 
 
-def by_user(callers: Callers, action: str, changes: dict[str, Any]) -> list[tuple[str, str, str, dict[str, Any]]]:
+def by_user(callers, action, changes):
     return [("administrator", str(callers.user.pk), action, changes)]
 
 
@@ -407,7 +397,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize(
-    ("action", "target", "changes", "signals", "call"),
+    "action, target, changes, signals, call",
     [
         pytest.param(*names[:2], changes, signals, call, id=f"{names[0]} by {call.__name__}")
         for names, (changes, signals, calls) in VERBS.items()

@@ -1,7 +1,5 @@
 """Changing a webhook: the named fields that differ are saved, and nothing else."""
 
-from __future__ import annotations
-
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.manage import webhooks
 from tms_webhooks.models import AuditEntry, Webhook, WebhookState

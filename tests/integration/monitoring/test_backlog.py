@@ -1,7 +1,5 @@
 """What waits, and since when: only what may be sent now is late."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -10,7 +8,7 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import lease, subscribed, write_delivery, write_event
 from tms_webhooks.choices import DeliveryStatus, Priority
-from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models import Event, Webhook
 from tms_webhooks.monitoring.backlog import Backlog, backlog, backlog_by_webhook
 
 NOTHING = Backlog(
@@ -24,13 +22,13 @@ NOTHING = Backlog(
 FINISHED = ("delivered", "exhausted", "failed", "skipped", "cancelled")
 
 
-def figures(now, **chosen) -> Backlog:
+def figures(now, **chosen):
     """Return the backlog of the webhooks with these values, or of all."""
     webhooks = Webhook.objects.filter(**chosen) if chosen else None
     return backlog(backlog_by_webhook(now=now, webhooks=webhooks), now=now, webhooks=webhooks)
 
 
-def due_for(webhook, seconds: float, *, clock, **values) -> Delivery:
+def due_for(webhook, seconds, *, clock, **values):
     """Write a delivery that has been due for so long."""
     return write_delivery(webhook, now=clock.now, **{"due_at": clock.now - timedelta(seconds=seconds), **values})
 
@@ -40,7 +38,7 @@ BLOCKED = (900, {"order_key": 7})
 
 
 @pytest.mark.parametrize(
-    ("of_webhook", "deliveries", "count", "oldest"),
+    "of_webhook, deliveries, count, oldest",
     [
         # It comes due later.
         ({}, [(-1, {})], 1, None),

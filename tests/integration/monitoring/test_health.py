@@ -1,7 +1,5 @@
 """The health of a webhook in one word, from its state and the figures of the last 24 hours."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -21,17 +19,17 @@ from tms_webhooks.monitoring.figures import health_by_webhook, last_day, needing
 DELIVERED, RETRIED, GIVEN_UP = AttemptResult.DELIVERED, AttemptResult.RETRIED, AttemptResult.GIVEN_UP
 
 
-def count(webhook, *counts: tuple[AttemptResult, int], at):
+def count(webhook, *counts, at):
     attempts = [CountedAttempt(webhook.pk, at, result, 100) for result, number in counts for _ in range(number)]
     DeliveryTotal.objects.add(attempts)
 
 
-def health(webhook, *, now) -> Health:
+def health(webhook, *, now):
     return health_by_webhook([webhook], now=now)[webhook.pk].word
 
 
 @pytest.mark.parametrize(
-    ("state", "counts", "expected"),
+    "state, counts, expected",
     [
         ({}, [(DELIVERED, 100)], Health.HEALTHY),
         ({}, [(DELIVERED, 95), (RETRIED, 5)], Health.HEALTHY),

@@ -1,7 +1,5 @@
 """Liveness: how many drains run, and when the last one stopped."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -11,7 +9,7 @@ from tms_webhooks.monitoring.liveness import read_liveness
 
 
 @pytest.mark.parametrize(
-    ("slots", "drains", "gone"),
+    "slots, drains, gone",
     [
         ([], 0, None),
         ([("drain", 5)], 1, 0.0),

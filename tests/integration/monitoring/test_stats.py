@@ -1,7 +1,5 @@
 """Figures of all webhooks, of an organization's and of one: from the totals, and so of every attempt."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -26,7 +24,7 @@ from tms_webhooks.monitoring.figures import (
 DELIVERED, RETRIED, GIVEN_UP = AttemptResult.DELIVERED, AttemptResult.RETRIED, AttemptResult.GIVEN_UP
 
 
-def count(webhook, result: AttemptResult = DELIVERED, *, at, number: int = 1, ms: int = 100, lag: int | None = None):
+def count(webhook, result=DELIVERED, *, at, number=1, ms=100, lag=None):
     DeliveryTotal.objects.add([CountedAttempt(webhook.pk, at, result, ms, lag)] * number)
 
 
@@ -84,7 +82,7 @@ def test_the_lag_is_that_of_this_hour_and_the_one_before(clock):
 
 
 @pytest.mark.parametrize(
-    ("lags", "expected"),
+    "lags, expected",
     [
         ({100: 18, 30_300: 6}, (24, 0.077, 42.0)),
         ({None: 1}, (0, None, None)),
@@ -135,12 +133,12 @@ def test_one_organization_and_one_webhook_see_their_own(clock):
 
 
 def test_the_number_of_queries_does_not_grow_with_the_webhooks(clock):
-    def queries() -> int:
+    def queries():
         with CaptureQueriesContext(connection) as captured:
             stats(now=clock.now)
         return len(captured)
 
-    def add_webhook() -> Webhook:
+    def add_webhook():
         webhook = subscribed(ordered=True)
         count(webhook, at=clock.now, lag=5)
         write_delivery(webhook, now=clock.now)
@@ -177,7 +175,7 @@ def test_a_history_has_every_hour_and_every_day(clock):
 
 
 @pytest.mark.parametrize(
-    ("counted", "share", "expected"),
+    "counted, share, expected",
     [
         ({}, 0.5, None),
         ({"took_10": 1}, 1.0, 10),

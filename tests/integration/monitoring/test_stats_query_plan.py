@@ -1,7 +1,5 @@
 """What people look at every minute must not read the history: each statement is served by an index."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -29,18 +27,18 @@ QUIET = 10
 
 
 @pytest.fixture(scope="module")
-def moment() -> datetime:
+def moment():
     """The time at which the history ends."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 @pytest.fixture
-def clock(moment: datetime) -> Clock:
+def clock(moment):
     return Clock(moment)
 
 
 @pytest.fixture(scope="module")
-def history(module_db: None, moment: datetime) -> None:
+def history(module_db, moment):
     """A long history of a few webhooks, of which little is open; one of them had its last delivery long ago."""
     webhooks = [subscribed() for _ in range(3)]
     quiet = subscribed()
@@ -81,7 +79,7 @@ def history(module_db: None, moment: datetime) -> None:
             cursor.execute("SET LOCAL enable_seqscan = off")
 
 
-def plans(captured: CaptureQueriesContext) -> dict[str, str]:
+def plans(captured):
     """Return the plan of each statement that reads one of the big tables."""
     found = {}
     for query in captured:

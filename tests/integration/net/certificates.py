@@ -1,12 +1,9 @@
 """Certificates for servers on loopback, and an authority that signs them."""
 
-from __future__ import annotations
-
 import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -22,7 +19,7 @@ class Authority:
     key: ec.EllipticCurvePrivateKey
 
     @classmethod
-    def new(cls) -> Authority:
+    def new(cls):
         key = ec.generate_private_key(ec.SECP256R1())
         name = _name("Tests' authority")
         certificate = (
@@ -33,7 +30,7 @@ class Authority:
         )
         return cls(certificate, key)
 
-    def server_context(self, directory: Path, *names: str, days: int = 1) -> ssl.SSLContext:
+    def server_context(self, directory, *names, days=1):
         """Return the context of a server whose certificate is for these names and ends in so many days."""
         key = ec.generate_private_key(ec.SECP256R1())
         certificate = (
@@ -53,31 +50,31 @@ class Authority:
         context.load_cert_chain(file)
         return context
 
-    def write(self, directory: Path) -> Path:
+    def write(self, directory):
         """Write the authority's certificate into a file."""
         file = directory / "authority.pem"
         file.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
         return file
 
-    def client_context(self) -> ssl.SSLContext:
+    def client_context(self):
         """Return the context of a client that trusts this authority and no other."""
         return ssl.create_default_context(
             cadata=self.certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
         )
 
 
-def _name(text: str) -> x509.Name:
+def _name(text):
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _alternative(name: str) -> x509.GeneralName:
+def _alternative(name):
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:
         return x509.DNSName(name)
 
 
-def _usage(**usage: bool) -> x509.KeyUsage:
+def _usage(**usage):
     everything = (
         "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign "
         "encipher_only decipher_only"
@@ -85,9 +82,7 @@ def _usage(**usage: bool) -> x509.KeyUsage:
     return x509.KeyUsage(**{name: usage.get(name, False) for name in everything.split()})
 
 
-def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int = 1
-) -> x509.CertificateBuilder:
+def _certificate(subject, issuer, key, *, days=1):
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()

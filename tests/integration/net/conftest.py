@@ -1,22 +1,19 @@
 """Servers on loopback, and both transports, which may reach them: every test of a request runs on each."""
 
-from __future__ import annotations
-
 import selectors
 import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.net.certificates import Authority
-from tests.integration.net.servers import Server
+from tests.integration.net.servers import Server, answering, reply
 from tests.patience import PATIENCE
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.resolver import system_resolver
-from tms_webhooks.net.transports.base import Request, Response
+from tms_webhooks.net.transports.base import Request
 from tms_webhooks.net.transports.client import Client
 from tms_webhooks.net.transports.curl import CurlTransport
 from tms_webhooks.net.transports.threads import ThreadTransport
@@ -27,9 +24,6 @@ if TYPE_CHECKING:
 ONLY_THREADS = pytest.mark.parametrize("kind", ["threads"], indirect=True)
 ONLY_CURL = pytest.mark.parametrize("kind", ["curl"], indirect=True)
 """For what only one of the transports has; everything else runs on both."""
-
-Serve = Callable[..., Server]
-Send = Callable[..., Response]
 
 
 @contextmanager
@@ -56,8 +50,8 @@ def serve(settings):
     """Start servers; the settings let webhooks reach them, and nothing else on loopback's ports."""
     servers = []
 
-    def start(handler, **options):
-        server = Server(handler, **options)
+    def start(handler=None, **options):
+        server = Server(handler or answering(reply()), **options)
         servers.append(server)
         settings.TMS_WEBHOOKS = {
             **settings.TMS_WEBHOOKS,
@@ -149,15 +143,7 @@ def client(clients):
 def send(client):
     """Send a small request to a URL with one transport."""
 
-    def send(
-        url,
-        *,
-        method="POST",
-        headers=None,
-        body=b"{}",
-        deadline=PATIENCE,
-        by=client,
-    ):
+    def send(url, *, method="POST", headers=None, body=b"{}", deadline=PATIENCE, by=client):
         return by.send(Request(method, url, headers or {}, body, deadline))
 
     return send

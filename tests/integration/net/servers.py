@@ -1,19 +1,13 @@
 """Servers on loopback that answer as badly as a receiver can."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from tests.patience import PATIENCE
-
-Handler = Callable[["Visit"], None]
 
 shutdown = socket.socket.shutdown
 """Not that of a socket with TLS, which takes the layer away from the thread that uses it."""
@@ -27,23 +21,23 @@ class Received:
     body: bytes
 
     @property
-    def lines(self) -> list[str]:
+    def lines(self):
         return self.head.decode("latin-1").split("\r\n")
 
     @property
-    def headers(self) -> dict[str, str]:
+    def headers(self):
         return dict(line.split(": ", maxsplit=1) for line in self.lines[1:])
 
 
 class Visit:
     """One accepted connection, in the hands of its handler."""
 
-    def __init__(self, sock: socket.socket, server: Server) -> None:
+    def __init__(self, sock, server):
         self.sock = sock
         self.server = server
         self.unread = b""
 
-    def read(self) -> Received | None:
+    def read(self):
         """Read one request; None when the client has closed the connection."""
         while b"\r\n\r\n" not in self.unread:
             if not self._more():
@@ -59,19 +53,19 @@ class Visit:
         self.server.requests.append(received)
         return received
 
-    def _more(self) -> bool:
+    def _more(self):
         data = self.sock.recv(65_536)
         self.unread += data
         return bool(data)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data):
         self.sock.sendall(data)
 
-    def hang(self) -> None:
+    def hang(self):
         """Do nothing until the test is over."""
         self.server.over.wait(2 * PATIENCE)
 
-    def reset(self) -> None:
+    def reset(self):
         """Break the connection with RST."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.sock.close()
@@ -80,33 +74,33 @@ class Visit:
 class Server:
     """A TCP server on loopback: one thread per connection, each running the handler."""
 
-    def __init__(self, handler: Handler, *, tls: ssl.SSLContext | None = None, receive_buffer: int = 0) -> None:
+    def __init__(self, handler, *, tls=None, receive_buffer=0):
         self.handler = handler
         self.tls = tls
         self.accepted = 0
-        self.requests: list[Received] = []
+        self.requests = []
         self.over = threading.Event()
-        self.threads: list[threading.Thread] = []
-        self.sockets: list[socket.socket] = []
+        self.threads = []
+        self.sockets = []
         self.listener = socket.socket()
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(64)
-        self.port: int = self.listener.getsockname()[1]
+        self.port = self.listener.getsockname()[1]
         self._start(self._accept)
 
-    def url(self, target: str = "/hook", *, host: str = "127.0.0.1") -> str:
+    def url(self, target="/hook", *, host="127.0.0.1"):
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}{target}"
 
-    def stop(self) -> None:
+    def stop(self):
         """Accept no more, and end what is being read and written."""
         self.over.set()
         for sock in [self.listener, *self.sockets]:
             with contextlib.suppress(OSError):
                 shutdown(sock, socket.SHUT_RDWR)
 
-    def close(self) -> None:
+    def close(self):
         """Stop, and wait until every thread has ended."""
         self.stop()
         self.listener.close()
@@ -114,12 +108,12 @@ class Server:
             thread.join(PATIENCE)
             assert not thread.is_alive()
 
-    def _start(self, target: Callable[..., None], *args: Any) -> None:
+    def _start(self, target, *args):
         thread = threading.Thread(target=target, args=args, daemon=True)
         self.threads.append(thread)
         thread.start()
 
-    def _accept(self) -> None:
+    def _accept(self):
         while not self.over.is_set():
             try:
                 sock, _ = self.listener.accept()
@@ -129,7 +123,7 @@ class Server:
             sock.settimeout(2 * PATIENCE)
             self._start(self._serve, sock)
 
-    def _serve(self, sock: socket.socket) -> None:
+    def _serve(self, sock):
         with contextlib.suppress(OSError):
             if self.tls is not None:
                 sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
@@ -146,17 +140,17 @@ OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 
 
-def reply(body: bytes = b"ok", *, status: str = "200 OK", headers: Mapping[str, str] | None = None) -> bytes:
+def reply(body=b"ok", *, status="200 OK", headers=None):
     """Return an answer with a content-length."""
     lines = [f"HTTP/1.1 {status}", f"content-length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def answering(*answers: bytes) -> Handler:
+def answering(*answers):
     """Make a handler that gives these answers one after the other, then repeats the last; it keeps the connection."""
 
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         number = 0
         while visit.read() is not None:
             visit.write(answers[min(number, len(answers) - 1)])
@@ -165,23 +159,23 @@ def answering(*answers: bytes) -> Handler:
     return handle
 
 
-def once(answer: bytes) -> Handler:
+def once(answer):
     """Make a handler that reads one request, writes these bytes and closes the connection."""
 
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         visit.read()
         visit.write(answer)
 
     return handle
 
 
-def endlessly(beginning: bytes, piece: bytes, *, every: float = 0.0) -> Handler:
+def endlessly(beginning, piece, *, every=0.0):
     """Make a handler that answers with the beginning, and then with the piece until the client has had enough.
 
     It writes a piece in ``every`` so many seconds, or as many as the client reads.
     """
 
-    def handle(visit: Visit) -> None:
+    def handle(visit):
         visit.read()
         visit.write(beginning)
         pieces = piece if every else piece * (65_536 // len(piece))
@@ -191,13 +185,13 @@ def endlessly(beginning: bytes, piece: bytes, *, every: float = 0.0) -> Handler:
     return handle
 
 
-def never_answers(visit: Visit) -> None:
+def never_answers(visit):
     """Read a request, and hang."""
     visit.read()
     visit.hang()
 
 
-def resets_within_body(visit: Visit) -> None:
+def resets_within_body(visit):
     """Break the connection with RST when half of the body was sent."""
     visit.read()
     visit.write(OK + b"content-length: 100\r\n\r\nhalf")

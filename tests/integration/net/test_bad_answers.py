@@ -1,7 +1,5 @@
 """Answers that are made to hurt: each is an attempt with a class, within its deadline, and the memory stays as it is."""
 
-from __future__ import annotations
-
 import gzip
 import time
 import zlib
@@ -76,7 +74,7 @@ def test_an_answer_that_changes_the_protocol_is_no_success(serve, send):
 
 
 @pytest.mark.parametrize(
-    ("head", "piece"),
+    "head, piece",
     [
         (b"", b"a"),
         (b"content-length: 67108864\r\n", b"a"),
@@ -98,7 +96,7 @@ def test_an_endless_body_is_cut_off_with_flat_memory(serve, send, head, piece):
     assert server.accepted == 2
 
 
-@pytest.mark.parametrize(("size", "truncated"), [(0, False), (LIMIT - 1, False), (LIMIT, False), (LIMIT + 1, True)])
+@pytest.mark.parametrize("size, truncated", [(0, False), (LIMIT - 1, False), (LIMIT, False), (LIMIT + 1, True)])
 @pytest.mark.parametrize("framing", ["length", "chunked", "until closed"])
 def test_at_most_16_kib_of_the_body_are_returned(serve, send, size, truncated, framing):
     body = (bytes(range(256)) * 65)[:size]

@@ -1,11 +1,9 @@
 """The address that is called is one that was checked, at the moment it is called."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.net.conftest import fails
-from tests.integration.net.servers import answering, once, reply
+from tests.integration.net.servers import once, reply
 from tms_webhooks.net.transports import curl_exchange
 from tms_webhooks.net.urls import check_url
 
@@ -39,7 +37,7 @@ def no_exemptions(serve, settings_of_app):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"])
 def test_a_private_address_in_the_url_is_blocked_for_good(serve, send, no_exemptions, host):
-    server = serve(answering(reply()))
+    server = serve()
     no_exemptions()
 
     with fails("blocked_address", permanent=True):
@@ -55,7 +53,7 @@ def test_a_private_address_in_the_url_is_blocked_for_good(serve, send, no_exempt
 def test_a_name_that_leads_to_a_private_address_is_blocked_and_nothing_connects(
     serve, send, clients, no_exemptions, addresses
 ):
-    server = serve(answering(reply()))
+    server = serve()
     no_exemptions()
     names = Names(addresses)
 
@@ -66,7 +64,7 @@ def test_a_name_that_leads_to_a_private_address_is_blocked_and_nothing_connects(
 
 
 def test_a_name_that_was_public_when_saved_and_is_private_when_called_is_blocked(serve, send, clients, no_exemptions):
-    server = serve(answering(reply()))
+    server = serve()
     no_exemptions()
     names = Names(["93.184.216.34"], ["127.0.0.1"])
     url = server.url(host="hooks.example.test")
@@ -94,7 +92,7 @@ def test_a_name_is_resolved_once_per_connection_and_checked_for_each(serve, send
 
 
 def test_a_kept_connection_needs_no_second_resolution(serve, send, clients):
-    server = serve(answering(reply()))
+    server = serve()
     names = Names(["127.0.0.1"])
     client = clients(resolve=names)
 
@@ -106,7 +104,7 @@ def test_a_kept_connection_needs_no_second_resolution(serve, send, clients):
 
 
 def test_an_allowed_host_is_called_at_a_private_address(serve, send, settings_of_app, clients):
-    server = serve(answering(reply()))
+    server = serve()
     settings_of_app(UNCHECKED_CIDRS=[], UNCHECKED_HOSTS=["intranet"])
     client = clients(resolve=Names(["127.0.0.1"]))
 
@@ -118,7 +116,7 @@ def test_an_allowed_host_is_called_at_a_private_address(serve, send, settings_of
 
 def test_addresses_are_tried_in_turn(serve, send, clients):
     # The server listens on 127.0.0.1 alone: the first address refuses.
-    server = serve(answering(reply()))
+    server = serve()
 
     response = send(server.url(host="hooks.example.test"), by=clients(resolve=Names(["127.0.0.2", "127.0.0.1"])))
 

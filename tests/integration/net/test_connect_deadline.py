@@ -1,7 +1,5 @@
 """Finding and reaching the receiver counts towards the deadline: name, connection and handshake."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from contextlib import ExitStack, contextmanager
@@ -9,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from tests.integration.net.conftest import ONLY_CURL, times_out
-from tests.integration.net.servers import Visit, answering, reply
+from tests.integration.net.servers import Visit
 from tests.patience import PATIENCE, at_some_pace
 from tms_webhooks.exceptions import DeliveryError
 
@@ -46,7 +44,7 @@ def test_a_name_server_that_never_answers_ends_at_the_deadline(serve, send, clie
         over.wait(2 * PATIENCE)
         return ["127.0.0.1"]
 
-    server = serve(answering(reply()))
+    server = serve()
 
     with times_out(after=DEADLINE):
         send(server.url(host="hooks.example.test"), deadline=DEADLINE, by=clients(resolve=hang))
@@ -100,7 +98,7 @@ def test_all_addresses_together_are_bounded_by_the_connect_timeout(serve, send, 
 
 
 def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(serve, send, settings_of_app, clients):
-    server = serve(answering(reply()))
+    server = serve()
     client = clients(resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"])
 
     def attempt(pace):
@@ -116,7 +114,7 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(serve, se
 @ONLY_CURL
 def test_all_of_fifty_addresses_are_tried_in_the_time_to_connect(serve, send, settings_of_app, clients):
     others = [f"127.0.0.{number}" for number in range(2, 51)]
-    server = serve(answering(reply()))
+    server = serve()
 
     def attempt(pace):
         settings_of_app(CONNECT_TIMEOUT_SECONDS=1.5 * pace)
@@ -130,7 +128,7 @@ def test_all_of_fifty_addresses_are_tried_in_the_time_to_connect(serve, send, se
 
 
 def test_a_deadline_in_the_past_sends_nothing(serve, send):
-    server = serve(answering(reply()))
+    server = serve()
 
     with times_out(after=0.0):
         send(server.url(), deadline=0.0)

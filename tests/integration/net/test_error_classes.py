@@ -1,12 +1,10 @@
-from __future__ import annotations
-
 import logging
 import socket
 
 import pytest
 
 from tests.integration.net.conftest import ONLY_CURL, fails
-from tests.integration.net.servers import CHUNKED, OK, answering, once, reply, resets_within_body
+from tests.integration.net.servers import CHUNKED, OK, once, resets_within_body
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports import curl_exchange
 
@@ -40,7 +38,7 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("handler", "error_class", "words"), FAILURES)
+@pytest.mark.parametrize("handler, error_class, words", FAILURES)
 def test_an_answer_that_breaks_off_or_is_none_is_a_failure_worth_retrying(serve, send, handler, error_class, words):
     server = serve(handler)
 
@@ -50,7 +48,7 @@ def test_an_answer_that_breaks_off_or_is_none_is_a_failure_worth_retrying(serve,
 
 
 def test_a_port_without_a_listener_refuses(serve, send):
-    server = serve(answering(reply()))
+    server = serve()
     server.close()
 
     with fails("connection_refused", "127.0.0.1: connection refused"):
@@ -76,7 +74,7 @@ def test_a_name_without_an_address_is_a_dns_error(serve, send, clients):
     def fail(host, port):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    server = serve(answering(reply()))
+    server = serve()
 
     with pytest.raises(DeliveryError) as caught:
         send(server.url(host="hooks.example.test"), by=clients(resolve=fail))
@@ -94,7 +92,7 @@ def test_a_name_without_an_address_is_a_dns_error(serve, send, clients):
     ["https://user:hunter2@127.0.0.1/", "https://127.1/", "ftp://127.0.0.1/", "nonsense", "https://127.0.0.1:81/"],
 )
 def test_a_url_that_breaks_a_rule_fails_for_good(serve, send, url):
-    server = serve(answering(reply()))
+    server = serve()
 
     with pytest.raises(DeliveryError, match="^URL: ") as caught:
         send(url)
@@ -107,7 +105,7 @@ def test_a_url_that_breaks_a_rule_fails_for_good(serve, send, url):
 
 @pytest.mark.parametrize("method", ["PO ST", "", "HEAD"])
 def test_a_method_that_is_none_is_no_crash(serve, send, method):
-    server = serve(answering(reply()))
+    server = serve()
 
     with fails("other", permanent=True):
         send(server.url(), method=method)
@@ -139,7 +137,7 @@ def test_the_log_never_has_the_path_or_a_header_of_the_request(serve, send, capl
 
 
 def test_a_client_goes_on_after_any_failure(serve, send, settings):
-    broken, whole = serve(resets_within_body), serve(answering(reply()))
+    broken, whole = serve(resets_within_body), serve()
 
     for _ in range(2):
         with pytest.raises(DeliveryError):

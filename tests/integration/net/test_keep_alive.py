@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import threading
 
 import pytest
@@ -15,7 +13,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r
 
 
 @pytest.mark.parametrize(
-    ("answer", "body"),
+    "answer, body",
     [
         (reply(b"hello"), b"hello"),
         (reply(b""), b""),
@@ -105,7 +103,7 @@ def test_a_connection_that_was_closed_while_idle_is_replaced(serve, send):
 
 @ONLY_THREADS
 def test_a_connection_that_was_idle_for_long_is_replaced(serve, send, monkeypatch):
-    server = serve(answering(reply()))
+    server = serve()
 
     send(server.url())
     monkeypatch.setattr(waiting, "IDLE_LIMIT", 0.0)
@@ -118,7 +116,7 @@ def test_a_connection_that_was_idle_for_long_is_replaced(serve, send, monkeypatc
 def test_a_connection_that_was_idle_for_long_is_replaced_by_libcurl(serve, send, monkeypatch):
     # libcurl counts in whole seconds, by its own clock.
     monkeypatch.setattr(curl_exchange, "IDLE_LIMIT", 1.0)
-    server = serve(answering(reply()))
+    server = serve()
 
     send(server.url())
     server.over.wait(1.2)
@@ -150,7 +148,7 @@ def test_no_more_connections_are_kept_than_there_are_slots(serve, clients, setti
 @ONLY_THREADS
 def test_only_so_many_connections_are_kept(serve, send, monkeypatch):
     monkeypatch.setattr(waiting, "CONNECTIONS_LIMIT", 2)
-    one, two, three = (serve(answering(reply())) for _ in range(3))
+    one, two, three = (serve() for _ in range(3))
 
     for server in (one, two, one, three, one, two):
         send(server.url())

@@ -1,7 +1,5 @@
 """The operator's egress proxy: a tunnel to the address that was checked, whose own failures have a class of their own."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import socket
@@ -80,7 +78,7 @@ def test_the_proxy_connects_to_the_address_that_was_checked_and_the_name_stays(s
 def test_the_proxy_can_have_a_name(serve, client, through, settings_of_app):
     proxy = through(tunnels)
     settings_of_app(PROXY_URL=f"http://localhost:{proxy.port}")
-    server = serve(answering(reply()))
+    server = serve()
     request = Request("POST", server.url(), {}, b"{}", PATIENCE)
 
     for _ in range(3):
@@ -92,7 +90,7 @@ def test_the_proxy_can_have_a_name(serve, client, through, settings_of_app):
 
 def test_the_certificate_is_that_of_the_name(serve, send, through, encrypted, trusting):
     through(tunnels)
-    server = serve(answering(reply()), tls=encrypted)
+    server = serve(tls=encrypted)
 
     assert send(server.url(host="hooks.example.test"), by=trusting).status == 200
     with fails("tls_error"):
@@ -104,13 +102,13 @@ def test_an_address_that_is_refused_is_refused_before_the_proxy(serve, send, thr
     client = clients(resolve=lambda host, port: ["93.184.216.34", "10.0.0.1"])
 
     with fails("dns_error"):
-        send(serve(answering(reply())).url(host="hooks.example.test"), by=client)
+        send(serve().url(host="hooks.example.test"), by=client)
     assert proxy.accepted == 0
 
 
 @pytest.mark.parametrize("encrypt", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize(
-    ("handler", "details"),
+    "handler, details",
     [
         (once(b"HTTP/1.1 407 Who\r\nproxy-authenticate: Basic\r\ncontent-length: 0\r\n\r\n"), "status 407"),
         (once(b"HTTP/1.1 502 Bad\r\ncontent-length: 0\r\n\r\n"), "status 502"),
@@ -123,17 +121,10 @@ def test_an_address_that_is_refused_is_refused_before_the_proxy(serve, send, thr
     ids=["407", "502", "503", "504", "closed", "no HTTP", "hangs"],
 )
 def test_a_proxy_that_opens_no_tunnel_is_an_error_of_its_own(
-    serve,
-    trusting,
-    send,
-    through,
-    encrypted,
-    handler,
-    details,
-    encrypt,
+    serve, trusting, send, through, encrypted, handler, details, encrypt
 ):
     through(handler, credentials="alice:hunter2@")
-    server = serve(answering(reply()), tls=encrypted if encrypt else None)
+    server = serve(tls=encrypted if encrypt else None)
 
     with pytest.raises(DeliveryError) as caught:
         send(server.url(host="hooks.example.test"), deadline=0.5, by=trusting)
@@ -148,7 +139,7 @@ def test_a_proxy_that_opens_no_tunnel_is_an_error_of_its_own(
 def test_a_proxy_that_is_down_is_an_error_of_its_own(serve, send, through):
     down = through(tunnels)
     down.close()
-    server = serve(answering(reply()))
+    server = serve()
 
     with fails("proxy_error"):
         send(server.url())
@@ -169,7 +160,7 @@ def test_the_credentials_are_in_no_log(serve, send, through, caplog):
 
     with caplog.at_level(logging.DEBUG):
         try:
-            send(serve(answering(reply())).url())
+            send(serve().url())
         except DeliveryError as error:
             logging.getLogger(__name__).exception("failed", exc_info=error)
 
@@ -179,7 +170,7 @@ def test_the_credentials_are_in_no_log(serve, send, through, caplog):
 
 
 @pytest.mark.parametrize(
-    ("url", "proxy"),
+    "url, proxy",
     [
         ("", None),
         ("http://proxy:3128", Proxy("proxy", 3128, "", "")),

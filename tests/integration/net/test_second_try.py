@@ -1,7 +1,5 @@
 """A kept connection may break unseen: one more try on a new one, and only where nothing can have been answered."""
 
-from __future__ import annotations
-
 import threading
 
 import pytest
@@ -54,7 +52,7 @@ def breaks_within(visit):
 
 
 @pytest.mark.parametrize(
-    ("kept", "then", "new", "error_class", "accepted", "requests"),
+    "kept, then, new, error_class, accepted, requests",
     [
         (True, lambda visit: None, lambda visit: visit.write(b"no HTTP\r\n"), "other", 2, 3),
         (True, breaks_within, None, "connection_reset", 1, 2),

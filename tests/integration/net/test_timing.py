@@ -1,7 +1,5 @@
 """The time of each part of an exchange is measured, also without an answer."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import asdict
 
@@ -46,7 +44,7 @@ def test_the_parts_add_up_to_the_whole(serve, send):
 
 
 def test_a_kept_connection_needs_no_connecting(serve, send):
-    server = serve(answering(reply()))
+    server = serve()
 
     first, second = send(server.url()).timing, send(server.url()).timing
 
@@ -56,7 +54,7 @@ def test_a_kept_connection_needs_no_connecting(serve, send):
 
 
 @pytest.mark.parametrize(
-    ("host", "handler", "encrypt", "parts"),
+    "host, handler, encrypt, parts",
     [
         ("hooks.example.test", answering(reply()), True, {"dns", "connect", "tls", "wait", "read"}),
         ("hooks.example.test", never_answers, False, {"dns", "connect", "wait"}),
@@ -79,7 +77,7 @@ def test_an_exchange_ends_in_its_part(serve, send, encrypted, trusting, host, ha
 
 
 @pytest.mark.parametrize(
-    ("marks", "timing"),
+    "marks, timing",
     [
         ({}, Timing(dns=9.0)),
         ({"resolved": 1.0}, Timing(dns=1.0, connect=8.0)),
@@ -97,7 +95,7 @@ def test_the_part_that_an_exchange_ended_in_counts_up_to_its_end(marks, timing):
 
 
 @pytest.mark.parametrize(
-    ("timing", "text"),
+    "timing, text",
     [
         (Timing(0.002, 0.0114, None, 0.118, 0.0), "2/11//118/0"),
         (Timing(wait=0.25, read=0.001), "///250/1"),

@@ -1,11 +1,9 @@
-from __future__ import annotations
-
 import ssl
 
 import pytest
 
 from tests.integration.net.conftest import fails
-from tests.integration.net.servers import answering, reply
+from tests.integration.net.servers import reply
 from tests.integration.net.test_proxy import tunnels
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net.transports.base import Request
@@ -21,7 +19,7 @@ def asked_for(encrypted):
 
 
 def test_the_certificate_of_the_right_name_is_accepted(serve, send, trusting, encrypted, asked_for):
-    server = serve(answering(reply()), tls=encrypted)
+    server = serve(tls=encrypted)
 
     for _ in range(3):
         assert send(server.url(host="hooks.example.test"), by=trusting).body == b"ok"
@@ -32,7 +30,7 @@ def test_the_certificate_of_the_right_name_is_accepted(serve, send, trusting, en
 
 
 def test_the_certificate_of_another_name_is_refused_and_nothing_is_sent(serve, send, trusting, encrypted, asked_for):
-    server = serve(answering(reply()), tls=encrypted)
+    server = serve(tls=encrypted)
 
     with pytest.raises(DeliveryError) as caught:
         send(server.url(host="other.example.test"), headers={"x-secret": "hunter2"}, by=trusting)
@@ -45,7 +43,7 @@ def test_the_certificate_of_another_name_is_refused_and_nothing_is_sent(serve, s
 
 
 def test_the_certificate_is_checked_against_the_name_and_not_the_address(serve, send, trusting, authority, tmp_path):
-    server = serve(answering(reply()), tls=authority.server_context(tmp_path, "127.0.0.1"))
+    server = serve(tls=authority.server_context(tmp_path, "127.0.0.1"))
 
     with fails("tls_error"):
         send(server.url(host="hooks.example.test"), by=trusting)
@@ -54,7 +52,7 @@ def test_the_certificate_is_checked_against_the_name_and_not_the_address(serve, 
 
 
 def test_a_certificate_of_an_unknown_authority_is_refused(serve, send, clients, encrypted):
-    server = serve(answering(reply()), tls=encrypted)
+    server = serve(tls=encrypted)
     client = clients(resolve=lambda host, port: ["127.0.0.1"])
 
     with pytest.raises(DeliveryError, match="tls error \\(unable to get local issuer certificate\\)") as caught:
@@ -65,7 +63,7 @@ def test_a_certificate_of_an_unknown_authority_is_refused(serve, send, clients, 
 
 
 def test_an_expired_certificate_is_refused(serve, send, trusting, authority, tmp_path):
-    server = serve(answering(reply()), tls=authority.server_context(tmp_path, "hooks.example.test", days=-1))
+    server = serve(tls=authority.server_context(tmp_path, "hooks.example.test", days=-1))
 
     with pytest.raises(DeliveryError, match="hooks.example.test: tls error \\(certificate has expired\\)"):
         send(server.url(host="hooks.example.test"), by=trusting)
@@ -73,20 +71,12 @@ def test_an_expired_certificate_is_refused(serve, send, trusting, authority, tmp
     assert server.requests == []
 
 
-def test_the_environment_can_not_add_an_authority(
-    serve,
-    send,
-    clients,
-    encrypted,
-    authority,
-    tmp_path,
-    monkeypatch,
-):
+def test_the_environment_can_not_add_an_authority(serve, send, clients, encrypted, authority, tmp_path, monkeypatch):
     bundle = tmp_path / "bundle.pem"
     bundle.write_text(ssl.DER_cert_to_PEM_cert(authority.client_context().get_ca_certs(binary_form=True)[0]))
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, str(bundle))
-    server = serve(answering(reply()), tls=encrypted)
+    server = serve(tls=encrypted)
     client = clients(resolve=lambda host, port: ["127.0.0.1"])
 
     with fails("tls_error"):

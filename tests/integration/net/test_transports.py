@@ -1,7 +1,5 @@
 """What a transport owes the loop that drives it, beside the answers."""
 
-from __future__ import annotations
-
 import os
 import resource
 import sys
@@ -10,7 +8,7 @@ import threading
 import pytest
 
 from tests.integration.net.conftest import ONLY_CURL
-from tests.integration.net.servers import Visit, answering, reply
+from tests.integration.net.servers import Visit, reply
 from tests.patience import PATIENCE
 from tests.scripts import run_script
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
@@ -31,7 +29,7 @@ def test_a_slow_receiver_does_not_delay_a_fast_one(serve, client):
             pass
         visit.write(reply())
 
-    silent, slow, fast = serve(Visit.hang), serve(waits_for_the_fast_ones), serve(answering(reply()))
+    silent, slow, fast = serve(Visit.hang), serve(waits_for_the_fast_ones), serve()
 
     answers = client.send_all(
         [a_request(silent.url(), deadline=0.5), a_request(slow.url()), *[a_request(fast.url())] * 20]
@@ -52,7 +50,7 @@ def test_a_name_server_that_hangs_does_not_delay_other_receivers(serve, clients)
         return ["127.0.0.1"]
 
     over = threading.Event()
-    server = serve(answering(reply()))
+    server = serve()
     client = clients(resolve=resolve)
 
     silent, *others = client.send_all(
@@ -76,7 +74,7 @@ def test_requests_for_one_name_share_a_lookup(serve, clients):
         return ["127.0.0.1"]
 
     asked = []
-    server = serve(answering(reply()))
+    server = serve()
 
     answers = clients(resolve=resolve).send_all([a_request(server.url(host="hooks.example.test"))] * 10)
 
@@ -86,7 +84,7 @@ def test_requests_for_one_name_share_a_lookup(serve, clients):
 
 @ONLY_CURL
 def test_a_name_is_looked_up_again_after_a_failure(serve, clients):
-    server = serve(answering(reply()))
+    server = serve()
     addresses = iter([["127.0.0.2"], ["127.0.0.1"]])
     client = clients(resolve=lambda host, port: next(addresses))
 
@@ -99,7 +97,7 @@ def test_a_name_is_looked_up_again_after_a_failure(serve, clients):
 
 @ONLY_CURL
 def test_an_address_that_was_not_checked_is_never_connected(serve, send, monkeypatch):
-    server = serve(answering(reply()))
+    server = serve()
     # As if libcurl had found the address by itself.
     monkeypatch.setattr("tms_webhooks.net.transports.curl_exchange.Target.__init__", _other_address)
 
@@ -135,7 +133,7 @@ def test_a_receiver_that_writes_head_and_body_apart_is_not_waited_for(serve, cli
 
 
 def test_a_transport_can_be_used_in_a_forked_process(serve, kind):
-    server = serve(answering(reply()))
+    server = serve()
 
     run_script(f"""
 import os, selectors
@@ -176,7 +174,7 @@ ours.close()
 @ONLY_CURL
 def test_sockets_are_not_inherited_by_other_programs(serve, send):
     before = set(os.listdir("/proc/self/fd"))
-    send(serve(answering(reply())).url())
+    send(serve().url())
 
     opened = [int(number) for number in set(os.listdir("/proc/self/fd")) - before]
     inheritable = []
@@ -199,7 +197,7 @@ def test_the_limit_of_open_files_bounds_the_slots(client, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("setting", "installed", "made", "slots", "capacity"),
+    "setting, installed, made, slots, capacity",
     [
         ("", True, CurlTransport, 70, 70),
         ("", False, ThreadTransport, 70, 64),

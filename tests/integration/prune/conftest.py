@@ -1,7 +1,5 @@
 """Fixtures of the tests of pruning."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.factories import WebhookFactory

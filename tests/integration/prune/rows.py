@@ -1,16 +1,13 @@
 """Events, deliveries and attempts of a certain age."""
 
-from __future__ import annotations
-
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
-from typing import Any
 
+from tests.conftest import NOW
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Occurrence, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Occurrence
 
-NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 INSTANT = timedelta(microseconds=1)
 NOTHING = Counter()
@@ -19,7 +16,7 @@ _subjects = count(1_000_001)
 """Higher than any number that a test searches for."""
 
 
-def event(webhook: Webhook, age: timedelta, **values: Any) -> Event:
+def event(webhook, age, **values):
     """Write an event of this age that has its deliveries."""
     occurred_at = NOW - age
     return Event.objects.create(
@@ -38,9 +35,7 @@ def event(webhook: Webhook, age: timedelta, **values: Any) -> Event:
     )
 
 
-def delivery(
-    webhook: Webhook, age: timedelta, *, attempts: int = 1, still_open: bool = False, **values: Any
-) -> Delivery:
+def delivery(webhook, age, *, attempts=1, still_open=False, **values):
     """Write an event of this age, its delivery, and attempts at it, the last at the age of the event."""
     occurred_at = NOW - age
     status = DeliveryStatus.WAITING if still_open else DeliveryStatus.DELIVERED
@@ -59,10 +54,10 @@ def delivery(
     return made
 
 
-def bodies() -> list[str]:
+def bodies():
     return list(Event.objects.order_by("pk").values_list("body", flat=True))
 
 
-def mark(key: str, *, deadline: datetime | None) -> None:
+def mark(key, *, deadline):
     """Write the mark of an event that was recorded a year ago."""
     Occurrence.objects.create(key=key, recorded_at=NOW - 365 * DAY, deadline=deadline)

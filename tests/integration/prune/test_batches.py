@@ -1,7 +1,5 @@
 """Pruning goes in small transactions, may be cut short anywhere, goes on where it stopped and waits for nobody."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Attempts, and events with their deliveries, are deleted after ninety days; the numbers of events go on."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import pytest

@@ -1,7 +1,5 @@
 """Marks of what was recorded, locks, totals of hours, notifications and answers are forgotten, each in its time."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Payloads are blanked after thirty days, with the bodies that were rendered of them; what still has to be sent is not."""
 
-from __future__ import annotations
-
 from collections import Counter
 
 import pytest

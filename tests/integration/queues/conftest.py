@@ -1,7 +1,5 @@
 """A host row whose save records an event that a webhook wants, and queues under the settings."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import TrainingClassFactory

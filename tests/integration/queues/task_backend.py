@@ -1,9 +1,5 @@
 """A backend of Django's tasks that keeps what is enqueued."""
 
-from __future__ import annotations
-
-from typing import Any
-
 from django.tasks.backends.base import BaseTaskBackend
 
 
@@ -12,11 +8,11 @@ class KeepingBackend(BaseTaskBackend):
 
     supports_defer = True
 
-    def __init__(self, alias: str, params: dict[str, Any]) -> None:
+    def __init__(self, alias, params):
         super().__init__(alias, params)
-        self.kept: list[tuple[Any, tuple[object, ...]]] = []
+        self.kept = []
 
-    def enqueue(self, task: Any, args: tuple[object, ...], kwargs: dict[str, Any]) -> None:
+    def enqueue(self, task, args, kwargs):
         """Keep the task."""
         self.validate_task(task)
         assert kwargs == {}

@@ -1,7 +1,5 @@
 """A queue whose broker is down: saves and drains go on, and the sweep does the rest later."""
 
-from __future__ import annotations
-
 import logging
 import time
 

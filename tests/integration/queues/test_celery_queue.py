@@ -1,7 +1,5 @@
 """The tasks that Celery gets, the broker that is down, beat, and the start and end of a worker."""
 
-from __future__ import annotations
-
 import logging
 import socket
 import sys

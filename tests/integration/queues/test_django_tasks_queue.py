@@ -1,7 +1,5 @@
 """The tasks that Django's tasks get, and the backends that are refused."""
 
-from __future__ import annotations
-
 import logging
 import time
 from datetime import timedelta

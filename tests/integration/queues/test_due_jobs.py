@@ -1,7 +1,5 @@
 """Drains enqueue the periodic jobs that are due; without a schedule, the sweep leaves a task that restarts them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import timedelta
 

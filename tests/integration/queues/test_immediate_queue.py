@@ -1,7 +1,5 @@
 """A queue that runs tasks in the process that enqueues them: a save neither runs a drain nor fails."""
 
-from __future__ import annotations
-
 import logging
 
 import pytest

@@ -1,10 +1,6 @@
 """A snapshot from its start to its end, with and without requests."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -12,20 +8,20 @@ from tests.integration.delivery.wire import Wire
 from tms_webhooks import catalogue, snapshot
 from tms_webhooks.choices import DeliveryStatus, JobKind
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Delivery, Job, Webhook
+from tms_webhooks.models import Delivery
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
 
 @pytest.fixture
-def wire() -> Wire:
+def wire():
     """What stands in for the network: answers 200 by default."""
     return Wire()
 
 
 @pytest.fixture
-def run(clock, wire) -> Callable[[], Any]:
+def run(clock, wire):
     """Run a drain on the test's clock and wire until nothing is due."""
     return lambda: Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire), random=lambda: 0.5).run(
         until_idle=True
@@ -33,10 +29,10 @@ def run(clock, wire) -> Callable[[], Any]:
 
 
 @pytest.fixture
-def deliver(clock) -> Callable[[Webhook], int]:
+def deliver(clock):
     """Finish all open deliveries of a webhook, as if its receiver had taken them."""
 
-    def deliver(webhook: Webhook, status: str = DeliveryStatus.DELIVERED) -> int:
+    def deliver(webhook, status=DeliveryStatus.DELIVERED):
         rows = Delivery.objects.filter(webhook=webhook).open()
         return rows.update(status=status, due_at=None, finished_at=clock.now)
 
@@ -44,10 +40,10 @@ def deliver(clock) -> Callable[[Webhook], int]:
 
 
 @pytest.fixture
-def take(clock, deliver) -> Callable[..., Job]:
+def take(clock, deliver):
     """Take a snapshot of these nouns to its end."""
 
-    def take(webhook: Webhook, *nouns: str) -> Job:
+    def take(webhook, *nouns):
         job = start_job(JobKind.SNAPSHOT, webhook, nouns=nouns, now=clock.now)
         for _ in range(100):
             while snapshot.work_on(job, now=clock.now):
@@ -61,7 +57,7 @@ def take(clock, deliver) -> Callable[..., Job]:
     return take
 
 
-def bodies(webhook: Webhook) -> list[dict[str, Any]]:
+def bodies(webhook):
     """Return the events that a webhook has deliveries of, in their order. Each is valid against its schema."""
     rows = Delivery.objects.filter(webhook=webhook).order_by("event_id")
     events = [json.loads(body) for body in rows.values_list("event__body", flat=True)]
@@ -70,6 +66,6 @@ def bodies(webhook: Webhook) -> list[dict[str, Any]]:
     return events
 
 
-def sent(webhook: Webhook) -> list[tuple[str, Any]]:
+def sent(webhook):
     """Return the types of these events, each with the id of its object."""
     return [(event["type"], event["data"]["id"]) for event in bodies(webhook)]

@@ -1,7 +1,5 @@
 """A snapshot is counted and started over the API, on the webhook's page and by a command, and bad input is refused."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -74,7 +72,7 @@ def test_a_snapshot_is_a_job_and_shows_its_progress(post, client, webhook, clock
 
 
 @pytest.mark.parametrize(
-    ("nouns", "code", "detail"),
+    "nouns, code, detail",
     [
         (
             ["clas"],
@@ -171,7 +169,7 @@ def test_the_page_starts_the_job_that_was_counted(operator, page, webhook):
 
 @pytest.fixture
 def command(capsys, webhook):
-    def run(*arguments: str) -> str:
+    def run(*arguments):
         call_command("webhooks_snapshot", "--webhook", str(webhook.pk), *arguments)
         return capsys.readouterr().out
 

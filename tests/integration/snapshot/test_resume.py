@@ -1,7 +1,5 @@
 """A snapshot is cut short and goes on, and waits for a slow receiver."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -165,8 +163,10 @@ def test_a_job_whose_queued_deliveries_are_cancelled_continues_with_the_other_ob
     assert (job.status, job.done, Delivery.objects.open().count()) == (JobStatus.RUNNING, 5, 3)
 
 
-def test_an_object_that_can_not_be_built_is_counted_and_left_out(webhook, clock, take, settings, monkeypatch, caplog):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
+def test_an_object_that_can_not_be_built_is_counted_and_left_out(
+    webhook, clock, take, settings_of_app, monkeypatch, caplog
+):
+    settings_of_app(STRICT_PAYLOADS=False)
     first, second = TrainingClassFactory.create_batch(2, organization=webhook.organization)
     type(first).objects.filter(pk=first.pk).update(confirmation_status_id=99)
 

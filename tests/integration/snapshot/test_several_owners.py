@@ -1,7 +1,5 @@
 """A snapshot of objects with several owners or selected rows has what the webhook's organization gets events of."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -22,7 +20,7 @@ class LearnersOfSeries(LessonsOfSeries):
     only = {"role": "learner"}
 
 
-def lessons(webhook) -> list[tuple[str, int, str]]:
+def lessons(webhook):
     """Return the name, the sequence and the organization of each lesson in a webhook's snapshot."""
     found = [event for event in bodies(webhook) if event["type"] == "class.snapshot"]
     return [(event["data"]["name"], event["sequence"], event["organization"]["external_id"]) for event in found]

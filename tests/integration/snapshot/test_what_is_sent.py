@@ -1,7 +1,5 @@
 """A snapshot sends every object that its webhook would hear of, as it is now, and nothing else."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import (
@@ -108,7 +106,7 @@ FILTERS = [
 ]
 
 
-@pytest.mark.parametrize(("filters", "condition", "is_sent"), FILTERS, ids=str)
+@pytest.mark.parametrize("filters, condition, is_sent", FILTERS, ids=str)
 def test_filters_about_the_present_state_apply_and_those_about_a_change_do_not(
     organization, take, filters, condition, is_sent
 ):

@@ -1,12 +1,8 @@
 """A snapshot and the changes that are made during it leave the receiver equal to the database."""
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -39,11 +35,11 @@ def training_class(webhook):
     return TrainingClassFactory(organization=webhook.organization, name="Old")
 
 
-def receiver_of_the_page() -> Callable[..., None]:
+def receiver_of_the_page():
     """Return the receiver that ``docs/howto/snapshot.md`` shows."""
     page = (Path(__file__).parents[3] / "docs" / "howto" / "snapshot.md").read_text()
     (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    names: dict[str, Any] = {}
+    names = {}
     exec(code, names)
     return names["handle"]
 
@@ -51,21 +47,21 @@ def receiver_of_the_page() -> Callable[..., None]:
 class Receiver:
     """A copy of the objects."""
 
-    def __init__(self) -> None:
-        self.known: dict[tuple[str, int], int] = {}
-        self.objects: dict[tuple[str, int], dict] = {}
+    def __init__(self):
+        self.known = {}
+        self.objects = {}
         self._handle = receiver_of_the_page()
 
-    def take(self, event: dict) -> None:
+    def take(self, event):
         self._handle(event, self.known, self.objects)
 
 
-def edit_between(monkeypatch, moment: str, edit) -> None:
+def edit_between(monkeypatch, moment, edit):
     """Make an edit just before or after the sequence numbers are read, or after the objects are."""
     numbers, rows, calls = EventSequence.objects.current, snapshot.read_rows, []
     edits = {moment: edit}
 
-    def edit_at(now: str) -> None:
+    def edit_at(now):
         # Once: an edit may read numbers itself.
         edits.pop(now, lambda: None)()
 

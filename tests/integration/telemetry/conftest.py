@@ -1,7 +1,5 @@
 """A drain whose wire is faked and whose clock the test moves."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.delivery.wire import Wire

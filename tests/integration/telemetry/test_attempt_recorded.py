@@ -1,7 +1,5 @@
 """The signal that tells of each attempt."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.delivery.rows import subscribed, write_event

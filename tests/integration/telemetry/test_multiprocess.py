@@ -1,7 +1,5 @@
 """Several processes share their counters in the folder PROMETHEUS_MULTIPROC_DIR."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.scripts import run_script

@@ -1,7 +1,5 @@
 """Those who watch attempts may add headers, and can neither take the place of ours nor keep anything from being sent."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.delivery.rows import subscribed, write_event

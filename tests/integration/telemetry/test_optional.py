@@ -1,7 +1,5 @@
 """Without the libraries, and without the setting, everything works; with them, the setting is all it takes."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.scripts import run_script

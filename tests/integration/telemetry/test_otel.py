@@ -1,7 +1,5 @@
 """Traces, in the real library's words."""
 
-from __future__ import annotations
-
 import pytest
 from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -75,7 +73,7 @@ def test_the_span_describes_the_attempt_without_secrets(run, wire, exporter):
 
 
 @pytest.mark.parametrize(
-    ("what", "status", "error", "message"),
+    "what, status, error, message",
     [
         (answer(503), 503, "http_status", "HTTP 503 Service Unavailable"),
         (broken("timeout"), None, "timeout", "receiver.example.com: timeout"),

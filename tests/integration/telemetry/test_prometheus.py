@@ -1,7 +1,5 @@
 """Metrics, in the real library's words."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import timedelta
 from threading import Barrier, BrokenBarrierError

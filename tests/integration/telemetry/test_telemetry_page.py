@@ -1,7 +1,5 @@
 """The page of metrics and the dashboard name the metrics that exist, and the page's view serves them."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
@@ -9,9 +7,9 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
+from tests.conftest import ROOT
 from tms_webhooks.telemetry import prometheus
 
-ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "docs" / "reference"
 PAGE = (FOLDER / "telemetry.md").read_text(encoding="utf-8")
 DASHBOARD = json.loads((FOLDER / "grafana.json").read_text(encoding="utf-8"))

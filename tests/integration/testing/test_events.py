@@ -1,7 +1,5 @@
 """The events that a host's test captures, and the assertions about them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -61,7 +59,7 @@ def test_earlier_events_are_not_captured():
     assert list(events) == []
 
 
-def message_lines(events, event_type: str, **expected: object) -> list[str]:
+def message_lines(events, event_type, **expected):
     """Return the message of the failed assertion; pytest shows the line of the test, and none of the package."""
     with pytest.raises(AssertionError) as failed:
         assert_event(events, event_type, **expected)

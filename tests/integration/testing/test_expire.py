@@ -1,7 +1,5 @@
 """A test expires objects as of a moment, without waiting and without setting a clock."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest

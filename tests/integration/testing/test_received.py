@@ -1,7 +1,5 @@
 """The assertion that a receiver got an event says why it did not."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ def organization():
     return factories.OrganizationFactory()
 
 
-def lines(receiver, event_type: str, **expected: object) -> list[str]:
+def lines(receiver, event_type, **expected):
     """Return the message of the failed assertion."""
     with pytest.raises(AssertionError) as failed:
         assert_received(receiver, event_type, **expected)

@@ -1,7 +1,5 @@
 """The receiver of a host's tests: it verifies requests, fails on purpose, and refuses webhooks that can't work."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -22,7 +20,7 @@ def organization():
 
 
 @pytest.fixture
-def webhook(webhook_receiver, organization) -> Webhook:
+def webhook(webhook_receiver, organization):
     return webhook_receiver.subscribe(organization, "class.*")
 
 
@@ -71,11 +69,13 @@ def test_the_settings_are_as_before_when_the_receiver_is_gone(request):
 
 @pytest.mark.parametrize("transport", ["threads", "curl"])
 @pytest.mark.parametrize(
-    ("answer", "error_class"),
+    "answer, error_class",
     [(ScriptedResponse(500), "http_status"), (ScriptedResponse(drop=True), "connection_reset")],
 )
-def test_it_answers_as_it_is_told(webhook, webhook_receiver, organization, settings, transport, answer, error_class):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "TRANSPORT": transport}
+def test_it_answers_as_it_is_told(
+    webhook, webhook_receiver, organization, settings_of_app, transport, answer, error_class
+):
+    settings_of_app(TRANSPORT=transport)
     webhook_receiver.answer = answer
     TrainingClassFactory(organization=organization)
 
@@ -116,7 +116,7 @@ def test_failures_for_some_requests_follow_each_other(webhook, webhook_receiver,
     ]
 
 
-def attempts(webhook: Webhook):
+def attempts(webhook):
     return webhook.deliveries.get().attempt_log.order_by("number")
 
 

@@ -1,7 +1,5 @@
 """Makes the tables of the models as they are: nobody has older ones."""
 
-from __future__ import annotations
-
 from django.apps import apps
 from django.conf import settings
 from django.db import migrations
@@ -12,7 +10,7 @@ STATES = [ModelState.from_model(model) for model in apps.get_app_config("testapp
 LISTS = [(state.name, name, field) for state in STATES for name, field in state.fields.items() if field.many_to_many]
 
 
-def create(state: ModelState) -> migrations.CreateModel:
+def create(state):
     columns = [(name, field) for name, field in state.fields.items() if not field.many_to_many]
     return migrations.CreateModel(state.name, columns, state.options, state.bases, state.managers)
 

@@ -1,7 +1,5 @@
 """Fields of the host's own extend the event types of their noun, as long as their source is registered."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.models import ActivityResult, CourseAssignment, User
@@ -76,7 +74,7 @@ def test_a_subclass_adds_and_removes_entries_of_its_base():
 
 
 @pytest.mark.parametrize(
-    ("path", "kind"),
+    "path, kind",
     [
         ("cost_center", FieldKind.STRING),
         ("department", FieldKind.ID),
@@ -151,7 +149,7 @@ def test_any_json_is_valid_for_the_kind_json():
 
 
 @pytest.mark.parametrize(
-    ("name", "title", "fields", "text"),
+    "name, title, fields, text",
     [
         (
             "Certificate",

@@ -1,12 +1,10 @@
 """The fields of each noun, their privacy, and the values that are never included."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
 
-from tests.unit.catalogue.conftest import EXAM
+from tests.unit.catalogue.conftest import EXAM, each_event_type
 from tms_webhooks.catalogue import Field, FieldKind, Noun
 from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.catalogue.types.voucher import VOUCHER
@@ -30,8 +28,6 @@ ALL_FIELDS = {
     for field in (*event_type.noun.fields, *event_type.extra)
     for item in field.items
 }
-
-each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
 
 
 def property_names(schema):
@@ -105,7 +101,7 @@ def test_an_ill_formed_field_name_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "values", "text"),
+    "name, kind, values, text",
     [
         ("status", FieldKind.STATUS, {}, "choices"),
         ("status", FieldKind.INTEGER, {"choices": EnrollmentStatus}, "choices"),
@@ -122,7 +118,7 @@ def test_a_status_needs_choices_and_a_list_needs_the_fields_of_its_objects_and_n
 
 
 @pytest.mark.parametrize(
-    ("fields", "text"),
+    "fields, text",
     [
         (EXAM.fields[:1] * 2, 'The noun "exam" has the field "id" twice'),
         ((*EXAM.fields, Field("user", FieldKind.ID, FieldPrivacy.ID)), '"user" both as a field and as an object'),
@@ -134,7 +130,7 @@ def test_a_noun_with_a_field_twice_or_inside_a_field_is_refused(fields, text):
 
 
 @pytest.mark.parametrize(
-    ("changes", "text"),
+    "changes, text",
     [
         ({"extra": EXAM.fields[:1]}, 'The event type "exam.passed" has the field "id" twice'),
         ({"needs": ("grade",)}, '"exam.passed" needs the field "grade"'),

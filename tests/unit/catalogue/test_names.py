@@ -1,7 +1,5 @@
 """Which names an event type may have, and how one is found."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.catalogue import temporary_type
@@ -10,7 +8,7 @@ from tms_webhooks.exceptions import ConfigurationError, UnknownEventType
 
 
 @pytest.mark.parametrize(
-    ("name", "suggestion"),
+    "name, suggestion",
     [
         ("enrolment.waitlisted", ' Did you mean "enrollment.waitlisted"'),
         ("clas.x", ' Did you mean "class.'),

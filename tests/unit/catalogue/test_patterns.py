@@ -1,7 +1,5 @@
 """The pattern of a subscription matches event types."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.catalogue import temporary_type

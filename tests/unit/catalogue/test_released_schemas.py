@@ -8,8 +8,6 @@ one stays. Write new files with::
 Only an addition may change a file that is there.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
@@ -17,14 +15,13 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.unit.catalogue.conftest import each_event_type
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue.types import BUILT_IN
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "schemas"
 WRITE_GOLDEN = "TMS_WEBHOOKS_WRITE_GOLDEN"
 REGENERATE = "python -m tests.goldens"
-
-each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
 
 
 def path_of(event_type):

@@ -7,22 +7,17 @@ The samples live as golden files in ``tests/golden/samples``. After an intended 
 and read the difference before you commit it: a receiver out there parses what it shows.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path
 
-import pytest
-
+from tests.unit.catalogue.conftest import each_event_type
 from tms_webhooks.catalogue import status_name
 from tms_webhooks.catalogue.types import BUILT_IN
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "samples"
 WRITE_GOLDEN = "TMS_WEBHOOKS_WRITE_GOLDEN"
 REGENERATE = "write it again with python -m tests.goldens"
-
-each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
 
 
 def value_at(nested, dotted_name):

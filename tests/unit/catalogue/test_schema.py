@@ -1,15 +1,10 @@
 """The JSON Schema that an event type publishes."""
 
-from __future__ import annotations
-
 import json
 
-import pytest
 from jsonschema import Draft202012Validator
 
-from tms_webhooks.catalogue.types import BUILT_IN
-
-each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
+from tests.unit.catalogue.conftest import each_event_type
 
 
 @each_event_type

@@ -1,7 +1,5 @@
 """A status is the number and the name that the training system's own API gives it."""
 
-from __future__ import annotations
-
 import pytest
 from django.utils import translation
 

@@ -1,7 +1,5 @@
 """A payload that breaks its schema is refused with a message that names the path and the rule, and never the value."""
 
-from __future__ import annotations
-
 import pytest
 
 from tms_webhooks import catalogue
@@ -30,7 +28,7 @@ def changed(name, path, value):
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "value", "reason"),
+    "name, path, value, reason",
     [
         (
             "enrollment.waitlisted",
@@ -116,7 +114,7 @@ def test_an_instant_that_is_not_utc_with_milliseconds_is_refused(instant):
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "value"),
+    "name, path, value",
     [
         # An old value may be null where a new one may not.
         ("class.scheduled", "previous", {"status": None, "course": None}),

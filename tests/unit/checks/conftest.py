@@ -1,7 +1,5 @@
 """Ways to declare sources, alone, and to compare what the checks report with what is expected."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Settings of a host that got the organization model wrong, for a process of its own: models are made only once."""
 
-from __future__ import annotations
-
 import os
 
 from tests.settings import *  # noqa: F403

@@ -1,7 +1,5 @@
 """The mapping of a source: names that exist, paths that lead somewhere, nothing missing, fields of the host's own."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.models import (
@@ -312,7 +310,7 @@ def test_the_completion_of_an_assignment_follows_from_its_dates():
 
 
 @pytest.mark.parametrize(
-    ("name", "is_one"),
+    "name, is_one",
     [
         ("password", True),
         ("api_tokens", True),

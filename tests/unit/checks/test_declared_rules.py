@@ -1,7 +1,5 @@
 """The rest of a source: the form of its attributes, owners, selected rows, statuses, rules and deadlines, other models."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import models
 from django.db.models import F
@@ -439,7 +437,7 @@ NO_INDEX = (
 
 
 @pytest.mark.parametrize(
-    ("indexes", "expected"),
+    "indexes, expected",
     [
         ([], [NO_INDEX]),
         ([models.Index(fields=["-expires_at", "user"], name="by_date")], []),
@@ -461,7 +459,7 @@ def test_an_index_of_the_column_itself_is_enough(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("declared", "expected"),
+    "declared, expected",
     [
         (
             [activities],

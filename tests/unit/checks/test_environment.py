@@ -1,7 +1,5 @@
 """What surrounds the app: databases, middleware, time zones, mail, and a system in production."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections import defaultdict
 from types import SimpleNamespace
@@ -106,7 +104,7 @@ def _production(monkeypatch, settings):
 
 
 @pytest.mark.usefixtures("_production")
-@pytest.mark.parametrize(("check", "written", "expected"), ROWS)
+@pytest.mark.parametrize("check, written, expected", ROWS)
 def test_the_environment_is_checked(settings, check, written, expected):
     of_app = {**settings.TMS_WEBHOOKS}
     for name, value in written.items():
@@ -121,7 +119,7 @@ def test_the_environment_is_checked(settings, check, written, expected):
 
 @pytest.mark.usefixtures("_production")
 @pytest.mark.parametrize(
-    ("name", "value", "expected"),
+    "name, value, expected",
     [
         (
             "key_use",
@@ -156,7 +154,7 @@ def test_without_tables_no_secrets_are_counted(settings, monkeypatch):
 
 
 @pytest.mark.usefixtures("_production")
-@pytest.mark.parametrize(("transport", "expected"), [("", ["I076"]), ("curl", []), ("threads", [])])
+@pytest.mark.parametrize("transport, expected", [("", ["I076"]), ("curl", []), ("threads", [])])
 def test_libcurl_is_recommended(settings, monkeypatch, transport, expected):
     settings.TMS_WEBHOOKS = {"ENCRYPTION_KEYS": KEYS, "NOTIFY": False, "TRANSPORT": transport}
     monkeypatch.setattr(transports, "has_curl", lambda: False)
@@ -198,7 +196,7 @@ def said_of(monkeypatch, no_sources):
 
 
 @pytest.mark.parametrize(
-    ("options", "name", "expected"),
+    "options, name, expected",
     [
         ({}, FILE, [f"W060: ... -> {HINT}", f"W061: ... -> {HINT}", f"W062: ... -> {HINT}"]),
         (SQLITE_OPTIONS, FILE, []),
@@ -221,7 +219,7 @@ def test_defaults_of_sqlite_are_traps(said_of, options, name, expected):
     expect(said_of(options, name), *expected)
 
 
-@pytest.mark.parametrize(("mode", "expected"), [("wal", []), ("delete", ["W061"])])
+@pytest.mark.parametrize("mode, expected", [("wal", []), ("delete", ["W061"])])
 def test_a_file_that_has_a_write_ahead_log_already_needs_no_command(said_of, tmp_path, mode, expected):
     file = tmp_path / "db.sqlite3"
     connection = sqlite3.connect(file)

@@ -1,7 +1,5 @@
 """Every message has an id of its own, a meaning, a remedy and a test."""
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path
@@ -50,7 +48,7 @@ def test_each_id_is_asserted_by_a_test(number):
     assert any(re.search(rf"[\".]{number}\b", text) for text in texts)
 
 
-@pytest.mark.parametrize(("number", "level"), [("E031", 40), ("W047", 30), ("I053", 20)])
+@pytest.mark.parametrize("number, level", [("E031", 40), ("W047", 30), ("I053", 20)])
 def test_the_first_letter_is_the_level(number, level):
     made = message(number, "What is wrong.", hint="What to do.", obj="who")
     assert (made.level, made.id, made.msg, made.hint) == (
@@ -67,7 +65,7 @@ def test_the_checks_can_be_run_alone_by_their_tag():
 
 
 @pytest.mark.parametrize(
-    ("tag", "deploy", "groups"),
+    "tag, deploy, groups",
     [
         (CHECKS_TAG, False, {"work"}),
         (COMMAND_CHECKS, False, {"work"}),

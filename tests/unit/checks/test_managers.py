@@ -1,9 +1,5 @@
 """Warnings of changes of registered models that may not be captured."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-
 import pytest
 from django.contrib.auth.models import UserManager
 from django.db import models
@@ -13,9 +9,7 @@ from example_project.training.models import TrainingClass
 from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Workshop
 from tests.unit.checks.conftest import only
 from tms_webhooks.checks.paths import check_managers
-from tms_webhooks.sources import ClassSource, Source
-
-Declare = Callable[..., Source]
+from tms_webhooks.sources import ClassSource
 
 
 class OwnManager(models.Manager):

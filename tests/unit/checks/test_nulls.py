@@ -1,7 +1,5 @@
 """The paths of an organization's values, which all sources use."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.unit.checks.conftest import enrollments, expect, ids, users
@@ -29,7 +27,7 @@ def check(settings):
 
 
 @pytest.mark.parametrize(
-    ("fields", "expected"),
+    "fields, expected",
     [
         (
             {"name": "nam"},

@@ -1,7 +1,5 @@
 """``TMS_WEBHOOKS_ORGANIZATION_MODEL``: without it nothing can be imported; with a wrong one Django's words are many."""
 
-from __future__ import annotations
-
 import os
 import sys
 

@@ -1,7 +1,5 @@
 """The traps of queues that a host's settings can walk into."""
 
-from __future__ import annotations
-
 import sys
 
 import django
@@ -53,7 +51,7 @@ class BrokenQueue(SilentQueue):
 
 
 @pytest.mark.parametrize(
-    ("written", "expected"),
+    "written, expected",
     [
         *(
             (
@@ -83,13 +81,13 @@ def test_a_path_has_to_lead_to_a_queue(settings, written, expected):
     expect(check_queue(), *filter(None, [expected]))
 
 
-def test_a_mistake_in_a_queue_is_not_hidden_while_all_settings_are_right(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": f"{HERE}.BrokenQueue"}
+def test_a_mistake_in_a_queue_is_not_hidden_while_all_settings_are_right(settings_of_app):
+    settings_of_app(QUEUE=f"{HERE}.BrokenQueue")
     with pytest.raises(KeyError, match="lamp"):
         check_queue()
 
 
-@pytest.mark.parametrize(("is_installed", "queue"), [(True, DjangoQQueue), (False, SilentQueue)])
+@pytest.mark.parametrize("is_installed, queue", [(True, DjangoQQueue), (False, SilentQueue)])
 def test_the_default_is_django_q2_where_it_is_installed_or_no_queue(settings, monkeypatch, is_installed, queue):
     settings.TMS_WEBHOOKS = {}
     monkeypatch.setattr(apps, "is_installed", lambda name: name == "django_q" and is_installed)
@@ -121,7 +119,7 @@ def said(settings, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("written", "expected"),
+    "written, expected",
     [
         ({}, ""),
         ({"database": {}}, ""),
@@ -176,7 +174,7 @@ def app(settings):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "expected"),
+    "name, value, expected",
     [
         ("broker_url", "memory://", ""),
         ("broker_url", "redis://127.0.0.1:1/0", ""),
@@ -204,7 +202,7 @@ def test_a_broker_needs_its_packages(app, monkeypatch):
 
 @pytest.mark.skipif(django.VERSION < (6, 0), reason="Django's tasks need Django 6.0")
 @pytest.mark.parametrize(
-    ("backend", "number"),
+    "backend, number",
     [
         ("django.tasks.backends.immediate.ImmediateBackend", "E024"),
         ("django.tasks.backends.dummy.DummyBackend", "E027"),

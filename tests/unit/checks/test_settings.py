@@ -1,7 +1,5 @@
 """What ``settings.TMS_WEBHOOKS`` may hold, and the organization model."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest
@@ -111,7 +109,7 @@ SOUND = [
 ]
 
 
-@pytest.mark.parametrize(("value", "expected"), MISTAKES)
+@pytest.mark.parametrize("value, expected", MISTAKES)
 def test_a_mistake_gets_its_values_and_the_remedy(settings, value, expected):
     settings.TMS_WEBHOOKS = value
     expect(said(), expected)
@@ -136,7 +134,7 @@ def test_a_name_ends_in_the_unit_of_its_value():
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"),
+    "name, hint",
     [
         ("TMS_WEBHOOKS_ENCRYPTION_KEYS", 'Write TMS_WEBHOOKS = {"ENCRYPTION_KEYS": …} instead.'),
         ("TMS_WEBHOOK", "Rename it: the app reads TMS_WEBHOOKS and TMS_WEBHOOKS_ORGANIZATION_MODEL."),
@@ -156,7 +154,7 @@ def test_the_models_next_to_a_missing_organization_model_are_suggested(settings,
     )
 
 
-@pytest.mark.parametrize(("transport", "number"), [("", ""), ("curl", "E017"), ("threads", "")])
+@pytest.mark.parametrize("transport, number", [("", ""), ("curl", "E017"), ("threads", "")])
 def test_libcurl_is_required_where_it_is_named(settings, monkeypatch, transport, number):
     settings.TMS_WEBHOOKS = {"TRANSPORT": transport}
     assert said() == []

@@ -1,7 +1,5 @@
 """Django's commands take the operations for the ones that it writes itself."""
 
-from __future__ import annotations
-
 import pytest
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
@@ -20,7 +18,7 @@ def index():
 
 
 @pytest.mark.parametrize(
-    ("ours", "djangos"),
+    "ours, djangos",
     [
         (AddIndexConcurrently("event", index()), AddIndex("event", index())),
         (RemoveIndexConcurrently("event", EXISTING), RemoveIndex("event", EXISTING)),

@@ -1,7 +1,5 @@
 """What the objects with the secrets of OAuth 2 show."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from tms_webhooks.delivery.authentication import client_credentials

@@ -1,7 +1,5 @@
 """What an answer or an error means: success or not, again or not, held against the receiver or not."""
 
-from __future__ import annotations
-
 import dataclasses
 from datetime import UTC, datetime
 
@@ -55,7 +53,7 @@ def kept_location(location):
 
 
 @pytest.mark.parametrize(
-    ("status", "message"),
+    "status, message",
     [
         (200, "HTTP 200 OK"),
         (201, "HTTP 201 Created"),
@@ -70,7 +68,7 @@ def test_2xx_is_delivered(status, message):
 
 
 @pytest.mark.parametrize(
-    ("status", "message"),
+    "status, message",
     [
         # Common during a deploy.
         (401, "HTTP 401 Unauthorized"),
@@ -98,7 +96,7 @@ def test_anything_else_is_a_failure_that_is_retried(status, message):
 
 
 @pytest.mark.parametrize(
-    ("location", "shown"),
+    "location, shown",
     [
         ("https://example.com/reset/t0k3n?email=alice%40example.com#frag", "https://example.com"),
         ("http://user:pa55@example.com:8443/a", "http://example.com"),
@@ -153,7 +151,7 @@ def test_other_words_in_that_header_mean_nothing(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"),
+    "value, seconds",
     [
         ("0", 0.0),
         ("120", 120.0),
@@ -232,7 +230,7 @@ def test_a_message_is_always_one_short_line(status, location):
 
 
 @pytest.mark.parametrize(
-    ("error_class", "expected"),
+    "error_class, expected",
     [
         # The receiver's side: retried, and held against its health.
         (ErrorClass.DNS_ERROR, {}),
@@ -308,7 +306,7 @@ def test_headers_are_kept_within_bounds_and_on_one_line_each():
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    "text, shown",
     [
         ("Bearer a/b+c=12 or a/b+c=12", "* or *"),
         (r'{"was": "a\/b+c=12"}', '{"was": "*"}'),

@@ -1,7 +1,5 @@
 """When a worker suspects that it reaches no receiver, and when it reports that; pure, with the time as an argument."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -60,7 +58,7 @@ def test_any_answer_ends_it(outage, status):
 
 
 @pytest.mark.parametrize(
-    ("error_class", "timing", "ends"),
+    "error_class, timing, ends",
     [
         (ErrorClass.CONNECTION_RESET, None, True),
         (ErrorClass.TLS_ERROR, None, True),

@@ -1,7 +1,5 @@
 """When a failed delivery is tried again, whether that costs an attempt, and when it is given up."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -48,7 +46,7 @@ def highest():
 
 
 @pytest.mark.parametrize(
-    ("facts", "expected"),
+    "facts, expected",
     [
         # --- The standard schedule, step by step ---
         ({"attempts": 1}, scheduled(5.0)),
@@ -175,7 +173,7 @@ def test_a_receiver_that_always_defers_is_given_up_when_the_lifetime_ends():
 
 
 @pytest.mark.parametrize(
-    ("schedule", "expected"),
+    "schedule, expected",
     [
         # Left empty, in each way that a form or a column leaves it.
         (None, STANDARD),
@@ -202,7 +200,7 @@ def test_an_ill_formed_schedule_is_refused(schedule):
         retry.schedule_for(schedule, standard=STANDARD)
 
 
-@pytest.mark.parametrize(("drawn", "delay"), [(0.0, 30.0), (0.5, 33.0)])
+@pytest.mark.parametrize("drawn, delay", [(0.0, 30.0), (0.5, 33.0)])
 def test_a_failure_of_the_proxy_is_not_charged(drawn, delay):
     decision = retry.wait_for_operator(
         30.0, reason=DelayReason.PROXY, age=0.0, lifetime=DAY, jitter=0.2, random=lambda: drawn

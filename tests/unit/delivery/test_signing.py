@@ -1,7 +1,5 @@
 """A request's signature: what receivers' libraries accept, and what is refused before anything is signed."""
 
-from __future__ import annotations
-
 import base64
 import re
 import time
@@ -48,7 +46,7 @@ def test_during_a_rotation_the_receiver_may_have_either_secret():
 
 
 @pytest.mark.parametrize(
-    ("secret", "body"),
+    "secret, body",
     [
         pytest.param(new_secret(), BODY, id="another secret"),
         pytest.param(OUR_SECRET, BODY + b" ", id="another body"),
@@ -93,7 +91,7 @@ def test_a_new_secret_is_32_bytes_in_base64_and_never_the_same_twice():
 
 
 @pytest.mark.parametrize(
-    ("secret", "message"),
+    "secret, message",
     [
         # No prefix: a secret of another system, or of none.
         ("c3VwZXJzZWNyZXRzdXBlcnNlY3JldHN1cGVy", "starts with 'whsec_'"),

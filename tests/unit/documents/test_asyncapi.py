@@ -5,8 +5,6 @@ It lives as a golden file. After a wanted change, write it anew and read the dif
     python -m tests.goldens
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

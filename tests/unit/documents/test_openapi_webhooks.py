@@ -1,7 +1,5 @@
 """Every event of the catalogue is a webhook of the OpenAPI document, with what a receiver has to know of it."""
 
-from __future__ import annotations
-
 import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource

@@ -1,7 +1,5 @@
 """The pages of the reference that are made of the code stand in the checkout, and are up to date."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """The reference of sources names everything that a source has, and its examples work."""
 
-from __future__ import annotations
-
 import inspect
 import re
 

@@ -1,7 +1,5 @@
 """The page of symptoms has each status and error, and documents name checks that exist."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,21 +1,19 @@
 """How many days are left: never more than there are."""
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import NOW
 from tms_webhooks.catalogue.values import days_left
 
-NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)
 
 
 @pytest.mark.parametrize(
-    ("left", "expected"),
+    "left, expected",
     [
         (timedelta(days=27, hours=12), 27.5),
         (timedelta(days=7), 7),

@@ -1,7 +1,5 @@
 """The keys that keep a scan and a change from recording the same event."""
 
-from __future__ import annotations
-
 import uuid
 from datetime import UTC, date, datetime, timedelta
 
@@ -27,7 +25,7 @@ def moved_into_the_past(subject_id):
 
 
 @pytest.mark.parametrize(
-    ("subject_id", "text"),
+    "subject_id, text",
     [(55120, "55120"), ("ASG-1", "ASG-1"), (UUID, str(UUID))],
 )
 def test_a_change_and_a_scan_record_of_an_expiry_under_the_same_key(subject_id, text):
@@ -54,7 +52,7 @@ def test_subject_date_and_subscription_each_make_another_key():
 
 
 @pytest.mark.parametrize(
-    ("zone", "day"),
+    "zone, day",
     [
         ("UTC", 24),
         ("America/New_York", 24),
@@ -74,7 +72,7 @@ def test_the_longest_key_fits_into_its_column():
 
 
 @pytest.mark.parametrize(
-    ("day", "zone", "end"),
+    "day, zone, end",
     [
         (date(2026, 11, 24), "UTC", "2026-11-24T23:59:59.999999+00:00"),
         (date(2026, 11, 24), "Central Standard Time", "2026-11-25T05:59:59.999999+00:00"),

@@ -1,15 +1,13 @@
 """Which moments a scan looks at, and what was inside a days window since the last one."""
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import NOW
 from tms_webhooks.expiry import windows
 
-NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 INSTANT = timedelta(microseconds=1)
 

@@ -1,7 +1,5 @@
 """Reading the rows of many windows once."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given

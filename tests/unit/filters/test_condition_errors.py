@@ -1,7 +1,5 @@
 """An invalid condition is refused, with a message that names the path and the remedy."""
 
-from __future__ import annotations
-
 from datetime import date
 
 import pytest
@@ -20,7 +18,7 @@ def problems(condition, pattern="enrollment.*"):
 
 
 @pytest.mark.parametrize(
-    ("condition", "message"),
+    "condition, message",
     [
         ({"data.grad": 1}, 'data.grad is not a field of these events. Did you mean "data.grade"'),
         ({"grade": 1}, 'grade is not a field of these events. Did you mean "data.grade"'),
@@ -96,7 +94,7 @@ def test_depth_and_size_have_an_end():
 
 
 @pytest.mark.parametrize(
-    ("bomb", "expected"),
+    "bomb, expected",
     [
         ({"data.grade": 1}, ["The condition has more than 50 parts, the limit. Use several subscriptions."]),
         ({}, ['Write an object with at least one path, such as {"data.grade": {"gte": 50}}.'] * MOST_PROBLEMS),

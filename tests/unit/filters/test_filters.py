@@ -1,7 +1,5 @@
 """The filters of a subscription match events."""
 
-from __future__ import annotations
-
 import pytest
 from django.core.exceptions import ValidationError
 
@@ -25,7 +23,7 @@ BOTH = {"organizations": ("12", "31")}
 
 
 @pytest.mark.parametrize(
-    ("key", "values", "name", "changes", "expected"),
+    "key, values, name, changes, expected",
     [
         # The id of an object that the event refers to, or of its subject
         *(
@@ -84,7 +82,7 @@ def problems(filters, pattern="enrollment.*"):
 
 
 @pytest.mark.parametrize(
-    ("filters", "message"),
+    "filters, message",
     [
         ({"courses": [301]}, 'Unknown filter: courses. Did you mean "course"?'),
         ({"xyz": [1]}, "Unknown filter: xyz. Use course, class, organization, status_from, status_to, completion"),
@@ -111,7 +109,7 @@ def test_a_filter_that_means_nothing_is_refused(filters, message):
 
 
 @pytest.mark.parametrize(
-    ("filters", "pattern", "lacking", "having"),
+    "filters, pattern, lacking, having",
     [
         ({"course": [301]}, "user.*", "user.*", "class.*"),
         (

@@ -1,7 +1,5 @@
 """Only `manage/` writes what people ask for: the surfaces parse and print, and the engine disables."""
 
-from __future__ import annotations
-
 import ast
 from pathlib import Path
 
@@ -105,7 +103,7 @@ def test_a_surface_that_calls_a_verb_or_changes_a_dictionary_is_not_found(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "field"),
+    "text, field",
     [
         ("webhook.enabled = False", "enabled"),
         ("webhook.disabled_reason, webhook.name = reason, name", "disabled_reason"),

@@ -1,7 +1,5 @@
 """The field that keeps a secret: what it writes, what it shows, and that a lost key breaks nothing but the secret."""
 
-from __future__ import annotations
-
 import copy
 import json
 import logging

@@ -1,7 +1,5 @@
 """The cipher: which keys encrypt and decrypt, and that nothing secret shows in an error."""
 
-from __future__ import annotations
-
 import base64
 import traceback
 

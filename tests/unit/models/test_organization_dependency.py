@@ -1,7 +1,5 @@
 """The first migration depends on the one that creates the host's organization model, whichever that is."""
 
-from __future__ import annotations
-
 import sys
 import uuid
 

@@ -1,7 +1,5 @@
 """A field of a webhook that people set is in the API and on the form, unless it is part of another one."""
 
-from __future__ import annotations
-
 import pytest
 
 from tms_webhooks.admin.form_parts import FIELDSETS

@@ -1,7 +1,5 @@
 """The field validator of a webhook's URL: a thin door to the check in `net.urls`, which has its own tests."""
 
-from __future__ import annotations
-
 import pytest
 from django.core.exceptions import ValidationError
 from django.test import override_settings

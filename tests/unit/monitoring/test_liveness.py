@@ -1,7 +1,5 @@
 """Assess backlog and drain activity: a table of cases."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest
@@ -43,7 +41,7 @@ def reasons(found, *, keeps_drains=True, **facts):
 
 
 @pytest.mark.parametrize(
-    ("found", "keeps_drains", "level"),
+    "found, keeps_drains, level",
     [
         # Nothing is late.
         (liveness(QUIET, **WORKING), True, HealthLevel.OK),
@@ -71,7 +69,7 @@ def test_the_level(found, keeps_drains, level):
 
 
 @pytest.mark.parametrize(
-    ("found", "keeps_drains", "reason"),
+    "found, keeps_drains, reason",
     [
         (liveness(QUIET, **WORKING), True, ""),
         (liveness(QUIET, drains=0, drain_gone_seconds=121.0), True, "No worker has run a drain for 121 s."),
@@ -134,7 +132,7 @@ def test_too_few_workers_are_reported_with_a_remedy():
 
 
 @pytest.mark.parametrize(
-    ("webhooks", "named"), [((12,), "12"), (tuple(range(1, 14)), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 3 more")]
+    "webhooks, named", [((12,), "12"), (tuple(range(1, 14)), "1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 3 more")]
 )
 def test_webhooks_that_get_nothing_are_named(webhooks, named):
     assert reasons(liveness(LATE_DELIVERY, **WORKING, unserved_webhooks=webhooks)) == [
@@ -143,7 +141,7 @@ def test_webhooks_that_get_nothing_are_named(webhooks, named):
 
 
 @pytest.mark.parametrize(
-    ("found", "levels"),
+    "found, levels",
     [
         (liveness(QUIET, **WORKING), [HealthLevel.LATE]),
         (liveness(LATE_DELIVERY, **GONE), [HealthLevel.STOPPED, HealthLevel.LATE]),

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import errno
 import http.client
 import socket
@@ -31,7 +29,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("error", "expected"), CASES, ids=repr)
+@pytest.mark.parametrize("error, expected", CASES, ids=repr)
 def test_an_error_has_a_class(error, expected):
     assert classify(error) == expected
 
@@ -44,7 +42,7 @@ def test_an_error_that_was_being_handled_at_that_time_does_not_count():
 
 
 @pytest.mark.parametrize(
-    ("error", "expected"),
+    "error, expected",
     [
         (ConnectionResetError(), True),
         (http.client.RemoteDisconnected(), True),

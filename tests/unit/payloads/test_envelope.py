@@ -1,7 +1,5 @@
 """One value of a host's, as JSON has it."""
 
-from __future__ import annotations
-
 import uuid
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -50,7 +48,7 @@ def test_nothing_is_null(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "expected"),
+    "kind, value, expected",
     [
         (FieldKind.ID, 7, 7),
         (FieldKind.ID, "A-7", "A-7"),
@@ -90,7 +88,7 @@ def test_a_value_becomes_json_of_its_kind(kind, value, expected):
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"),
+    "value, expected",
     [
         (datetime(2026, 11, 24, 15, 4, 5, 123_999, tzinfo=UTC), "2026-11-24T15:04:05.123Z"),
         (datetime(2026, 11, 24, 16, 4, 5, tzinfo=timezone(timedelta(hours=1))), "2026-11-24T15:04:05.000Z"),
@@ -107,7 +105,7 @@ def test_a_time_is_written_in_utc_with_milliseconds(value, expected):
 
 
 @pytest.mark.parametrize(
-    ("kind", "value", "type_name"),
+    "kind, value, type_name",
     [
         (FieldKind.INTEGER, "a secret", "str"),
         (FieldKind.NUMBER, "a secret", "str"),

@@ -1,7 +1,5 @@
 """Several updates of one object become one event."""
 
-from __future__ import annotations
-
 import json
 
 import pytest
@@ -82,7 +80,7 @@ LEFT = json.dumps({**json.loads(event({"id": 7}, {}, "organization.id")), "left"
 
 
 @pytest.mark.parametrize(
-    ("body", "expected"), [("", False), (event({}, {}), False), (event({}, {}, "city"), True), (LEFT, False)]
+    "body, expected", [("", False), (event({}, {}), False), (event({}, {}, "city"), True), (LEFT, False)]
 )
 def test_an_event_without_changes_and_one_of_an_object_that_left_are_not_merged(body, expected):
     assert can_be_merged(body) is expected

@@ -1,7 +1,5 @@
 """What a stub says of a model, by names alone."""
 
-from __future__ import annotations
-
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.db import models
@@ -49,7 +47,7 @@ def test_the_models_of_the_example_project_are_what_it_registers_them_for(source
 
 
 @pytest.mark.parametrize(
-    ("one", "noun"),
+    "one, noun",
     [
         (Organization, ""),
         (Role, ""),

@@ -1,7 +1,5 @@
 """Names of columns and choices that mean the same as canonical ones."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.models import ClassEnrollment, Organization, TrainingClass, User
@@ -22,7 +20,7 @@ def test_words_are_split_at_capitals_and_underscores():
 
 
 @pytest.mark.parametrize(
-    ("name", "other", "expected"),
+    "name, other, expected",
     [
         ("starts_on", "start_at", True),
         ("is_public", "public", True),
@@ -38,7 +36,7 @@ def test_names_are_alike_if_they_differ_in_fillers_and_plurals_only(name, other,
 
 
 @pytest.mark.parametrize(
-    ("model", "name", "kind", "column"),
+    "model, name, kind, column",
     [
         (TrainingClass, "status", FieldKind.STATUS, "confirmation_status_id"),
         (TrainingClass, "created_at", FieldKind.DATETIME, "created"),
@@ -66,7 +64,7 @@ def test_a_column_with_the_opposite_meaning_is_found():
 
 
 @pytest.mark.parametrize(
-    ("value", "label", "statuses", "meaning"),
+    "value, label, statuses, meaning",
     [
         ("cancelled", "Cancelled", choices.ClassStatus, "Cancelled"),
         ("x", "No Show", choices.CompletionStatus, "No Show"),
@@ -82,8 +80,6 @@ def test_a_value_means_the_status_that_its_label_or_its_own_name_says(value, lab
     assert meanings_of([(value, label)], statuses) == {value: meaning}
 
 
-@pytest.mark.parametrize(
-    ("value", "meaning"), [(0, "Scheduled"), ("scheduled", "Scheduled"), ("planned", ""), (None, "")]
-)
+@pytest.mark.parametrize("value, meaning", [(0, "Scheduled"), ("scheduled", "Scheduled"), ("planned", ""), (None, "")])
 def test_a_value_is_read_as_a_number_or_a_name(value, meaning):
     assert meaning_of(value, choices.ClassStatus) == meaning

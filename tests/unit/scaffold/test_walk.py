@@ -1,7 +1,5 @@
 """Paths of foreign keys."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training import models
@@ -28,6 +26,6 @@ def test_no_path_leads_there():
     assert paths_to(models.Role, is_organization) == []
 
 
-@pytest.mark.parametrize(("model", "answer"), [(models.Organization, True), (models.Company, False)])
+@pytest.mark.parametrize("model, answer", [(models.Organization, True), (models.Company, False)])
 def test_the_organization_model_is_the_one_of_the_setting(model, answer):
     assert is_organization(model) is answer

@@ -1,7 +1,5 @@
 """What the models show of an attribute path: a column, an object, or where it can't be followed."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.models import Organization, TrainingClass, User
@@ -12,7 +10,7 @@ CLASS = "training.TrainingClass"
 
 
 @pytest.mark.parametrize(
-    ("model", "path", "lookup", "reason"),
+    "model, path, lookup, reason",
     [
         (TrainingClass, "name", "name", ""),
         (TrainingClass, "course.name", "course__name", ""),
@@ -38,7 +36,7 @@ def test_a_path_is_followed_to_a_column_or_to_its_first_obstacle(model, path, lo
 
 
 @pytest.mark.parametrize(
-    ("path", "target", "column", "nullable", "references"),
+    "path, target, column, nullable, references",
     [
         ("organization", Organization, "organization", False, []),
         ("organization.parent", Organization, "parent", True, ["organization"]),

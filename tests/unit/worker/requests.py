@@ -1,30 +1,25 @@
 """Requests and results without a database, for endpoint queues."""
 
-from __future__ import annotations
-
 from base64 import b64encode
-from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
 from itertools import count
 
+from tests.conftest import NOW
 from tms_webhooks.delivery import outcome
 from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest, SendResult
 from tms_webhooks.models import Webhook, WebhookState
-from tms_webhooks.worker.endpoint_queues import EndpointQueue, EndpointQueues
-
-NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+from tms_webhooks.worker.endpoint_queues import EndpointQueues
 
 _keys = count(1)
 
 
-def a_webhook(key: int = 1, *, state: dict[str, object] | None = None, **values: object) -> Webhook:
+def a_webhook(key=1, *, state=None, **values):
     """Return a webhook that is not saved, with its state."""
     webhook = Webhook(pk=key, **values)
     webhook.state = WebhookState(webhook=webhook, **(state or {}))
     return webhook
 
 
-def a_request(webhook_id: int = 1, *, organization: object = "A") -> OutgoingRequest:
+def a_request(webhook_id=1, *, organization="A"):
     """Return a new request to a webhook of an organization."""
     key = next(_keys)
     webhook = a_webhook(webhook_id, organization_id=organization, url=f"https://receiver.example.com/{webhook_id}")
@@ -32,21 +27,19 @@ def a_request(webhook_id: int = 1, *, organization: object = "A") -> OutgoingReq
     return OutgoingRequest(key, webhook_id, f"evt_{key}", 1, 0, False, b"{}", endpoint)
 
 
-def requests(number: int, webhook_id: int = 1, *, organization: object = "A") -> list[OutgoingRequest]:
+def requests(number, webhook_id=1, *, organization="A"):
     return [a_request(webhook_id, organization=organization) for _ in range(number)]
 
 
-def make_queues(slots: int = 64) -> EndpointQueues:
+def make_queues(slots=64):
     return EndpointQueues(slots=slots, clock=lambda: NOW)
 
 
-def queue_of(queues: EndpointQueues, webhook_id: int = 1) -> EndpointQueue:
+def queue_of(queues, webhook_id=1):
     return queues._queues[webhook_id]
 
 
-def read(
-    queues: EndpointQueues, found: Iterable[OutgoingRequest], *, concurrency: int = 1, full: Collection[int] = ()
-) -> None:
+def read(queues, found, *, concurrency=1, full=()):
     """Add requests as a read returns them, all webhooks with this concurrency; for the full ones more may be due."""
     found = list(found)
     organizations = dict.fromkeys(full) | {one.webhook_id: one.endpoint.webhook.organization_id for one in found}
@@ -58,9 +51,7 @@ def read(
     queues.add(found)
 
 
-def answered(
-    queues: EndpointQueues, request: OutgoingRequest, *, seconds: float = 0.1, status: int = 200
-) -> SendResult:
+def answered(queues, request, *, seconds=0.1, status=200):
     """Note the answer to a request in flight, and return the result."""
     judged = outcome.of_response(status=status, headers={}, now=NOW)
     result = SendResult(request, NOW, seconds, judged, status=status)
@@ -68,7 +59,7 @@ def answered(
     return result
 
 
-def next_ones(queues: EndpointQueues) -> list[OutgoingRequest]:
+def next_ones(queues):
     """Take all requests that may go out now."""
     found = []
     while (request := queues.next()) is not None:

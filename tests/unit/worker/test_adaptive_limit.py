@@ -1,7 +1,5 @@
 """How many requests of one webhook are in flight, for receivers that are simulated."""
 
-from __future__ import annotations
-
 import heapq
 from itertools import count
 

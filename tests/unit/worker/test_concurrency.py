@@ -1,15 +1,12 @@
 """The limits of a webhook: its concurrency, its free slots and its rate."""
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
+from tests.conftest import NOW
 from tests.unit.worker.requests import a_webhook, make_queues, queue_of
 from tms_webhooks.worker.endpoint_queues import RateLimit
-
-NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 
 
 def configured(webhook):
@@ -21,7 +18,7 @@ def configured(webhook):
 
 
 @pytest.mark.parametrize(
-    ("webhook", "slots"),
+    "webhook, slots",
     [
         (a_webhook(), 32),
         (a_webhook(max_in_flight=7), 7),
@@ -42,7 +39,7 @@ def test_a_webhook_without_a_rate_limit_allows_any_number():
 
 
 @pytest.mark.parametrize(
-    ("rate", "left", "seconds", "tokens"),
+    "rate, left, seconds, tokens",
     [
         (5, 0, 0, 0),
         (5, 0, 0.1, 0.49),
@@ -64,7 +61,7 @@ def test_tokens_grow_with_time_up_to_a_twentieth_of_a_second_or_one(rate, left, 
     assert limit.allowed(NOW) == pytest.approx(tokens)
 
 
-@pytest.mark.parametrize(("rate", "tokens"), [(0.2, 1), (3, 1), (20, 1), (50, 2.5), (1_000, 50)])
+@pytest.mark.parametrize("rate, tokens", [(0.2, 1), (3, 1), (20, 1), (50, 2.5), (1_000, 50)])
 def test_a_webhook_that_was_never_served_may_have_one_or_a_twentieth_of_a_second(rate, tokens):
     assert RateLimit.of(a_webhook(rate_limit_per_second=rate)).allowed(NOW) == tokens
 
@@ -89,7 +86,7 @@ def test_in_any_second_no_more_requests_are_allowed_than_the_rate_and_in_the_lon
 
 
 @pytest.mark.parametrize(
-    ("rate", "tokens", "seconds"), [(10, 0, 1 / 9.8), (10, 0.5, 0.5 / 9.8), (10, 1, 0.0), (100, 0.5, 0.5 / 94.08)]
+    "rate, tokens, seconds", [(10, 0, 1 / 9.8), (10, 0.5, 0.5 / 9.8), (10, 1, 0.0), (100, 0.5, 0.5 / 94.08)]
 )
 def test_a_limit_says_when_it_allows_the_next_request(rate, tokens, seconds):
     assert RateLimit(rate, tokens, NOW).seconds_until_allowed(NOW) == pytest.approx(seconds)

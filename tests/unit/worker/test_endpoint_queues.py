@@ -1,7 +1,5 @@
 """The order in which claimed requests go out: organizations take turns, then the webhooks of each, within their limits."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import pytest
@@ -107,7 +105,7 @@ def test_of_an_unknown_webhook_two_are_wanted(queues):
     assert queues.to_read(100) == [queue_of(queues)]
 
 
-@pytest.mark.parametrize(("seconds", "rounds"), [(0.00001, 1_024), (0.01, 10), (0.049, 2), (0.15, 0)])
+@pytest.mark.parametrize("seconds, rounds", [(0.00001, 1_024), (0.01, 10), (0.049, 2), (0.15, 0)])
 def test_of_a_quick_receiver_as_many_are_wanted_as_it_takes_in_a_moment(queues, seconds, rounds):
     read(queues, requests(8), concurrency=1)
     for _ in range(8):
@@ -339,7 +337,7 @@ def kinds(found):
 
 
 @pytest.mark.parametrize(
-    ("limit", "sent"),
+    "limit, sent",
     # While it is sent, each request is answered before the next one.
     [(1, "RLLLRLLLRLLL"), (2, "RLLLRLLLRLLL"), (8, "RLLLRLLLRLLL")],
 )
@@ -365,7 +363,7 @@ def test_replays_that_wait_take_no_place_from_other_deliveries():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "quiet", "number"),
+    "seconds, quiet, number",
     [(None, True, 8), (0.5, True, 8), (0.02, True, 48), (None, False, 2), (0.02, False, 12)],
 )
 def test_so_many_replays_are_worth_reading_as_a_receiver_takes_in_the_next_moment(seconds, quiet, number):

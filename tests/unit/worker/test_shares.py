@@ -1,7 +1,5 @@
 """Slots are shared among organizations: none takes all of them, and one that has none finds a free one."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.unit.worker.requests import a_request, answered, make_queues, next_ones, read

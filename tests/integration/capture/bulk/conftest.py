@@ -1,7 +1,5 @@
 """What the tests of bulk operations share."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.capture.workshops import WorkshopSource
@@ -11,7 +9,7 @@ from tms_webhooks.capture import captured_rows, replaced_methods
 
 
 @pytest.fixture
-def workshops(listen, organization) -> list[Workshop]:
+def workshops(listen, organization):
     """Five workshops that are listened to, with 0 to 4 seats, without any event yet."""
     listen(WorkshopSource, Workshop)
     made = [Workshop.objects.create(organization=organization, title=f"W{seats}", seats=seats) for seats in range(5)]
@@ -20,7 +18,7 @@ def workshops(listen, organization) -> list[Workshop]:
 
 
 @pytest.fixture
-def small_chunks(monkeypatch) -> None:
+def small_chunks(monkeypatch):
     """Chunks of two, so that five rows are three of them."""
     for module in (replaced_methods, captured_rows):
         monkeypatch.setattr(module, "CHUNK", 2)

@@ -1,7 +1,5 @@
 """``bulk_create()``: new objects, those that were there already, and those that a conflict updates."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -25,7 +23,7 @@ def training_class():
     return training_class
 
 
-def enrollment(training_class, status: int = 60, **fields) -> ClassEnrollment:
+def enrollment(training_class, status=60, **fields):
     fields["user"] = fields.get("user") or UserFactory(organization=training_class.organization)
     return ClassEnrollment(training_class=training_class, enrollment_status_id=status, **fields)
 

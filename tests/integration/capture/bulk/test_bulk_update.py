@@ -1,7 +1,5 @@
 """``bulk_update()``, and the asynchronous twins of all bulk operations."""
 
-from __future__ import annotations
-
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -13,7 +11,7 @@ from tms_webhooks.capture import replaced_methods
 
 def test_more_than_a_chunk_goes_in_chunks(workshops, recorded, monkeypatch):
     monkeypatch.setattr(replaced_methods, "CHUNK", 2)
-    statements: list[str] = []
+    statements = []
     for workshop in workshops:
         workshop.title = "Same"
 

@@ -1,7 +1,5 @@
 """Bulk changes of the same rows at once: one waits for the other, and nothing is lost between them."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.db.models import F
@@ -24,16 +22,16 @@ pytestmark = [
 
 
 @pytest.fixture
-def classes() -> list[TrainingClass]:
+def classes():
     first = TrainingClassFactory(max_students=10)
     more = TrainingClassFactory.create_batch(7, organization=first.organization, course=first.course, max_students=10)
     WebhookFactory(organization=first.organization, events=["class.*"])
     return [first, *more]
 
 
-def chains(events) -> dict[int, list[tuple[int, int, int]]]:
+def chains(events):
     """Return for each class its events by their numbers: number, seats before, seats after."""
-    found: dict[int, list[tuple[int, int, int]]] = {}
+    found = {}
     for event in sorted(events, key=lambda event: event["sequence"]):
         step = (event["sequence"], event["previous"]["max_students"], event["data"]["max_students"])
         found.setdefault(event["data"]["id"], []).append(step)
@@ -43,7 +41,7 @@ def chains(events) -> dict[int, list[tuple[int, int, int]]]:
 def test_overlapping_updates_make_one_chain_for_each_object(classes, recorded):
     keys = [one.pk for one in classes]
 
-    def add(rows, seats: int):
+    def add(rows, seats):
         return lambda: TrainingClass.objects.filter(pk__in=rows).update(max_students=F("max_students") + seats)
 
     errors = at_once(add(keys[:6], 1), add(keys[2:], 100), add([*reversed(keys)], 1000))
@@ -90,7 +88,7 @@ def test_an_update_that_fails_leaves_the_other_its_numbers(classes, recorded):
 
 
 def test_objects_that_begin_to_count_at_once_share_no_number(classes):
-    def create(name: str):
+    def create(name):
         one = classes[0]
         fields = {
             "course": one.course,

@@ -1,9 +1,6 @@
 """However many rows change, only a chunk of them is in memory, beside the keys of all."""
 
-from __future__ import annotations
-
 import tracemalloc
-from collections.abc import Callable
 
 import pytest
 from django.db.models import F
@@ -17,7 +14,7 @@ KEY = 400
 """What a key may take: it is in a list, in a tuple, and in the dictionary that removes the duplicates."""
 
 
-def peak_of(action: Callable[[], object]) -> int:
+def peak_of(action):
     tracemalloc.start()
     try:
         action()
@@ -34,7 +31,7 @@ def test_twenty_chunks_take_no_more_memory_than_two(workshops, monkeypatch):
     Workshop.objects.bulk_create([Workshop(organization=organization, title="W") for _number in range(ROWS)])
     first = Workshop.objects.order_by("pk")[80].pk
 
-    def add(rows) -> int:
+    def add(rows):
         return rows.update(seats=F("seats") + 1)
 
     add(Workshop.objects.all())

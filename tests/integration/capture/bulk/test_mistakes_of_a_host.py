@@ -1,7 +1,5 @@
 """A source whose code raises never breaks a bulk change: the error is logged, and the events of the others are recorded."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.integration.capture.workshops import WorkshopSource
@@ -41,7 +39,7 @@ class Broken(WorkshopSource):
 
 
 @pytest.fixture
-def five(organization) -> None:
+def five(organization):
     for seats in range(5):
         Workshop.objects.create(organization=organization, title=f"W{seats}", seats=seats)
 
@@ -94,7 +92,7 @@ def test_a_developer_is_recorded_by_the_error(listen, change, source):
 @pytest.mark.usefixtures("five")
 def test_each_recorded_event_is_signalled_with_its_key(listen):
     listen(WorkshopSource, Workshop)
-    heard: list[Event] = []
+    heard = []
 
     def hear(event, **_kwargs):
         heard.append(event)

@@ -1,7 +1,5 @@
 """Bulk changes from within a save: each event begins where the last one ended."""
 
-from __future__ import annotations
-
 import pytest
 from django.db.models import F
 from django.db.models.signals import post_save, pre_save
@@ -27,7 +25,7 @@ def test_a_receiver_that_updates_the_object_is_recorded_in_its_turn(workshops, r
         signal.disconnect(count, sender=Workshop)
 
     own = [event for event in recorded() if event["data"]["id"] == first.pk]
-    previous: dict[str, object] = {}
+    previous = {}
     for event in own:
         assert not previous.keys() & event["previous"].keys(), "recorded twice"
         previous |= event["previous"]

@@ -5,8 +5,6 @@ that they refer to, the subscriptions of each organization, and the events (6). 
 read first, and the last five are repeated for each chunk.
 """
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.db.models import F
@@ -25,13 +23,13 @@ ONCE = 1
 CHUNK = 5
 
 
-def queries_of(action) -> int:
+def queries_of(action):
     with CaptureQueriesContext(connection) as captured:
         action()
     return len(captured)
 
 
-def rename() -> int:
+def rename():
     return Workshop.objects.update(seats=F("seats") + 1)
 
 
@@ -39,7 +37,7 @@ def rename() -> int:
 def more(workshops):
     """Twenty workshops more, each of an organization of its own that listens."""
 
-    def make() -> None:
+    def make():
         for number in range(20):
             organization = OrganizationFactory()
             WebhookFactory(organization=organization, events=["workshop.*"])
@@ -100,7 +98,7 @@ def test_what_only_python_can_read_costs_no_more(listen, organization, path):
 def test_new_rows_cost_the_same_for_one_and_for_many():
     organization = Workshop.objects.first().organization
 
-    def create(count: int) -> int:
+    def create(count):
         rows = [Workshop(organization=organization, title="New") for _number in range(count)]
         return queries_of(lambda: Workshop.objects.bulk_create(rows))
 

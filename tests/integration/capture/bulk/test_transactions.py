@@ -1,7 +1,5 @@
 """The rows and their events are written together, or neither."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import IntegrityError, transaction
 
@@ -20,7 +18,7 @@ class Crash(BaseException):
 
 
 @pytest.fixture
-def classes() -> list[TrainingClass]:
+def classes():
     first = TrainingClassFactory()
     WebhookFactory(organization=first.organization, events=["class.*"])
     made = [first, *TrainingClassFactory.create_batch(4, organization=first.organization, course=first.course)]
@@ -28,7 +26,7 @@ def classes() -> list[TrainingClass]:
     return made
 
 
-def statuses() -> set[int]:
+def statuses():
     return set(TrainingClass.objects.values_list("confirmation_status_id", flat=True))
 
 
@@ -84,7 +82,7 @@ def test_a_chunk_that_the_database_refuses_takes_the_others_back(classes):
 
 
 def test_the_bell_rings_once_for_a_commit(classes, monkeypatch):
-    rings: list[None] = []
+    rings = []
     monkeypatch.setattr(wake.waker, "wake", lambda: rings.append(None))
 
     with transaction.atomic():
@@ -97,7 +95,7 @@ def test_the_bell_rings_once_for_a_commit(classes, monkeypatch):
 
 
 def test_the_bell_rings_for_what_follows_a_rolled_back_savepoint(classes, monkeypatch):
-    rings: list[None] = []
+    rings = []
     monkeypatch.setattr(wake.waker, "wake", lambda: rings.append(None))
 
     with transaction.atomic():

@@ -1,7 +1,5 @@
 """``update()``: one event for each object that changes, with its old values, and nothing for the others."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.db.models import Count, F, Value
@@ -73,7 +71,7 @@ def test_the_update_may_use_the_querysets_own_annotations(recorded):
 
 
 @pytest.mark.usefixtures("small_chunks")
-@pytest.mark.parametrize(("field", "statements"), [("external_id", 1), ("name", 3)])
+@pytest.mark.parametrize("field, statements", [("external_id", 1), ("name", 3)])
 def test_what_has_to_be_unique_is_updated_in_one_statement(field, statements):
     """What is unique again at its end may not be so in the middle."""
     first = TrainingClassFactory()

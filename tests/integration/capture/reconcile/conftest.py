@@ -1,10 +1,5 @@
 """What the tests of reconciling share: a reconciled source, and changes that nobody sees."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -15,8 +10,6 @@ from tests.testapp.models import Workshop
 from tms_webhooks import reconciliation
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.reconciliation import ReconcileResult
-from tms_webhooks.sources.base import Source
 
 
 class Workshops(WorkshopSource):
@@ -24,15 +17,15 @@ class Workshops(WorkshopSource):
 
 
 @pytest.fixture
-def source(listen) -> Source:
+def source(listen):
     return listen(Workshops, Workshop)
 
 
 @pytest.fixture
-def reconcile() -> Callable[..., ReconcileResult]:
+def reconcile():
     """Go over a source as the task does."""
 
-    def run(source: Source, **options: Any) -> ReconcileResult:
+    def run(source, **options):
         with actor_context(ActorKind.RECONCILE):
             return reconciliation.reconcile(source, now=timezone.now(), **options)
 
@@ -40,7 +33,7 @@ def reconcile() -> Callable[..., ReconcileResult]:
 
 
 @pytest.fixture
-def workshops(source, organization, reconcile) -> list[Workshop]:
+def workshops(source, organization, reconcile):
     """Five workshops with 0 to 4 seats, made while nobody listened, and known since a first pass."""
     made = [Workshop(organization=organization, title=f"W{seats}", seats=seats) for seats in range(5)]
     for workshop in made:
@@ -49,14 +42,14 @@ def workshops(source, organization, reconcile) -> list[Workshop]:
     return made
 
 
-def unseen(sql: str, *params: Any) -> int:
+def unseen(sql, *params):
     """Change rows as another service does."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return cursor.rowcount
 
 
-def unseen_insert(instance: Any) -> None:
+def unseen_insert(instance):
     """Insert a row as a restored backup does."""
     if isinstance(instance, Workshop):
         instance.updated_at = timezone.now()

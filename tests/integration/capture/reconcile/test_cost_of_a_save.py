@@ -1,7 +1,5 @@
 """What reconciling adds to a captured save: one statement, or on MariaDB two, and there a reading without an event."""
 
-from __future__ import annotations
-
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -11,7 +9,7 @@ from tms_webhooks.models import Event
 STATEMENTS = 2 if connection.vendor == "mysql" else 1
 
 
-def queries_of_a_save(workshop, monkeypatch, *, reconcile: bool) -> int:
+def queries_of_a_save(workshop, monkeypatch, *, reconcile):
     monkeypatch.setattr(Workshops, "reconcile", reconcile)
     workshop.title += "!"
     with CaptureQueriesContext(connection) as captured:

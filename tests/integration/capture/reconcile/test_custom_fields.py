@@ -1,7 +1,5 @@
 """Reconciling compares the fields of the host's own, and the foreign keys behind them."""
 
-from __future__ import annotations
-
 import pytest
 
 from example_project.training.factories import DepartmentFactory, UserFactory

@@ -1,7 +1,5 @@
 """Keys and values of every kind are remembered so that what is the same is found to be the same."""
 
-from __future__ import annotations
-
 import uuid
 from datetime import date
 

@@ -1,7 +1,5 @@
 """A pass is done in batches, and one that is cut short goes on from where it was; two at once tell each change once."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -16,7 +14,7 @@ from tms_webhooks.models import Event, Reconciliation, SourceState
 from tms_webhooks.reconciliation import ReconcileResult, reconcile_all
 
 
-def renamed() -> list[str]:
+def renamed():
     return [event.subject_id for event in Event.objects.filter(type="workshop.changed").order_by("pk")]
 
 
@@ -124,7 +122,7 @@ def test_a_source_that_fails_does_not_stop_the_others(source, workshops, monkeyp
 
 
 def test_unchanged_objects_take_the_same_few_queries_for_any_number(source, workshops, organization, reconcile):
-    def queries() -> int:
+    def queries():
         with CaptureQueriesContext(connection) as captured:
             reconcile(source)
         return len(captured)
@@ -168,7 +166,7 @@ def test_two_concurrent_passes_record_each_change_once(source, workshops, organi
     unseen("DELETE FROM testapp_workshop WHERE seats = 0")
     unseen_insert(Workshop(organization=organization, title="Restored", seats=9))
 
-    def one() -> None:
+    def one():
         reconciliation.reconcile(source, now=timezone.now(), batch=2)
 
     assert at_once(one, one, one) == []
@@ -180,13 +178,13 @@ def test_two_concurrent_passes_record_each_change_once(source, workshops, organi
 @several
 @pytest.mark.django_db(transaction=True)
 def test_an_object_that_is_saved_during_a_pass_is_recorded_once(source, workshops):
-    def saving() -> None:
+    def saving():
         for number in range(20):
             for workshop in Workshop.objects.order_by("pk"):
                 workshop.title = f"Renamed {number}"
                 workshop.save()
 
-    def reconciling() -> None:
+    def reconciling():
         for _number in range(20):
             found = reconciliation.reconcile(source, now=timezone.now(), batch=2)
             assert (found.created, found.changed, found.deleted) == (0, 0, 0)
@@ -198,11 +196,11 @@ def test_an_object_that_is_saved_during_a_pass_is_recorded_once(source, workshop
 @several
 @pytest.mark.django_db(transaction=True)
 def test_an_object_that_is_created_and_deleted_during_a_pass_is_recorded_once(source, workshops, organization):
-    def saving() -> None:
+    def saving():
         for number in range(20):
             Workshop.objects.create(organization=organization, title=f"New {number}").delete()
 
-    def reconciling() -> None:
+    def reconciling():
         for _number in range(20):
             found = reconciliation.reconcile(source, now=timezone.now(), batch=2)
             assert (found.created, found.changed, found.deleted) == (0, 0, 0)

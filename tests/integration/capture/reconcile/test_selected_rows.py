@@ -1,13 +1,11 @@
 """Reconciling sources with selected rows, several owners and computed statuses."""
 
-from __future__ import annotations
-
 from tests.integration.capture.lessons import ComputedLessons, LearnersLessons, LessonsOfSeries
 from tests.integration.capture.reconcile.conftest import unseen
 from tests.testapp.models import Label, Lesson, Series
 
 
-def types(recorded) -> list[str]:
+def types(recorded):
     return [event["type"] for event in recorded()]
 
 

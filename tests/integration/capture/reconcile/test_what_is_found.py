@@ -1,7 +1,5 @@
 """Out-of-band changes are recorded once, with their old values; changes that were recorded are not recorded again."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 
@@ -20,7 +18,7 @@ from tms_webhooks.reconciliation import ReconcileResult
 FIVE = {"seen": 5}
 
 
-def types(recorded) -> list[str]:
+def types(recorded):
     return [event["type"] for event in recorded()]
 
 

@@ -1,7 +1,5 @@
 """A content or URL that can't be filled in is refused when it is saved, with words that help."""
 
-from __future__ import annotations
-
 import difflib
 
 import pytest
@@ -106,7 +104,7 @@ def test_only_the_first_ten_problems_of_all_fields_are_searched_and_reported(com
 
 
 @pytest.mark.parametrize(
-    ("url", "message"),
+    "url, message",
     [
         ("https://example.com/{data.id|uper}", "{data.id}: uper is not a format of a token. Did you mean upper?"),
         (
@@ -129,7 +127,7 @@ def test_a_personal_token_is_refused_where_nothing_personal_is_sent():
 
 
 @pytest.mark.parametrize(
-    ("content", "content_type"),
+    "content, content_type",
     [
         ('{"a": {data.id}', ""),
         ('{"a": {data.user.first_name} {data.id}}', ""),

@@ -1,7 +1,5 @@
 """The public CloudEvents library reads the output of the format ``cloudevents``."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 import pytest

@@ -1,7 +1,5 @@
 """A content may have so many tokens, and be so long with its tokens replaced: when it is saved, and when it is sent."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 
@@ -30,7 +28,7 @@ def filled(content, value):
 
 
 @pytest.mark.parametrize(
-    ("content", "count"),
+    "content, count",
     [
         ("{data.id} " * 1_001, "1,001"),
         ("{data.id|upper}" * 501, "1,002"),

@@ -1,7 +1,5 @@
 """Fields of the host's own in each format, detail and token."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,15 +1,13 @@
 """A field that the detail excludes is in no part of the request."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.unit.catalogue.conftest import each_event_type
 from tms_webhooks import catalogue
-from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.choices import FieldPrivacy, PayloadDetail, PayloadFormat
 from tms_webhooks.exceptions import UnknownEventType
@@ -17,8 +15,6 @@ from tms_webhooks.payloads.formats import RequestFormat, render, tailored
 
 WITHOUT = RequestFormat(detail=PayloadDetail.NO_PERSONAL)
 THIN = RequestFormat(detail=PayloadDetail.THIN)
-
-each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
 
 
 def personal_values(event_type):

@@ -1,7 +1,5 @@
 """Whatever a value is, it stays a value: in JSON, in a URL, in a form, in XML."""
 
-from __future__ import annotations
-
 import json
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
@@ -104,7 +102,7 @@ def test_a_plain_text_is_the_text_and_no_database_chokes_on_it(text):
 
 
 @pytest.mark.parametrize(
-    ("value", "written"),
+    "value, written",
     [(None, ""), (True, "true"), (20, "20"), (6.5, "6.5"), ({"code": 20}, '{"code":20}'), (["a"], '["a"]')],
 )
 def test_a_value_in_a_text_is_written_as_people_write_it(value, written):
@@ -150,7 +148,7 @@ def test_braces_that_are_no_token_are_left_alone():
 
 
 @pytest.mark.parametrize(
-    ("content", "named", "content_type"),
+    "content, named, content_type",
     [
         ('{"a":1}', "", "application/json"),
         (" [1]", "", "application/json"),

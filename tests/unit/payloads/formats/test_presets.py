@@ -1,7 +1,5 @@
 """Presets: for every event and payload detail, a body within the limits that the vendors publish, whatever the values."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

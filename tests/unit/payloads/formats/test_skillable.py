@@ -1,7 +1,5 @@
 """The format ``skillable`` has the names and values of the training system's API: flat, with numbers and seconds."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Formats of tokens: each does one thing, never fails on a value, and an invalid one is refused when the webhook is saved."""
 
-from __future__ import annotations
-
 import json
 import time
 
@@ -33,7 +31,7 @@ def filled(text, position=TokenPosition.TEXT):
 
 
 @pytest.mark.parametrize(
-    ("token", "text"),
+    "token, text",
     [
         ('{time|date:"%d %b %Y"}', "04 Nov 2026"),
         ("{time|date:'%A %a %B %m %y %H:%M:%S %I %p %Z %%'}", "Wednesday Wed November 11 26 05:06:07 05 AM UTC %"),
@@ -60,7 +58,7 @@ def test_a_format_changes_the_value(token, text):
 
 @pytest.mark.parametrize("write", [slack_text, teams_text])
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    "text, shown",
     [
         ("https://evil.example.com/a?b=c", "https:\u200b//evil.\u200bexample.\u200bcom/a?b=c"),
         ("see www.evil.example now", "see www.\u200bevil.\u200bexample now"),
@@ -124,7 +122,7 @@ def test_values_in_a_url_and_a_form_are_escaped_after_their_format():
 
 
 @pytest.mark.parametrize(
-    ("content", "message"),
+    "content, message",
     [
         ("{data.name|uper}", "{data.name}: uper is not a format of a token. Did you mean upper?"),
         ("{data.name|date}", '{data.name|date}: It needs the parts of a date in quotes, such as date:"%d %b %Y".'),
