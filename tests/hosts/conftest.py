@@ -1,7 +1,5 @@
 """These tests need this host's settings; with any others they are not collected."""
 
-from __future__ import annotations
-
 import json
 import os
 
@@ -16,6 +14,8 @@ else:
     from tests.hosts.roles.models import Participation
     from tests.hosts.softdeleted.models import Clinic
     from tests.hosts.tagged.models import TaggedClass
+    from tests.hosts.translated.models import Lecture
+    from tests.hosts.versioned.models import RecordedCourse, RevertedCourse
     from tests.outbox import number_events, prune_events
     from tms_webhooks.models import Event, Webhook
 
@@ -55,6 +55,9 @@ else:
     trainer = made(Participation, meetup="meetup", member="member", role="trainer")
     clinic = made(Clinic, **OWN, title="Azure")
     tagged = made(TaggedClass, **OWN, title="Azure")
+    lecture = made(Lecture, **OWN, titles={"en": "Azure", "de": "Azurblau"})
+    kept_in_history = made(RecordedCourse, **OWN, title="Azure")
+    kept_in_revisions = made(RevertedCourse, **OWN, title="Azure")
 
     @pytest.fixture
     def recorded():

@@ -1,8 +1,7 @@
 """Whichever way a row is created, changed or deleted, the events about it are the same."""
 
-from __future__ import annotations
-
 import pytest
+import reversion
 from django.utils import timezone
 
 from tests.hosts.assigned.models import Proposal
@@ -11,6 +10,7 @@ from tests.hosts.people.models import Account, Learner, Study
 from tests.hosts.roles.models import Participation
 from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.hosts.tagged.models import TaggedClass
+from tests.hosts.versioned.models import RecordedCourse, RevertedCourse
 
 SCHEDULED, CANCELLED, TENTATIVE = (
     {"code": 0, "name": "Scheduled"},
@@ -18,6 +18,7 @@ SCHEDULED, CANCELLED, TENTATIVE = (
     {"code": 4, "name": "Tentative"},
 )
 CLASS = ["tenant", "topic"]
+VERSIONED = ["kept_in_history", "kept_in_revisions"]
 
 # A model with the fixtures and the values of a new row; then the type of its event, and some of the event's data.
 CREATED = [
@@ -36,6 +37,10 @@ CREATED = [
     (TaggedClass, CLASS, {"title": "Azure", "is_active": True}, "class.scheduled", {}),
     (TaggedClass, CLASS, {"title": "Azure", "is_active": False}, "class.tentative", {"status": TENTATIVE}),
     (Proposal, ["topic"], {"title": "Azure"}, None, {}),
+    *(
+        (model, CLASS, {"title": "Azure"}, "class.scheduled", {"name": "Azure"})
+        for model in (RecordedCourse, RevertedCourse)
+    ),
 ]
 # A fixture or an attribute of it, with the new values; then the type of its event, the old values, and some of its data.
 CHANGED = [
@@ -54,6 +59,7 @@ CHANGED = [
     ("participant", {"role": "trainer"}, "enrollment.deleted", {}, {}),
     ("clinic", {"deleted_at": timezone.now()}, "class.deleted", {}, {"name": "Azure"}),
     ("tagged", {"is_active": False}, "class.tentative", {"status": SCHEDULED}, {"status": TENTATIVE}),
+    *((path, {"state": "cancelled"}, "class.cancelled", {"status": SCHEDULED}, {}) for path in VERSIONED),
 ]
 # A fixture or an attribute of it; then the type of its event, and some of its data.
 DELETED = [
@@ -66,7 +72,7 @@ DELETED = [
     ("study", "user.deleted", {"user_name": "Dan"}),
     ("participant", "enrollment.deleted", {}),
     ("trainer", None, {}),
-    ("clinic", "class.deleted", {"name": "Azure"}),
+    *((path, "class.deleted", {"name": "Azure"}) for path in ("clinic", "lecture", *VERSIONED)),
 ]
 
 
@@ -99,27 +105,30 @@ def expect(recorded):
 
 
 @pytest.mark.parametrize("create", CREATIONS)
-@pytest.mark.parametrize(("model", "fixtures", "values", "event_type", "data"), CREATED)
+@pytest.mark.parametrize("model, fixtures, values, event_type, data", CREATED)
 def test_a_new_row(create, model, fixtures, values, event_type, data, row, expect):
     if create == "bulk_create" and model in {OnlineTraining, Learner}:
         pytest.skip("Django inserts no rows that have a parent in bulk.")
 
-    CREATIONS[create](model, **{name: row(name) for name in fixtures}, **values)
+    with reversion.create_revision():
+        CREATIONS[create](model, **{name: row(name) for name in fixtures}, **values)
 
     expect(event_type, {}, data)
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-@pytest.mark.parametrize(("path", "values", "event_type", "previous", "data"), CHANGED)
+@pytest.mark.parametrize("path, values, event_type, previous, data", CHANGED)
 def test_a_change(change, path, values, event_type, previous, data, row, expect):
-    change(row(path), **values)
+    with reversion.create_revision():
+        change(row(path), **values)
 
     expect(event_type, previous, data)
 
 
 @pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
-@pytest.mark.parametrize(("path", "event_type", "data"), DELETED)
+@pytest.mark.parametrize("path, event_type, data", DELETED)
 def test_a_deletion(delete, path, event_type, data, row, expect):
-    delete(row(path))
+    with reversion.create_revision():
+        delete(row(path))
 
     expect(event_type, {}, data)

@@ -1,9 +1,5 @@
 """Classes whose titles stand in a second table, one row per language."""
 
-from __future__ import annotations
-
-from typing import Any
-
 from django.db import models, transaction
 
 from tests.hosts.models import PlainClass
@@ -15,17 +11,17 @@ class TranslatedClass(PlainClass):
     class Meta:
         abstract = True
 
-    def __init__(self, *args: Any, titles: dict[str, str] | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args, titles=None, **kwargs):
         self.titles = titles or {}
         super().__init__(*args, **kwargs)
 
     @property
-    def title(self) -> str | None:
+    def title(self):
         """The Dutch title, or else the English one."""
         found = {row.language: row.title for row in self.translations.all()}
         return found.get("nl") or found.get("en")
 
-    def save(self, *args: Any, **kwargs: Any) -> None:
+    def save(self, *args, **kwargs):
         """Save the row, and then its titles."""
         with transaction.atomic(using="training"):
             super().save(*args, **kwargs)
@@ -42,7 +38,7 @@ class Translation(models.Model):
     class Meta:
         abstract = True
 
-    def __str__(self) -> str:
+    def __str__(self):
         return self.title
 
 
@@ -66,5 +62,5 @@ class Attendance(models.Model):
     member = models.ForeignKey("hosts.Member", on_delete=models.CASCADE, related_name="+")
     state = models.CharField(max_length=20, default="requested")
 
-    def __str__(self) -> str:
+    def __str__(self):
         return str(self.pk)

@@ -1,7 +1,5 @@
 """The sources of classes whose titles stand in a second table."""
 
-from __future__ import annotations
-
 from tests.hosts.translated.models import Attendance, Lecture
 from tms_webhooks import sources
 

@@ -1,7 +1,5 @@
 """Classes of which other packages keep old versions."""
 
-from __future__ import annotations
-
 import reversion
 from django.conf import settings
 from django.db import models

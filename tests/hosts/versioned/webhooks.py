@@ -1,7 +1,5 @@
 """The source of classes of which other packages keep old versions."""
 
-from __future__ import annotations
-
 from tests.hosts.versioned.models import RecordedCourse, RevertedCourse
 from tms_webhooks import sources
 

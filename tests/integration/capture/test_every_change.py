@@ -4,8 +4,6 @@ The changes go through a save, a queryset and a bulk update, and through each li
 change comes before, so that objects are found completed, cancelled, expired and so on.
 """
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -169,7 +167,7 @@ class Talks(sources.Source):
 def test_of_lists_of_a_hosts_own(listen, organization):
     source = listen(Talks, Talk)
     talk, _other = (Talk.objects.create(organization=organization, title=title) for title in ("Lists", "Sets"))
-    for code in ("gold", "silver"):
+    for code in ("A, the first", 'B "quoted"', "Ü"):
         Plaque.objects.create(code=code, organization=organization, title=code)
 
     with ExitStack() as stack:

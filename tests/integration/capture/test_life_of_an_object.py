@@ -1,39 +1,10 @@
 """An object comes, changes and goes: what each of these tells, and with which old values."""
 
-from __future__ import annotations
-
-from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
-from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Plaque, Ticket
 from tms_webhooks.models import Event
 from tms_webhooks.sources.stored_rows import key_of
-
-
-def test_a_new_object_has_no_old_values(recorded):
-    organization = TrainingClassFactory().organization
-    WebhookFactory(organization=organization, events=["class.*"])
-
-    training_class = TrainingClassFactory(organization=organization)
-
-    (event,) = recorded()
-    assert event["type"] == "class.scheduled"
-    assert event["data"]["id"] == training_class.pk
-    assert (event["changed"], event["previous"]) == ([], {})
-
-
-def test_a_deleted_object_is_recorded_as_it_last_was(training_class, recorded):
-    training_class.cancel()
-    key, name, course = training_class.pk, training_class.name, training_class.course
-
-    training_class.delete()
-
-    _cancelled, event = recorded()
-    assert event["type"] == "class.deleted"
-    assert (event["data"]["id"], event["data"]["name"], event["data"]["course"]["name"]) == (key, name, course.name)
-    assert (event["changed"], event["previous"], event["sequence"]) == ([], {}, 2)
-    assert not TrainingClass.objects.exists()
 
 
 def test_a_deletion_is_recorded_by_the_database_and_not_by_a_stale_instance(training_class, recorded):

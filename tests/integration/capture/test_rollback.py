@@ -1,7 +1,5 @@
 """What is rolled back never happened: no event, no number, no occurrence is left of it."""
 
-from __future__ import annotations
-
 import contextlib
 
 import pytest
@@ -26,16 +24,6 @@ def training_class():
     training_class = TrainingClassFactory()
     WebhookFactory(organization=training_class.organization, events=["*"])
     return training_class
-
-
-def test_an_outer_transaction_that_is_rolled_back_leaves_nothing(training_class):
-    with pytest.raises(Refused), transaction.atomic():
-        training_class.cancel()
-        assert Event.objects.count() == 1
-        raise Refused
-
-    assert not Event.objects.exists()
-    assert not EventSequence.objects.exists()
 
 
 def test_a_savepoint_that_is_rolled_back_leaves_only_what_came_before_it(training_class, recorded):

@@ -1,10 +1,7 @@
 """The authentication of a webhook in its requests, in previews and in the log; and the second signature."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
-import logging
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write, write_event
-from tests.integration.delivery.wire import Wire, verify
+from tests.integration.delivery.wire import verify
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.manage.tests import send_test
@@ -43,7 +40,7 @@ def webhook_with(kind, values, **fields):
     return subscribed(authentication=kind, credentials=to_text(values), **fields)
 
 
-@pytest.mark.parametrize(("kind", "values", "name", "value"), CASES)
+@pytest.mark.parametrize("kind, values, name, value", CASES)
 def test_each_request_has_the_header_of_its_authentication(run, wire, clock, kind, values, name, value):
     webhook = webhook_with(kind, values, headers="X-Other=1")
     write_event(webhook.organization)
@@ -64,7 +61,7 @@ def test_the_authentication_replaces_an_own_header_of_its_name(run, wire):
 
 
 @pytest.mark.parametrize(
-    ("kind", "values", "name", "value"), [*CASES, ("oauth2", {"client_secret": "k3y"}, "authorization", "")]
+    "kind, values, name, value", [*CASES, ("oauth2", {"client_secret": "k3y"}, "authorization", "")]
 )
 def test_a_preview_masks_the_authentication(kind, values, name, value, clock):
     webhook = webhook_with(kind, values, body_signature_header=HUB)
@@ -113,25 +110,8 @@ def test_credentials_of_another_key_stop_their_webhook_alone(run, wire):
     assert len(wire.requests) == len(wire.to("/healthy")) == 1
 
 
-def test_no_log_line_holds_a_credential(run, wire, caplog):
-    caplog.set_level(logging.DEBUG)
-    webhook = webhook_with("basic", {"username": "crm", "password": "hunter2"})
-    write_event(webhook.organization)
-    run(wire=Wire(RuntimeError("Basic Y3JtOmh1bnRlcjI=")))
-
-    text = "\n".join(f"{record.getMessage()} {vars(record)!r}" for record in caplog.records)
-    text += "".join(DeliveryAttempt.objects.values_list("message", flat=True))
-    assert "hunter2" not in text
-    assert "Y3JtOmh1bnRlcjI=" not in text
-
-
 @pytest.mark.parametrize("has_prefix", [True, False])
-def test_the_body_is_signed_as_github_does_with_the_text_of_the_newest_secret(
-    run,
-    wire,
-    clock,
-    has_prefix,
-):
+def test_the_body_is_signed_as_github_does_with_the_text_of_the_newest_secret(run, wire, clock, has_prefix):
     webhook = subscribed(body_signature_header=HUB, body_signature_prefix=has_prefix)
     rotate(webhook, now=clock.now, overlap=timedelta(hours=1))
     newest, older = webhook.signing_secrets(clock())

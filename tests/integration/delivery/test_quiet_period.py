@@ -1,7 +1,5 @@
 """A quiet period: updates of one object that come one after the other are sent as one request."""
 
-from __future__ import annotations
-
 import json
 from datetime import timedelta
 from itertools import pairwise
@@ -100,18 +98,6 @@ def test_further_updates_restart_the_wait_and_make_one_request(clock, sent, user
     assert body["changed"] == ["last_name", "phone", "city"]
     assert body["previous"] == {"last_name": "Larsen", "phone": "1", "city": "Amsterdam"}
     assert statuses() == ["merged", "delivered"]
-
-
-def test_the_wait_ends_after_the_longest_time(clock, sent, user):
-    bodies = []
-    for number in range(12):
-        user.update(phone=str(number + 2))
-        bodies += sent()
-        clock.advance(seconds=QUIET // 2)
-    # Five quiet periods after the first update, which was ten halves ago.
-    (first,) = bodies
-
-    assert (first["data"]["phone"], first["previous"]) == ("11", {"phone": "1"})
 
 
 def test_an_update_is_not_merged_into_one_that_is_due(clock, sent, user):
@@ -223,21 +209,6 @@ def test_nothing_is_sent_if_all_changes_are_undone(sent, user):
 # Order
 
 
-def test_on_an_ordered_webhook_another_event_of_the_object_ends_the_wait(sent):
-    webhook = quiet_webhook("*", ordered=True)
-    user = ChangingObject(webhook.organization)
-    user.update(city="Utrecht")
-    assert sent() == []
-    user.update(phone="2")
-    user.happen("user.deactivated")
-    user.update(city="Leiden")
-    bodies = sent()
-
-    assert [(body["type"], body["sequence"]) for body in bodies] == [("user.updated", 2), ("user.deactivated", 3)]
-    assert bodies[0]["changed"] == ["phone", "city"]
-    assert [body["previous"] for body in sent(after=QUIET)] == [{"city": "Utrecht"}]
-
-
 def test_an_update_that_is_fanned_out_late_keeps_the_oldest_values(clock, sent, user):
     events = [user.new_event("user.updated", changed=["city"], previous={"city": "Amsterdam"})]
     for before, city in (("Utrecht", "Leiden"), ("Leiden", "Delft"), ("Delft", "Breda")):
@@ -343,7 +314,7 @@ def test_a_retry_and_a_resend_send_the_merged_bytes(clock, webhook, merged, wire
 
 
 @pytest.mark.parametrize(
-    ("fields", "find", "expected"),
+    "fields, find, expected",
     [
         (
             {"format": PayloadFormat.CLOUDEVENTS},

@@ -1,9 +1,5 @@
 """The migrations of this app, and a way back and forth between them."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-
 import pytest
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
@@ -14,15 +10,15 @@ FIRST = "0001_initial"
 
 
 @pytest.fixture(scope="module")
-def loader() -> MigrationLoader:
+def loader():
     return MigrationLoader(None)
 
 
 @pytest.fixture
-def migrate(transactional_db: None) -> Iterator[Callable[[str | None], None]]:
+def migrate(transactional_db):
     """Migrate the app to a migration, or to None; the newest schema is restored at the end."""
 
-    def migrate(name: str | None) -> None:
+    def migrate(name):
         MigrationExecutor(connection).migrate([(APP, name)])
 
     ((_app, newest),) = (node for node in MigrationExecutor(connection).loader.graph.leaf_nodes() if node[0] == APP)

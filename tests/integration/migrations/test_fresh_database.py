@@ -1,22 +1,17 @@
 """A host can run ``migrate`` in any order on empty databases. Each test runs it in a process with its own settings."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import connection
 
+from tests.conftest import ROOT
 from tests.patience import PATIENCE
 
-ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "howto" / "databases.md"
 JOBS = ["tms_webhooks"]
 
@@ -48,14 +43,14 @@ print(json.dumps(found))
 
 
 @pytest.fixture
-def databases(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
+def databases(tmp_path):
     """Make an empty database for each alias, as ``DATABASES`` has it."""
-    made: list[str] = []
+    made = []
 
-    def databases(*aliases: str) -> dict[str, Any]:
+    def databases(*aliases):
         return {alias: {**settings, "NAME": make(alias)} for alias in aliases}
 
-    def make(alias: str) -> str:
+    def make(alias):
         if connection.vendor == "sqlite":
             return str(tmp_path / f"{alias}.sqlite3")
         name = connection.ops.quote_name(f"{connection.settings_dict['NAME']}_{alias}")
@@ -63,7 +58,7 @@ def databases(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
         execute(f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
         return name.strip('"`')
 
-    def execute(*statements: str) -> None:
+    def execute(*statements):
         with connection._nodb_cursor() as cursor:
             for statement in statements:
                 cursor.execute(statement)
@@ -76,10 +71,10 @@ def databases(tmp_path: Path) -> Iterator[Callable[..., dict[str, Any]]]:
 
 
 @pytest.fixture
-def migrate(tmp_path: Path) -> Callable[..., list[dict[str, list[str]]]]:
+def migrate(tmp_path):
     """Run ``migrate`` once with each list of arguments; return the schedules that each database has after each."""
 
-    def migrate(databases: dict[str, Any], *calls: list[str], routers: tuple[str, ...] = ()) -> list[Any]:
+    def migrate(databases, *calls, routers=()):
         (tmp_path / "host.py").write_text(SETTINGS)
         environment = {
             **os.environ,

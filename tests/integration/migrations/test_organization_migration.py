@@ -1,21 +1,15 @@
 """The organization model may be created by any migration of its app. Each test migrates a host of its own, in a process."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import connection
 
+from tests.conftest import ROOT
 from tests.patience import PATIENCE
-
-ROOT = Path(__file__).parents[3]
 
 SETTINGS = """
 import json, os
@@ -67,7 +61,7 @@ OURS = ("tms_webhooks", "0001_initial")
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[dict[str, Any]]:
+def database(tmp_path):
     """The settings of an empty database."""
     names = ("ENGINE", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS")
     settings = {name: connection.settings_dict[name] for name in names}
@@ -84,10 +78,10 @@ def database(tmp_path: Path) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def migrate(tmp_path: Path, database: dict[str, Any]) -> Callable[..., subprocess.CompletedProcess[str]]:
+def migrate(tmp_path, database):
     """Migrate a host with these migrations, by name, and create a webhook in it."""
 
-    def migrate(**migrations: str) -> subprocess.CompletedProcess[str]:
+    def migrate(**migrations):
         folder = tmp_path / "training" / "migrations"
         folder.mkdir(parents=True)
         (tmp_path / "host.py").write_text(SETTINGS)
@@ -108,7 +102,7 @@ def migrate(tmp_path: Path, database: dict[str, Any]) -> Callable[..., subproces
     return migrate
 
 
-def migration(operations: str, *dependencies: tuple[str, str], attributes: str = "") -> str:
+def migration(operations, *dependencies, attributes=""):
     return MIGRATION.format(operations=operations, dependencies=list(dependencies), attributes=attributes)
 
 

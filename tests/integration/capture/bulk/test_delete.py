@@ -1,7 +1,5 @@
 """``delete()`` of a queryset, and what it takes with it or leaves behind."""
 
-from __future__ import annotations
-
 import pytest
 from django.db import transaction
 from django.db.models import ProtectedError
@@ -15,18 +13,9 @@ from example_project.training.factories import (
 )
 from example_project.training.models import TrainingClass, User
 from tests.factories import WebhookFactory
-from tests.testapp.models import Workshop
 
 # Committed, so that the database's own deferred constraints have their say.
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.mark.usefixtures("small_chunks")
-def test_each_object_is_recorded_as_it_was_at_last(workshops, steps):
-    assert Workshop.objects.filter(seats__gt=1).delete() == (3, {"testapp.Workshop": 3})
-
-    assert steps() == [("workshop.deleted", title, {}) for title in ("W2", "W3", "W4")]
-    assert Workshop.objects.count() == 2
 
 
 def test_a_refused_deletion_that_the_host_catches_was_none(recorded):
