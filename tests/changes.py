@@ -8,7 +8,11 @@ from django.db import models, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tms_webhooks import catalogue
 from tms_webhooks.capture.many_to_many import lists_of
+from tms_webhooks.choices import PayloadDetail
+from tms_webhooks.digests import digest_of, digested, own_fields
+from tms_webhooks.event_names import snapshot_of
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.payloads.fields import nested_json
@@ -171,22 +175,42 @@ def check_edit(source, obj, before, name, edit):
             before(type(obj)._default_manager.get(pk=obj.pk))
             _check_all_name_a_change(events)
             events.all().delete()
-            old = _json_of(source, obj, name)
+            old, old_digests = _json_of(source, obj, name), digests_of(source, obj)
             edit(type(obj)._default_manager.get(pk=obj.pk))
-            new = _json_of(source, obj, name)
+            new, new_digests = _json_of(source, obj, name), digests_of(source, obj)
             _check_all_name_a_change(events)
             recorded = events.filter(subject_type=source.noun.name, subject_id=subject_key(obj.pk)).order_by("pk")
             bodies = [json.loads(event.body) for event in recorded]
+            sent = [
+                {detail: json.loads(digested(event.body, detail)).get("digest") for detail in PayloadDetail}
+                for event in recorded
+            ]
             raise _Undo
     except _Undo:
         pass
     if old == new:
         assert bodies == [], f"an event, though {name} is {old!r} as before"
+        assert old_digests == new_digests
         return
     (body,) = bodies
     assert name in body["changed"]
     assert _value_at(body["previous"], name) == old
     assert _value_at(body["data"], name) == new
+    assert sent == [new_digests], "the receiver of the event has another digest than the row"
+    if new_digests[PayloadDetail.FULL] is not None:
+        is_covered = name in {field.name for field in own_fields(source.noun.name)}
+        assert (old_digests[PayloadDetail.FULL] != new_digests[PayloadDetail.FULL]) is is_covered
+
+
+def digests_of(source, obj):
+    """Return the digest of an object by its row, for each payload; null for one of a source without a snapshot."""
+    if not source.snapshot:
+        return dict.fromkeys(PayloadDetail)
+    raw = read_whole(source, obj.pk, using=database_of(source))
+    assert raw is not None
+    noun = source.noun.name
+    data = nested_json(catalogue.get(snapshot_of(noun)).fields, source.canonical(raw))
+    return {detail: digest_of(noun, data, detail) for detail in PayloadDetail}
 
 
 def _check_all_name_a_change(events):

@@ -91,6 +91,7 @@ SAMPLE_TIMESTAMP = "2026-11-24T15:04:05.123Z"
 SAMPLE_ORGANIZATION: Mapping[str, Any] = {"id": 12, "external_id": "ACME-EU"}
 SAMPLE_SEQUENCE = 3
 SAMPLE_ACTOR_ID = "7"
+SAMPLE_DIGEST = "5d1f0c9ab27e44180c7be2f96a3d5e71"
 
 # How many reasons an error message lists.
 _MOST_REASONS = 3
@@ -131,6 +132,11 @@ _ENVELOPE: Mapping[str, JSONSchema] = {
         "type": "string",
         "maxLength": LONGEST_CORRELATION_ID,
         "description": "The id of the request that caused the event, the same in all its events. Absent outside requests.",
+    },
+    "digest": {
+        "type": "string",
+        "pattern": "^[0-9a-f]{32}$",
+        "description": "The hash of the object, by which you compare your copy. Absent if the object can't be compared.",
     },
     "changed": {
         "type": "array",
@@ -226,6 +232,8 @@ class EventType:
             "organization": dict(SAMPLE_ORGANIZATION),
             "sequence": SAMPLE_SEQUENCE,
             "actor": {"kind": self.sample_actor.value, "id": actor_id},
+            # A webhook has no row of the host's.
+            **({} if self.noun.name == "webhook" else {"digest": SAMPLE_DIGEST}),
             "data": copy.deepcopy({**sample, **custom.sample_of(self.noun.name)}),
             "changed": [item.name for item in self.fields if has_value(self.sample_previous, item.name)],
             "previous": copy.deepcopy(dict(self.sample_previous)),
@@ -309,6 +317,7 @@ def _schema(event_type: EventType, *, whole: bool = False) -> JSONSchema:
         "sequence": {"type": "integer", "minimum": 0 if event_type.is_snapshot else 1, "description": number},
         "actor": _ENVELOPE["actor"],
         "correlation_id": _ENVELOPE["correlation_id"],
+        "digest": _ENVELOPE["digest"],
         "data": {
             **data_schema(event_type.fields, whole=whole),
             "title": title,

@@ -16,10 +16,11 @@ from django.db import DatabaseError, InterfaceError, OperationalError
 from django.utils.translation import gettext as _
 
 from tms_webhooks.catalogue import EventType, registry
-from tms_webhooks.choices import ErrorClass, PayloadFormat, Verb
+from tms_webhooks.choices import ErrorClass, PayloadDetail, PayloadFormat, Verb
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.delivery.outgoing import OutgoingRequest
+from tms_webhooks.digests import digested
 from tms_webhooks.exceptions import DeliveryError, UnsafeURL, WebhooksError
 from tms_webhooks.models import Delivery, DeliveryBody, Webhook
 from tms_webhooks.models.credentials import known_headers
@@ -162,6 +163,11 @@ def content_for(webhook: Webhook, event_body: str) -> Content:
     return request_content(replace(shape, url=""), event_body)
 
 
+def event_for(shape: RequestFormat, event_body: str) -> dict[str, Any]:
+    """Return an event in the format ``standard`` as a webhook with these settings gets it: in its detail, with its digest."""
+    return tailored(shape, from_text(digested(event_body, shape.detail)))
+
+
 def request_content(shape: RequestFormat, event_body: str) -> Content:
     """Return an event as it would be sent in this format, with its URL. Nothing is read or stored."""
     return _content(shape, event_body, None)[0]
@@ -177,12 +183,13 @@ def _content(
     """
     limit, merged = app_settings.BODY_LIMIT_BYTES, "" if stored is None else stored.merged
     # Body and URL share one event.
-    event = cache(lambda: tailored(shape, from_text(merged or event_body)))
+    event = cache(lambda: event_for(shape, merged or event_body))
     content = None
     if stored is not None and stored.content_type:
         content = Content(stored.body.encode(), stored.content_type)
     elif (shape.is_plain and not merged) or (stored is None and attempts):
-        content = Content(event_body.encode())
+        # A first attempt that stored no body had the plain format, whatever it is now.
+        content = Content(digested(event_body, PayloadDetail.FULL).encode())
     is_new = content is None or len(content.body) > limit
     if is_new and refusal:
         content = Content(problem=_failed(refusal))
@@ -192,7 +199,7 @@ def _content(
             content = Content(rendered.body.encode(), rendered.content_type)
         except Exception as error:
             # A standard body fails here only if it is too large; the worker reports that for the body itself.
-            own = Content((merged or event_body).encode())
+            own = Content(digested(merged or event_body, shape.detail).encode())
             content = own if shape.is_plain else Content(problem=_failed(_reason(error)))
     if content.problem is not None or not has_tokens(shape.url):
         return content, is_new

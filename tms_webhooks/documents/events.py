@@ -33,12 +33,15 @@ All events have the same envelope, in the format `standard`:
 | `sequence` | integer | Number of the event among the events of the same object, from 1. |
 | `actor.kind` | string | The kind of actor that caused the change: ACTOR_KINDS. |
 | `actor.id` | id or null | Id of the user or API key. It is null for `system` and `reconcile`. |
+| `digest` | string | Hash of the object as the webhook gets it, by which you [compare your copy](../../howto/snapshot.md#compare-your-copy). |
 | `data` | object | The object after the change. For a deleted object, its last state. |
 | `data.custom` | object | Fields that the training system adds, if there are any. |
 | `changed` | array of strings | Names of the changed fields of `data`, with dots, such as `class.id`. It is empty for a new object. |
 | `previous` | object | Old values of the changed fields, nested like `data`: `{"class": {"id": 8840}}`. |
 
 If one save changes two statuses, it causes two events. Each has all changed fields in `changed`.
+
+`digest` is absent if a noun has no rows to compare with, such as `webhook`, and if the object left the organization.
 
 Some events have more keys:
 

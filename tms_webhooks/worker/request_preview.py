@@ -23,8 +23,8 @@ from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.credentials import AUTHORIZATION
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
-from tms_webhooks.payloads.envelope import from_text, is_test
-from tms_webhooks.payloads.formats import RequestFormat, tailored, tokens_without_value
+from tms_webhooks.payloads.envelope import is_test
+from tms_webhooks.payloads.formats import RequestFormat, tokens_without_value
 from tms_webhooks.payloads.formats.check import names_in
 from tms_webhooks.worker.leases import WebhookRow
 from tms_webhooks.worker.send import Attempt, endpoint_of
@@ -128,7 +128,7 @@ def preview_of_event(webhook: Webhook, event: Event, *, now: datetime) -> Reques
     preview, shape = _preview(webhook, event, render, number=1, now=now)
     if preview.problem or shape is None:
         return preview
-    empty = tokens_without_value(tailored(shape, from_text(event.body)), shape)
+    empty = tokens_without_value(rendering.event_for(shape, event.body), shape)
     known = names_in(shape, [catalogue.get(event.type)]) if empty else {}
     return replace(preview, empty_tokens=empty, unknown_tokens=[name for name in empty if name not in known])
 

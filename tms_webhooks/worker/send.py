@@ -27,6 +27,7 @@ from tms_webhooks.delivery import authentication, outcome, signing
 from tms_webhooks.delivery.authentication import ClientCredentials, merged
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint, OutgoingRequest, SendResult
 from tms_webhooks.delivery.rendering import shape_of
+from tms_webhooks.digests import digested
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
 from tms_webhooks.models import WebhookSecret
 from tms_webhooks.models.credentials import read_headers, secret_names
@@ -38,6 +39,7 @@ from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Answer, Request, Response, Transport
 from tms_webhooks.net.urls import query_secrets
 from tms_webhooks.payloads.envelope import is_test
+from tms_webhooks.payloads.formats.shape import PLAIN
 from tms_webhooks.worker.leases import WebhookRow
 
 if TYPE_CHECKING:
@@ -71,13 +73,14 @@ def make_requests(claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, 
         if row.endpoint is None or row.endpoint.problem is not None:
             row.endpoint = endpoint_of(row)
         endpoints[pk] = row.endpoint
-    plain = {pk for pk, endpoint in endpoints.items() if endpoint.shape.is_plain and "{" not in endpoint.webhook.url}
     short = app_settings.BODY_LIMIT_BYTES // MAX_CHARACTER_BYTES
     requests = []
     for one in claimed:
         endpoint = endpoints[one.webhook_id]
         is_new = not one.attempts and one.quiet_period is None
-        is_ready = is_new and one.webhook_id in plain and len(one.body) <= short
+        shape = endpoint.shape
+        is_plain = is_new and (shape.format, shape.detail) == PLAIN
+        is_ready = is_plain and "{" not in shape.url and len(one.body) <= short
         # A resumed or replayed delivery is late by intent.
         expected_at = one.occurred_at if is_new and one.priority == Priority.LIVE else None
         requests.append(
@@ -88,7 +91,7 @@ def make_requests(claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, 
                 one.attempts + 1,
                 one.charged,
                 one.priority == Priority.MANUAL,
-                one.body.encode() if is_ready else b"",
+                digested(one.body, shape.detail).encode() if is_ready else b"",
                 endpoint,
                 expected_at=expected_at and expected_at + timedelta(seconds=endpoint.webhook.delay_seconds),
                 is_replay=one.priority == Priority.REPLAY,

@@ -21,9 +21,10 @@ from tms_webhooks.api.serializers.base import (
     format_utc,
 )
 from tms_webhooks.api.serializers.results import TimingSerializer
-from tms_webhooks.choices import Priority
+from tms_webhooks.choices import PayloadDetail, Priority
 from tms_webhooks.delivery import rendering
 from tms_webhooks.delivery.replay import progress
+from tms_webhooks.digests import digested
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Job, WebhookSecret
 from tms_webhooks.payloads.formats import JSON
 
@@ -68,8 +69,8 @@ class EventSerializer(DeliveryEventSerializer):
         return "kept" if self.context["shows_payload"](event) else "hidden"
 
     def get_payload(self, event: Event) -> dict[str, Any] | None:
-        """Return the stored event, or null unless ``payload_state`` is ``kept``."""
-        return json.loads(event.body) if self.get_payload_state(event) == "kept" else None
+        """Return the event, or null unless ``payload_state`` is ``kept``."""
+        return json.loads(digested(event.body, PayloadDetail.FULL)) if self.get_payload_state(event) == "kept" else None
 
 
 class WebhookEventSerializer(DeliveryEventSerializer):
@@ -185,7 +186,7 @@ class DeliveryDetailSerializer(DeliverySerializer):
             return None
         own = DeliveryBody.objects.filter(pk=delivery.pk).first()
         if own is None or not own.stored:
-            return {"content_type": JSON, "body": delivery.event.body}
+            return {"content_type": JSON, "body": digested(delivery.event.body, PayloadDetail.FULL)}
         return {"content_type": own.content_type or JSON, "body": own.stored}
 
 

@@ -29,10 +29,20 @@ from tms_webhooks.payloads.formats.token_formats import RULES
 
 # Tokens that exist for every event type.
 COMMON_TOKENS = (
-    *("id", "type", "timestamp", "version", "sequence", "correlation_id", "data", "changed", "previous"),
+    *("id", "type", "timestamp", "version", "sequence", "correlation_id", "digest", "data", "changed", "previous"),
     *("truncated", "left", "test"),
     *("organization", "organization.id", "organization.external_id", "actor", "actor.kind", "actor.id"),
-    *("EventId", "EventType", "EventTimestamp", "EventTest", "CorrelationId", "Sequence", "Changed", "Previous"),
+    *(
+        "EventId",
+        "EventType",
+        "EventTimestamp",
+        "EventTest",
+        "CorrelationId",
+        "Digest",
+        "Sequence",
+        "Changed",
+        "Previous",
+    ),
 )
 
 _CHARSET = re.compile(r'charset\s*=\s*"?([^";\s]*)', re.IGNORECASE)

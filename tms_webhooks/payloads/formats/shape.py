@@ -35,7 +35,7 @@ def tailored(shape: RequestFormat, event: Mapping[str, Any]) -> dict[str, Any]:
     if detail == PayloadDetail.FULL:
         return dict(event)
     fields = [field for field in catalogue.get(event["type"]).fields if is_included(field, detail)]
-    names, tree = {field.name for field in fields}, _tree(fields, detail)
+    names, tree = {field.name for field in fields}, tree_of(fields, detail)
     links = {"links": {"event": f"{shape.api_url.rstrip('/')}/events/{event['id']}/"}}
     return {
         **event,
@@ -46,7 +46,7 @@ def tailored(shape: RequestFormat, event: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tree(fields: Iterable[Field], detail: str) -> dict[str, Any]:
+def tree_of(fields: Iterable[Field], detail: str) -> dict[str, Any]:
     """Return the names of the included fields, nested; those of the objects in a list below it, and None below a value."""
     tree: dict[str, Any] = {}
     for one in fields:
@@ -55,7 +55,7 @@ def _tree(fields: Iterable[Field], detail: str) -> dict[str, Any]:
             below = tree
             for parent in parents:
                 below = below.setdefault(parent, {})
-            below[leaf] = _tree(one.items, detail) if one.items else None
+            below[leaf] = tree_of(one.items, detail) if one.items else None
     return tree
 
 
@@ -76,6 +76,10 @@ class Rendered(NamedTuple):
 
     content_type: str
     body: str
+
+
+PLAIN = (PayloadFormat.STANDARD, PayloadDetail.FULL)
+"""The format and the detail of a stored event."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -99,8 +103,8 @@ class RequestFormat:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the stored body of an event is sent unchanged."""
-        return self.format == PayloadFormat.STANDARD and self.detail == PayloadDetail.FULL
+        """Whether the stored body of an event is sent, with its digest alone."""
+        return (self.format, self.detail) == PLAIN
 
     def content_of(self, event_type: str) -> str:
         """Return the content for events of this type: that of the narrowest pattern, else the content for all."""

@@ -68,6 +68,7 @@ def flat(event: Mapping[str, Any]) -> dict[str, Any]:
     }
     optional = {
         "CorrelationId": event.get("correlation_id"),
+        "Digest": event.get("digest"),
         "EventUrl": value_at(event, "links.event"),
         "Truncated": event.get("truncated"),
         "Left": event.get("left"),

@@ -86,6 +86,7 @@ def test_a_thin_event_has_the_ids_of_everything():
         "organization": {"id": 12, "external_id": "ACME-EU"},
         "sequence": 3,
         "actor": {"kind": "administrator", "id": "7"},
+        "digest": "5d1f0c9ab27e44180c7be2f96a3d5e71",
         "data": {
             "id": 70031,
             "external_id": "ENR-70031",

@@ -1,0 +1,97 @@
+"""Every request has the digest of its object, the same in each format, and on each attempt."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from example_project.training.factories import TrainingClassFactory
+from tests.factories import WebhookFactory
+from tms_webhooks import catalogue
+from tms_webhooks.choices import PayloadDetail, PayloadFormat
+from tms_webhooks.digests import digest_of, own_fields
+from tms_webhooks.models import Event
+from tms_webhooks.payloads.fields import nested_json
+from tms_webhooks.sources.registry import sources_of_noun
+from tms_webhooks.sources.rows import database_of, read_whole
+
+CONTENT = '{"digest": "{digest}", "again": "{Digest}"}'
+
+
+@pytest.fixture
+def training_class():
+    return TrainingClassFactory()
+
+
+def digest_of_row(training_class, detail=PayloadDetail.FULL):
+    """Return the digest of a class as its row is now."""
+    (source,) = sources_of_noun("class")
+    raw = read_whole(source, training_class.pk, using=database_of(source))
+    data = nested_json(catalogue.get("class.snapshot").fields, source.canonical(raw))
+    return digest_of("class", data, detail)
+
+
+@pytest.mark.parametrize("detail", PayloadDetail)
+@pytest.mark.parametrize(
+    ("format_", "read"),
+    [
+        (PayloadFormat.STANDARD, lambda body: body["digest"]),
+        (PayloadFormat.SKILLABLE, lambda body: body["Digest"]),
+        (PayloadFormat.CLOUDEVENTS, lambda body: body["data"]["digest"]),
+        (PayloadFormat.CUSTOM, lambda body: body["digest"]),
+        (PayloadFormat.CUSTOM, lambda body: body["again"]),
+    ],
+)
+def test_a_request_has_the_digest_of_its_object_in_each_format(receiver, drain, training_class, format_, read, detail):
+    content = CONTENT if format_ == PayloadFormat.CUSTOM else ""
+    fields = {"format": format_, "content": content, "payload": detail}
+    WebhookFactory(organization=training_class.organization, url=receiver.url, events=["class.*"], **fields)
+
+    training_class.cancel()
+    drain()
+
+    (request,) = receiver.received
+    assert read(json.loads(request.body)) == digest_of_row(training_class, detail)
+
+
+def test_a_body_that_is_too_large_has_the_digest_of_the_whole_object(receiver, drain, training_class, settings_of_app):
+    settings_of_app(BODY_LIMIT_BYTES=1_024)
+    WebhookFactory(organization=training_class.organization, url=receiver.url, events=["class.*"])
+
+    training_class.cancel()
+    drain()
+
+    (request,) = receiver.received
+    body = json.loads(request.body)
+    assert (body["truncated"], body["digest"]) == (True, digest_of_row(training_class))
+
+
+def test_each_attempt_has_the_same_bytes(clock, run, wire, training_class):
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+    training_class.cancel()
+    wire.answers = [500]
+
+    run()
+    clock.advance(hours=1)
+    run()
+
+    first, second = (request.body for request in wire.requests)
+    assert first == second
+    assert json.loads(first)["digest"] == digest_of_row(training_class)
+
+
+def test_it_covers_the_columns_of_the_hosts_own_fields():
+    names = {field.name for noun in ("enrollment", "user") for field in own_fields(noun)}
+
+    # A department has its name in a row of its own.
+    assert {one for one in names if one.startswith("custom.")} == {"custom.purchase_order", "custom.cost_center"}
+
+
+def test_nothing_of_it_is_stored(clock, run, training_class):
+    WebhookFactory(organization=training_class.organization, events=["class.*"])
+    training_class.cancel()
+
+    run()
+
+    assert '"digest"' not in Event.objects.get().body
