@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from time import sleep
 from typing import Any, NamedTuple
@@ -23,22 +23,27 @@ from tms_webhooks.choices import ActorKind, DeliveryStatus, JobKind, Priority
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db import sql
 from tms_webhooks.delivery import replay
+from tms_webhooks.digests import bucket_of, digest_of
 from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.filters.paths import suggested
 from tms_webhooks.models import Delivery, Event, EventSequence, Job, PeriodicRun, Subscription, Webhook
 from tms_webhooks.models.audience import RELATIONS
 from tms_webhooks.models.delivery import UNSUCCESSFUL, DeliveryQuerySet
 from tms_webhooks.models.event import OUTSIDE_THE_FEED, owned_key, subject_key
 from tms_webhooks.outbox import owners
-from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, set_sequence
+from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, organizations_of, set_sequence
 from tms_webhooks.outbox.record import wake_on_commit
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content
-from tms_webhooks.routing.subscription_rules import event_values, present_checks
+from tms_webhooks.payloads.fields import nested_json
+from tms_webhooks.routing.subscription_rules import event_values, present_checks, values_of
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import organization_value
+from tms_webhooks.sources.objects import values_by_id
+from tms_webhooks.sources.paths import stored_at
 from tms_webhooks.sources.registry import sources_of_noun
-from tms_webhooks.sources.rows import Rows, at_keys, database_of, in_organizations, read_rows, rows_of
+from tms_webhooks.sources.rows import Rows, at_keys, columns_of, database_of, in_organizations, read_rows, rows_of
 from tms_webhooks.sources.rules import Change
 
 FIELD = "nouns"
@@ -99,6 +104,12 @@ def _error(message: str, *, code: str) -> ReplayError:
 PAGE = 100
 """Objects that are read at a time, which is all that a job holds in memory."""
 
+KEYS = 5_000
+"""Objects of which the ids alone are read at a time."""
+
+MOST_KEYS = 50_000
+"""Ids that are examined for one page of objects that are chosen by their ids."""
+
 MOST_EXAMINED = 10_000
 """Objects to which `SourceReader.count` applies filters. Objects beyond this number are counted as if they matched."""
 
@@ -115,11 +126,52 @@ class ObjectPage(NamedTuple):
     end: str | None
 
 
+class Selection(NamedTuple):
+    """The objects of a noun with these ids as text, or those in these of so many buckets; with neither, all of them."""
+
+    ids: Collection[str] = ()
+    buckets: Collection[int] = ()
+    of: int = 1
+
+    def __bool__(self) -> bool:
+        return bool(self.ids or self.buckets)
+
+    def includes(self, text: str) -> bool:
+        """Return whether the object with this id is one of them."""
+        if self.buckets:
+            return bucket_of(text, self.of) in self.buckets
+        return not self.ids or text in self.ids
+
+    @classmethod
+    def of_job(cls, values: Mapping[str, Any]) -> Selection:
+        """Return the selection of a job, as `stored` wrote it."""
+        return cls(frozenset(values.get("ids", ())), frozenset(values.get("buckets", ())), values.get("of", 1))
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """The values for `Job.selection`."""
+        if self.buckets:
+            return {"buckets": sorted(self.buckets), "of": self.of}
+        return {"ids": sorted(self.ids)} if self.ids else {}
+
+
+EVERYTHING = Selection()
+
+
+class ObjectDigest(NamedTuple):
+    """The id of an object as text, the customer's own id, and the digest of the object as the webhook gets it."""
+
+    id: str
+    external_id: str | None
+    digest: str
+
+
 class SourceReader:
     """Reads the objects of one source that a webhook receives: by its organization and audience, and by its filters."""
 
-    def __init__(self, webhook: Webhook, source: Source) -> None:
-        self._source = source
+    def __init__(self, webhook: Webhook, source: Source, selection: Selection | None = None) -> None:
+        self._selection = selection or EVERYTHING
+        self._source, self._detail = source, webhook.payload
         self._event_type = catalogue.get(event_names.snapshot_of(source.noun.name))
         self._checks = [present_checks(one, self._event_type) for one in subscriptions_to(webhook, source.noun.name)]
         self._takes_all = not all(self._checks)
@@ -129,7 +181,11 @@ class SourceReader:
 
     def count(self, *, now: datetime) -> int:
         """Return the number of objects that the webhook receives; see `MOST_EXAMINED`."""
-        total = self._rows().count()
+        total = (
+            sum(self._selection.includes(text) for _key, text in self.ids())
+            if self._selection
+            else self._rows().count()
+        )
         if self._scope is not None and self._takes_all:
             return total
         examined = matching = 0
@@ -148,15 +204,12 @@ class SourceReader:
         the old state.
         """
         using = database_of(self._source)
-        rows = self._rows().order_by("pk")
-        if after:
-            rows = rows.filter(pk__gt=states.key_value(self._source, after))
-        found = read_rows(self._source, rows[:PAGE], names=("id",))
-        numbers = self._numbers([subject_key(raw["id"]) for _key, raw in found], using=using)
+        found, end = self.next_keys(after, limit=PAGE)
+        numbers = self._numbers([subject_key(text) for _key, text in found], using=using)
         events, skipped = [], 0
         with actor_context(ActorKind.SYSTEM):
             for key, raw in read_rows(
-                self._source, at_keys(self._source.model, [key for key, _raw in found], using=using)
+                self._source, at_keys(self._source.model, [key for key, _text in found], using=using)
             ):
                 event, is_skipped = self._event_or_log(key, raw, now=now)
                 # The drain may be a thread of this process, and would wait 5 ms for Python's lock at each statement.
@@ -165,8 +218,61 @@ class SourceReader:
                 if event is not None:
                     set_sequence(event, numbers.get(event.sequence_key, 0))
                     events.append(event)
-        end = states.key_text(found[-1][0]) if len(found) == PAGE else None
         return ObjectPage(events, skipped, end)
+
+    def ids(self, after: str = "", *, together: int = KEYS) -> Iterator[tuple[Any, str]]:
+        """Yield the keys of the objects after this one, in their order, each with its id as text. Filters do not apply.
+
+        So many objects are read ``together``, and of each the id alone.
+        """
+        while True:
+            rows = self._rows().order_by("pk")
+            rows = rows.filter(pk__gt=states.key_value(self._source, after)) if after else rows
+            found = read_rows(self._source, rows[:together], names=("id",))
+            yield from ((key, str(raw["id"])) for key, raw in found)
+            if len(found) < together:
+                return
+            after = states.key_text(found[-1][0])
+
+    def next_keys(self, after: str, *, limit: int) -> tuple[list[tuple[Any, str]], str | None]:
+        """Return the keys of the next objects that are chosen, at most ``limit``, and the last key examined; None at the end."""
+        is_chosen, chosen = self._selection.includes, list[tuple[Any, str]]()
+        found = self.ids(after, together=KEYS if self._selection else limit)
+        for examined, (key, text) in enumerate(found, 1):
+            if is_chosen(text):
+                chosen.append((key, text))
+            if len(chosen) == limit or examined == MOST_KEYS:
+                return chosen, states.key_text(key)
+        return chosen, None
+
+    def digests(self, keys: Sequence[Any]) -> Iterator[ObjectDigest]:
+        """Yield the digests of those of the objects with these keys that the webhook receives; `PAGE` objects are read at a time."""
+        for start in range(0, len(keys), PAGE):
+            page = at_keys(self._source.model, keys[start : start + PAGE], using=database_of(self._source))
+            for key, raw in read_rows(self._source, page):
+                try:
+                    digest = self._digest(raw)
+                except Exception:
+                    # As in a snapshot, which leaves the object out, too.
+                    if strict_payloads():
+                        raise
+                    logger.exception("A comparison leaves out %s %s.", self._source.model._meta.label, key)
+                    continue
+                if digest is not None:
+                    yield digest
+
+    def _digest(self, raw: Mapping[str, Any]) -> ObjectDigest | None:
+        """Return the digest of an object, or None if the webhook does not receive it."""
+        values = self._objects.canonical(self._source, raw)
+        organizations = None if values is None else organizations_of(values)
+        if values is None or organizations is None:
+            return None
+        data = nested_json(self._event_type.fields, values)
+        if not self._takes_all and not self._is_met(values_of({"data": data}, organizations)):
+            return None
+        external_id = data.get("external_id")
+        digest = digest_of(self._source.noun.name, data, self._detail)
+        return ObjectDigest(str(data["id"]), None if external_id is None else str(external_id), digest)
 
     def _numbers(self, subjects: Collection[str], *, using: str) -> dict[str, int]:
         """Return the numbers of the last events of these objects, by the keys by which they are numbered."""
@@ -176,7 +282,11 @@ class SourceReader:
         return EventSequence.objects.current(self._source.noun.name, set(keys), using=using)
 
     def _rows(self) -> Rows:
-        rows = rows_of(self._source)
+        rows, ids = rows_of(self._source), columns_of(self._source).get("id")
+        if self._selection.ids and isinstance(ids, str):
+            # Those of a few objects are found without reading all.
+            known = values_by_id(stored_at(self._source.model, ids), self._selection.ids)
+            rows = rows.filter(**{f"{ids}__in": list(known)})
         return rows if self._scope is None else rows.filter(self._scope)
 
     def _event_or_log(self, key: Any, raw: Mapping[str, Any], *, now: datetime) -> tuple[Event | None, bool]:
@@ -208,9 +318,10 @@ class SourceReader:
         )
         if event.error or self._takes_all:
             return event
-        values_of = event_values(event)
-        is_met = any(all(check.condition.holds(values_of) for check in checks) for checks in self._checks)
-        return event if is_met else None
+        return event if self._is_met(event_values(event)) else None
+
+    def _is_met(self, values: EventValues) -> bool:
+        return any(all(check.condition.holds(values) for check in checks) for checks in self._checks)
 
 
 SNAPSHOT_BACKLOG = 2_000
@@ -238,12 +349,12 @@ FROM {{event}} e WHERE e.uid IN ({{uids}}) ORDER BY e.id"""  # noqa: S608 (names
 logger = logging.getLogger(__name__)
 
 
-def count_objects(webhook: Webhook, nouns: Iterable[str], *, now: datetime) -> int:
-    """Return the number of objects that a snapshot would send.
+def count_objects(webhook: Webhook, nouns: Iterable[str], selection: Selection = EVERYTHING, *, now: datetime) -> int:
+    """Return the number of objects that a snapshot of these nouns would send.
 
     Filters are applied to the first `read.MOST_EXAMINED` objects of a source.
     """
-    return sum(SourceReader(webhook, source).count(now=now) for source in _sources(nouns))
+    return sum(SourceReader(webhook, source, selection).count(now=now) for source in _sources(nouns))
 
 
 def work_on(job: Job, *, now: datetime) -> bool:
@@ -267,7 +378,7 @@ def work_on(job: Job, *, now: datetime) -> bool:
     if source is None:
         job.finish(now=now, error=_("The source %(name)s no longer exists. Start another one.") % {"name": job.source})
         return False
-    page = SourceReader(webhook, source).read(job.key, now=now)
+    page = SourceReader(webhook, source, Selection.of_job(job.selection)).read(job.key, now=now)
     return _write_page(job, webhook, source, page, now=now)
 
 

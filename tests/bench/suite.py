@@ -37,8 +37,8 @@ NAMES = (
     "snapshot",
     "prune",
 )
-SINGLE = ("django_package",)
-"""Benchmarks that are run by their name alone, and are not on the page: they install packages of others."""
+SINGLE = ("digests", "django_package")
+"""Benchmarks that are run by their name alone, and are not on the page: one installs packages of others, one takes minutes."""
 ENDING = 30.0
 """Seconds that a benchmark may take to end its processes and to drop its database, after its time is up."""
 

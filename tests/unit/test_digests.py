@@ -1,7 +1,5 @@
 """The digest of an object covers what is its own, and nothing else."""
 
-from __future__ import annotations
-
 import copy
 import hashlib
 import json

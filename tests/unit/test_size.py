@@ -20,18 +20,20 @@ CEILINGS = {
     "access": 442,
     "actors": 807,
     "admin": 30_664,
-    "api": 22_782,
+    "api": 23_920,
     "apps": 302,
     "batches": 229,
     "capture": 7_256,
-    "catalogue": 10_320,
+    "catalogue": 10_354,
     "checks": 8_447,
     "choices": 2_263,
+    "comparison": 889,
     "computed": 1_641,
     "conf": 1_520,
     "config_files": 2_492,
     "db": 5_528,
-    "delivery": 14_641,
+    "delivery": 14_693,
+    "digests": 1_187,
     "documents": 2_477,
     "event_names": 771,
     "exception_reports": 251,
@@ -39,20 +41,20 @@ CEILINGS = {
     "expiry": 3_024,
     "filters": 5_512,
     "listener": 1_002,
-    "manage": 5_114,
+    "manage": 5_172,
     "management": 9_658,
-    "models": 22_478,
+    "models": 22_493,
     "monitoring": 5_440,
     "net": 11_983,
     "outbox": 22_726,
-    "payloads": 9_541,
+    "payloads": 9_557,
     "pytest_plugin": 240,
     "queues": 3_742,
     "reconciliation": 2_346,
-    "routing": 6_001,
+    "routing": 6_037,
     "scaffold": 4_084,
     "signals": 281,
-    "snapshot": 2_754,
+    "snapshot": 3_694,
     "sources": 25_961,
     "tasks": 1_420,
     "telemetry": 990,
@@ -61,8 +63,8 @@ CEILINGS = {
     "worker": 18_054,
 }
 
-FUNCTIONS = 2_609
-FILES = 268
+FUNCTIONS = 2_644
+FILES = 271
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

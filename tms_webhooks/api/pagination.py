@@ -51,8 +51,12 @@ class SealedCursorPagination(CursorPagination):
                 return Cursor(offset=0, reverse=is_reverse, position=position)
         except (SecretError, TypeError, ValueError):
             pass
+        raise self.invalid_cursor()
+
+    def invalid_cursor(self) -> Problem:
+        """Return the problem of a cursor that this list has not made."""
         remedy = "Use the complete URL in `next` or `previous`, or start without a cursor."
-        raise Problem("invalid-cursor", errors=[ErrorItem("parameter", CURSOR, "invalid", remedy)])
+        return Problem("invalid-cursor", errors=[ErrorItem("parameter", CURSOR, "invalid", remedy)])
 
     def encode_cursor(self, cursor: Cursor) -> str:
         # Encrypted, because keys count the rows of all organizations. No two rows have one position: no offset.

@@ -24,13 +24,13 @@ from tms_webhooks.models import AuditEntry, Job, Webhook, limits
 from tms_webhooks.models.webhook import NO_HOLD
 from tms_webhooks.outbox import feed
 from tms_webhooks.queues import enqueue
-from tms_webhooks.snapshot import checked, count_objects
+from tms_webhooks.snapshot import EVERYTHING, Selection, checked, count_objects
 
 
 def count(kind: JobKind, webhook: Webhook, *, now: datetime, **selection: Any) -> int:
     """Return the number of deliveries that a job would change or create, or of objects that a snapshot would send.
 
-    The selection is that of `start`: ``since`` and ``until``, or ``nouns``. Raise `ReplayError` where `start` does.
+    The selection is that of `start`: ``since`` and ``until``, or ``nouns`` and ``only``. Raise `ReplayError` where `start` does.
     """
     return _prepared(kind, webhook, now=now, **selection)[1]
 
@@ -44,19 +44,21 @@ def start(
     since: datetime | None = None,
     until: datetime | None = None,
     nouns: Iterable[str] = (),
+    only: Selection = EVERYTHING,
     requested_by: str = "",
 ) -> Job:
     """Create a job. ``requested_by`` is its requester in lists; without it, that is the actor.
 
     One of the kind ``send_now`` ends a pause and a hold. One of the kind ``cancel_pending`` ends the unfinished recoveries
     and replays of the webhook, as failed, if their ranges overlap with its own. One of the kind ``snapshot`` sends the
-    current state of every object of ``nouns``.
+    current state of every object of ``nouns``, or of those that ``only`` selects.
 
     Raise `ReplayError` in these cases:
 
     - a recovery has no ``since``, or a range longer than RECOVER_DAYS;
     - the range is empty;
     - a noun is unknown, has no source, or the webhook does not subscribe to its events;
+    - ``only`` has ids, and there is more than one noun;
     - the webhook is deleted, or is disabled and the job would send to it;
     - a job of this kind is unfinished for this webhook.
 
@@ -64,7 +66,7 @@ def start(
     """
     # As it is now: the caller may have read it before a user enabled it.
     webhook = Webhook.objects.get(pk=webhook.pk)
-    selection, total = _prepared(kind, webhook, since=since, until=until, nouns=nouns, now=now)
+    selection, total = _prepared(kind, webhook, since=since, until=until, nouns=nouns, only=only, now=now)
     using = router.db_for_write(Job)
     with transaction.atomic(using=using):
         if kind == JobKind.CANCEL_PENDING:
@@ -96,7 +98,7 @@ def start(
             requested_by=(requested_by or actor.label or f"{actor.kind} {actor.id or ''}".strip())[:100],
             created_at=now,
         )
-        asked = {"nouns": job.nouns} if kind == JobKind.SNAPSHOT else {"since": since, "until": until}
+        asked = {"nouns": job.nouns, **job.selection} if kind == JobKind.SNAPSHOT else {"since": since, "until": until}
         changes = {"kind": job.kind, **asked, "total": total}
         AuditEntry.objects.record(AuditAction.JOB_STARTED, job, actor=actor, now=now, changes=changes)
         transaction.on_commit(lambda: enqueue(WORK), using=using, robust=True)
@@ -111,12 +113,16 @@ def _prepared(
     since: datetime | None = None,
     until: datetime | None = None,
     nouns: Iterable[str] = (),
+    only: Selection = EVERYTHING,
 ) -> tuple[Mapping[str, Any], int]:
     """Return the fields of a job that select its deliveries or objects, and their number; raise `ReplayError` as `start`."""
     if kind == JobKind.SNAPSHOT:
         chosen = checked(webhook, nouns)
         _refuse(kind, webhook)
-        return {"nouns": chosen}, count_objects(webhook, chosen, now=now)
+        if only.ids and len(chosen) > 1:
+            message = _("ids belong to one noun; name one, or leave ids out.")
+            raise ReplayError(message, field="ids", code="several_nouns")
+        return {"nouns": chosen, "selection": only.stored}, count_objects(webhook, chosen, only, now=now)
     since, until = _range(kind, since, until, now=now)
     _refuse(kind, webhook)
     return {"since": since, "until": until}, total_of(kind, webhook, since=since, until=until)

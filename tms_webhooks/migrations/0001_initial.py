@@ -1019,6 +1019,7 @@ class Migration(migrations.Migration):
                 ("done", models.PositiveIntegerField(default=0, verbose_name="done")),
                 ("position", models.BigIntegerField(default=0, editable=False)),
                 ("nouns", models.JSONField(blank=True, default=list, verbose_name="nouns")),
+                ("selection", models.JSONField(blank=True, default=dict, editable=False)),
                 ("cursor", models.TextField(blank=True, default="", editable=False)),
                 ("source", models.CharField(blank=True, default="", editable=False, max_length=200)),
                 ("key", models.TextField(blank=True, default="", editable=False)),

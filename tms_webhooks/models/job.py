@@ -38,10 +38,11 @@ class Job(PublicIDModel):
     done = models.PositiveIntegerField(_("done"), default=0)
     # The last key that was processed: an interrupted job continues after it. A snapshot counts its batches here.
     position = models.BigIntegerField(default=0, editable=False)
-    # Only for snapshots: the nouns of the objects, the cursor of the feed at the start, and the source that is read
-    # now. Also the key, as text, of the last object that was read there, and the number of objects that could not be
+    # Only for snapshots: the nouns of the objects, and which of them are sent (`snapshot.Selection`). Also the cursor of the
+    # feed at the start, and the source that is read now. Also the key, as text, of the last object that was read there, and the number of objects that could not be
     # sent.
     nouns = models.JSONField(_("nouns"), default=list, blank=True)
+    selection = models.JSONField(default=dict, blank=True, editable=False)
     cursor = models.TextField(blank=True, default="", editable=False)
     source = models.CharField(max_length=200, blank=True, default="", editable=False)
     key = models.TextField(blank=True, default="", editable=False)

@@ -18,7 +18,7 @@ from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, ORGANIZATIONS, PATHS
 from tms_webhooks.filters.parsing import parse
 from tms_webhooks.filters.paths import EventPath, event_paths
 from tms_webhooks.models import Event, Subscription
-from tms_webhooks.models.audience import RELATIONS
+from tms_webhooks.models.audience import RELATIONS, EventOrganizations
 from tms_webhooks.payloads.envelope import from_text
 
 logger = logging.getLogger(__name__)
@@ -124,12 +124,18 @@ def event_values(event: Event) -> EventValues:
         body: Any = from_text(event.body)
     except ValueError:
         body = None
-    keys = [(relation, getattr(event, relation.column)) for relation in RELATIONS]
-    organizations = {
-        audience: [key for relation, key in keys if key is not None and audience != relation.closed_to]
+    organizations = EventOrganizations(event.organization_id, event.learner_organization_id)
+    return values_of(body if isinstance(body, Mapping) else {}, organizations)
+
+
+def values_of(body: Mapping[str, Any], organizations: EventOrganizations) -> EventValues:
+    """Return the values that checks read: those of an event's body, and its `ORGANIZATIONS`."""
+    related = list(zip(RELATIONS, organizations, strict=True))
+    keys = {
+        audience: [key for relation, key in related if key is not None and audience != relation.closed_to]
         for audience in Audience
     }
-    return EventValues({**(body if isinstance(body, Mapping) else {}), ORGANIZATIONS: organizations})
+    return EventValues({**body, ORGANIZATIONS: keys})
 
 
 def _of_filters(filters: Any, event_type: EventType, audience: str) -> Iterator[EventCheck]:

@@ -43,7 +43,7 @@ def impossible_ids(name: str, ids: Collection[Any]) -> list[str]:
     """Return those ids of a filter that no object can have, because its key does not accept them: a name, for example."""
     for source, _prefix, lookup in _holders(name):
         field = stored_at(source.model, lookup)
-        return [str(one) for one in ids if not _by_key(field, [one])]
+        return [str(one) for one in ids if not values_by_id(field, [one])]
     return []
 
 
@@ -61,7 +61,7 @@ def ids_of_others(name: str, ids: Collection[Any], *, organizations: Collection[
         if owner is None:
             return []
         rows = _owned(source, organizations, owner, learner)
-        by_key = _by_key(stored_at(source.model, lookup), left)
+        by_key = values_by_id(stored_at(source.model, lookup), left)
         present = rows.filter(**{f"{lookup}__in": list(by_key)}).order_by().values_list(lookup, flat=True).distinct()
         for one in chain.from_iterable(by_key.get(key, ()) for key in present):
             left.pop(one)
@@ -80,7 +80,9 @@ def search(noun: str, text: str, *, organizations: Collection[Any]) -> list[Foun
         owner = _lookup(source, OWNER)
         if owner is None or (prefix and not labels):
             continue
-        conditions = [Q(**{lookup: key}) for key in _by_key(stored_at(source.model, lookup), [text])] if text else [Q()]
+        conditions = (
+            [Q(**{lookup: key}) for key in values_by_id(stored_at(source.model, lookup), [text])] if text else [Q()]
+        )
         if text and labels:
             conditions.append(reduce(or_, (Q(**{f"{label}__icontains": text}) for label in labels)))
         rows = _owned(source, organizations, owner).exclude(**{lookup: None})
@@ -113,8 +115,8 @@ def _owned(source: Source, organizations: Collection[Any], *lookups: str | None)
     return rows_of(source).filter(reduce(or_, (Q(**{f"{one}__in": list(organizations)}) for one in lookups if one)))
 
 
-def _by_key(field: models.Field[Any, Any], ids: Collection[Any]) -> dict[Any, list[Any]]:
-    """Return the ids by the values of a field; without those that the field does not accept, which no row has."""
+def values_by_id(field: models.Field[Any, Any], ids: Collection[Any]) -> dict[Any, list[Any]]:
+    """Return these ids by the values of a field; without those that the field does not accept, which no row has."""
     by_key: dict[Any, list[Any]] = {}
     for one in ids:
         with suppress(ValidationError, ValueError, TypeError, OverflowError):

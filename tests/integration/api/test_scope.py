@@ -82,6 +82,8 @@ ROUTES = {
     ("webhook-snapshot", "get"): Request("webhook"),
     ("webhook-snapshot", "post"): Request("webhook", lambda world: {"nouns": ["class"], "dry_run": True}),
     ("webhook-stats", "get"): Request("webhook"),
+    ("webhook-objects", "get"): Request("webhook", query=lambda world: {"noun": "class"}),
+    ("webhook-digests", "get"): Request("webhook", query=lambda world: {"noun": "class"}),
     ("webhook-test", "post"): Request("webhook"),
     ("webhook-preview", "post"): Request("webhook"),
     ("webhook-explain", "get"): Request("webhook", query=lambda world: {"event_type": "class.updated"}),

@@ -1,7 +1,5 @@
 """Every request has the digest of its object, the same in each format, and on each attempt."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -38,7 +38,7 @@ def training_class(webhook):
 def receiver_of_the_page():
     """Return the receiver that ``docs/howto/snapshot.md`` shows."""
     page = (Path(__file__).parents[3] / "docs" / "howto" / "snapshot.md").read_text()
-    (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    code, *_others = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     names = {}
     exec(code, names)
     return names["handle"]

@@ -17,14 +17,18 @@ from tms_webhooks.api.serializers.base import (
 from tms_webhooks.api.serializers.webhooks import SubscriptionListField
 from tms_webhooks.choices import JobKind, PayloadFormat
 from tms_webhooks.conf import app_settings
+from tms_webhooks.digests import MOST_BUCKETS
 from tms_webhooks.routing.explain import LATEST, MOST
-from tms_webhooks.snapshot import ALL
+from tms_webhooks.snapshot import ALL, Selection
 
 MAX_WEBHOOKS = 100
 """The maximum number of webhooks of one bulk replay."""
 
 MAX_NOUNS = 100
 """The maximum number of nouns of one snapshot."""
+
+MAX_IDS = 500
+"""The maximum number of ids of one snapshot."""
 
 LONGEST_SUBJECT = 300
 """The maximum length of a subject in characters."""
@@ -76,10 +80,34 @@ class NounsField(serializers.ListField):
         return nouns
 
 
-class SnapshotSerializer(DryRunSerializer):
-    """The nouns whose objects are sent; "all" stands for each that the webhook can have. With ``dry_run``, they are only counted."""
+class SnapshotBucketsSerializer(StrictSerializer):
+    """The numbers of some buckets, from 0, and of how many buckets they are."""
 
+    numbers = serializers.ListField(child=StrictIntegerField(min_value=0), min_length=1, max_length=MOST_BUCKETS)
+    of = StrictIntegerField(min_value=1, max_value=MOST_BUCKETS)
+
+
+class SnapshotSerializer(DryRunSerializer):
+    """The nouns whose objects are sent; "all" stands for each that the webhook can have. With ``dry_run``, they are only counted.
+
+    ``ids`` are those of the objects of one noun that alone are sent. ``buckets`` are those whose objects alone are sent.
+    """
+
+    ids = serializers.ListField(
+        child=StrictCharField(max_length=LONGEST_SUBJECT), required=False, min_length=1, max_length=MAX_IDS
+    )
+    buckets = SnapshotBucketsSerializer(required=False)
     nouns = NounsField(child=StrictCharField(max_length=50), min_length=1, max_length=MAX_NOUNS)
+
+    def validate(self, attrs: Any) -> Any:
+        """Return the values with what they select as ``only``; reject both ids and buckets, and numbers of no bucket."""
+        buckets, ids = attrs.pop("buckets", {"numbers": (), "of": 1}), attrs.pop("ids", ())
+        if ids and buckets["numbers"]:
+            raise serializers.ValidationError({"ids": "Give ids or buckets, not both."}, code="conflict")
+        if beyond := [number for number in buckets["numbers"] if number >= buckets["of"]]:
+            detail = f"{beyond[0]} is no bucket of {buckets['of']}; use numbers from 0 to {buckets['of'] - 1}."
+            raise serializers.ValidationError({"buckets": {"numbers": detail}}, code="max_value")
+        return {**attrs, "only": Selection(frozenset(ids), frozenset(buckets["numbers"]), buckets["of"])}
 
 
 class SnapshotNounsSerializer(StrictSerializer):

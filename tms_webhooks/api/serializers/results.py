@@ -33,6 +33,7 @@ from tms_webhooks.api.serializers.base import (
 from tms_webhooks.choices import Action, ActorKind, CheckResult, DeliveryStatus, ErrorClass, Health
 from tms_webhooks.routing.explain import Clause, DryRunReport
 
+DIGEST = "^[0-9a-f]{32}$"
 WEBHOOK_STATES = ("enabled", "held", "paused", "disabled")
 
 
@@ -266,3 +267,34 @@ class MeSerializer(Serializer):
     next = URLField(allow_null=True)
     previous = URLField(allow_null=True)
     results = OrganizationRightsSerializer(many=True)
+
+
+class ObjectDigestSerializer(Serializer):
+    """An object that a webhook receives: its id as text, the customer's own id, and the digest as in its last event."""
+
+    id = CharField()
+    external_id = CharField(allow_null=True)
+    digest = RegexField(DIGEST)
+
+
+class ObjectDigestsSerializer(Serializer):
+    """A page of objects."""
+
+    next = URLField(allow_null=True)
+    results = ObjectDigestSerializer(many=True)
+
+
+class BucketSerializer(Serializer):
+    """A bucket: its number from 0, the number of its objects, and its digest."""
+
+    bucket = IntegerField()
+    count = IntegerField()
+    digest = RegexField(DIGEST)
+
+
+class BucketsSerializer(Serializer):
+    """A page of buckets. ``cursor`` is that of the catch-up feed before they were read: later changes come after it."""
+
+    next = URLField(allow_null=True)
+    cursor = CharField()
+    results = BucketSerializer(many=True)

@@ -30,7 +30,7 @@ class JobStartingViewSet(ResourceViewSet):
         For a dry run, only count the deliveries that they would change, or the objects that a snapshot would send.
         """
         now, webhooks = timezone.now(), webhooks or (self.get_object(),)
-        selection = {name: body[name] for name in ("since", "until", "nouns") if name in body}
+        selection = {name: body[name] for name in ("since", "until", "nouns", "only") if name in body}
         if body["dry_run"]:
             total = sum(jobs.count(kind, webhook, now=now, **selection) for webhook in webhooks)
             return Response(StartedJobsSerializer({"dry_run": True, "total": total, "jobs": ()}).data)

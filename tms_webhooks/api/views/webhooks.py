@@ -42,6 +42,7 @@ from tms_webhooks.api.serializers.webhooks import (
     WebhookSerializer,
     WebhookUpdateSerializer,
 )
+from tms_webhooks.api.views.comparison import COMPARISON_PARAMETERS, ComparisonViewSet
 from tms_webhooks.api.views.examples import EXPLAIN_PARAMETERS, ExampleViewSet
 from tms_webhooks.api.views.jobs import JOBS_OR_COUNT, JobStartingViewSet
 from tms_webhooks.api.views.resource import WebhookPartViewSet
@@ -60,7 +61,7 @@ from tms_webhooks.net.resolver import system_resolver
 from tms_webhooks.snapshot import available
 
 
-class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
+class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, ComparisonViewSet):
     """Return the webhooks of the caller's organizations. A deleted webhook is not returned, but its log remains."""
 
     heading = "Webhooks"
@@ -72,6 +73,8 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         # Conditions of the caller's choice can find out the values of payloads.
         "explain": Action.VIEW_PAYLOAD,
         "dry_run": Action.VIEW_PAYLOAD,
+        "objects": Action.VIEW_PAYLOAD,
+        "digests": Action.VIEW_PAYLOAD,
         "secret": Action.REVEAL_SECRET,
         "recover": Action.REPLAY,
         "replay_missed": Action.REPLAY,
@@ -81,7 +84,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     }
     # A change is checked as it will be, examples where they are about an object, and a job that cancels sends no event.
     own_only = ("partial_update", "preview", "explain", "cancel_pending")
-    parameters = {"explain": EXPLAIN_PARAMETERS}
+    parameters = {"explain": EXPLAIN_PARAMETERS, **COMPARISON_PARAMETERS}
     _health: Mapping[int, WebhookHealth] = {}
 
     @classmethod

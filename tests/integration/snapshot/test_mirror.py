@@ -1,0 +1,229 @@
+"""A program of a customer keeps a copy, finds exactly what is wrong with it, and heals it by a snapshot of that alone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    OrganizationFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
+from example_project.training.models import ClassEnrollment, TrainingClass
+from tests import uncaptured
+from tests.factories import WebhookFactory
+from tests.integration.api.people import POLICY, at, client_of, member_of
+from tms_webhooks import snapshot
+from tms_webhooks.choices import JobKind, JobStatus, PayloadDetail
+from tms_webhooks.models import Job
+
+BUCKETS = 16
+HOW_TO = Path(__file__).parents[3] / "docs" / "howto" / "snapshot.md"
+PAGE = {}
+"""The functions that the page shows for such a program."""
+exec(HOW_TO.read_text(encoding="utf-8").split("## Compare your copy")[1].split("```python\n")[1].split("```")[0], PAGE)
+
+
+class Mirror:
+    """What the customer keeps of one noun: data, digest and sequence of each object, by its id as text.
+
+    It knows the API alone, as a program of the customer does.
+    """
+
+    def __init__(self, client, webhook, noun):
+        self.client, self.webhook, self.noun = client, webhook, noun
+        self.rows = {}
+        self.sequences = {}
+
+    def receive(self, event):
+        noun, _, verb = event["type"].partition(".")
+        key = str(event["data"]["id"])
+        if noun != self.noun or event["sequence"] < self.sequences.get(key, 0):
+            return
+        self.sequences[key] = event["sequence"]
+        if verb == "deleted" or event.get("left"):
+            self.rows.pop(key, None)
+        else:
+            self.rows[key] = event["data"], event["digest"]
+
+    def differing_buckets(self):
+        """Return the numbers of the buckets that differ, after one request for each page."""
+        found, url = [], f"{at(self.webhook, 'digests')}?noun={self.noun}&buckets={BUCKETS}"
+        while url:
+            page = self.client.get(url).json()
+            found += [one["bucket"] for one in page["results"] if one["digest"] != self.digest_of(one["bucket"])]
+            url = page["next"]
+        return found
+
+    def digest_of(self, bucket):
+        digests = {key: digest for key, (_data, digest) in self.rows.items()}
+        return PAGE["digest_of_bucket"](digests, bucket, BUCKETS)
+
+    def compare(self):
+        """Return the ids of the lost, the stale and the ghost rows."""
+        there = {}
+        for bucket in self.differing_buckets():
+            url = f"{at(self.webhook, 'objects')}?noun={self.noun}&buckets={BUCKETS}&bucket={bucket}"
+            while url:
+                page = self.client.get(url).json()
+                there |= {one["id"]: one["digest"] for one in page["results"]}
+                url = page["next"]
+        examined = {bucket_of(key) for key in there} | set(self.differing_buckets())
+        here = {key: digest for key, (_data, digest) in self.rows.items() if bucket_of(key) in examined}
+        return (
+            {key for key in there if key not in here},
+            {key for key in there if key in here and here[key] != there[key]},
+            {key for key in here if key not in there},
+        )
+
+    def ask_for(self, **selection):
+        """Start a snapshot of the objects that are wrong."""
+        body = {"nouns": [self.noun], **selection}
+        return self.client.post(at(self.webhook, "snapshot"), body, format="json")
+
+
+def bucket_of(key):
+    return PAGE["bucket_of"](key, BUCKETS)
+
+
+@pytest.fixture
+def organization():
+    return OrganizationFactory()
+
+
+@pytest.fixture
+def client(organization, settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": POLICY}
+    return client_of(member_of(organization))
+
+
+@pytest.fixture
+def deliver_to(run, wire, clock):
+    """Work off all jobs and deliveries, and have mirrors receive the requests to them."""
+
+    def deliver_to(*mirrors):
+        while True:
+            for job in Job.objects.unfinished().filter(kind=JobKind.SNAPSHOT):
+                while snapshot.work_on(job, now=clock.now):
+                    pass
+            run()
+            if not Job.objects.unfinished().exists():
+                break
+        for request in wire.requests:
+            for mirror in mirrors:
+                mirror.receive(json.loads(request.body))
+        del wire.requests[:]
+
+    return deliver_to
+
+
+@pytest.mark.parametrize("detail", PayloadDetail)
+def test_lost_stale_and_ghost_rows_are_found_and_healed(client, organization, deliver_to, wire, detail):
+    webhook = WebhookFactory(organization=organization, events=["class.*"], payload=detail)
+    mirror = Mirror(client, webhook, "class")
+    classes = TrainingClassFactory.create_batch(12, organization=organization)
+    deliver_to(mirror)
+    assert mirror.compare() == (set(), set(), set())
+
+    lost, stale, ghost = (str(one.pk) for one in classes[:3])
+    del mirror.rows[lost], mirror.sequences[lost]
+    # What no event reports, such as statements of SQL.
+    uncaptured.update(TrainingClass.objects.filter(pk=stale), external_id="STALE")
+    TrainingClass.objects.filter(pk=ghost)._raw_delete("default")
+    assert mirror.compare() == ({lost}, {stale}, {ghost})
+
+    response = mirror.ask_for(ids=[lost, stale])
+    assert (response.status_code, response.json()["total"]) == (202, 2)
+    deliver_to(mirror)
+    del mirror.rows[ghost]
+
+    assert mirror.compare() == (set(), set(), set())
+    assert mirror.differing_buckets() == []
+    assert mirror.rows[stale][0]["external_id"] == "STALE"
+
+
+def test_whole_buckets_are_healed(client, organization, deliver_to):
+    webhook = WebhookFactory(organization=organization, events=["class.*"])
+    mirror = Mirror(client, webhook, "class")
+    TrainingClassFactory.create_batch(30, organization=organization)
+    deliver_to(mirror)
+    broken = mirror.differing_buckets()
+    assert broken == []
+    lost = [key for key in mirror.rows if bucket_of(key) in (3, 7)]
+    for key in lost:
+        del mirror.rows[key], mirror.sequences[key]
+
+    response = mirror.ask_for(buckets={"numbers": mirror.differing_buckets(), "of": BUCKETS})
+    deliver_to(mirror)
+
+    assert response.json()["total"] == len(lost) > 0
+    job = Job.objects.get()
+    assert (job.status, job.done) == (JobStatus.FINISHED, len(lost))
+    assert mirror.differing_buckets() == []
+
+
+def test_a_change_of_what_an_object_refers_to_is_an_affair_of_that(client, organization, deliver_to):
+    webhook = WebhookFactory(organization=organization, events=["enrollment.*", "user.*"])
+    enrollments, users = (Mirror(client, webhook, noun) for noun in ("enrollment", "user"))
+    enrollment = ClassEnrollmentFactory(
+        training_class__organization=organization, user=UserFactory(organization=organization)
+    )
+    deliver_to(enrollments, users)
+    users.ask_for()
+    deliver_to(enrollments, users)
+
+    learner = enrollment.user
+    learner.last_name = "Renamed"
+    learner.save()
+
+    assert enrollments.compare() == (set(), set(), set())
+    assert users.compare() == (set(), {str(learner.pk)}, set())
+    deliver_to(enrollments, users)
+    assert users.compare() == (set(), set(), set())
+    assert ClassEnrollment.objects.get().user.last_name == "Renamed"
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "detail"),
+    [
+        ({"nouns": ["class"], "ids": []}, "#/ids", None),
+        (
+            {"nouns": ["class"], "ids": ["1"], "buckets": {"numbers": [1], "of": 2}},
+            "#/ids",
+            "Give ids or buckets, not both.",
+        ),
+        (
+            {"nouns": ["class", "enrollment"], "ids": ["1"]},
+            "#/ids",
+            "ids belong to one noun; name one, or leave ids out.",
+        ),
+        (
+            {"nouns": ["class"], "buckets": {"numbers": [2], "of": 2}},
+            "#/buckets/numbers",
+            "2 is no bucket of 2; use numbers from 0 to 1.",
+        ),
+    ],
+)
+def test_a_wrong_selection_is_refused(client, organization, body, pointer, detail):
+    webhook = WebhookFactory(organization=organization, events=["class.*", "enrollment.*"])
+
+    response = client.post(at(webhook, "snapshot"), {**body, "dry_run": True}, format="json")
+
+    assert response.status_code == 400
+    (error,) = response.json()["errors"]
+    assert error["pointer"] == pointer
+    assert detail is None or error["detail"] == detail
+
+
+def test_ids_that_no_object_has_select_nothing(client, organization):
+    webhook = WebhookFactory(organization=organization, events=["class.*"])
+    TrainingClassFactory(organization=organization)
+    other = TrainingClassFactory()
+
+    for ids in (["no number"], ["0"], [str(other.pk)]):
+        response = client.post(
+            at(webhook, "snapshot"), {"nouns": ["class"], "ids": ids, "dry_run": True}, format="json"
+        )
+        assert response.json() == {"dry_run": True, "total": 0, "jobs": []}
