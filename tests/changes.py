@@ -8,6 +8,7 @@ from django.db import models, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.catalogue import data_fields, object_fields
 from tms_webhooks import catalogue
 from tms_webhooks.capture.many_to_many import lists_of
 from tms_webhooks.choices import PayloadDetail
@@ -193,6 +194,7 @@ def check_edit(source, obj, before, name, edit):
         assert old_digests == new_digests
         return
     (body,) = bodies
+    assert data_fields(body) == object_fields(catalogue.get(body["type"]))
     assert name in body["changed"]
     assert _value_at(body["previous"], name) == old
     assert _value_at(body["data"], name) == new

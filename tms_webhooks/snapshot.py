@@ -480,15 +480,14 @@ def _complete(job: Job, webhook: Webhook, *, now: datetime) -> None:
 
 
 def _completed_event(job: Job, webhook: Webhook, *, failed: int, now: datetime) -> Event:
-    facts: Mapping[str, Any] = {
-        "id": webhook.public_id,
-        "name": webhook.name,
+    details: Mapping[str, Any] = {
         "job_id": job.public_id,
         "nouns": ",".join(job.nouns),
         "objects": job.done,
         "failed": failed,
         "cursor": job.cursor,
     }
+    data = {"id": webhook.public_id, "name": webhook.name}
     values = {
         "organization.id": webhook.organization_id,
         "organization.external_id": organization_value(webhook.organization, "external_id"),
@@ -496,7 +495,7 @@ def _completed_event(job: Job, webhook: Webhook, *, failed: int, now: datetime) 
     with actor_context(ActorKind.SYSTEM):
         return event_row(
             catalogue.get(event_names.SNAPSHOT_COMPLETED),
-            {"data": facts, "changed": [], "previous": {}},
+            {"data": data, "details": details, "changed": [], "previous": {}},
             values,
             subject=(NOUN, webhook.public_id),
             occurred_at=now,

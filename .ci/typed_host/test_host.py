@@ -41,7 +41,7 @@ def test_a_certificate_reaches_its_receiver(
     certificate = Certificate.objects.create(person=person, title="Forklift driver")
     certificate.revoked_at = timezone.now()
     certificate.save()
-    event = emit("certificate.verified", certificate, extra={"verified_by": "Initech"})
+    event = emit("certificate.verified", certificate, details={"verified_by": "Initech"})
     deliver_webhooks()
 
     assert event is not None

@@ -45,7 +45,7 @@ def test_selected_events_are_counted_filtered_and_previewed(desk):
     page.locator(".tms-request pre", has_text='{"left": }').wait_for()
     page.evaluate("document.getElementById('id_content').setSelectionRange(9, 9)")
     page.click(".tms-tokens summary")
-    page.click("button:text-is('{data.days_left}')")
+    page.click("button:text-is('{details.days_left}')")
     page.wait_for_function("document.querySelector('.tms-request pre')?.textContent.includes('\"left\": 27.5')")
     desk.inspect("form-chosen")
 

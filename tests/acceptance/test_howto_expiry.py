@@ -9,7 +9,7 @@ import pytest
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
-from tests.integration.expiry.assignments import DAY, assign, data_of, events, scan_at, subscribe
+from tests.integration.expiry.assignments import DAY, assign, data_of, details_of, events, scan_at, subscribe
 from tms_webhooks import conf
 from tms_webhooks.api.serializers.webhooks import SubscriptionSerializer
 from tms_webhooks.catalogue import values
@@ -59,9 +59,10 @@ def test_the_event_of_the_page_is_one_that_a_scan_records():
     expires_at = datetime.fromisoformat(shown["data"]["expires_at"])
     assign(organization, expires_at=expires_at, created=expires_at - 90 * DAY)
 
-    scan_at(expires_at - shown["data"]["days_left"] * DAY)
+    scan_at(expires_at - shown["details"]["days_left"] * DAY)
 
     data = {**data_of(events()[0]), "id": shown["data"]["id"]}
+    assert details_of(events()[0]) == shown["details"]
     assert {name: data[name] for name in shown["data"]} == shown["data"]
 
 

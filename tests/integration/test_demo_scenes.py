@@ -1,5 +1,6 @@
 """The scenes of the demo cause the events that its ledger expects, and no others."""
 
+import json
 from collections import Counter
 
 import pytest
@@ -8,6 +9,8 @@ from example_project.demo import cast, day, scenes
 from example_project.demo.day import Day
 from example_project.demo.ledger import Ledger
 from example_project.training.seed import seed
+from tests.catalogue import data_fields, object_fields
+from tms_webhooks import catalogue
 from tms_webhooks.models import Event
 
 PORT = 9000
@@ -47,3 +50,8 @@ def test_a_scene_causes_the_events_that_it_expects(days, ledger, names):
 
     recorded = Event.objects.values_list("organization_id", "type", "subject_id")
     assert Counter(recorded) == Counter(expected.key for expected in ledger.expected)
+    # Whatever happened, the data is the object and nothing else.
+    for body in map(json.loads, Event.objects.values_list("body", flat=True)):
+        event_type = catalogue.get(body["type"])
+        assert data_fields(body) == object_fields(event_type)
+        assert ("details" in body) is bool(event_type.details)

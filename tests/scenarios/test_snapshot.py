@@ -41,7 +41,7 @@ class Copy:
         noun, _, verb = event["type"].partition(".")
         self.types[event["type"]] += 1
         if noun == "webhook":
-            self.completed.append(event["data"])
+            self.completed.append(event["details"])
             return Answer()
         key = (noun, event["data"]["id"])
         if event["sequence"] >= self.known.get(key, 0):

@@ -68,7 +68,7 @@ def test_no_signal_and_no_event_of_another_webhook_has_it(run, wire, acme):
 
     assert set(heard) == {MESSAGE}
     exhausted = Event.objects.get(type="webhook.exhausted")
-    assert json.loads(exhausted.body)["data"]["message"] == MESSAGE
+    assert json.loads(exhausted.body)["details"]["message"] == MESSAGE
 
 
 def test_the_api_has_it_for_callers_who_may_view_payloads(redirected, client, restricted):

@@ -270,4 +270,4 @@ def tokens_of(webhook: Webhook, event_types: Iterable[EventType]) -> list[str]:
     """Return the tokens that the URL and the content may use for these events."""
     shape = rendering.shape_of(webhook, {})
     names = [name for name, is_included in names_in(shape, event_types).items() if is_included]
-    return sorted(names, key=lambda name: (name[0].isupper(), not name.startswith("data."), name))
+    return sorted(names, key=lambda name: (name[0].isupper(), not name.startswith(("data.", "details.")), name))

@@ -142,7 +142,7 @@ _ENVELOPE: Mapping[str, JSONSchema] = {
         "type": "array",
         "items": {"type": "string"},
         "uniqueItems": True,
-        "description": "Dotted names of the fields in `data` that changed.",
+        "description": "Dotted names of the fields in `data` or `details` that changed.",
     },
     "left": {
         "type": "boolean",
@@ -168,10 +168,10 @@ class EventType:
     - ``name``: "noun.verb_in_the_past"
     - ``noun``: the noun of the event's subject
     - ``summary``: one sentence for people
-    - ``sample`` and ``sample_previous``: the ``data`` and the old values of an example, as nested objects. Without a
-      sample, each field has a value of its kind
+    - ``sample``, ``sample_details`` and ``sample_previous``: the ``data``, the ``details`` and the old values of an
+      example, as nested objects. Without a sample, each field has a value of its kind
     - ``version``: raise it only for a change that breaks receivers; adding a field does not
-    - ``extra``: fields of this type in addition to those of the noun
+    - ``details``: fields of the key ``details``, for values that belong to one event alone and not to the object
     - ``needs``: optional fields of the noun that this type requires
     - ``deprecated``: events are still emitted, but new subscriptions are discouraged
     - ``offered``: whether a webhook can subscribe to it; False for events that are made for one webhook
@@ -181,9 +181,10 @@ class EventType:
     noun: Noun
     summary: str
     sample: Mapping[str, Any] = field(default_factory=dict)
+    sample_details: Mapping[str, Any] = field(default_factory=dict)
     sample_previous: Mapping[str, Any] = field(default_factory=dict)
     version: int = 1
-    extra: tuple[Field, ...] = ()
+    details: tuple[Field, ...] = ()
     needs: tuple[str, ...] = ()
     sample_actor: ActorKind = ActorKind.ADMINISTRATOR
     deprecated: bool = False
@@ -191,7 +192,7 @@ class EventType:
 
     def __post_init__(self) -> None:
         refuse_lazy_text(self.summary, owner=f'event type "{self.name}"', attribute="summary")
-        refuse_conflicts((*self.noun.fields, *self.extra), owner=f'event type "{self.name}"')
+        refuse_conflicts((*self.noun.fields, *self.details), owner=f'event type "{self.name}"')
         for name in self.needs:
             if name not in {item.name for item in self.noun.fields}:
                 raise ConfigurationError(
@@ -212,6 +213,15 @@ class EventType:
         return _fields(self)
 
     @property
+    def all_fields(self) -> tuple[Field, ...]:
+        """All fields of ``data`` and ``details``: those that ``changed`` may name."""
+        return (*self.fields, *self.details)
+
+    def root_of(self, field: Field) -> str:
+        """Return the key of the event that holds a field of the type: ``details`` or ``data``."""
+        return "details" if field in self.details else "data"
+
+    @property
     def has_window(self) -> bool:
         """Whether the event is about a date that comes near, so that its subscriptions have a window of days."""
         return self.name.endswith(".expiring")
@@ -222,7 +232,7 @@ class EventType:
 
     def example(self) -> dict[str, Any]:
         """Return a sample of the whole envelope, valid against the schema. Each call returns a new copy of the same sample."""
-        sample = self.sample or sample_data(self.fields)
+        sample, details = self.sample or sample_data(self.fields), self.sample_details or sample_data(self.details)
         actor_id = None if self.sample_actor is ActorKind.SYSTEM else SAMPLE_ACTOR_ID
         return {
             "id": SAMPLE_ID,
@@ -235,7 +245,8 @@ class EventType:
             # A webhook has no row of the host's.
             **({} if self.noun.name == "webhook" else {"digest": SAMPLE_DIGEST}),
             "data": copy.deepcopy({**sample, **custom.sample_of(self.noun.name)}),
-            "changed": [item.name for item in self.fields if has_value(self.sample_previous, item.name)],
+            **({"details": copy.deepcopy(dict(details))} if details else {}),
+            "changed": [item.name for item in self.all_fields if has_value(self.sample_previous, item.name)],
             "previous": copy.deepcopy(dict(self.sample_previous)),
         }
 
@@ -260,31 +271,17 @@ class EventType:
 def snapshot_type(like: EventType) -> EventType:
     """Return the type of the events with which a snapshot sends the objects of a noun, given another type of it.
 
-    Its sample is that of the other type, without the fields that only that has and without old values.
+    Its sample is that of the other type, without details and old values.
     """
     noun = like.noun
-    sample = copy.deepcopy(dict(like.sample))
-    for item in like.extra:
-        _remove(sample, item.name)
     return EventType(
         event_names.snapshot_of(noun.name),
         noun,
         f"The current state of one {noun.title.lower()}, sent by a snapshot. Nothing has changed.",
-        sample=sample,
+        sample=like.sample,
         sample_actor=ActorKind.SYSTEM,
         offered=False,
     )
-
-
-def _remove(nested: dict[str, Any], dotted_name: str) -> None:
-    """Remove a field, and the objects around it that become empty."""
-    branch, _, rest = dotted_name.partition(".")
-    inner = nested.get(branch)
-    if rest and isinstance(inner, dict):
-        _remove(inner, rest)
-        if inner:
-            return
-    nested.pop(branch, None)
 
 
 @custom.cached
@@ -292,12 +289,12 @@ def _fields(event_type: EventType) -> tuple[Field, ...]:
     of_noun = (
         replace(item, required=True) if item.name in event_type.needs else item for item in event_type.noun.fields
     )
-    return (*of_noun, *event_type.extra, *custom.fields_of(event_type.noun.name))
+    return (*of_noun, *custom.fields_of(event_type.noun.name))
 
 
 @custom.cached
 def _schema(event_type: EventType, *, whole: bool = False) -> JSONSchema:
-    """Return the JSON Schema of an event: the envelope that all events share, with the type's fields as ``data``.
+    """Return the JSON Schema of an event: the envelope that all events share, with the type's fields as ``data`` and ``details``.
 
     It accepts each payload of the event, from ``full`` to ``thin``. With ``whole``, it accepts only the stored event.
     """
@@ -307,6 +304,10 @@ def _schema(event_type: EventType, *, whole: bool = False) -> JSONSchema:
     )
     if event_type.is_snapshot:
         number = "The number of the object's last event before the snapshot; 0 without one."
+    details = {
+        **data_schema(event_type.details, whole=whole),
+        "description": "What belongs to this event alone. It is no part of the object.",
+    }
     properties: dict[str, JSONSchema] = {
         "id": _ENVELOPE["id"],
         "type": {"const": name, "description": "The event type."},
@@ -323,9 +324,10 @@ def _schema(event_type: EventType, *, whole: bool = False) -> JSONSchema:
             "title": title,
             "description": f"The {title.lower()} after the event.",
         },
+        **({"details": details} if event_type.details else {}),
         "changed": _ENVELOPE["changed"],
         "previous": {
-            **data_schema(event_type.fields, partial=True),
+            **data_schema(event_type.all_fields, partial=True),
             "description": "The old values of the changed fields.",
         },
         **{key: _ENVELOPE[key] for key in ("left", "truncated", "links")},
@@ -337,7 +339,9 @@ def _schema(event_type: EventType, *, whole: bool = False) -> JSONSchema:
         "description": event_type.summary,
         "type": "object",
         "properties": properties,
-        "required": [key for key in properties if key not in OPTIONAL_KEYS],
+        "required": [
+            key for key in properties if key not in OPTIONAL_KEYS and (key != "details" or "required" in details)
+        ],
     }
 
 

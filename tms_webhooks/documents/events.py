@@ -36,8 +36,8 @@ All events have the same envelope, in the format `standard`:
 | `digest` | string | Hash of the object as the webhook gets it, by which you [compare your copy](../../howto/snapshot.md#compare-your-copy). |
 | `data` | object | The object after the change. For a deleted object, its last state. |
 | `data.custom` | object | Fields that the training system adds, if there are any. |
-| `changed` | array of strings | Names of the changed fields of `data`, with dots, such as `class.id`. It is empty for a new object. |
-| `previous` | object | Old values of the changed fields, nested like `data`: `{"class": {"id": 8840}}`. |
+| `changed` | array of strings | Names of the changed fields of `data` or `details`, with dots, such as `class.id`. It is empty for a new object. |
+| `previous` | object | Old values of the changed fields, nested like these: `{"class": {"id": 8840}}`. |
 
 If one save changes two statuses, it causes two events. Each has all changed fields in `changed`.
 
@@ -45,6 +45,7 @@ If one save changes two statuses, it causes two events. Each has all changed fie
 
 Some events have more keys:
 
+- `details`, after `data`, if there are values that belong to this event alone. They are no part of the object
 - `correlation_id`, if a request caused the event
 - `test`, if a user sent it as a test
 - `left`, if the object left the organization
@@ -139,9 +140,9 @@ def _event(event_type: EventType, sample: Mapping[str, Any]) -> Iterator[str]:
     if event_type.needs:
         yield f"Never null: {', '.join(f'`{name}`' for name in event_type.needs)}."
         yield ""
-    if event_type.extra:
-        yield from TABLE
-        yield from _rows(event_type.extra)
+    if event_type.details:
+        yield from ("Details:", "", *TABLE)
+        yield from _rows(event_type.details)
         yield ""
     # The complete sample shows the state of an object.
     if not event_type.is_snapshot:

@@ -131,14 +131,14 @@ def _entered_window(
     tolerance = 2 * timedelta(minutes=app_settings.EXPIRY_MINUTES)
     late = windows.is_late(due.at, window, since=since, now=now, created_at=created_at, tolerance=tolerance)
     more, less = window
-    extra = {
+    details = {
         "days_left": days_left(due.at, now=now),
         "late": late,
         "window.more_than_days": more,
         "window.less_than_days": less,
     }
     once = expiring_key(deadline.expiring, subscription.subscription_id, subject_id, due.day)
-    return PlannedEvent(deadline.expiring, once=once, deadline=due.at, extra=extra)
+    return PlannedEvent(deadline.expiring, once=once, deadline=due.at, extra=details)
 
 
 def _read_due_rows(

@@ -157,7 +157,7 @@ class _Parser:
             )
         else:
             names = nearest(str(name), self.event_types) if self._may_search else []
-            remedy = suggested(names) or _(" Paths begin with data, previous, changed or actor.")
+            remedy = suggested(names) or _(" Paths begin with data, details, previous, changed or actor.")
             self._refuse(_("%(path)s is not a field of these events.") % {"path": shortened(name)} + remedy)
         return None
 

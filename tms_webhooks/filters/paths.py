@@ -15,8 +15,7 @@ from tms_webhooks.catalogue import EventType, Field, FieldKind, custom, status_n
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.validators import literal, shorten
 
-# The parts of an event that hold the fields of its type, and the list of changed fields.
-ROOTS = ("data", "previous")
+# The list of changed fields in an event.
 CHANGED = "changed"
 # Problems of filters or of a condition that are reported together. For the first ones, similar names are searched: that
 # takes a thousand times as long as to parse a part.
@@ -57,9 +56,14 @@ ACTOR = (
 @custom.cached
 def event_paths(event_type: EventType) -> Mapping[str, EventPath]:
     """Return all paths of an event type, by their text."""
-    fields = [path for root in ROOTS for field in event_type.fields for path in _of_field(root, field)]
-    names = tuple(field.name for field in event_type.fields)
-    return {path.path: path for path in (*fields, EventPath(CHANGED, FieldKind.IDS, names), *ACTOR)}
+    fields = [
+        path
+        for field in event_type.all_fields
+        for root in (event_type.root_of(field), "previous")
+        for path in _of_field(root, field)
+    ]
+    changed = EventPath(CHANGED, FieldKind.IDS, tuple(field.name for field in event_type.all_fields))
+    return {path.path: path for path in (*fields, changed, *ACTOR)}
 
 
 def _of_field(root: str, field: Field) -> Iterable[EventPath]:
@@ -79,7 +83,7 @@ def nearest(path: str, event_types: Sequence[EventType]) -> list[str]:
     """Return up to three similar paths of these event types, the most similar first."""
     known = dict.fromkeys(found for event_type in event_types for found in event_paths(event_type))
     # The most frequent mistake is to leave out the root.
-    rooted = [f"data.{path}"] if f"data.{path}" in known else []
+    rooted = {f"data.{path}"} & known.keys()
     return list(dict.fromkeys([*rooted, *difflib.get_close_matches(path, known)]))[:3]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ from django.db import models, router, transaction
 from django.utils import timezone
 
 from tms_webhooks import catalogue, event_names, signals
-from tms_webhooks.catalogue.values import instant
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import subject_key
@@ -20,7 +19,7 @@ from tms_webhooks.outbox.event_row import event_row, organizations_of
 from tms_webhooks.outbox.record import insert_rows
 from tms_webhooks.outbox.subscribed import matching_types
 from tms_webhooks.payloads.envelope import build_content
-from tms_webhooks.payloads.fields import dotted_names
+from tms_webhooks.payloads.fields import dotted_names, nested_json
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER
 from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of
@@ -38,6 +37,7 @@ def emit(
     subject: models.Model,
     *,
     data: Mapping[str, Any] | None = None,
+    details: Mapping[str, Any] | None = None,
     previous: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
     organization: Any = None,
@@ -46,18 +46,19 @@ def emit(
 ) -> Event | None:
     """Record an event that no change of a model shows; return it, or None where no subscription matches it.
 
-    ``data`` is the nested payload, and ``previous`` holds the nested old values of changed fields. Without ``data`` the
-    payload is built from ``subject`` by the source that is registered for its model and the event's noun. ``extra``
-    adds values that the source does not know, by canonical names. ``organization`` is an object or its key, and so is
+    ``data`` is the nested object, and ``previous`` holds the nested old values of changed fields. Without ``data`` it is built
+    from ``subject`` by the source that is registered for its model and the event's noun. ``extra`` adds values of the
+    object that the source does not know. ``details`` has the values that belong to this event alone. Both have canonical
+    names. ``organization`` is an object or its key, and so is
     ``learner_organization``, for an event about a learner; without them the source provides both.
 
     Call it inside the transaction of the change that it is about. Raises `UnknownEventType`, and ``TypeError`` for a
     subject that is not a model instance. Raises `PayloadError` for an unsaved subject, for a value that is not an
-    organization, and for an unknown name in ``extra``. Raises it also for data that breaks the event's schema or can't
+    organization, and for an unknown name in ``extra`` or ``details``. Raises it also for data that breaks the event's schema or can't
     be built.
     """
     kind = catalogue.get(event_type)
-    _check(kind, subject, extra or {})
+    _check(kind, subject, extra=extra or {}, details=details or {})
     using = using or subject._state.db or router.db_for_write(type(subject))
     source = _source_of(kind, subject) if data is None or organization is None else None
     values: dict[str, Any] = {}
@@ -94,7 +95,12 @@ def emit(
     own_id = subject.public_id if isinstance(subject, Webhook) else subject.pk
     event = event_row(
         kind,
-        {"data": dict(data or {}), "changed": dotted_names(old, kind.fields), "previous": old},
+        {
+            "data": dict(data or {}),
+            **({"details": nested_json(kind.details, {**values, **(details or {})})} if kind.details else {}),
+            "changed": dotted_names(old, kind.all_fields),
+            "previous": old,
+        },
         values,
         subject=(kind.noun.name, subject_key(values.get("id", own_id))),
         occurred_at=now,
@@ -105,16 +111,17 @@ def emit(
         return insert_rows([event], using=using)[0]
 
 
-def _check(kind: EventType, subject: object, extra: Mapping[str, Any]) -> None:
+def _check(kind: EventType, subject: object, **given: Mapping[str, Any]) -> None:
     if not isinstance(subject, models.Model):
         raise TypeError(f"The subject of {kind.name} is a {type(subject).__name__}; pass a model instance.")
     if subject.pk is None:
         raise PayloadError(f"{kind.name}: the {subject._meta.label} is not saved; save it first.")
-    known = [field.name for field in kind.fields]
-    for name in extra:
-        if name not in known:
-            suggestion = event_names.did_you_mean(difflib.get_close_matches(name, known))
-            raise PayloadError(f"{kind.name}: extra has {name!r}, which is not a field of this event.{suggestion}")
+    for part, fields in {"extra": kind.fields, "details": kind.details}.items():
+        known = [field.name for field in fields]
+        for name in given[part]:
+            if name not in known:
+                suggestion = event_names.did_you_mean(difflib.get_close_matches(name, known))
+                raise PayloadError(f"{kind.name}: {part} has {name!r}, which is not a field of this event.{suggestion}")
 
 
 def _source_of(kind: EventType, subject: models.Model) -> Source:
@@ -145,37 +152,27 @@ def _organization_key(organization: Any) -> Any:
 
 def connect_webhook_signals() -> None:
     """Turn the signals about webhooks into events. Idempotent."""
-    for signal, (name, data_of) in WEBHOOK_EVENTS.items():
-        signal.app_receiver = partial(_emit_about_webhook, name, data_of)
+    for signal, name in WEBHOOK_EVENTS.items():
+        signal.app_receiver = partial(_emit_about_webhook, name)
 
 
-def _emit_about_webhook(
-    name: str, data_of: Callable[..., Mapping[str, Any]], *, webhook: Webhook, event_type: str = "", **facts: Any
-) -> None:
+def _emit_about_webhook(name: str, *, webhook: Webhook, **facts: Any) -> None:
     """Emit an event about a webhook, except about events about webhooks: two broken ones would emit them without end."""
-    if not event_names.is_operational(event_type):
-        data = {"id": webhook.public_id, "name": webhook.name, **data_of(webhook, event_type=event_type, **facts)}
-        emit(name, webhook, data=data, organization=webhook.organization)
+    if event_names.is_operational(facts.get("event_type", "")):
+        return
+    if name == FAILING:
+        facts |= {"failures": webhook.state.failures, "first_failed_at": webhook.state.failing_since}
+    details = {field.name: facts[field.name] for field in catalogue.get(name).details}
+    data = {"id": webhook.public_id, "name": webhook.name}
+    emit(name, webhook, data=data, details=details, organization=webhook.organization)
 
 
-def _failing(webhook: Webhook, *, percent: int, **_facts: Any) -> Mapping[str, Any]:
-    since = webhook.state.failing_since
-    first_failed_at = None if since is None else instant(since)
-    return {"percent": percent, "failures": webhook.state.failures, "first_failed_at": first_failed_at}
-
-
-# The names of the events, and their values in addition to the webhook.
-WEBHOOK_EVENTS: dict[signals.TransactionSignal, tuple[str, Callable[..., Mapping[str, Any]]]] = {
-    signals.webhook_failing: ("webhook.failing", _failing),
-    signals.webhook_disabled: ("webhook.disabled", lambda _webhook, *, reason, **_facts: {"reason": str(reason)}),
-    signals.webhook_recovered: ("webhook.recovered", lambda _webhook, **_facts: {}),
-    signals.webhook_exhausted: (
-        "webhook.exhausted",
-        lambda _webhook, *, event_id, event_type, message, **_facts: {
-            "event_id": event_id,
-            "event_type": event_type,
-            "message": message,
-        },
-    ),
-    signals.webhook_secret_rotated: ("webhook.secret_rotated", lambda _webhook, **_facts: {}),
+FAILING = "webhook.failing"
+WEBHOOK_EVENTS: dict[signals.TransactionSignal, str] = {
+    signals.webhook_failing: FAILING,
+    signals.webhook_disabled: "webhook.disabled",
+    signals.webhook_recovered: "webhook.recovered",
+    signals.webhook_exhausted: "webhook.exhausted",
+    signals.webhook_secret_rotated: "webhook.secret_rotated",
 }
+"""The names of the events. Their details are arguments of the signals, by the same names."""

@@ -97,7 +97,7 @@ def event_row(
 ) -> Event:
     """Return the unsaved row of an event, caused by the current actor.
 
-    ``content`` holds the body's ``data``, ``changed`` and ``previous``, or is the error that prevented building them.
+    ``content`` is as `build_content` returns it, or is the error that prevented building them.
     ``values`` are the object's canonical values, which name its organizations. A payload that can't be built is logged
     and recorded in ``error``, with an empty body; where the caller is ``strict`` the `PayloadError` is raised.
     """
@@ -142,7 +142,7 @@ def event_row(
 def planned_content(
     source: Source, planned: PlannedEvent, change: Change, event_type: EventType
 ) -> Mapping[str, Any] | PayloadError:
-    """Return the ``data``, ``changed`` and ``previous`` of a planned event, or the error that prevents building them."""
+    """Return the content of a planned event, or the error that prevents building it."""
     try:
         return build_content(change, event_type, extra=planned.extra, omit_personal=planned.omit_personal)
     except Exception as reason:

@@ -37,6 +37,8 @@ from tms_webhooks.sources.states import compared
 
 Values = Mapping[str, Any]
 
+# The keys of an event that `build_content` returns.
+CONTENT = ("data", "details", "changed", "previous")
 WEBHOOK = "webhook"
 """The noun of webhooks: the sample of an event about a webhook is about the webhook itself."""
 
@@ -98,8 +100,9 @@ def _sample_event(webhook: Webhook, kind: EventType, *, now: datetime) -> Event:
         LEARNER_ORGANIZATION.name: webhook.organization_id,
     }
     subject = (kind.noun.name, subject_key(sample["data"].get("id", "")))
+    content = {key: value for key, value in sample.items() if key in CONTENT}
     with actor_context(**sample["actor"]):
-        event = event_row(kind, sample, values, subject=subject, occurred_at=now, strict=True)
+        event = event_row(kind, content, values, subject=subject, occurred_at=now, strict=True)
     set_sequence(event, sample["sequence"])
     return event
 
@@ -172,13 +175,12 @@ def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: dateti
     stored = _stored(kind, values[OWNER], subject)
     change = _likely_change(source, values, kind, stored=stored, now=now)
     like = stored or kind.example()
-    # Values that only events of the type have, and that the object has not: those of a similar event.
-    own = {field.name: value_at(like["data"], field.name) for field in kind.extra}
-    due = change.values.get(source.due_field)
-    if kind.has_window and due is not None:
-        own["days_left"] = days_left(due, now=change.now)
-    own = {name: value for name, value in own.items() if change.values.get(name) is None}
-    content = build_content(change, kind, extra=own)
+    content, due = build_content(change, kind), change.values.get(source.due_field)
+    if kind.details:
+        # The object has no such values: those of a similar event.
+        content["details"] = {**like.get("details", {})}
+        if kind.has_window and due is not None:
+            content["details"]["days_left"] = days_left(due, now=change.now)
     if change.is_empty:
         content |= {"changed": like["changed"], "previous": like["previous"]}
     _refuse_without_needed_values(kind, content["data"], ":".join(subject))
@@ -237,7 +239,8 @@ def _likely_change(source: Source, values: Values, kind: EventType, *, stored: V
     """
     sample = kind.example()
     later = now - datetime.fromisoformat(sample["timestamp"])
-    new, old = _canonical(kind, sample["data"], later), _canonical(kind, sample["previous"], later)
+    new, details, old = (_canonical(kind, sample.get(part), later) for part in ("data", "details", "previous"))
+    new |= details
     named: dict[str, Any] = {}
     for rule in source.rules:
         if kind.name in rule.event_types:
@@ -284,10 +287,10 @@ def _of_deadline(source: Source, values: Values, kind: EventType, sample: Values
     return needed
 
 
-def _canonical(kind: EventType, nested: Values, later: timedelta = timedelta(0)) -> dict[str, Any]:
+def _canonical(kind: EventType, nested: Values | None, later: timedelta = timedelta(0)) -> dict[str, Any]:
     """Return values of an event by their canonical names: statuses as numbers, and times by so much later."""
     found: dict[str, Any] = {}
-    for field in kind.fields:
+    for field in kind.all_fields:
         value = value_at(nested, field.name, missing=found)
         if value is found:
             continue

@@ -183,12 +183,13 @@ def merge(bodies: Sequence[str]) -> str | None:
         for name in event["changed"]:
             oldest.setdefault(name, value_at(event["previous"], name, _MISSING))
     known_types = registry.expand(newest["type"])
-    order = {field.name: number for number, field in enumerate(known_types[0].fields)} if known_types else {}
+    order = {field.name: number for number, field in enumerate(known_types[0].all_fields)} if known_types else {}
     changed = [
         name
         # Names that are no field of the type are last.
         for name in sorted(oldest, key=lambda name: order.get(name, len(order)))
-        if oldest[name] is _MISSING or oldest[name] != value_at(newest["data"], name, _MISSING)
+        if oldest[name] is _MISSING
+        or oldest[name] not in [value_at(newest.get(part), name, _MISSING) for part in ("data", "details")]
     ]
     if not changed:
         return None

@@ -331,7 +331,7 @@ def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Plann
     body["data"] |= content["data"]
     if not recorded.created:
         old = {name: value_at(one["previous"], name) for one in (content, body) for name in one["changed"]}
-        body["changed"] = [field.name for field in event_type.fields if field.name in old]
+        body["changed"] = [field.name for field in event_type.all_fields if field.name in old]
         # The old values of an object that moved are another organization's.
         body["previous"] = {} if recorded.moved else nested(old)
     if strict_payloads():

@@ -32,32 +32,35 @@ _as_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan
 def build_content(
     change: Change, event_type: EventType, *, extra: Mapping[str, Any] | None = None, omit_personal: bool = False
 ) -> dict[str, Any]:
-    """Return the content of one event: ``data``, ``changed`` and ``previous``, by these names.
+    """Return the content of one event: ``data``, ``details``, ``changed`` and ``previous``, by these names.
 
-    ``extra`` holds values that only this event type has. ``omit_personal`` leaves personal fields out of ``changed`` and
+    ``extra`` holds values that the change lacks, such as those of ``details``. ``omit_personal`` leaves personal fields out of ``changed`` and
     ``previous``. An object that moved to another organization has no ``previous``: its old values are the old organization's.
     A field that the host lacks is null, and so are an old status without a mapping and an optional value that can't be
     read. Raises `PayloadError` for a required value that can't be sent.
     """
     fields = [
         field
-        for field in (event_type.fields if change.changed else ())
+        for field in ((*event_type.fields, *event_type.details) if change.changed else ())
         if field.name in change.changed and not (omit_personal and field.privacy is FieldPrivacy.PERSONAL)
     ]
-    before = {field.name: change.before.get(field.name) for field in fields}
-    previous = {name: None if isinstance(old, PayloadError) else old for name, old in before.items()}
+    previous = {
+        field.name: None if isinstance(old := change.before.get(field.name), PayloadError) else old for field in fields
+    }
+    values = {**change.values, **(extra or {})}
     return {
-        "data": nested_json(event_type.fields, {**change.values, **(extra or {})}),
+        "data": nested_json(event_type.fields, values),
+        **({"details": nested_json(event_type.details, values)} if event_type.details else {}),
         "changed": [name for name in change.changed if name in previous],
         "previous": {} if change.moved else nested_json(fields, previous),
     }
 
 
 def envelope(event: Any, values: Mapping[str, Any], content: Mapping[str, Any], *, actor: Actor) -> dict[str, Any]:
-    """Return the whole event without its number, its keys in their fixed order. Without a correlation id it has no such key.
+    """Return the whole event without its number, its keys in their fixed order. Without a correlation id or details it has no such key.
 
     ``event`` is its row, and ``values`` are the object's canonical values, which name its organization. ``content`` is as `build_content` returns
-    it, with ``left`` in the event for an organization that the object left.
+    it, with ``left`` at its end in the event for an organization that the object left.
     """
     key, external = values.get("organization.id"), values.get("organization.external_id")
     correlation_id = current_correlation_id()
@@ -73,10 +76,7 @@ def envelope(event: Any, values: Mapping[str, Any], content: Mapping[str, Any], 
         "sequence": None,
         "actor": {"kind": actor.kind, "id": actor.id},
         **({} if correlation_id is None else {"correlation_id": correlation_id}),
-        "data": content["data"],
-        "changed": content["changed"],
-        "previous": content["previous"],
-        **({"left": True} if content.get("left") else {}),
+        **content,
     }
 
 

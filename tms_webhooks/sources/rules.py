@@ -61,7 +61,7 @@ class PlannedEvent:
       from being recorded after it
     - ``deadline``: the date that the ``once`` key contains, if any; some time after it the key is pruned
     - ``subject_id``: the id of the event's subject, if that is not the changed object
-    - ``extra``: canonical values to add to those of the object
+    - ``extra``: canonical values to add to those of the object, such as those of ``details``
     - ``omit_personal``: whether to leave personal fields out of the event's old values
     """
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 from uuid import UUID
 
 from django.db import connections, router
@@ -19,16 +19,19 @@ from tms_webhooks.outbox import numbers
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.sources.interest import subscribed_to_everything
 
+Values: TypeAlias = Mapping[str, Any] | None
+"""The values that a part of an event must have, nested or by dotted names. None: any."""
 MISSING = object()
 """The value of a field that a payload does not have."""
 
 
 @dataclass(frozen=True, slots=True)
 class CapturedEvent:
-    """One event as a receiver reads it. ``data`` and ``previous`` are nested; ``event`` is its row."""
+    """One event as a receiver reads it. ``data``, ``details`` and ``previous`` are nested; ``event`` is its row."""
 
     type: str
     data: Mapping[str, Any]
+    details: Mapping[str, Any]
     changed: Sequence[str]
     previous: Mapping[str, Any]
     actor: Mapping[str, Any]
@@ -39,15 +42,9 @@ class CapturedEvent:
     def of(cls, event: Event) -> CapturedEvent:
         """Return the captured event of a row of the outbox."""
         payload: Any = from_text(event.body) if event.body else {}
-        return cls(
-            type=event.type,
-            data=payload.get("data", {}),
-            changed=payload.get("changed", []),
-            previous=payload.get("previous", {}),
-            actor=payload.get("actor", {}),
-            sequence=event.sequence or 0,
-            event=event,
-        )
+        parts: Any = {"data": {}, "details": {}, "changed": [], "previous": {}, "actor": {}}
+        parts = {name: payload.get(name, empty) for name, empty in parts.items()}
+        return cls(**parts, type=event.type, sequence=event.sequence or 0, event=event)
 
 
 class CapturedEvents(Sequence[CapturedEvent]):
@@ -131,18 +128,19 @@ def assert_event(
     events: Iterable[CapturedEvent],
     event_type: str,
     *,
-    data: Mapping[str, Any] | None = None,
-    previous: Mapping[str, Any] | None = None,
+    data: Values = None,
+    details: Values = None,
+    previous: Values = None,
     changed: Iterable[str] | None = None,
     times: int = 1,
 ) -> CapturedEvent:
     """Fail unless exactly ``times`` events have this type and these values; return the first of them.
 
-    ``data`` and ``previous`` hold the expected values, nested or by dotted names: ``{"status.name": "Cancelled"}``. Other
+    ``data``, ``details`` and ``previous`` hold the expected values, nested or by dotted names: ``{"status.name": "Cancelled"}``. Other
     fields of the payload are ignored. ``changed`` holds all names that must have changed, in any order.
     """
     __tracebackhide__ = True
-    values = {**flat(data or {}, "data."), **flat(previous or {}, "previous.")}
+    values = values_of(data=data, details=details, previous=previous)
     expected = ExpectedEvent(event_type, values, None if changed is None else sorted(changed))
     return expected.first_of(list(events), times=times)
 
@@ -180,7 +178,6 @@ class ExpectedEvent:
         *,
         times: int,
         place: str = "",
-        label: str = "Captured",
         notes: Iterable[str] = (),
     ) -> CapturedEvent:
         """Return the first of exactly ``times`` events that are as expected; otherwise fail with the differences of each.
@@ -199,7 +196,7 @@ class ExpectedEvent:
         lines = [
             f"Expected {counted(times, 'event')} like this{place}, got {len(right)}.",
             f"Expected: {self.type} with {', '.join(values)}" if values else f"Expected: {self.type}",
-            f"{label}:" if events else f"{label}: no events",
+            f"{'Accepted' if place else 'Captured'}:{'' if events else ' no events'}",
         ]
         for number, (event, found) in enumerate(zip(events, differences, strict=True), start=1):
             lines.append(f"  {number}. {event.type}: {'; '.join(found) or 'as expected'}")
@@ -220,13 +217,14 @@ class ExpectedEvent:
         return found
 
 
-def flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return nested values by dotted names that begin with ``prefix``."""
+def values_of(**parts: Values) -> dict[str, Any]:
+    """Return the values that parts of an event must have by dotted names: ``data.status.name``."""
     found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            # As in payloads: an id that is a UUID is text.
-            found[prefix + name] = str(value) if isinstance(value, UUID) else value
+    for part, values in parts.items():
+        for name, value in (values or {}).items():
+            if isinstance(value, Mapping) and value:
+                found |= values_of(**{f"{part}.{name}": value})
+            else:
+                # As in payloads: an id that is a UUID is text.
+                found[f"{part}.{name}"] = str(value) if isinstance(value, UUID) else value
     return found

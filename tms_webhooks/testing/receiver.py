@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -30,11 +30,12 @@ from tms_webhooks.testing.events import (
     CapturedEvent,
     CapturedEvents,
     ExpectedEvent,
+    Values,
     counted,
-    flat,
     require_aware,
     require_database,
     require_none,
+    values_of,
 )
 from tms_webhooks.worker.drain import Drain, Tally
 
@@ -171,21 +172,20 @@ class WebhookReceiver:
 
 
 def assert_received(
-    receiver: WebhookReceiver, event_type: str, *, data: Mapping[str, Any] | None = None, times: int = 1
+    receiver: WebhookReceiver, event_type: str, *, data: Values = None, details: Values = None, times: int = 1
 ) -> ReceivedRequest:
     """Fail unless the receiver accepted exactly ``times`` events of this type with these values.
 
     Return the request of the first of them. A request is accepted if it verifies and is answered with success; one that
-    is sent again counts once. ``data`` holds values of the standard format, nested or by dotted names, whatever the format
-    of the webhook is. The message of a failure says for each recorded event why the receiver has not got it.
+    is sent again counts once. ``data`` and ``details`` hold values of the standard format, nested or by dotted names,
+    whatever the format of the webhook is. The message of a failure says for each recorded event why the receiver has not got it.
     """
     __tracebackhide__ = True
     by_id = _accepted(receiver)
-    first = ExpectedEvent(event_type, flat(data or {}, "data.")).first_of(
+    first = ExpectedEvent(event_type, values_of(data=data, details=details)).first_of(
         [CapturedEvent.of(event) for event in Event.objects.filter(uid__in=by_id).order_by("pk")],
         times=times,
         place=" at the receiver",
-        label="Accepted",
         notes=_reasons(receiver, event_type, by_id),
     )
     return by_id[first.event.uid]

@@ -30,6 +30,6 @@ catalogue.register(
         CERTIFICATE,
         "An employer checked a certificate.",
         version=2,
-        extra=(Field("verified_by", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Who checked it."),),
+        details=(Field("verified_by", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Who checked it."),),
     )
 )

@@ -40,6 +40,18 @@ def test_the_payload_is_built_from_the_subject(workshop, recorded):
     assert (whole["changed"], whole["previous"]) == ([], {})
 
 
+@pytest.mark.parametrize("data", [None, {"id": 1, "title": "Mine"}], ids=["built", "given"])
+def test_what_belongs_to_the_event_alone_is_in_its_details(workshop, recorded, data):
+    at = datetime(2026, 11, 24, tzinfo=UTC)
+
+    emit("workshop.recommended", workshop, data=data, details={"by.name": "Alice", "at": at})
+
+    (whole,) = recorded()
+    assert whole["details"] == {"by": {"name": "Alice"}, "at": "2026-11-24T00:00:00.000Z"}
+    assert whole["data"].keys().isdisjoint({"by", "at"})
+    assert list(whole)[list(whole).index("data") + 1] == "details"
+
+
 def test_it_is_built_from_the_database_and_not_from_the_instance(workshop, recorded):
     workshop.title = "Never written"
 
@@ -147,6 +159,12 @@ WRONG = {
         {"extra": {"titel": "Pairs"}},
         PayloadError,
         r"""extra has 'titel', which is not a field of this event. Did you mean "title" or "state"\?""",
+    ),
+    "an extra that is a detail": ({"extra": {"at": None}}, PayloadError, "extra has 'at', which is not a field"),
+    "an unknown detail": (
+        {"details": {"by.nmae": "Alice"}},
+        PayloadError,
+        r"""details has 'by.nmae', which is not a field of this event. Did you mean "by.name"\?""",
     ),
     **{f"data {name}": ({"data": data}, PayloadError, message) for name, (data, message) in DATA.items()},
     **{

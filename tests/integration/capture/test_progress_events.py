@@ -42,12 +42,14 @@ def test_starting_and_completing_an_activity_emits_events_of_the_assignment(assi
     assert (begun["data"]["id"], begun["sequence"], done["sequence"]) == (assignment.pk, 1, 2)
     assert done["changed"] == ["activity.completed_at", "activity.score"]
     assert done["previous"] == {"activity": {"completed_at": None, "score": None}}
-    assert done["data"]["activity"] == {
-        "id": activity.pk,
-        "external_id": None,
-        "name": "Lab 1",
-        "completed_at": instant(now),
-        "score": 92,
+    assert done["details"] == {
+        "activity": {
+            "id": activity.pk,
+            "external_id": None,
+            "name": "Lab 1",
+            "completed_at": instant(now),
+            "score": 92,
+        }
     }
 
 
@@ -124,4 +126,4 @@ def test_a_progress_figure_on_the_assignment_is_emitted_when_it_changes(listen, 
     assert last["type"] == "course_assignment.progressed"
     assert {event["type"] for event in moved} == {"course_assignment.progressed"}
     assert [(event["previous"]["progress"], event["data"]["progress"]) for event in moved] == [(0, 40), (40, 60)]
-    assert set(moved[0]["data"]["activity"].values()) == {None}
+    assert set(moved[0]["details"]["activity"].values()) == {None}

@@ -24,7 +24,18 @@ _SAMPLE = {"id": 1, "title": "Pair programming", "organization": references.SAMP
 
 EVENT_TYPES = tuple(
     EventType(f"workshop.{verb}", WORKSHOP, f"A workshop was {verb}.", sample=_SAMPLE)
-    for verb in ("created", "changed", "cancelled", "deleted", "recommended")
+    for verb in ("created", "changed", "cancelled", "deleted")
+) + (
+    EventType(
+        "workshop.recommended",
+        WORKSHOP,
+        "A workshop was recommended.",
+        sample=_SAMPLE,
+        details=(
+            Field("by.name", FieldKind.STRING, FieldPrivacy.PERSONAL),
+            Field("at", FieldKind.DATETIME, FieldPrivacy.BASIC),
+        ),
+    ),
 )
 
 

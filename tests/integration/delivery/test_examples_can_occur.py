@@ -83,8 +83,10 @@ def test_an_object_that_expires_soon_is_open_and_has_the_days_that_are_left(name
         if columns.get("expires_at", now) is None:
             continue
         event = example_event(webhook, name, subject=f"{noun}:{subject.pk}", actor=SYSTEM, now=now)
-        data = json.loads(event.body)["data"]
-        after = canonical(registry.get(name), data)
+        body = json.loads(event.body)
+        after = canonical(registry.get(name), body["data"])
         assert source.is_open(after)
         assert after["expires_at"] > now
-        assert data["days_left"] == pytest.approx((after["expires_at"] - now) / timedelta(days=1), abs=0.00001)
+        assert body["details"]["days_left"] == pytest.approx(
+            (after["expires_at"] - now) / timedelta(days=1), abs=0.00001
+        )

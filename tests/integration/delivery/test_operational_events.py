@@ -84,7 +84,7 @@ def test_an_event_tells_which_webhook_and_why_and_not_where_it_is(clock, request
     disable(webhook, clock.now)
 
     (event,) = requests_at("/watcher")
-    assert event["data"] == {"id": webhook.public_id, "name": "HR system", "reason": "admin"}
+    assert (event["data"], event["details"]) == ({"id": webhook.public_id, "name": "HR system"}, {"reason": "admin"})
     assert event["organization"]["id"] == webhook.organization_id
     assert event["actor"] == {"kind": "system", "id": None}
     assert "s3cret" not in json.dumps(event)
@@ -115,8 +115,8 @@ def test_each_of_them_keeps_its_promised_form(clock, wire, run, requests_at):
     ]
     for event in events:
         catalogue.get(event["type"]).validate(event)
-        assert event["data"]["id"] == webhook.public_id
-    failing, exhausted = events[0]["data"], events[1]["data"]
+        assert event["data"] == {"id": webhook.public_id, "name": webhook.name}
+    failing, exhausted = events[0]["details"], events[1]["details"]
     assert (failing["percent"], failing["failures"]) == (50, 9)
     assert failing["first_failed_at"] == (clock.now - timedelta(days=10)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     assert (exhausted["event_id"], exhausted["event_type"]) == (failed.public_id, "class.cancelled")

@@ -44,11 +44,8 @@ def test_a_test_is_received_signed_and_in_the_log_like_any_other_delivery(receiv
     (secret,) = webhook.signing_secrets(clock())
     request.verify(secret)
     assert request.event["type"] == "webhook.test"
-    assert request.event["data"] == {
-        "id": webhook.public_id,
-        "name": "CRM",
-        "message": "This is a test: nothing happened.",
-    }
+    assert request.event["data"] == {"id": webhook.public_id, "name": "CRM"}
+    assert request.event["details"] == {"message": "This is a test: nothing happened."}
     assert dict(sent.signed) == {name: request.headers[name] for name in sent.signed}
     assert list(sent.signed) == ["webhook-id", "webhook-timestamp", "webhook-signature"]
     assert sent.body == request.body

@@ -100,3 +100,8 @@ def keys(assignments):
 def data_of(event):
     """Return what the receiver gets in ``data``."""
     return json.loads(event.body)["data"]
+
+
+def details_of(event):
+    """Return what the receiver gets in ``details``."""
+    return json.loads(event.body)["details"]

@@ -9,7 +9,7 @@ from tests.integration.expiry.assignments import (
     INSTANT,
     NOW,
     assign,
-    data_of,
+    details_of,
     events,
     keys,
     recorded,
@@ -29,4 +29,4 @@ def test_empty_days_and_patterns_mean_the_last_thirty_days(event_type):
     assert scan_at(NOW) == 2
     assert recorded(EXPIRING) == [("expiring", key) for key in keys([last, first])]
     assert {event.subscription_id for event in events()} == {subscription.pk}
-    assert [data_of(event)["window"] for event in events()] == [{"more_than_days": 0, "less_than_days": 30}] * 2
+    assert [details_of(event)["window"] for event in events()] == [{"more_than_days": 0, "less_than_days": 30}] * 2

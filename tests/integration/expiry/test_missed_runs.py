@@ -12,7 +12,7 @@ from tests.integration.expiry.assignments import (
     MINUTE,
     NOW,
     assign,
-    data_of,
+    details_of,
     events,
     keys,
     recorded,
@@ -38,9 +38,9 @@ def test_what_passed_through_a_window_between_two_scans_is_recorded_late():
     scan_at(LATER)
 
     assert recorded() == [("expiring", key) for key in keys([*passed_through, *still_inside])]
-    assert [data_of(event)["days_left"] for event in events()] == [0.04166, 0.5, 1, 1.04166, 2.95833]
+    assert [details_of(event)["days_left"] for event in events()] == [0.04166, 0.5, 1, 1.04166, 2.95833]
     # The last one entered the window an hour ago, the others earlier; the first three have left it.
-    assert [data_of(event)["late"] for event in events()] == [True] * 5
+    assert [details_of(event)["late"] for event in events()] == [True] * 5
     assert {event.occurred_at for event in events()} == {LATER}
     assert scan_at(LATER) == 0
 
@@ -73,7 +73,7 @@ def test_an_event_is_late_from_the_second_scan_on_that_it_missed(
     subscribe(organization, window=window)
     scan_at(LATER)
 
-    assert [data_of(event)["late"] for event in events()] == [late, False]
+    assert [details_of(event)["late"] for event in events()] == [late, False]
 
 
 def test_what_passed_through_and_has_expired_since_is_recorded_as_expired_alone():

@@ -95,7 +95,7 @@ def test_a_day_is_inside_the_window_from_one_end_of_a_day_to_another(organizatio
     catalogue.get(EXPIRING).validate(whole)
     assert whole["data"]["id"] == str(assignment.pk)
     assert whole["data"]["expires_at"] == f"{ends_at:%Y-%m-%dT%H:%M:%S}.999Z"
-    assert whole["data"]["days_left"] == 6.99999
+    assert whole["details"]["days_left"] == 6.99999
 
 
 @pytest.mark.parametrize("days, count", [(2, 0), (3, 1), (7, 1), (8, 0)])

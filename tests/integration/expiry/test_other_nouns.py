@@ -8,7 +8,7 @@ from example_project.training.factories import (
     UserFactory,
     VoucherFactory,
 )
-from tests.integration.expiry.assignments import DAY, HOUR, NOW, data_of, scan_at, subscribe
+from tests.integration.expiry.assignments import DAY, HOUR, NOW, details_of, scan_at, subscribe
 from tms_webhooks.models import Event, Occurrence
 
 EXPIRING = ("subscription.expiring", "voucher.expiring")
@@ -44,9 +44,9 @@ def test_it_is_recorded_once_when_it_comes_into_the_window(organization, event_t
         scan_at(moment)
 
     assert recorded() == [(event_type, one.pk)]
-    data = data_of(Event.objects.get(type=event_type))
-    assert data["window"] == {"more_than_days": 2, "less_than_days": 7}
-    assert 4 < data["days_left"] < 7
+    details = details_of(Event.objects.get(type=event_type))
+    assert details["window"] == {"more_than_days": 2, "less_than_days": 7}
+    assert 4 < details["days_left"] < 7
 
 
 @pytest.mark.parametrize("event_type", EXPIRING)

@@ -2,6 +2,7 @@
 
 import json
 
+from tests.catalogue import data_fields, object_fields
 from tests.integration.expiry.assignments import (
     DAY,
     EXPIRED,
@@ -33,8 +34,12 @@ def test_the_payload_of_an_expiring_assignment_has_the_days_left_and_the_window(
     assert whole["data"]["id"] == assignment.pk
     assert whole["data"]["external_id"] == assignment.external_id
     assert whole["data"]["expires_at"] == "2100-11-29T21:00:00.000Z"
-    assert whole["data"]["days_left"] == 5.25
-    assert whole["data"]["window"] == {"more_than_days": 2, "less_than_days": 7}
+    assert data_fields(whole) == object_fields(catalogue.get(EXPIRING))
+    assert whole["details"] == {
+        "days_left": 5.25,
+        "late": False,
+        "window": {"more_than_days": 2, "less_than_days": 7},
+    }
     assert whole["data"]["completion_status"] == {"code": 10, "name": "Incomplete"}
     assert whole["data"]["user"]["external_id"] == assignment.user.external_id
     assert whole["data"]["course"]["name"] == assignment.course.name
@@ -57,5 +62,5 @@ def test_the_actor_of_both_is_the_system_in_any_context():
     assert expiring["actor"] == {"kind": "system", "id": None}
     number_events()
     catalogue.get(EXPIRED).validate(json.loads(events()[1].body))
-    assert expired["data"].keys().isdisjoint({"days_left", "window"})
+    assert "details" not in expired
     assert expired["data"]["completion_status"] == {"code": 0, "name": "Not Started"}

@@ -131,9 +131,8 @@ def test_the_last_event_names_the_job_its_objects_and_the_cursor(webhook, organi
     job = take(webhook, "enrollment", "class")
 
     last = bodies(webhook)[-1]
-    assert last["data"] == {
-        "id": webhook.public_id,
-        "name": webhook.name,
+    assert last["data"] == {"id": webhook.public_id, "name": webhook.name}
+    assert last["details"] == {
         "job_id": job.public_id,
         "nouns": "enrollment,class",
         "objects": 2,
@@ -153,7 +152,7 @@ def test_the_last_event_counts_what_did_not_arrive(webhook, organization, clock,
 
     snapshot.work_on(job, now=clock.now)
 
-    assert bodies(webhook)[-1]["data"]["failed"] == 1
+    assert bodies(webhook)[-1]["details"]["failed"] == 1
     assert progress(job) == JobProgress(delivered=2, failed=0, skipped=0, cancelled=1, waiting=0)
 
 

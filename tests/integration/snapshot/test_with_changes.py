@@ -153,7 +153,7 @@ def test_after_the_cursor_come_the_changes_since_the_start(webhook, training_cla
         pass
     deliver(webhook)
     snapshot.work_on(job, now=clock.now)
-    cursor = bodies(webhook)[-1]["data"]["cursor"]
+    cursor = bodies(webhook)[-1]["details"]["cursor"]
 
     page = feed_of(webhook, after=cursor)
 

@@ -30,7 +30,8 @@ def test_the_events_of_a_date_are_captured_without_a_subscription(now):
     expiring = assert_event(
         events,
         "course_assignment.expiring",
-        data={"id": assignment.pk, "days_left": 5.0, "late": False, "window.less_than_days": 30.0},
+        data={"id": assignment.pk},
+        details={"days_left": 5.0, "late": False, "window.less_than_days": 30.0},
     )
     assert (expiring.actor["kind"], expiring.event.subscription_id) == ("system", None)
 
@@ -63,8 +64,8 @@ def test_the_window_of_a_subscription_decides_where_there_is_one(now, webhook_re
     deliver_now()
 
     assert counts == [0, 1, 0, 0]
-    request = assert_received(webhook_receiver, "course_assignment.expiring", data={"days_left": 6.0, "late": False})
-    assert request.event["data"]["window"] == {"more_than_days": 2.0, "less_than_days": 7.0}
+    request = assert_received(webhook_receiver, "course_assignment.expiring", details={"days_left": 6.0, "late": False})
+    assert request.event["details"]["window"] == {"more_than_days": 2.0, "less_than_days": 7.0}
 
 
 def test_the_scans_of_the_worker_continue_where_they_were(now):

@@ -21,11 +21,11 @@ PERSONAL = re.compile(
 ALL_FIELDS = {
     (event_type.name, field.name): field
     for event_type in BUILT_IN
-    for field in (*event_type.noun.fields, *event_type.extra)
+    for field in (*event_type.noun.fields, *event_type.details)
 } | {
     (event_type.name, field.name, item.name): item
     for event_type in BUILT_IN
-    for field in (*event_type.noun.fields, *event_type.extra)
+    for field in (*event_type.noun.fields, *event_type.details)
     for item in field.items
 }
 
@@ -80,7 +80,7 @@ def test_the_code_of_a_voucher_never_leaves():
 
 @each_event_type
 def test_every_referenced_object_has_its_ids(event_type):
-    names = {field.name for field in event_type.fields}
+    names = {field.name for field in event_type.all_fields}
     # Of these, a field of the host's record is the only trace.
     only_ids = {"company", "profile", "classroom", "activity", "redemption"} | {"enrollment", "course_assignment"}
     prefixes = {name.rpartition(".")[0] for name in names} - {"", "window"}
@@ -132,7 +132,7 @@ def test_a_noun_with_a_field_twice_or_inside_a_field_is_refused(fields, text):
 @pytest.mark.parametrize(
     "changes, text",
     [
-        ({"extra": EXAM.fields[:1]}, 'The event type "exam.passed" has the field "id" twice'),
+        ({"details": EXAM.fields[:1]}, 'The event type "exam.passed" has the field "id" twice'),
         ({"needs": ("grade",)}, '"exam.passed" needs the field "grade"'),
     ],
 )

@@ -11,9 +11,12 @@ import json
 import os
 from pathlib import Path
 
+from tests.catalogue import data_fields, object_fields
 from tests.unit.catalogue.conftest import each_event_type
 from tms_webhooks.catalogue import status_name
 from tms_webhooks.catalogue.types import BUILT_IN
+from tms_webhooks.choices import PayloadDetail
+from tms_webhooks.payloads.formats import RequestFormat, tailored
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "samples"
 WRITE_GOLDEN = "TMS_WEBHOOKS_WRITE_GOLDEN"
@@ -57,10 +60,27 @@ def test_a_sample_shows_every_field_of_its_type_in_order(event_type):
 
 
 @each_event_type
+def test_the_data_of_a_sample_is_the_object_in_each_detail_whatever_the_event_is(event_type):
+    for detail in PayloadDetail:
+        event = tailored(RequestFormat(detail=detail), event_type.example())
+        assert data_fields(event, detail) == object_fields(event_type, detail)
+
+
+@each_event_type
+def test_a_sample_has_details_if_its_event_has_values_of_its_own(event_type):
+    details = event_type.example().get("details", {})
+
+    assert list(details) == list(dict.fromkeys(field.name.split(".")[0] for field in event_type.details))
+    for field in event_type.details:
+        value_at(details, field.name)  # raises KeyError, naming what the sample lacks
+
+
+@each_event_type
 def test_old_values_in_a_sample_differ_from_the_new(event_type):
     example = event_type.example()
+    new = {**example["data"], **example.get("details", {})}
     for name in example["changed"]:
-        assert value_at(example["previous"], name) != value_at(example["data"], name), name
+        assert value_at(example["previous"], name) != value_at(new, name), name
 
 
 @each_event_type

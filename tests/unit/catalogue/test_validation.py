@@ -64,7 +64,7 @@ def changed(name, path, value):
         # Fields that one event requires
         ("course_assignment.expired", "data.expires_at", None, "$.data.expires_at breaks type"),
         ("course_assignment.expiring", "data.expires_at", None, "$.data.expires_at breaks type"),
-        ("course_assignment.expiring", "data.days_left", None, "$.data.days_left breaks type"),
+        ("course_assignment.expiring", "details.days_left", None, "$.details.days_left breaks type"),
         ("course_assignment.expired", "data.completion_status", None, "$.data.completion_status breaks type"),
         ("enrollment.failed", "data.completion_status", None, "$.data.completion_status breaks type"),
         ("class_feedback.created", "data.class", None, '$.data.class breaks type "object"'),
@@ -122,8 +122,8 @@ def test_an_instant_that_is_not_utc_with_milliseconds_is_refused(instant):
         ("class.scheduled", "data.id", "0f8b6c1e-3c52-4a7e-9a55-0c9f5a1d2b34"),
         ("class.scheduled", "organization", {"id": "acme", "external_id": None}),
         # A window may be open at either end, and feedback may be anonymous.
-        ("course_assignment.expiring", "data.window", {"more_than_days": None, "less_than_days": 14}),
-        ("course_assignment.expiring", "data.window", {"more_than_days": 0.5, "less_than_days": None}),
+        ("course_assignment.expiring", "details.window", {"more_than_days": None, "less_than_days": 14}),
+        ("course_assignment.expiring", "details.window", {"more_than_days": 0.5, "less_than_days": None}),
         ("class_feedback.created", "data.user", None),
     ],
 )

@@ -22,7 +22,7 @@ def problems(condition, pattern="enrollment.*"):
     [
         ({"data.grad": 1}, 'data.grad is not a field of these events. Did you mean "data.grade"'),
         ({"grade": 1}, 'grade is not a field of these events. Did you mean "data.grade"'),
-        ({"xyz": 1}, "xyz is not a field of these events. Paths begin with data, previous, changed or actor."),
+        ({"xyz": 1}, "xyz is not a field of these events. Paths begin with data, details, previous, changed or actor."),
         ({"data.status": 60}, "data.status is a status; compare data.status.code or data.status.name."),
         ({"data.status.code": 61}, "data.status.code: unknown value 61. Choose from 0, 10, 20, 30, 40, 50, 60."),
         ({"changed": "grad"}, 'changed: unknown value "grad". Choose from id, external_id, status'),
@@ -65,10 +65,17 @@ def test_every_mistake_is_reported():
 
 
 def test_a_field_of_only_some_of_the_events_is_refused_with_the_events_that_have_it():
-    (problem,) = problems({"data.days_left": {"lt": 3}}, "course_assignment.*")
+    (problem,) = problems({"details.days_left": {"lt": 3}}, "course_assignment.*")
 
-    assert "data.days_left: not a field of course_assignment.created, course_assignment.started" in problem
+    assert "details.days_left: not a field of course_assignment.created, course_assignment.started" in problem
     assert "Subscribe to events with this field: course_assignment.expiring" in problem
+
+
+@pytest.mark.parametrize("path", ["days_left", "data.days_left", "details.day_left"])
+def test_a_field_of_the_details_is_found_by_a_name_like_its(path):
+    (problem,) = problems({path: {"lt": 3}}, "course_assignment.expiring")
+
+    assert 'Did you mean "details.days_left"' in problem
 
 
 def test_a_field_of_other_events_is_refused_with_the_events_that_have_it():

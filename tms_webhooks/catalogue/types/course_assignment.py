@@ -124,12 +124,9 @@ EVENT_TYPES = (
         "course_assignment.expiring",
         COURSE_ASSIGNMENT,
         "A course assignment that is not completed entered a window of days before its expiration.",
-        sample={
-            **_NOT_STARTED,
-            "expires_at": references.SAMPLE_EXPIRES_AT,
-            **references.SAMPLE_WINDOW,
-        },
-        extra=references.window(),
+        sample={**_NOT_STARTED, "expires_at": references.SAMPLE_EXPIRES_AT},
+        sample_details=references.SAMPLE_WINDOW,
+        details=references.window(),
         needs=("completion_status", "expires_at"),
         sample_actor=ActorKind.SYSTEM,
     ),
@@ -171,8 +168,8 @@ EVENT_TYPES = (
         "course_assignment.progressed",
         COURSE_ASSIGNMENT,
         "A learner made progress in an assigned course: an activity was started or completed, or its score changed.",
-        sample={
-            **_SAMPLE,
+        sample=_SAMPLE,
+        sample_details={
             "activity": {
                 "id": 3014,
                 "external_id": None,
@@ -182,7 +179,7 @@ EVENT_TYPES = (
             },
         },
         sample_previous={"activity": {"completed_at": None, "score": None}},
-        extra=ACTIVITY,
+        details=ACTIVITY,
         sample_actor=ActorKind.USER,
     ),
 )

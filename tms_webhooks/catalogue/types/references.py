@@ -100,7 +100,7 @@ def organization(label: str) -> tuple[Field, ...]:
 
 
 def window() -> tuple[Field, ...]:
-    """Return the fields of the window of days that the subject entered."""
+    """Return the details of an event about the window of days that the subject entered."""
     return (
         Field(
             "days_left",

@@ -36,16 +36,18 @@ EVENT_TYPES = (
         "webhook.test",
         WEBHOOK,
         "A user sent a test to check that a webhook is received.",
-        sample={**_SAMPLE, "message": "This is a test: nothing happened."},
-        extra=(Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="A sentence that says this is a test."),),
+        sample=_SAMPLE,
+        sample_details={"message": "This is a test: nothing happened."},
+        details=(Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="A sentence that says this is a test."),),
         offered=False,
     ),
     EventType(
         "webhook.failing",
         WEBHOOK,
         "A webhook fails repeatedly, and will be disabled if it continues to fail.",
-        sample={**_SAMPLE, "percent": 50, "failures": 9, "first_failed_at": "2026-11-22T03:04:05.123Z"},
-        extra=(
+        sample=_SAMPLE,
+        sample_details={"percent": 50, "failures": 9, "first_failed_at": "2026-11-22T03:04:05.123Z"},
+        details=(
             Field(
                 "percent",
                 FieldKind.INTEGER,
@@ -64,8 +66,9 @@ EVENT_TYPES = (
         "webhook.disabled",
         WEBHOOK,
         "A webhook was disabled. Its events are kept and can be replayed.",
-        sample={**_SAMPLE, "reason": "failing"},
-        extra=(_text("reason", "Reason: gone, failing, receiver_requested, admin or blocked_target."),),
+        sample=_SAMPLE,
+        sample_details={"reason": "failing"},
+        details=(_text("reason", "Reason: gone, failing, receiver_requested, admin or blocked_target."),),
         sample_actor=ActorKind.SYSTEM,
     ),
     EventType(
@@ -79,13 +82,13 @@ EVENT_TYPES = (
         "webhook.exhausted",
         WEBHOOK,
         "An event could not be delivered to a webhook and was given up.",
-        sample={
-            **_SAMPLE,
+        sample=_SAMPLE,
+        sample_details={
             "event_id": "evt_89abcdef0123456789abcdef01234567",
             "event_type": "class.cancelled",
             "message": "HTTP 500 Internal Server Error",
         },
-        extra=(
+        details=(
             Field("event_id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the event."),
             _text("event_type", "Type of the event."),
             Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="Result of the last attempt."),
@@ -96,15 +99,15 @@ EVENT_TYPES = (
         event_names.SNAPSHOT_COMPLETED,
         WEBHOOK,
         "A snapshot was sent. Changes since its start are in the feed after `cursor`. Only the webhook itself gets this.",
-        sample={
-            **_SAMPLE,
+        sample=_SAMPLE,
+        sample_details={
             "job_id": "job_7a1e4c0b2d9f4e638c5a6b7d8e9f0a1b",
             "nouns": "class,enrollment",
             "objects": 1480,
             "failed": 0,
             "cursor": "gAAAAABnYmVnaW4tYXQtdGhlLXN0YXJ0LW9mLXRoZS1zbmFwc2hvdA",
         },
-        extra=(
+        details=(
             Field("job_id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the snapshot's job."),
             _text("nouns", "Nouns of the objects that were sent, separated by commas."),
             _number("objects", "How many objects the snapshot has."),

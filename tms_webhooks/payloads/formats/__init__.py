@@ -47,16 +47,16 @@ def _cloudevents(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
         "id": event["id"],
         "source": f"urn:tms-webhooks:organization:{quote(str(event['organization']['id']), safe='')}",
         "type": event["type"],
-        **({} if subject is None else {"subject": f"{catalogue.get(event['type']).noun.name}/{subject}"}),
+        "subject": None if subject is None else f"{catalogue.get(event['type']).noun.name}/{subject}",
         "time": event["timestamp"],
         "datacontenttype": JSON,
         "dataschema": schema_id(event["type"], event["version"]),
         "sequence": str(event["sequence"]),
-        **({"test": True} if event.get("test") else {}),
-        **({"correlationid": event["correlation_id"]} if "correlation_id" in event else {}),
+        "test": event.get("test"),
+        "correlationid": event.get("correlation_id"),
         "data": dict(event),
     }
-    return Rendered(CLOUDEVENTS, to_text(whole))
+    return Rendered(CLOUDEVENTS, to_text({name: value for name, value in whole.items() if value is not None}))
 
 
 _FORMATS: Mapping[str, Callable[[Mapping[str, Any], RequestFormat], Rendered]] = {

@@ -29,7 +29,19 @@ from tms_webhooks.payloads.formats.token_formats import RULES
 
 # Tokens that exist for every event type.
 COMMON_TOKENS = (
-    *("id", "type", "timestamp", "version", "sequence", "correlation_id", "digest", "data", "changed", "previous"),
+    *(
+        "id",
+        "type",
+        "timestamp",
+        "version",
+        "sequence",
+        "correlation_id",
+        "digest",
+        "data",
+        "details",
+        "changed",
+        "previous",
+    ),
     *("truncated", "left", "test"),
     *("organization", "organization.id", "organization.external_id", "actor", "actor.kind", "actor.id"),
     *(
@@ -83,10 +95,10 @@ def names_in(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapping[
 def _names_at(event_type: EventType, detail: str) -> Mapping[str, bool]:
     """Return the tokens of the fields of an event type, and whether the detail includes their values."""
     names: dict[str, bool] = {}
-    for field in event_type.fields:
+    for field in event_type.all_fields:
         inner = [f"{field.name}.code", f"{field.name}.name"] if field.kind is FieldKind.STATUS else []
         paths = [*accumulate(field.name.split("."), "{}.{}".format), *inner]
-        of_field = [f"{part}.{path}" for part in ("data", "previous") for path in paths]
+        of_field = [f"{part}.{path}" for part in (event_type.root_of(field), "previous") for path in paths]
         for name in [name_of(field, event_type.noun.name), *of_field]:
             names[name] = names.get(name, False) or is_included(field, detail)
     return names

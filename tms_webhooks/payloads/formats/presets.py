@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tms_webhooks.catalogue import EventType, registry
-from tms_webhooks.catalogue.schema import Field, FieldKind
+from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.choices import Preset
 from tms_webhooks.event_names import EVERYTHING
 from tms_webhooks.payloads.formats import token_formats
@@ -103,27 +103,27 @@ def _title(name: str) -> str:
 def _facts(members: Sequence[EventType], *, detail: str, formats: str) -> list[Fact]:
     """Return the facts of these event types, which are of one noun: those of the first. Others may lack one of them."""
     first = members[0]
-    shared = {field.name: field for field in first.fields if is_included(field, detail)}
+    shared = {field.name: field for field in first.all_fields if is_included(field, detail)}
+
+    def token(name: str, length: int = LONGEST_VALUE) -> str:
+        field = shared[name]
+        path = f"{first.root_of(field)}.{name}{'.name' if field.kind is FieldKind.STATUS else ''}"
+        date = "|date:'%d %b %Y %H:%M %Z'" if field.kind is FieldKind.DATETIME else ""
+        return f"{{{path}{date}|truncate:{length}|default:'{NONE}'{formats}}}"
+
     facts = []
     for label, names in FACTS:
-        present = [shared[name] for name in names.split() if name in shared]
-        length = LONGEST_VALUE // (len(present) or 1)
-        facts += [Fact(label, " ".join(_token(field, formats, length=length) for field in present))] if present else []
+        if present := [name for name in names.split() if name in shared]:
+            facts.append(Fact(label, " ".join(token(name, LONGEST_VALUE // len(present)) for name in present)))
     known = {name for _label, names in FACTS for name in names.split()}
     if known.isdisjoint(shared.keys() - {"id", "external_id"}):
         # A noun of the host's own: its values, by their names.
         facts += [
-            Fact(name.replace(".", " ").replace("_", " ").capitalize(), _token(field, formats, length=LONGEST_VALUE))
+            Fact(name.replace(".", " ").replace("_", " ").capitalize(), token(name))
             for name, field in shared.items()
             if name not in known and field.kind not in _STRUCTURED
         ]
     return facts[:MOST_FACTS]
-
-
-def _token(field: Field, formats: str, *, length: int) -> str:
-    name = f"data.{field.name}.name" if field.kind is FieldKind.STATUS else f"data.{field.name}"
-    date = "|date:'%d %b %Y %H:%M %Z'" if field.kind is FieldKind.DATETIME else ""
-    return f"{{{name}{date}|truncate:{length}|default:'{NONE}'{formats}}}"
 
 
 def _json(value: Any) -> str:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue.schema import Field
+from tms_webhooks.catalogue.values import has_value
 from tms_webhooks.choices import FieldPrivacy, PayloadDetail, PayloadFormat
 
 # The privacy levels that each detail includes.
@@ -29,21 +30,21 @@ def tailored(shape: RequestFormat, event: Mapping[str, Any]) -> dict[str, Any]:
     """Return the standard event in the webhook's detail. All formats are rendered from this.
 
     A thin one has a link to the full event, if there is an ``api_url``. Of all but the full detail, values that no field of the
-    type describes are left out, because they may be personal.
+    type describes are left out, because they may be personal. An empty ``details`` is left out, too.
     """
     detail = shape.detail
     if detail == PayloadDetail.FULL:
         return dict(event)
-    fields = [field for field in catalogue.get(event["type"]).fields if is_included(field, detail)]
-    names, tree = {field.name for field in fields}, tree_of(fields, detail)
-    links = {"links": {"event": f"{shape.api_url.rstrip('/')}/events/{event['id']}/"}}
-    return {
-        **event,
-        "data": _pick(event["data"], tree),
-        "changed": [name for name in event["changed"] if name in names],
-        "previous": _pick(event["previous"], tree),
-        **(links if shape.api_url and detail == PayloadDetail.THIN else {}),
+    tree = tree_of(catalogue.get(event["type"]).all_fields, detail)
+    kept = {
+        key: _pick(value, tree) if key in ("data", "details", "previous") else value for key, value in event.items()
     }
+    kept["changed"] = [name for name in event["changed"] if has_value(tree, name)]
+    if not kept.get("details", True):
+        del kept["details"]
+    if shape.api_url and detail == PayloadDetail.THIN:
+        kept["links"] = {"event": f"{shape.api_url.rstrip('/')}/events/{event['id']}/"}
+    return kept
 
 
 def tree_of(fields: Iterable[Field], detail: str) -> dict[str, Any]:
@@ -61,9 +62,11 @@ def tree_of(fields: Iterable[Field], detail: str) -> dict[str, Any]:
 
 def _pick(value: Any, tree: Mapping[str, Any] | None) -> Any:
     """Return the parts of a value that a tree names."""
-    if isinstance(value, Mapping) and tree is not None:
+    if tree is None:
+        return value
+    if isinstance(value, Mapping):
         return {name: _pick(value[name], below) for name, below in tree.items() if name in value}
-    return [_pick(one, tree) for one in value] if isinstance(value, list) and tree is not None else value
+    return [_pick(one, tree) for one in value] if isinstance(value, list) else value
 
 
 # The content type of JSON bodies, and the longest content type in characters.

@@ -54,7 +54,7 @@ _OF_ALL: Mapping[str, str] = {
 def flat(event: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event as a flat object: its id, type and time, its fields by the API's names, and what changed."""
     event_type = catalogue.get(event["type"])
-    noun, fields = event_type.noun.name, event_type.fields
+    noun, fields = event_type.noun.name, event_type.all_fields
     names = {field.name: name_of(field, noun) for field in fields}
     values = {
         "EventId": event["id"],
@@ -62,6 +62,7 @@ def flat(event: Mapping[str, Any]) -> dict[str, Any]:
         "EventTimestamp": _epoch(event["timestamp"]),
         **({"EventTest": True} if event.get("test") else {}),
         **_flat_object(event["data"], fields, noun),
+        **_flat_object(event.get("details", {}), fields, noun),
         "Sequence": event["sequence"],
         "Changed": list(dict.fromkeys(names.get(name, name) for name in event["changed"])),
         "Previous": _flat_object(event["previous"], fields, noun),

@@ -83,7 +83,7 @@ def test_braces_that_are_text_pass(content):
 
 
 def test_a_token_of_one_of_the_events_is_enough():
-    content = '{"left": {data.days_left}}'
+    content = '{"left": {details.days_left}}'
 
     assert problems(["course_assignment.*"], content=content) == {}
     assert list(problems(["course_assignment.started"], content=content)) == ["content"]

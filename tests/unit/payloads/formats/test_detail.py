@@ -102,6 +102,22 @@ def test_a_thin_event_has_the_ids_of_everything():
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "details"),
+    [
+        ("course_assignment.expiring", None),
+        ("course_assignment.progressed", {"activity": {"id": 3014, "external_id": None}}),
+        ("webhook.exhausted", {"event_id": "evt_89abcdef0123456789abcdef01234567"}),
+        ("class.cancelled", None),
+    ],
+)
+def test_a_thin_event_has_the_ids_among_the_details_and_no_details_without_one(name, details):
+    thin = tailored(THIN, catalogue.get(name).example())
+
+    assert thin.get("details") == details
+    assert ("details" in thin) is (details is not None)
+
+
 @pytest.mark.parametrize("shape", [WITHOUT, THIN])
 def test_a_value_that_no_field_describes_is_left_out(shape):
     event = catalogue.get("enrollment.enrolled").example()

@@ -29,6 +29,13 @@ def rendered(event_type, *, detail=PayloadDetail.FULL, **changes):
     return json.loads(body.body)
 
 
+def test_the_details_of_an_event_stand_beside_its_object():
+    body = rendered("course_assignment.expiring")
+
+    assert (body["Id"], body["DaysLeft"], body["Late"], body["WindowLessThanDays"]) == (55120, 27.5, False, 30)
+    assert rendered("webhook.exhausted")["FailedEventType"] == "class.cancelled"
+
+
 def test_a_class_is_written_as_the_api_writes_it():
     assert rendered("class.rescheduled") == {
         "EventId": "evt_0123456789abcdef0123456789abcdef",
@@ -105,7 +112,7 @@ def test_a_class_is_written_as_the_api_writes_it():
 
 @pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
 def test_no_two_fields_share_a_name_and_everything_but_the_old_values_is_flat(event_type):
-    names = [api_name(event_type.noun.name, field.name, field.kind) for field in event_type.fields]
+    names = [api_name(event_type.noun.name, field.name, field.kind) for field in event_type.all_fields]
 
     assert len({*names, *OF_ALL_EVENTS, "Truncated"}) == len(names) + len(OF_ALL_EVENTS) + 1
     flat = rendered(event_type.name)
