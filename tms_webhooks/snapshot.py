@@ -27,7 +27,7 @@ from tms_webhooks.digests import bucket_of, digest_of
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.filters.paths import suggested
-from tms_webhooks.models import Delivery, Event, EventSequence, Job, PeriodicRun, Subscription, Webhook
+from tms_webhooks.models import Delivery, DrainSlot, Event, EventSequence, Job, PeriodicRun, Subscription, Webhook
 from tms_webhooks.models.audience import RELATIONS
 from tms_webhooks.models.delivery import UNSUCCESSFUL, DeliveryQuerySet
 from tms_webhooks.models.event import OUTSIDE_THE_FEED, owned_key, subject_key
@@ -334,7 +334,10 @@ ALL_READ = "-"
 """`Job.source` of a job that has read every source. The name of a source has a colon."""
 
 CONTINUED_AFTER = timedelta(seconds=2)
-"""How long a job waits for its deliveries, until it writes more of them."""
+"""After which a task continues a job that waits for its deliveries."""
+
+POLL_SECONDS = 0.05
+"""For which `wait` waits."""
 
 CONTINUATION = "tms_webhooks.snapshot.continuation"
 """The name under which a continuation is recorded, so that several workers do not each enqueue one."""
@@ -382,23 +385,35 @@ def work_on(job: Job, *, now: datetime) -> bool:
     return _write_page(job, webhook, source, page, now=now)
 
 
+def wait(job: Job, *, now: datetime) -> bool:
+    """Wait a moment for the deliveries of a job, if a drain makes them; return whether the job can continue then."""
+    if job.finished_at or not (DrainSlot.objects.held(now).exists() and _is_sent(job.webhook, now)):
+        return False
+    sleep(POLL_SECONDS)
+    job.refresh_from_db()
+    return True
+
+
 def next_run(now: datetime) -> datetime | None:
     """Return when a snapshot that waits for its deliveries should be continued; None if the regular runs suffice.
 
     They do if no snapshot is unfinished, or if its receiver is down or slow. Of several workers, one gets the time.
     """
     jobs = Job.objects.unfinished().filter(kind=JobKind.SNAPSHOT).select_related("webhook__state")
-    for webhook in (job.webhook for job in jobs if job.webhook.is_awake(now)):
-        waited_for = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open()
-        being_sent = waited_for.filter(status=DeliveryStatus.PENDING)
-        # None may be left: the last one can have been delivered since the job looked. Others are retries that are due later.
-        if being_sent.exists() or not waited_for.exists():
-            break
-    else:
+    if not any(_is_sent(job.webhook, now) for job in jobs):
         return None
     if not PeriodicRun.objects.claim(CONTINUATION, now=now, unless_since=now - CONTINUED_AFTER / 2):
         return None
     return now + CONTINUED_AFTER
+
+
+def _is_sent(webhook: Webhook, now: datetime) -> bool:
+    """Return whether deliveries of a snapshot are being made, or all have been."""
+    if not webhook.is_awake(now):
+        return False
+    waited_for = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open()
+    # None may be left: the last one can have been delivered since the job looked. Others are retries that are due later.
+    return waited_for.filter(status=DeliveryStatus.PENDING).exists() or not waited_for.exists()
 
 
 def _sources(nouns: Iterable[str]) -> list[Source]:

@@ -46,6 +46,8 @@ RECONCILE = "tms_webhooks.tasks.reconcile"
 # Seconds after which a task, or a step of the sweep, stops and leaves the rest to the next one.
 TASK_SECONDS = 20.0
 STEP_SECONDS = 10.0
+# Seconds for which a snapshot waits for its deliveries, from its first batch of a task on. Most end within them.
+WAIT_SECONDS = 4.0
 
 # Seconds before the end of a drain's budget at which its successor is to begin. Seconds that it waits for the slot, and
 # between two attempts to take it.
@@ -209,7 +211,8 @@ def work_on_jobs(**_future: Any) -> None:
     """Work on unfinished jobs, and settle the open deliveries of disabled and deleted webhooks.
 
     Jobs are recoveries, replays, cancellations and snapshots. Their batches alternate: a long job does not delay the
-    others. A snapshot that waits for its own deliveries is continued after some seconds, if the queue supports that.
+    others. A snapshot waits for its own deliveries for some seconds. Later it is continued by another task, if the queue
+    supports that.
     """
     jobs = list(Job.objects.unfinished())
     work = {**settling(clock.measured_now()), **{f"job {job.pk}": _batches(job) for job in jobs}}
@@ -261,15 +264,22 @@ def install_schedules(*, using: str, **_kwargs: Any) -> None:
 
 
 def _batches(job: Job) -> Batches:
-    while _work_on(job):
+    is_over = after(WAIT_SECONDS)
+    while _work_on(job, is_over):
         yield 0
 
 
-def _work_on(job: Job) -> bool:
-    """Do one batch; return whether more batches follow. An error ends this job alone, and is recorded on it."""
+def _work_on(job: Job, is_over: Callable[[], bool]) -> bool:
+    """Do one batch, or wait for deliveries unless ``is_over``; return whether more batches follow.
+
+    An error ends this job alone, and is recorded on it.
+    """
     try:
-        work_on = snapshot.work_on if job.kind == JobKind.SNAPSHOT else replay.work_on
-        return work_on(job, now=clock.measured_now())
+        if job.kind != JobKind.SNAPSHOT:
+            return replay.work_on(job, now=clock.measured_now())
+        return snapshot.work_on(job, now=clock.measured_now()) or (
+            not is_over() and snapshot.wait(job, now=clock.measured_now())
+        )
     except (OperationalError, InterfaceError) as error:
         log_refusal(logger, error, "The database refused a batch of job=%s; the next run repeats it.", job.pk)
     except Exception as error:

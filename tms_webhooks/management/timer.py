@@ -15,18 +15,19 @@ from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, connections
 from django.utils.module_loading import import_string
 
+from tms_webhooks.choices import JobStatus
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Job, PeriodicRun
 from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues import Queue, get_queue, periodic_jobs, use_queue
 
-TICK = 5.0
-"""Seconds between two looks at which jobs are overdue."""
+TICK = 1.0
+"""Seconds between two looks at which jobs are overdue, and whether a user has started one: that sends no wake-up."""
 GRACE = timedelta(seconds=90)
 """For how long the queue may be late with a job. django-q2 looks at its schedules every 30 s."""
 SECONDS = {replay.WORK: 5.0}
-"""Intervals below the job's own, without a queue. Replay jobs send no wake-up, and a user waits for their start."""
+"""Intervals below the job's own, without a queue."""
 LEAVING = 5.0
 """Seconds that the end waits for a running job."""
 
@@ -69,10 +70,12 @@ class Timer:
     def run_due(self) -> float:
         """Run the overdue jobs and one rest of a long one; return the seconds until the next call."""
         jobs, grace = periodic_jobs(), GRACE
-        if not self._queue.keeps_drains:
-            jobs = tuple(replace(job, minutes=SECONDS.get(job.function, 60.0 * job.minutes) / 60.0) for job in jobs)
-            grace = timedelta()
         try:
+            if not self._queue.keeps_drains:
+                is_new = Job.objects.filter(status=JobStatus.PENDING).exists()
+                seconds = {replay.WORK: TICK} if is_new else SECONDS
+                jobs = tuple(replace(job, minutes=seconds.get(job.function, 60.0 * job.minutes) / 60.0) for job in jobs)
+                grace = timedelta()
             # Those that began longer ago than they may have, or never.
             for job in PeriodicRun.objects.claim_due(jobs, clock=self._clock, grace=grace):
                 self._run(job.function)

@@ -9,10 +9,12 @@ from django.core.management import call_command
 from django.db import connection
 from django_q.models import OrmQ
 
+from tests.factories import WebhookFactory
 from tests.integration.delivery.trouble import Trouble
+from tms_webhooks.choices import JobKind, JobStatus
 from tms_webhooks.management import timer as timer_module
 from tms_webhooks.management.timer import GRACE, TICK, Timer
-from tms_webhooks.models import PeriodicRun
+from tms_webhooks.models import Job, PeriodicRun
 from tms_webhooks.queues import get_queue
 from tms_webhooks.tasks import RECONCILE
 
@@ -65,6 +67,16 @@ def test_everything_is_run_at_once_and_then_each_in_its_time(ran, clock):
     assert run_at(timer, clock, ran, minutes=5) == ALL[:3]
     assert run_at(timer, clock, ran, minutes=60) == ALL[:4]
     assert run_at(timer, clock, ran, days=1) == ALL
+
+
+def test_a_job_that_a_user_has_started_begins_within_a_second(ran, clock):
+    timer = Timer(clock=clock)
+    timer.run_due()
+    job = Job.objects.create(kind=JobKind.SNAPSHOT, webhook=WebhookFactory(), created_at=clock.now)
+
+    assert run_at(timer, clock, ran, seconds=1) == QUICK
+    Job.objects.filter(pk=job.pk).update(status=JobStatus.RUNNING)
+    assert run_at(timer, clock, ran, seconds=1) == []
 
 
 def test_two_timers_share_the_jobs(ran, clock):

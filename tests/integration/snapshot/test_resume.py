@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory, UserFactory
 from tests.factories import WebhookFactory
@@ -11,7 +12,7 @@ from tms_webhooks import snapshot, tasks
 from tms_webhooks.choices import DisabledReason, JobKind, JobStatus
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Delivery, Event, Job, PeriodicRun
+from tms_webhooks.models import Delivery, DrainSlot, Event, Job, PeriodicRun
 
 
 class Killed(BaseException):
@@ -119,6 +120,34 @@ def test_the_task_continues_a_job_that_waits_after_some_seconds(
     assert snapshot.next_run(clock.now) is None
     clock.advance(seconds=2)
     assert snapshot.next_run(clock.now) == clock.now + snapshot.CONTINUED_AFTER
+
+
+def test_while_a_drain_runs_a_task_waits_for_the_deliveries_and_ends_the_job(
+    webhook, objects, clock, deliver, monkeypatch
+):
+    monkeypatch.setattr("tms_webhooks.snapshot.SNAPSHOT_BACKLOG", 2)
+    now = timezone.now()
+    DrainSlot.objects.take(1, owner="a drain", now=now, until=now + timedelta(seconds=30))
+    waits = []
+    monkeypatch.setattr("tms_webhooks.snapshot.sleep", lambda seconds: seconds and waits.append(deliver(webhook)))
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class", "enrollment"], now=clock.now)
+
+    tasks.work_on_jobs()
+
+    job.refresh_from_db()
+    assert (job.status, job.done) == (JobStatus.FINISHED, len(objects))
+    assert sum(waits) == len(objects)
+    assert sent(webhook)[-1] == ("webhook.snapshot_completed", webhook.public_id)
+
+
+def test_without_a_drain_a_task_does_not_wait(webhook, objects, clock, monkeypatch):
+    monkeypatch.setattr("tms_webhooks.snapshot.SNAPSHOT_BACKLOG", 2)
+    monkeypatch.setattr("tms_webhooks.snapshot.sleep", lambda seconds: seconds and pytest.fail("It waits."))
+    start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
+
+    tasks.work_on_jobs()
+
+    assert Delivery.objects.open().count() == 2
 
 
 def test_a_job_whose_receiver_is_down_is_left_to_the_regular_runs(webhook, objects, clock, monkeypatch):
