@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from django.db import models, transaction
+from django.forms import modelform_factory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rest_framework.serializers import ModelSerializer
 
 from tests.catalogue import data_fields, object_fields
 from tms_webhooks import catalogue
@@ -22,7 +24,7 @@ from tms_webhooks.sources.states import SAVE_TIMESTAMPS
 
 # Given the object, changes it and saves it.
 
-WAYS = ("save", "update", "bulk_update")
+WAYS = ("save", "form", "api", "update", "bulk_update")
 # Around the present, so that dates are in the past as often as in the future.
 AROUND_NOW = timedelta(days=400)
 
@@ -32,7 +34,7 @@ NOT_SENT = ("organization.", "input.", "key.input.", "key.organization.", "key.l
 
 # Enough for each field and list of a noun, each way.
 PER_SOURCE = settings(
-    max_examples=40,
+    max_examples=60,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -85,11 +87,34 @@ def _set_column(obj, *, field, value, way):
     if way == "update":
         rows.filter(pk=obj.pk).update(**{field.attname: value})
         return
+    if way in USERS_WAYS and field.editable and USERS_WAYS[way](obj, {field.name: value}):
+        return
     setattr(obj, field.attname, value)
-    if way == "save":
-        obj.save()
-    else:
+    if way == "bulk_update":
         rows.bulk_update([obj], [field.name])
+    else:
+        obj.save()
+
+
+def _submit_form(obj, values):
+    """Save the values by a form, as an admin page does; return False if it refuses them."""
+    form = modelform_factory(type(obj), fields=list(values))(values, instance=type(obj)._default_manager.get(pk=obj.pk))
+    if is_valid := form.is_valid():
+        form.save()
+    return is_valid
+
+
+def _patch(obj, values):
+    """Save the values by a serializer of the REST framework; return False if it refuses them."""
+    meta = type("Meta", (), {"model": type(obj), "fields": list(values)})
+    serializer = type("Patched", (ModelSerializer,), {"Meta": meta})(obj, data=values, partial=True)
+    if is_valid := serializer.is_valid():
+        serializer.save()
+    return is_valid
+
+
+# What the pages and the API of a host do. A value that they refuse is saved by the object itself.
+USERS_WAYS = {"form": _submit_form, "api": _patch}
 
 
 def _values_of(field):
@@ -126,7 +151,7 @@ def _edit_of_list(path, relation):
         keys = list(relation.listed._base_manager.order_by("pk").values_list("pk", flat=True))
         return st.builds(
             lambda verb, chosen: partial(edit_relation, path=path, verb=verb, keys=chosen),
-            st.sampled_from(["add", "remove", "set", "clear"]),
+            st.sampled_from(["add", "remove", "set", "clear", *USERS_WAYS]),
             st.sets(st.sampled_from(keys), min_size=1),
         )
     return st.builds(
@@ -137,7 +162,13 @@ def _edit_of_list(path, relation):
 
 
 def edit_relation(obj, *, path, verb, keys):
-    """Change a many-to-many list by ``add``, ``remove``, ``set`` or ``clear``."""
+    """Change a many-to-many list by ``add``, ``remove``, ``set`` or ``clear``, by a form, or by the API."""
+    if verb in USERS_WAYS:
+        field = obj._meta.get_field(path) if path in {one.name for one in obj._meta.many_to_many} else None
+        is_edited = field is not None and field.remote_field.through._meta.auto_created
+        if is_edited and USERS_WAYS[verb](obj, {path: sorted(keys)}):
+            return
+        verb = "set"
     arguments = {"clear": (), "set": (sorted(keys),)}
     getattr(getattr(obj, path), verb)(*arguments.get(verb, sorted(keys)))
 

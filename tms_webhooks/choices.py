@@ -196,7 +196,7 @@ class Priority(models.IntegerChoices):
 
 
 class JobKind(models.TextChoices):
-    """The kind of a job that changes many deliveries of one webhook."""
+    """The kind of a job. Those that users start change many deliveries of one webhook."""
 
     RECOVER = "recover", _("Resend failed deliveries")
     """Resend the failed and cancelled deliveries of a time range."""
@@ -208,6 +208,8 @@ class JobKind(models.TextChoices):
     """Make an extra attempt of each delivery that is queued, which uses up no retry."""
     SNAPSHOT = "snapshot", _("Send a snapshot")
     """Send the current state of every object of some nouns."""
+    MOVE = "move", _("Emit what moved along")
+    """Emit the events of objects that moved to other organizations with another one, such as a user's course assignments."""
 
 
 class JobStatus(models.TextChoices):

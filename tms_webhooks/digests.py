@@ -15,7 +15,7 @@ from typing import Any
 
 from rfc8785 import dumps
 
-from tms_webhooks import catalogue
+from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.computed import Computed, Expression, Function
@@ -51,7 +51,7 @@ def digested(body: str, detail: str) -> str:
     """Return the body of a stored event with its digest for a webhook with this `PayloadDetail`.
 
     The body stays as it is if it has a digest already, as a sample has, or can have none. Without a digest are events of
-    nouns without rows to compare with, and those about objects that left the organization.
+    nouns without rows to compare with, and those of objects that the webhook sees no longer.
     """
     head, found, _rest = body.partition(DATA)
     if not found or '"digest":' in head:
@@ -59,7 +59,8 @@ def digested(body: str, detail: str) -> str:
     try:
         event = json.loads(body)
         tree = _tree_of_type(event["type"], detail)
-        digest = None if tree is None or event.get("left") else hashed(event["data"], tree)
+        is_left_out = tree is None or event_names.is_removal(event["type"])
+        digest = None if is_left_out else hashed(event["data"], tree)
     except (ArithmeticError, LookupError, TypeError, ValueError):
         # No event at all: it must not stop the others that are sent with it.
         digest = None

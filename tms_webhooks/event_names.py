@@ -24,6 +24,10 @@ SNAPSHOT_COMPLETED = "webhook.snapshot_completed"
 """The last event of a snapshot; only the webhook that the snapshot is for receives it."""
 MERGED = (UPDATED, ".progressed")
 """The ends of the names whose events a quiet period merges. Events of a status are never merged."""
+REMOVED = ".removed"
+"""The end of the names of events for those that see an object no longer."""
+ADDED = ".added"
+"""The end of the names of events for those that see an object from now on."""
 
 # Each name, and whether a webhook can subscribe to it. A dictionary, because it keeps the order of registration.
 _known: dict[str, bool] = {}
@@ -39,6 +43,16 @@ def add(name: str, *, offered: bool = True) -> None:
 def snapshot_of(noun: str) -> str:
     """Return the name of the event with an object's current state, which a snapshot of the noun sends."""
     return f"{noun}.snapshot"
+
+
+def moves_of(noun: str) -> tuple[str, str]:
+    """Return the names of the events for those that see an object of the noun no longer, and from now on."""
+    return f"{noun}{REMOVED}", f"{noun}{ADDED}"
+
+
+def of_every_noun(noun: str) -> tuple[str, ...]:
+    """Return the names of the events that each noun has."""
+    return (*moves_of(noun), snapshot_of(noun))
 
 
 def discard(name: str) -> None:
@@ -79,9 +93,14 @@ def title_of(name: str, *, noun: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def is_update(name: str) -> bool:
-    """Return True if an event reports changes without a more specific event."""
-    return name.endswith(UPDATED)
+def is_removal(name: str) -> bool:
+    """Return True if an event is for those that see an object no longer; it has ids only."""
+    return name.endswith(REMOVED)
+
+
+def is_move(name: str) -> bool:
+    """Return True if an event is for those that see an object no longer, or from now on."""
+    return name.endswith((REMOVED, ADDED))
 
 
 def may_be_merged(name: str) -> bool:

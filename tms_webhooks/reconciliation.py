@@ -21,6 +21,7 @@ from tms_webhooks.capture.saves import atomic, has_outbox
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.models import OwnerlessObject, Reconciliation, SourceState
 from tms_webhooks.models.source_state import ObjectState, ReconcilePhase, states_of
+from tms_webhooks.moves import note_moves
 from tms_webhooks.outbox.owners import has_owner
 from tms_webhooks.outbox.record import failures, record_changes, source_errors_logged
 from tms_webhooks.sources import states
@@ -137,6 +138,7 @@ def record_objects(source: Source, keys: Sequence[Any], *, baseline: bool, now: 
                 change = diff(source, before=before, after=raw, now=now, using=using)
                 changes += [] if change.is_empty else [change]
         recorded = record_changes(source, changes, using=using, found_later=True)
+        note_moves(source, changes, using=using)
         SourceState.objects.overwrite(source.name, current, now=now, using=using)
         SourceState.objects.forget(source.name, known.keys() - found.keys(), using=using)
     created, deleted = sum(one.created for one in changes), sum(one.deleted for one in changes)

@@ -365,7 +365,7 @@ def work_on(job: Job, *, now: datetime) -> bool:
 
     It can't if the job is finished, or if it waits for its deliveries. If two workers call it at the same time, one gets False.
     """
-    webhook = Webhook.objects.select_related("organization").get(pk=job.webhook_id)
+    webhook = Webhook.objects.select_related("organization").get(pk=job.webhook_id or 0)
     refusal = replay.refusal_of(JobKind.SNAPSHOT, webhook)
     if refusal:
         job.finish(now=now, error=refusal)
@@ -407,9 +407,9 @@ def next_run(now: datetime) -> datetime | None:
     return now + CONTINUED_AFTER
 
 
-def _is_sent(webhook: Webhook, now: datetime) -> bool:
+def _is_sent(webhook: Webhook | None, now: datetime) -> bool:
     """Return whether deliveries of a snapshot are being made, or all have been."""
-    if not webhook.is_awake(now):
+    if webhook is None or not webhook.is_awake(now):
         return False
     waited_for = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open()
     # None may be left: the last one can have been delivered since the job looked. Others are retries that are due later.

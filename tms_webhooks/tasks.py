@@ -20,7 +20,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 
-from tms_webhooks import reconciliation, snapshot
+from tms_webhooks import moves, reconciliation, snapshot
 from tms_webhooks.batches import Batches, after, run_alternately
 from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import app_settings
@@ -276,7 +276,8 @@ def _work_on(job: Job, is_over: Callable[[], bool]) -> bool:
     """
     try:
         if job.kind != JobKind.SNAPSHOT:
-            return replay.work_on(job, now=clock.measured_now())
+            work_on = moves.work_on if job.kind == JobKind.MOVE else replay.work_on
+            return work_on(job, now=clock.measured_now())
         return snapshot.work_on(job, now=clock.measured_now()) or (
             not is_over() and snapshot.wait(job, now=clock.measured_now())
         )

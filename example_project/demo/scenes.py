@@ -169,6 +169,55 @@ def corrected(day: Day) -> None:
     day.does(voucher.delete, "voucher.deleted", of=str(voucher.pk))
 
 
+def moved(day: Day, there: Day) -> None:
+    """An object of each noun goes to another organization, and comes back."""
+    now, tenant, other = timezone.now(), day.tenant, there.tenant
+    learner, guest = tenant.people.learners[2], other.people.learners[2]
+    own, elsewhere = tenant.classes.training_class, other.classes.training_class
+    here, away = {"organization": tenant.organization}, {"organization": other.organization}
+    profile, award = tenant.self_paced.profile, tenant.achievement.award
+    new = partial(factories.CourseFeedbackFactory, course_assignment=tenant.self_paced.completed)
+    rows: list[tuple[Model, str, dict[str, object], dict[str, object]]] = [
+        (day.does(lambda: _new_class(day, ConfirmationStatus.SCHEDULED), "class.scheduled"), "class", away, here),
+        (day.does(lambda: factories.UserFactory(**here), "user.created"), "user", away, here),
+        (
+            day.does(lambda: factories.ClassEnrollmentFactory(training_class=own, user=learner), "enrollment.enrolled"),
+            "enrollment",
+            {"training_class": elsewhere},
+            {"training_class": own},
+        ),
+        (
+            day.does(new, "course_feedback.created"),
+            "feedback",
+            {"course": other.courses[0]},
+            {"course": tenant.self_paced.completed.course},
+        ),
+        (
+            day.does(
+                partial(factories.VoucherFactory, organization=tenant.organization, course=tenant.courses[0]),
+                "voucher.created",
+            ),
+            "voucher",
+            away,
+            here,
+        ),
+    ]
+    of_learners = {
+        "course_assignment.created": partial(CourseAssignment.assign, tenant.courses[2], learner, at=now),
+        "subscription.created": partial(profile.subscribe, learner, at=now),
+        "achievement.received": partial(award, learner, at=now),
+    }
+    for name, make in of_learners.items():
+        row: Model = day.does(make, name)
+        rows.append((row, name.partition(".")[0], {"user": guest}, {"user": learner}))
+    for row, noun, values, old_values in rows:
+        for verb, opposite, changes in (("removed", "added", values), ("added", "removed", old_values)):
+            day.does(partial(_set, row, **changes), f"{noun}.{verb}", of=row)
+            # The other organization has no webhook for the other nouns.
+            if noun in ("class", "enrollment"):
+                there.awaits(f"{noun}.{opposite}", row)
+
+
 def _set(row: Model, **values: object) -> None:
     for name, value in values.items():
         setattr(row, name, value)

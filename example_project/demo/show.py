@@ -112,6 +112,8 @@ class Show:
         with self.display.scene("Training is extended, cancelled and deleted, and accounts are merged and closed"):
             for part in (scenes.results, scenes.undone, scenes.corrected, scenes.accounts):
                 part(first)
+        with self.display.scene("Objects go to another organization, and come back"):
+            scenes.moved(first, second)
         with self.display.scene("Time passes, and training expires"):
             wait_until(lambda: time.monotonic() > over_at, "time to pass", seconds=10)
             incidents.second_scan(days)

@@ -13,8 +13,8 @@ from tms_webhooks import catalogue
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery
 
-WITHOUT_ROWS = {"learning_path.snapshot"}
-"""Types that the example cannot cause: a finished path is computed, so a snapshot has no row to send."""
+WITHOUT_ROWS = {f"learning_path.{verb}" for verb in ("removed", "added", "snapshot")}
+"""Types that the example cannot cause: a finished path is computed, so no row can move, and a snapshot has none to send."""
 
 LISTED = 8
 """Number of cases of one problem that are listed; the others are counted."""

@@ -126,10 +126,10 @@ def test_what_belongs_to_the_event_alone_is_no_part_of_it():
         event_of("webhook.disabled"),
         # A path of the example has no row.
         event_of("learning_path.completed"),
-        event_of("class.updated", left=True),
+        event_of("class.removed"),
         event_of("class.updated", type="class.forgotten"),
     ],
-    ids=["a webhook", "no row", "left", "a removed type"],
+    ids=["a webhook", "no row", "removed", "a removed type"],
 )
 def test_an_event_whose_object_can_not_be_compared_has_none(event):
     body = to_text(event)

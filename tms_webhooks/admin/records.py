@@ -14,11 +14,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.bases import column
+from tms_webhooks.admin.bases import column, sees_all
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
 from tms_webhooks.admin.logs import LogAdmin, WebhookFilter
 from tms_webhooks.admin.words import cut
-from tms_webhooks.choices import JobKind, JobStatus
+from tms_webhooks.choices import Action, JobKind, JobStatus
 from tms_webhooks.models import AuditEntry, Job
 from tms_webhooks.models.webhook import heavy_columns
 
@@ -51,7 +51,7 @@ class JobAdmin(LogAdmin):
     )
     readonly_fields = ("webhook_link", "status_dot", "progress", "deliveries")
 
-    webhook_name = column(_("webhook"), lambda job: cut(job.webhook.name))
+    webhook_name = column(_("webhook"), lambda job: cut(job.webhook.name) if job.webhook_id else EMPTY)
     requester = column(_("requested by"), lambda job: cut(job.requested_by or EMPTY))
     created = column(_("created at"), lambda job: format_moment(job.created_at))
     finished = column(_("finished at"), lambda job: format_moment(job.finished_at))
@@ -62,11 +62,20 @@ class JobAdmin(LogAdmin):
     deliveries = column(_("deliveries"), lambda job: progress_text(counted(job)) or EMPTY)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        return super().get_queryset(request).select_related("webhook").defer(*heavy_columns())
+        rows = Job.objects.all() if sees_all(request, Action.VIEW) else super().get_queryset(request)
+        return rows.select_related("webhook").defer(*heavy_columns())
+
+    def may(self, request: HttpRequest, action: Action, obj: Any) -> bool:
+        """Return whether the user may do ``action`` on a job; one without a webhook is for users who see all."""
+        if obj is not None and obj.webhook_id is None:
+            return sees_all(request, action)
+        return super().may(request, action, obj)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the fields; those of a snapshot's objects for a snapshot alone."""
-        return [name for name in self.fields if obj.kind == JobKind.SNAPSHOT or name not in ("nouns", "skipped")]
+        """Return the fields; those of a snapshot's objects for a snapshot alone, and the nouns also for what moved along."""
+        others = {JobKind.SNAPSHOT: (), JobKind.MOVE: ("skipped", "since", "until", "deliveries")}
+        left_out = others.get(obj.kind, ("nouns", "skipped"))
+        return [name for name in self.fields if name not in left_out]
 
     @admin.display(description=_("status"))
     def status_dot(self, obj: Job) -> SafeString:

@@ -17,6 +17,7 @@ from tms_webhooks.capture.saves import (
     record_states,
 )
 from tms_webhooks.models import Event
+from tms_webhooks.moves import types_that_follow
 from tms_webhooks.outbox.record import source_errors_logged
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_types
@@ -101,17 +102,20 @@ class CapturedRows:
         return at_keys(self.source.model, keys, using=self._using)
 
 
-def sources_to_record(sources: Iterable[Source], *, using: str, deletions: bool = False) -> list[Source]:
+def sources_to_record(
+    sources: Iterable[Source], *, using: str, deletions: bool = False, updated: Collection[str] = ()
+) -> list[Source]:
     """Return the sources with events that a subscription matches, in one query for all.
 
-    Sources that are reconciled are always among them: they keep the last recorded state.
+    Sources that are reconciled are always among them: they keep the last recorded state. If the ``updated`` fields say
+    whose an object is, the events of objects that move with it count, too.
     """
     event_types: dict[Source, Collection[str]] = {}
     for source in sources if has_outbox(using) else ():
         with source_errors_logged(source):
             types = source.deletion_types if deletions else source.event_types
             if types and source.own:
-                event_types[source] = types
+                event_types[source] = (*types, *types_that_follow(source, updated))
     if not event_types:
         return []
     names = tuple(sorted({name for names in event_types.values() for name in names}))

@@ -98,7 +98,7 @@ def _update(update: Method, rows: Rows, **values: Any) -> int:
     using, model = rows.db, rows.model
     names = {source: key_name(model, source) for source in sources_of(model)}
     with captured_change(model, rows, many_to_many.keys_of_rows(rows, values), using):
-        wanted = sources_to_record(names, using=using)
+        wanted = sources_to_record(names, using=using, updated=values)
         if not wanted:
             return update(rows, **values)  # type: ignore[no-any-return]
         with atomic(using):

@@ -15,6 +15,8 @@ from django.utils import timezone
 
 from tms_webhooks.db.django_private import atomic_blocks, is_on_commit, locking_transaction_mode
 from tms_webhooks.models import Event, SourceState
+from tms_webhooks.moves import note_moves
+from tms_webhooks.outbox.owners import ORGANIZATIONS
 from tms_webhooks.outbox.record import log_source_error, record_changes, source_errors_logged
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
@@ -215,10 +217,12 @@ def _record(captured: CapturedSave, *, continues: bool = True) -> None:
     """Record the events of the row's changes since the last recorded ones, and remember them where the save continues."""
     source, before, using = captured.source, captured.before, captured.using
     try:
-        moved = before.changes_organization(captured.instance)
-        if not (before.event_types or moved or source.reconcile) or before.is_unchanged():
+        if (
+            not (before.event_types or source.reconcile or before.changes_organization(captured.instance))
+            or before.is_unchanged()
+        ):
             return
-        wanted = None if moved or not before.exact else before.event_types
+        wanted = before.event_types if before.exact else None
         key, after = key_of(source, captured.instance), before.after(using=using)
         if after is None and key is not None:
             after = read_whole(source, key, using=using)
@@ -321,6 +325,8 @@ def record_states(
         except Exception as error:
             log_source_error(source, error)
     events = record_changes(source, list(changes.values()), using=using, wanted=wanted)
+    if not ORGANIZATIONS.isdisjoint(name for change in changes.values() for name in change.changed):
+        note_moves(source, changes.values(), using=using)
     if source.reconcile:
         _keep_states(source, before_and_after, using=using, related=related)
     return dict(zip(changes, events, strict=True))
@@ -340,8 +346,5 @@ def _keep_states(source: Source, before_and_after: States, *, using: str, relate
             lines.append((text, line, is_related))
     if gone:
         SourceState.objects.forget(source.name, gone, using=using)
-    if len(lines) == 1 and not lines[0][2]:
-        ((text, line, _related),) = lines
-        SourceState.objects.record(source.name, line, before=text, now=timezone.now(), using=using)
-    elif lines:
+    if lines:
         SourceState.objects.record_all(source.name, lines, now=timezone.now(), using=using)

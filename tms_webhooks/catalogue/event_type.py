@@ -25,7 +25,7 @@ from tms_webhooks.catalogue.schema import (
     schema_id,
 )
 from tms_webhooks.catalogue.values import has_value
-from tms_webhooks.choices import ActorKind
+from tms_webhooks.choices import ActorKind, FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, SchemaError
 
 if TYPE_CHECKING:
@@ -144,10 +144,6 @@ _ENVELOPE: Mapping[str, JSONSchema] = {
         "uniqueItems": True,
         "description": "Dotted names of the fields in `data` or `details` that changed.",
     },
-    "left": {
-        "type": "boolean",
-        "description": "True in the event for an organization that the object left. Its `data` has ids only.",
-    },
     "truncated": {
         "type": "boolean",
         "description": "True if the event was too large to send. Its `data` has ids only; the feed has the whole event.",
@@ -175,6 +171,8 @@ class EventType:
     - ``needs``: optional fields of the noun that this type requires
     - ``deprecated``: events are still emitted, but new subscriptions are discouraged
     - ``offered``: whether a webhook can subscribe to it; False for events that are made for one webhook
+
+    ``is_removal`` says whether its events are for those that see an object no longer: they have its ids only.
     """
 
     name: str
@@ -189,8 +187,10 @@ class EventType:
     sample_actor: ActorKind = ActorKind.ADMINISTRATOR
     deprecated: bool = False
     offered: bool = True
+    is_removal: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "is_removal", event_names.is_removal(self.name))
         refuse_lazy_text(self.summary, owner=f'event type "{self.name}"', attribute="summary")
         refuse_conflicts((*self.noun.fields, *self.details), owner=f'event type "{self.name}"')
         for name in self.needs:
@@ -222,6 +222,18 @@ class EventType:
         return "details" if field in self.details else "data"
 
     @property
+    def sent_fields(self) -> tuple[Field, ...]:
+        """The fields that its events have in ``data``: all, or the ids of an object that was removed, as far as they are known."""
+        if not self.is_removal:
+            return self.fields
+        ids = (item for item in self.noun.fields if _is_own_id(item))
+        return tuple(replace(item, required=item.required and item.name == "id") for item in ids)
+
+    def ids_in(self, values: Mapping[str, Any]) -> list[Field]:
+        """Return the fields of a removed object that have a value."""
+        return [item for item in self.sent_fields if item.name in values]
+
+    @property
     def has_window(self) -> bool:
         """Whether the event is about a date that comes near, so that its subscriptions have a window of days."""
         return self.name.endswith(".expiring")
@@ -232,7 +244,9 @@ class EventType:
 
     def example(self) -> dict[str, Any]:
         """Return a sample of the whole envelope, valid against the schema. Each call returns a new copy of the same sample."""
-        sample, details = self.sample or sample_data(self.fields), self.sample_details or sample_data(self.details)
+        sample = self.sample or sample_data(self.sent_fields)
+        details = self.sample_details or sample_data(self.details)
+        of_host = {} if self.is_removal else custom.sample_of(self.noun.name)
         actor_id = None if self.sample_actor is ActorKind.SYSTEM else SAMPLE_ACTOR_ID
         return {
             "id": SAMPLE_ID,
@@ -243,8 +257,8 @@ class EventType:
             "sequence": SAMPLE_SEQUENCE,
             "actor": {"kind": self.sample_actor.value, "id": actor_id},
             # A webhook has no row of the host's.
-            **({} if self.noun.name == "webhook" else {"digest": SAMPLE_DIGEST}),
-            "data": copy.deepcopy({**sample, **custom.sample_of(self.noun.name)}),
+            **({} if self.noun.name == "webhook" or self.is_removal else {"digest": SAMPLE_DIGEST}),
+            "data": copy.deepcopy({**sample, **of_host}),
             **({"details": copy.deepcopy(dict(details))} if details else {}),
             "changed": [item.name for item in self.all_fields if has_value(self.sample_previous, item.name)],
             "previous": copy.deepcopy(dict(self.sample_previous)),
@@ -254,11 +268,7 @@ class EventType:
         """Raise `SchemaError` if a whole envelope breaks the schema, or lacks a required field of ``data``.
 
         The message names the event type, the JSON path and the rule. Of the values it names only null: others may be personal.
-        The event for an organization that an object left is in the thin form, to which the schema does not apply.
         """
-        # A body that is no object at all breaks the schema, too.
-        if isinstance(envelope, Mapping) and envelope.get("left"):
-            return
         reasons = list(dict.fromkeys(_reasons(_validator(self).iter_errors(envelope))))
         if not reasons:
             return
@@ -268,13 +278,30 @@ class EventType:
         raise SchemaError(message, named)
 
 
-def snapshot_type(like: EventType) -> EventType:
-    """Return the type of the events with which a snapshot sends the objects of a noun, given another type of it.
+def types_of_every_noun(like: EventType) -> Iterator[EventType]:
+    """Yield the types of the events that each noun has, given another type of it: of its moves, and of its snapshot.
 
-    Its sample is that of the other type, without details and old values.
+    Their samples are that of the other type, without details and old values.
     """
     noun = like.noun
-    return EventType(
+    ids = copy.deepcopy(dict(like.sample))
+    for item in noun.fields:
+        if not _is_own_id(item):
+            _remove(ids, item.name)
+    removed, added = event_names.moves_of(noun.name)
+    yield EventType(
+        removed,
+        noun,
+        "Your organization no longer sees an object, such as after a move: delete your copy. The data has ids only.",
+        sample=ids,
+    )
+    yield EventType(
+        added,
+        noun,
+        "Your organization sees an object from now on, such as after a move. The data is its current state.",
+        sample=like.sample,
+    )
+    yield EventType(
         event_names.snapshot_of(noun.name),
         noun,
         f"The current state of one {noun.title.lower()}, sent by a snapshot. Nothing has changed.",
@@ -282,6 +309,22 @@ def snapshot_type(like: EventType) -> EventType:
         sample_actor=ActorKind.SYSTEM,
         offered=False,
     )
+
+
+def _is_own_id(item: Field) -> bool:
+    """Return whether a field is an id that does not say whose the object is."""
+    return item.privacy is FieldPrivacy.ID and not item.name.startswith(("organization.", "learner_organization."))
+
+
+def _remove(nested: dict[str, Any], dotted_name: str) -> None:
+    """Remove a field, and the objects around it that become empty."""
+    branch, _, rest = dotted_name.partition(".")
+    inner = nested.get(branch)
+    if rest and isinstance(inner, dict):
+        _remove(inner, rest)
+        if inner:
+            return
+    nested.pop(branch, None)
 
 
 @custom.cached
@@ -320,9 +363,9 @@ def _schema(event_type: EventType, *, whole: bool = False) -> JSONSchema:
         "correlation_id": _ENVELOPE["correlation_id"],
         "digest": _ENVELOPE["digest"],
         "data": {
-            **data_schema(event_type.fields, whole=whole),
+            **data_schema(event_type.sent_fields, whole=whole),
             "title": title,
-            "description": f"The {title.lower()} after the event.",
+            "description": f"The {'ids of the ' if event_type.is_removal else ''}{title.lower()} after the event.",
         },
         **({"details": details} if event_type.details else {}),
         "changed": _ENVELOPE["changed"],
@@ -330,7 +373,7 @@ def _schema(event_type: EventType, *, whole: bool = False) -> JSONSchema:
             **data_schema(event_type.all_fields, partial=True),
             "description": "The old values of the changed fields.",
         },
-        **{key: _ENVELOPE[key] for key in ("left", "truncated", "links")},
+        **{key: _ENVELOPE[key] for key in ("truncated", "links")},
     }
     return {
         "$schema": DIALECT,

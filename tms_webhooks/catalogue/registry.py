@@ -1,6 +1,6 @@
 """The registry of event types. A host adds its own with ``register(EventType(...))``.
 
-With the first type of a noun the type of its snapshot is registered, too: it follows from the noun.
+With the first type of a noun, the types of its moves and of its snapshot are registered, too: they follow from the noun.
 
 `tms_webhooks.event_names` holds the names alone, and matches patterns against them.
 """
@@ -11,7 +11,7 @@ import difflib
 
 from tms_webhooks import event_names
 from tms_webhooks.catalogue.custom import forget_results
-from tms_webhooks.catalogue.event_type import EventType, snapshot_type
+from tms_webhooks.catalogue.event_type import EventType, types_of_every_noun
 from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.exceptions import ConfigurationError, UnknownEventType
 
@@ -39,9 +39,10 @@ def register(event_type: EventType) -> EventType:
         )
     _add(event_type)
     if event_type.offered and not event_names.is_operational(name):
-        # The last one of its noun.
-        snapshot = event_names.snapshot_of(event_type.noun.name)
-        _add(_event_types.pop(snapshot) if snapshot in _event_types else snapshot_type(event_type))
+        # The last ones of their noun.
+        names = event_names.of_every_noun(event_type.noun.name)
+        for last in [_event_types.pop(one) for one in names if one in _event_types] or types_of_every_noun(event_type):
+            _add(last)
     return event_type
 
 

@@ -26,7 +26,7 @@ NOUN_NAME = re.compile(r"[a-z0-9_]+")
 FIELD_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 EVENT_ID_PATTERN = "^evt_[0-9a-f]{32}$"
 # The keys of the envelope that not every event has.
-OPTIONAL_KEYS = frozenset({"test", "correlation_id", "digest", "left", "truncated", "links"})
+OPTIONAL_KEYS = frozenset({"test", "correlation_id", "digest", "truncated", "links"})
 # In addition to the format "date-time", which jsonschema validates only with an optional package.
 TIMESTAMP_PATTERN = (
     "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}Z$"

@@ -31,7 +31,7 @@ from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import OWN_PACKAGE, merged_fields, read_status
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.rows import database_of, rows_of
-from tms_webhooks.sources.rules import Rule
+from tms_webhooks.sources.rules import Rule, event_types_of
 from tms_webhooks.sources.tms import ActivityProgressSource
 
 NEWEST = 10_000
@@ -256,7 +256,7 @@ def _of_models(source: Source) -> Iterator[DeclarationError]:
             break
         is_family = issubclass(model, other.model) or issubclass(other.model, model)
         is_same = model._meta.concrete_model is other.model._meta.concrete_model
-        if is_family and not is_same and not set(source.event_types).isdisjoint(other.event_types):
+        if is_family and not is_same and not set(source.event_types).isdisjoint(event_types_of(other.rules)):
             yield DeclarationError(
                 "E104",
                 f"{label} and {other.model._meta.label} share rows, and both have sources of the noun {source.noun.name!r}: "

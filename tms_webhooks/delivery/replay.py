@@ -94,7 +94,7 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
 
 def work_on(job: Job, *, now: datetime) -> bool:
     """Do one batch of a job; return whether more batches follow. If two workers call it at the same time, one gets False."""
-    kind, webhook = JobKind(job.kind), Webhook.objects.get(pk=job.webhook_id)
+    kind, webhook = JobKind(job.kind), Webhook.objects.get(pk=job.webhook_id or 0)
     refusal = refusal_of(kind, webhook)
     if refusal:
         job.finish(now=now, error=refusal)
@@ -243,7 +243,7 @@ def progress_by_job(jobs: Iterable[Job]) -> dict[int, JobProgress]:
 
     Jobs that cancel deliveries, or make waiting ones due, have none.
     """
-    counts = {job.pk: Counter[str]() for job in jobs if JobKind(job.kind) not in OF_WAITING}
+    counts = {job.pk: Counter[str]() for job in jobs if JobKind(job.kind) not in (*OF_WAITING, JobKind.MOVE)}
     rows = Delivery.objects.filter(job__in=counts, status__in=COUNTED).order_by().values_list("job", "status")
     for key, status, number in rows.annotate(Count("pk")) if counts else ():
         counts[key][COUNTED[status]] += number

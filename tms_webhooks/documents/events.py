@@ -41,14 +41,13 @@ All events have the same envelope, in the format `standard`:
 
 If one save changes two statuses, it causes two events. Each has all changed fields in `changed`.
 
-`digest` is absent if a noun has no rows to compare with, such as `webhook`, and if the object left the organization.
+`digest` is absent if a noun has no rows to compare with, such as `webhook`, and in `removed` events.
 
 Some events have more keys:
 
 - `details`, after `data`, if there are values that belong to this event alone. They are no part of the object
 - `correlation_id`, if a request caused the event
 - `test`, if a user sent it as a test
-- `left`, if the object left the organization
 - `truncated`, if the whole event is too large
 - `links`, in thin and truncated payloads if the setting `API_URL` is set""".replace(
     "ACTOR_KINDS", ", ".join(f"`{kind.value}`" for kind in ActorKind)
@@ -117,7 +116,8 @@ def _noun(members: Sequence[EventType]) -> Iterator[str]:
     whole = members[0].example()
     for event_type in members:
         sample = event_type.example()
-        yield from _event(event_type, sample if event_type is members[0] else _difference(whole, sample))
+        is_whole = event_type is members[0] or event_type.is_removal
+        yield from _event(event_type, sample if is_whole else _difference(whole, sample))
 
 
 def _difference(whole: Mapping[str, Any], sample: Mapping[str, Any]) -> dict[str, Any]:

@@ -713,6 +713,30 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "other_organization",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=organization_model(),
+                    ),
+                ),
+                (
+                    "other_learner_organization",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=organization_model(),
+                    ),
+                ),
+                (
                     "organization",
                     models.ForeignKey(
                         db_index=False,
@@ -994,6 +1018,7 @@ class Migration(migrations.Migration):
                             ("cancel_pending", "Cancel queued deliveries"),
                             ("send_now", "Try queued deliveries now"),
                             ("snapshot", "Send a snapshot"),
+                            ("move", "Emit what moved along"),
                         ],
                         max_length=20,
                         verbose_name="kind",
@@ -1024,6 +1049,15 @@ class Migration(migrations.Migration):
                 ("source", models.CharField(blank=True, default="", editable=False, max_length=200)),
                 ("key", models.TextField(blank=True, default="", editable=False)),
                 ("skipped", models.PositiveIntegerField(default=0, verbose_name="skipped")),
+                (
+                    "moved",
+                    models.JSONField(
+                        blank=True,
+                        default=dict,
+                        editable=False,
+                        encoder=django.core.serializers.json.DjangoJSONEncoder,
+                    ),
+                ),
                 ("requested_by", models.CharField(blank=True, default="", max_length=100, verbose_name="requested by")),
                 ("error", models.CharField(blank=True, default="", max_length=500, verbose_name="error")),
                 ("created_at", models.DateTimeField(verbose_name="created at")),
@@ -1031,6 +1065,8 @@ class Migration(migrations.Migration):
                 (
                     "webhook",
                     models.ForeignKey(
+                        blank=True,
+                        null=True,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="jobs",
                         to="tms_webhooks.webhook",

@@ -7,7 +7,7 @@ is the host's: it is read with recursive queries, to any depth, and a cycle in i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from django.core.signals import setting_changed
 from django.db import connections
 from django.db.models import Q
 
+from tms_webhooks import event_names
 from tms_webhooks.choices import Audience
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.lookups import equals
@@ -56,15 +57,30 @@ WITH RECURSIVE line (event_id, way, above) AS (
 
 
 class EventOrganizations(NamedTuple):
-    """The keys of the organizations that an event belongs to; None for a missing one."""
+    """The keys of the organizations that an event belongs to; None for a missing one.
+
+    For an event of a move, ``other`` are those of the object on the other side: before the move, or for a removal after
+    it. Only webhooks that receive the object on both sides get the event if it ``stays``, otherwise only webhooks
+    that do not.
+    """
 
     owner: Any
     learner: Any = None
+    other: EventOrganizations | None = None
+    stays: bool = False
 
     @property
     def keys(self) -> set[Any]:
-        """Both keys, without a missing one."""
-        return {key for key in self if key is not None}
+        """All keys, also those of the other side."""
+        return {self.owner, self.learner, *(self.other.keys if self.other else ())} - {None}
+
+    def reach(self, audience: str, includes: Callable[[Any], bool]) -> bool:
+        """Return whether a webhook with this audience receives the event; ``includes`` says whether it includes an organization."""
+        is_received = any(
+            key is not None and audience != relation.closed_to and includes(key)
+            for key, relation in zip(self[:2], RELATIONS, strict=True)
+        )
+        return is_received and (self.other is None or self.other.reach(audience, includes) is self.stays)
 
 
 class Relation(NamedTuple):
@@ -126,19 +142,13 @@ class SubscriberScope(NamedTuple):
         ``lineages`` are the `ancestors` of these organizations; without them child organizations do not count.
         """
         own = self.organization_id
-        return any(
-            key is not None
-            and self.audience != relation.closed_to
-            and (key == own or (self.include_children and own in lineages.get(key, ())))
-            for key, relation in zip(organizations, RELATIONS, strict=True)
+        return organizations.reach(
+            self.audience, lambda key: key == own or (self.include_children and own in lineages.get(key, ()))
         )
 
     def includes(self, event: EventOrganizations, organizations: Collection[Any]) -> bool:
         """Return whether the webhook receives events of these organizations, given its `organizations`."""
-        return any(
-            key in organizations and self.audience != relation.closed_to
-            for key, relation in zip(event, RELATIONS, strict=True)
-        )
+        return event.reach(self.audience, organizations.__contains__)
 
 
 def patterns_by_organizations(
@@ -152,21 +162,21 @@ def patterns_by_organizations(
     pairs = list(subscriptions)
     found = {one: {pattern for scope, pattern in pairs if scope.matches(one)} for one in organizations}
     with_children = [(scope, pattern) for scope, pattern in pairs if scope.include_children]
-    incomplete = {one for one in organizations if any(pattern not in found[one] for _scope, pattern in with_children)}
+    incomplete = {
+        one
+        for one in organizations
+        if any(one.other is not None or pattern not in found[one] for _scope, pattern in with_children)
+    }
     if incomplete:
         lineages = ancestors({key for one in incomplete for key in one.keys}, using=using)
         for one in incomplete:
-            found[one].update(pattern for scope, pattern in with_children if scope.matches(one, lineages))
+            found[one] = {pattern for scope, pattern in pairs if scope.matches(one, lineages)}
     return {one: frozenset(patterns) for one, patterns in found.items()}
 
 
 def events_for_scope(scope: SubscriberScope, *, using: str) -> Q:
     """Return a filter for the events that a webhook with this scope receives."""
-    keys = scope.organizations(using=using)
-    matching = Q()
-    for relation in RELATIONS:
-        if scope.audience != relation.closed_to:
-            matching |= Q(**{f"{relation.column}__in": keys})
+    matching = visible_to(scope.organizations(using=using), scope.audience)
     if scope.skipped is not None:
         matching &= ~(Q(actor_kind=scope.skipped.kind) & equals("actor_id", scope.skipped.id))
     return matching
@@ -239,6 +249,21 @@ def recipient_sql(among: str, *, way: Relation | None) -> dict[str, str]:
     }
 
 
-def visible_to(organizations: Any) -> Q:
-    """Return the filter for events that these organizations may see: their own, and those of their learners."""
-    return Q(organization__in=organizations) | Q(learner_organization__in=organizations)
+def visible_to(organizations: Any, audience: str = Audience.BOTH) -> Q:
+    """Return the filter for events that these organizations may see: by default their own, and those of their learners."""
+    return _by_relations("", organizations, audience) & of_its_side(organizations, audience)
+
+
+def of_its_side(organizations: Any, audience: str = Audience.BOTH) -> Q:
+    """Return the filter that leaves out the events of moves that are not for these organizations."""
+    there, leads_on = _by_relations("other_", organizations, audience), Q(other_organization__isnull=False)
+    is_move = Q(type__endswith=event_names.REMOVED) | Q(type__endswith=event_names.ADDED)
+    return ~leads_on | (is_move & ~there) | (~is_move & there)
+
+
+def _by_relations(prefix: str, organizations: Any, audience: str) -> Q:
+    found = Q()
+    for relation in RELATIONS:
+        if audience != relation.closed_to:
+            found |= Q(**{f"{prefix}{relation.column}__in": organizations})
+    return found

@@ -26,7 +26,7 @@ from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Audience
 from tms_webhooks.db.lookups import KeyIn
 from tms_webhooks.db.sql import PrimaryManager, numbers
-from tms_webhooks.models.audience import SubscriberScope
+from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, ancestors
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.models.subscription import Subscription
@@ -113,6 +113,19 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Keep new events that have no sequence number yet, oldest first."""
         return self.filter(fanned_out_at__isnull=True, sequence__isnull=True).order_by("pk")
 
+    def not_for(self, keys: Collection[int]) -> list[tuple[int, int]]:
+        """Return pairs of the key of one of these events of moves, and that of a webhook of its organizations that it is not for."""
+        events = self.in_bulk(keys)
+        lineages = ancestors({key for event in events.values() for key in event.organizations.keys}, using=self.db)
+        webhooks = Webhook.objects.using(self.db).filter(organization__in=set().union(*lineages.values()))
+        rows = webhooks.values_list("pk", "organization_id", "audience", "include_children")
+        return [
+            (pk, webhook)
+            for webhook, organization, audience, children in rows
+            for pk, event in events.items()
+            if not SubscriberScope(organization, audience, children).matches(event.organizations, lineages)
+        ]
+
     def without_position(self) -> EventQuerySet:
         """Keep those that have no position in the feed yet, oldest first. Served by the index ``tms_event_feed``."""
         return self.filter(position__isnull=True).order_by("pk")
@@ -143,6 +156,25 @@ class Event(models.Model):
         db_constraint=False,
         db_index=False,
         verbose_name=_("learner organization"),
+    )
+    # Of an object that moves: the organizations on the other side, see `EventOrganizations.other`.
+    other_organization = models.ForeignKey(
+        organization_model(),
+        on_delete=models.DO_NOTHING,
+        null=True,
+        editable=False,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
+    )
+    other_learner_organization = models.ForeignKey(
+        organization_model(),
+        on_delete=models.DO_NOTHING,
+        null=True,
+        editable=False,
+        related_name="+",
+        db_constraint=False,
+        db_index=False,
     )
     subject_type = models.CharField(_("subject type"), max_length=50)
     subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
@@ -195,6 +227,8 @@ class Event(models.Model):
 
     organization_id: Any
     learner_organization_id: Any
+    other_organization_id: Any
+    other_learner_organization_id: Any
     subscription_id: int | None
     webhook_id: int | None
 
@@ -256,6 +290,15 @@ class Event(models.Model):
     def public_id(self) -> str:
         """The id that receivers see: the same for every webhook, every retry and every replay."""
         return PUBLIC_PREFIX + self.uid.hex
+
+    @property
+    def organizations(self) -> EventOrganizations:
+        """The organizations that it belongs to, with those of the other side of a move."""
+        own = EventOrganizations(self.organization_id, self.learner_organization_id)
+        if self.other_organization_id is None:
+            return own
+        other = EventOrganizations(self.other_organization_id, self.other_learner_organization_id)
+        return own._replace(other=other, stays=not event_names.is_move(self.type))
 
     @property
     def sequence_key(self) -> str:

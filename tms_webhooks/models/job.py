@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Greatest
@@ -25,12 +26,15 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 
 class Job(PublicIDModel):
-    """One recovery, replay, cancellation or snapshot. It runs in batches, each in a transaction with its progress."""
+    """One recovery, replay, cancellation or snapshot, or what moves with objects. It runs in batches, each in a transaction with its progress."""
 
     PUBLIC_PREFIX = "job_"
 
     kind = models.CharField(_("kind"), max_length=20, choices=JobKind.choices)
-    webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="jobs", verbose_name=_("webhook"))
+    # Null for a job about what moved, which is for all webhooks.
+    webhook = models.ForeignKey(
+        Webhook, on_delete=models.CASCADE, null=True, blank=True, related_name="jobs", verbose_name=_("webhook")
+    )
     since = models.DateTimeField(_("since"), null=True, blank=True)
     until = models.DateTimeField(_("until"), null=True, blank=True)
     status = models.CharField(_("status"), max_length=10, choices=JobStatus.choices, default=JobStatus.PENDING)
@@ -47,12 +51,14 @@ class Job(PublicIDModel):
     source = models.CharField(max_length=200, blank=True, default="", editable=False)
     key = models.TextField(blank=True, default="", editable=False)
     skipped = models.PositiveIntegerField(_("skipped"), default=0)
+    # Only for moves: the source of the objects that moved, and what said whose they were, by their ids.
+    moved = models.JSONField(default=dict, blank=True, editable=False, encoder=DjangoJSONEncoder)
     requested_by = models.CharField(_("requested by"), max_length=100, blank=True, default="")
     error = models.CharField(_("error"), max_length=500, blank=True, default="")
     created_at = models.DateTimeField(_("created at"))
     finished_at = models.DateTimeField(_("finished at"), null=True)
 
-    webhook_id: int
+    webhook_id: Any
 
     objects = JobQuerySet.as_manager()
 

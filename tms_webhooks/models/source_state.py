@@ -40,14 +40,18 @@ class ObjectState:
 class SourceStateManager(models.Manager["SourceState"]):
     """Records and deletes states, in the caller's transaction."""
 
-    def record(self, source: str, line: ObjectState, *, before: str | None, now: datetime, using: str) -> None:
-        """Record the state of one object after a change; ``before`` is its state before it, None for a new object.
+    def record_all(
+        self, source: str, lines: Iterable[tuple[str | None, ObjectState, bool]], *, now: datetime, using: str
+    ) -> None:
+        """Record the states of objects after a change: one in one statement, many in two.
 
-        If the recorded state is neither, the row was changed out of band. Then only the values of this change are
-        recorded, and reconciliation still detects the rest.
+        A line is an object's state before the change, or None, and its state after it. The last part says whether to
+        record the values of related rows, too. If the recorded state is neither of the two, the row was changed out of band. Then
+        only the values of this change are recorded, and reconciliation still detects the rest.
         """
-        connection = connections[using]
-        if connection.vendor != "mysql":
+        pairs, connection = list(lines), connections[using]
+        if connection.vendor != "mysql" and len(pairs) == 1 and not pairs[0][2]:
+            ((before, line, _related),) = pairs
             table, key = map(connection.ops.quote_name, (self.model._meta.db_table, "key"))
             values = {**asdict(line), "source": source, "before": before}
             values["recorded_at"] = connection.ops.adapt_datetimefield_value(now)
@@ -55,16 +59,6 @@ class SourceStateManager(models.Manager["SourceState"]):
                 cursor.execute(UPSERT.format(table=table, key=key), values)
                 if cursor.rowcount == 1:
                     return
-        self.record_all(source, [(before, line, False)], now=now, using=using)
-
-    def record_all(
-        self, source: str, lines: Iterable[tuple[str | None, ObjectState, bool]], *, now: datetime, using: str
-    ) -> None:
-        """Record many objects, as `record` does, in two statements.
-
-        The last part of a line says whether to record the values of related rows, too.
-        """
-        pairs = list(lines)
         known = self.of(source, [line.key for _before, line, _related in pairs], using=using, lock=True)
         merged = [
             _merged(known[line.key], before, line, related=related) if line.key in known else line

@@ -195,7 +195,7 @@ def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: dateti
             numbered_by_owner=source.owners is not None,
         )
     # A host may keep the keys in columns of another type.
-    event.organization_id, event.learner_organization_id = organizations_of(values) or EventOrganizations(None)
+    event.organization_id, event.learner_organization_id, *_other = organizations_of(values) or EventOrganizations(None)
     numbers = EventSequence.objects.current(subject[0], [event.sequence_key], using=database_of(source))
     set_sequence(event, max([FIRST_SEQUENCE, *numbers.values()]))
     return event
@@ -203,7 +203,7 @@ def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: dateti
 
 def _refuse_without_needed_values(kind: EventType, data: Mapping[str, Any], subject: str) -> None:
     """Raise `PayloadError` if the object lacks a value that each event of the type has."""
-    missing = [field.name for field in kind.fields if field.required and value_at(data, field.name) is None]
+    missing = [field.name for field in kind.sent_fields if field.required and value_at(data, field.name) is None]
     if missing:
         message = _(
             "%(type)s needs a value in %(fields)s, but %(subject)s has null there. Choose an object that has this value, or "
@@ -223,9 +223,7 @@ def _stored(kind: EventType, organization: Any, subject: tuple[str, str]) -> Map
         organization_id=organization,
     )
     newest = rows.exclude(body="").order_by("-pk").values_list("body", flat=True).first()
-    stored = {} if newest is None else from_text(newest)
-    # The thin event of an object that left an organization has no old values.
-    return {} if stored.get("left") else stored
+    return {} if newest is None else from_text(newest)
 
 
 # The change of an object

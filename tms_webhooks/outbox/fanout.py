@@ -102,7 +102,7 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
             numbered = numbers.number([event.id for event in batch.events], fanned_out_at=now)
             if sum(numbered.values()) < len(batch.events):
                 # Those without a body have no deliveries.
-                batch = EventBatch((event for event in batch.events if numbered.get(event.id)), dict(batch.about))
+                batch = EventBatch((event for event in batch.events if numbered.get(event.id)), batch.not_for)
             matching = plan.insert_deliveries(batch, matched.verdicts, now=now) if batch.events else set()
             if may_wait := {event.id for event in batch.events if event.type in waiting_types}:
                 quiet.hold(may_wait, matching, now=now)
@@ -204,7 +204,9 @@ def _next_organizations(most: int) -> list[Any]:
 
 
 def _batch(events: Iterable[NewEvent]) -> EventBatch:
-    """Return these events as a batch, with the keys of the webhooks that operational ones are about."""
+    """Return these events as a batch. Left out are the webhooks that operational ones are about, and those on the other
+    side of a move.
+    """
     events = list(events)
     # A host may emit operational events about webhooks of its own.
     uids = {
@@ -213,7 +215,10 @@ def _batch(events: Iterable[NewEvent]) -> EventBatch:
         if event_names.is_operational(event.type) and (uid := uid_of(event.subject_id, Webhook.PUBLIC_PREFIX))
     }
     keys = dict(Webhook.objects.filter(uid__in=set(uids.values())).values_list("uid", "pk")) if uids else {}
-    return EventBatch(events, {event_id: keys[uid] for event_id, uid in uids.items() if uid in keys})
+    not_for = [(event_id, keys[uid]) for event_id, uid in uids.items() if uid in keys]
+    if moved := [event.id for event in events if event.other_organization_id is not None]:
+        not_for += Event.objects.not_for(moved)
+    return EventBatch(events, not_for)
 
 
 def _check_schemas(batch: EventBatch) -> None:

@@ -36,7 +36,7 @@ from tms_webhooks.routing.budget import Candidate
 # Events without deliveries, by organization and oldest first. Index: tms_event_to_fan_out, here and in the next two,
 # which have its order so that PostgreSQL does not choose a plan that reads all events.
 WAITING_EVENTS = """
-SELECT id, type, subject_id, organization_id FROM {event} WHERE fanned_out_at IS NULL
+SELECT id, type, subject_id, organization_id, other_organization_id FROM {event} WHERE fanned_out_at IS NULL
 ORDER BY fanned_out_at, organization_id, id LIMIT %(limit)s"""
 
 # The organizations with such events, in the order of their keys. Reads one entry of the index for each.
@@ -59,7 +59,7 @@ ENABLE_SORT = "SELECT set_config('enable_sort', %s, true)"
 # The oldest such events of one organization; several of these are read together.
 WAITING_OF_ORGANIZATION = """
 SELECT * FROM (
-    SELECT id, type, subject_id, organization_id FROM {{event}}
+    SELECT id, type, subject_id, organization_id, other_organization_id FROM {{event}}
     WHERE fanned_out_at IS NULL AND organization_id = %(organization{number})s
     ORDER BY fanned_out_at, organization_id, id LIMIT %(limit)s) o{number}"""
 
@@ -94,7 +94,7 @@ BY_NAME = f"EXISTS (SELECT 1 FROM {{subscription}} s WHERE s.webhook_id = w.id A
 FILTER_CANDIDATES = f"""
 {{lines}}
 SELECT e.id, w.id, s.id, w.organization_id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
-WHERE e.id {{among}} AND {IS_SENT_TO} {{not_about}} AND {FILTERED}
+WHERE e.id {{among}} AND {IS_SENT_TO} {{not_for}} AND {FILTERED}
   AND {SUBSCRIBED}"""  # noqa: S608
 
 # Deliveries
@@ -116,7 +116,7 @@ INSERT_DELIVERIES = f"""
 {{insert}} {{delivery}} ({COLUMNS})
 {{lines}}
 SELECT {{distinct}} {ROW} FROM {{reached}}
-WHERE e.id {{among}} AND {IS_SENT_TO} {{not_about}} AND {{wanted}} {{not_yet}}
+WHERE e.id {{among}} AND {IS_SENT_TO} {{not_for}} AND {{wanted}} {{not_yet}}
 ORDER BY e.id {{suffix}}
 """  # noqa: S608 (all of it is here)
 
@@ -167,17 +167,18 @@ class NewEvent(NamedTuple):
     type: str
     subject_id: str
     organization_id: Any
+    other_organization_id: Any
 
 
 class EventBatch:
     """Events that are fanned out together, with their part in the statements.
 
-    ``about`` are the webhooks that operational events are about, by the events' keys: they get no delivery of these.
+    ``not_for`` are pairs of an event and a webhook that gets no delivery of it.
     """
 
-    def __init__(self, events: Iterable[NewEvent], about: Mapping[int, int]) -> None:
+    def __init__(self, events: Iterable[NewEvent], not_for: Collection[tuple[int, int]]) -> None:
         self.events = list(events)
-        self.about = [(one.id, about[one.id]) for one in self.events if one.id in about]
+        self.not_for = not_for
         self._among, keys = among(one.id for one in self.events)
         self.params: dict[str, Any] = {**keys}
         types = []
@@ -197,7 +198,7 @@ class EventBatch:
             "among": self._among,
             "types": self._types,
             "condition": _condition(),
-            "not_about": f"AND NOT {in_pairs(self.about)}" if self.about else "",
+            "not_for": f"AND NOT {in_pairs(self.not_for)}" if self.not_for else "",
             **recipient_sql(self._among, way=relation),
         }
 
@@ -212,7 +213,9 @@ class EventBatch:
 
 def waiting_events(limit: int) -> list[NewEvent]:
     """Return up to ``limit`` events without deliveries, by organization and oldest first."""
-    rows = read_as_json("id, type, subject_id, organization_id", WAITING_EVENTS, {"limit": limit})
+    rows = read_as_json(
+        "id, type, subject_id, organization_id, other_organization_id", WAITING_EVENTS, {"limit": limit}
+    )
     return [NewEvent(*row) for row in rows]
 
 

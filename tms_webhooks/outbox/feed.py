@@ -25,7 +25,7 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.exceptions import CursorError, SecretError
 from tms_webhooks.models import Event, FeedEnds, FirstOccurrence, Webhook
-from tms_webhooks.models.audience import EventOrganizations, visible_to
+from tms_webhooks.models.audience import of_its_side, visible_to
 from tms_webhooks.models.encryption import decrypt, encrypt
 from tms_webhooks.models.event import LEARNERS_ELSEWHERE, EventQuerySet, conditions_of, in_feed
 from tms_webhooks.outbox import numbers
@@ -47,7 +47,7 @@ EXAMINED = 1_000
 # The columns of an event that decide whether its filters are evaluated.
 COLUMNS = (
     *("position", "type", "subject_id", "organization", "learner_organization", "subscription", "webhook"),
-    *("actor_kind", "actor_id"),
+    *("actor_kind", "actor_id", "other_organization", "other_learner_organization"),
 )
 # The number of organizations that a query lists by their keys; for more it contains a subquery.
 MOST_LISTED = 100
@@ -166,7 +166,7 @@ def read(
     else:
         # With both conditions in one query, a database reads the events of all organizations, or sorts all matching ones.
         learners = Q(LEARNERS_ELSEWHERE, learner_organization__in=keys)
-        found = list(first_events(chosen, [Q(organization__in=keys), learners], limit + 1))
+        found = list(first_events(chosen.filter(of_its_side(keys)), [Q(organization__in=keys), learners], limit + 1))
     has_more = len(found) > limit
     last = found[limit - 1].position if has_more else None
     return Page(found[:limit], cursor_at(last or start.end, start.owner), has_more)
@@ -212,12 +212,11 @@ def _matching(webhook: Webhook, organizations: Collection[Any], events: Sequence
     matching: set[int] = set()
     keys: list[int] = []
     for event in events:
-        to = EventOrganizations(event.organization_id, event.learner_organization_id)
         if event.webhook_id == webhook.pk:
             matching.add(event.pk)
         elif (
             event.webhook_id is None
-            and webhook.scope.includes(to, organizations)
+            and webhook.scope.includes(event.organizations, organizations)
             and not webhook.is_subject_of(event.type, event.subject_id)
             and not webhook.skips(actor_kind=event.actor_kind, actor_id=event.actor_id)
         ):

@@ -2,8 +2,7 @@
 
 - The change of an object with several owners becomes one change for each owner. Each gets events of its own, with its
   own sequence.
-- An organization that an object leaves gets a thin event, which says that it left. One that begins to receive it gets no
-  old values: they are another organization's.
+- Those that see an object no longer get an event with its ids. Those that see it from now on get the whole object. Old values are another organization's. Those that see it all along get the usual event.
 - New objects without an organization, and objects whose organization can't be read, are kept. They are new for their
   organization once it is known: its first event shows their state then. A change of their own row is detected here, and
   one of another row on the path to the organization by `reconcile.ownerless`.
@@ -12,22 +11,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tms_webhooks import catalogue
-from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.conf import strict_payloads
+from tms_webhooks import event_names
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, OwnerlessObject, Webhook
 from tms_webhooks.models.audience import EventOrganizations, SubscriberScope
-from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.source_state import LONGEST_KEY
-from tms_webhooks.outbox.event_row import event_row, organizations_of
-from tms_webhooks.outbox.subscribed import matching_types_by_organizations
-from tms_webhooks.payloads.fields import nested_json
+from tms_webhooks.outbox.event_row import organizations_of
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER, OWNER
 from tms_webhooks.sources.mapping import OWNERS, organization_value
@@ -39,33 +33,28 @@ if TYPE_CHECKING:
 
 Values = Mapping[str, Any]
 
+# The names of the events for those that see an object no longer, and from now on.
+Moves = tuple[str, str]
+
 ORGANIZATIONS = frozenset({OWNER, LEARNER_ORGANIZATION.name})
 
 logger = logging.getLogger(__name__)
 
 
 class Part(NamedTuple):
-    """A change for one of the owners of an object, and the position of the whole change among all."""
+    """A change for one of the owners of an object, or for one side of its move.
+
+    - ``position``: that of the whole change among all
+    - ``organizations``: the `EventOrganizations` that its events are for; None for those of the object
+    - ``move``: the type of its event, for those that see the object no longer, or from now on
+    - ``may_fold``: whether later updates of the transaction may be folded into its event
+    """
 
     position: int
     change: Change
-
-
-class Departure(NamedTuple):
-    """The organizations that an object leaves, as the owner or as the learner's; None for one that stays."""
-
-    owner: Any
-    learner: Any
-
-    @property
-    def organizations(self) -> EventOrganizations:
-        """The organizations of the event about it, which needs an owner."""
-        return EventOrganizations(self.learner if self.owner is None else self.owner, self.learner)
-
-
-STAYS = Departure(None, None)
-# A change with its index, and a departure that it is.
-Departures = list[tuple["Change", int, Departure]]
+    organizations: Any = None
+    move: str = ""
+    may_fold: bool = True
 
 
 # Several owners
@@ -94,24 +83,17 @@ class ObjectScope:
         return None
 
 
-def by_organization(source: Source, parts: Sequence[Part]) -> tuple[list[Part], Departures]:
-    """Return the changes for the current owners, marked where an organization begins to receive the object; and the
-    departures.
+def by_organization(source: Source, parts: Sequence[Part], *, using: str) -> list[Part]:
+    """Return the changes for the owners of the objects; those of objects that move for each side.
+
+    One that gets its first owner is new; it may have left another one.
     """
-    kept, departures = list[Part](), Departures()
-    for index, change in parts:
-        for_owners: Iterable[Change] = (change,)
-        if source.owners is not None:
-            before, after = _owners(change.before), _owners(change.after)
-            for_owners = _for_owners(change, before, after)
-            if change.before and change.after and not isinstance(change.after.get(OWNERS), PayloadError):
-                departures += [(change, index, Departure(key, None)) for key in before if key not in after]
-        for one in for_owners:
-            has_joined, departure = _move(one)
-            kept.append(Part(index, replace(one, moved=True) if has_joined else one))
-            if departure != STAYS:
-                departures.append((one, index, departure))
-    return kept, departures
+    has_several, may_be_first = source.owners is not None, may_lack_owner(source)
+    if has_several and may_be_first:
+        parts = with_first_owners(source, parts, using=using)
+    split, moves = _for_owners if has_several else _for_one_owner, event_names.moves_of(source.noun.name)
+    found = [part for position, change, *_rest in parts for part in split(position, change, moves)]
+    return found if has_several or not may_be_first else with_first_owners(source, found, using=using)
 
 
 def values_by_owner(values: Values) -> Iterator[dict[str, Any]]:
@@ -121,20 +103,76 @@ def values_by_owner(values: Values) -> Iterator[dict[str, Any]]:
         yield _values_for(values, owner, owners)
 
 
-def _for_owners(change: Change, before: Mapping[Any, Values], after: Mapping[Any, Values]) -> Iterator[Change]:
-    if change.deleted:
-        for owner in before.values():
-            yield replace(change, before=_values_for(change.before, owner, before))
-        return
+def _for_one_owner(position: int, change: Change, moves: Moves) -> Iterator[Part]:
+    old, new = {**change.after, **change.before}, change.values
+    is_known = not any(isinstance(values.get(OWNER), PayloadError) for values in (old, new))
+    before, after = organizations_of(old) if is_known else None, organizations_of(new)
+    if before is not None and isinstance(new.get(LEARNER_ORGANIZATION.name), PayloadError):
+        before = before._replace(learner=None)
+    yield from _sides(Part(position, change), before, after, moves)
+
+
+def _for_owners(position: int, change: Change, moves: Moves) -> Iterator[Part]:
+    """Yield the changes of an object with several owners: one for each."""
+    before, after = _owners(change.before), _owners(change.after)
     own = tuple(name for name in change.changed if name != OWNER)
-    for key, owner in after.items():
-        values = _values_for(change.after, owner, after)
-        if change.created:
-            yield replace(change, after=values)
-        elif key not in before:
-            yield replace(change, before={**change.before, OWNER: None}, after=values, changed=(*own, OWNER))
-        elif own:
-            yield replace(change, before=_values_for(change.before, owner, before), after=values, changed=own)
+    for key in {**before, **after}:
+        old = _values_for(change.before, before[key], before) if key in before else {}
+        new = _values_for(change.after, after[key], after) if key in after else {}
+        part = Part(position, replace(change, before=old, after=new, changed=own), organizations_of(new or old))
+        if not (change.before and change.after):
+            yield part
+        elif old and new:
+            was = _values_for({**change.after, **change.before}, before[key], before)
+            yield from _sides(part, organizations_of(was), part.organizations, moves) if own else ()
+        elif new:
+            yield part._replace(move=moves[1])
+        elif not isinstance(change.after.get(OWNERS), PayloadError):
+            # The learner's organization may see it through another owner.
+            yield part._replace(organizations=EventOrganizations(key), move=moves[0])
+
+
+def _sides(
+    whole: Part, before: EventOrganizations | None, after: EventOrganizations | None, moves: Moves
+) -> Iterator[Part]:
+    """Yield a change for those that see its object no longer, all along, and from now on.
+
+    It is one part if its organizations are the same. Those before it are None if they are unknown: then all that see it
+    now get it whole.
+    """
+    if before == after:
+        yield whole._replace(organizations=after)
+        return
+    removed, added = moves
+    if before is not None:
+        yield whole._replace(organizations=before._replace(other=after), move=removed)
+        if after is not None:
+            yield whole._replace(organizations=after._replace(other=before, stays=True), may_fold=False)
+    if after is not None:
+        yield whole._replace(organizations=after._replace(other=before), move=added)
+
+
+def side_of(part: Part, external_ids: Mapping[Any, Any]) -> Part:
+    """Return a part of a move with what its event is about: the ids that a removed object had, or the object as it is.
+
+    ``external_ids`` are those of the organizations, by their keys.
+    """
+    change, organizations = part.change, part.organizations
+    if not event_names.is_removal(part.move):
+        return part._replace(change=replace(change, before={}, changed=()))
+    named = {
+        OWNER: organizations.owner,
+        "organization.external_id": external_ids.get(organizations.owner),
+        LEARNER_ORGANIZATION.name: organizations.learner,
+    }
+    return part._replace(change=replace(change, before={**change.before, **named}, after={}, changed=()))
+
+
+def external_ids_of(organizations: Collection[Any], *, using: str) -> dict[Any, Any]:
+    """Return the external ids of the organizations with these keys."""
+    model: Any = Event._meta.get_field("organization").related_model
+    found = model._base_manager.using(using).in_bulk(organizations)
+    return {key: organization_value(one, "external_id") for key, one in found.items()}
 
 
 def _owners(values: Values) -> dict[Any, dict[str, Any]]:
@@ -149,71 +187,6 @@ def _values_for(values: Values, owner: Values, owners: Mapping[Any, Values]) -> 
     carrier = learner if learner in owners else next(iter(owners))
     named = {f"organization.{name}": value for name, value in owner.items()}
     return {**values, **named, OF_ANOTHER_OWNER: learner is not None and owner["id"] != carrier}
-
-
-# Moves
-
-
-def _move(change: Change) -> tuple[bool, Departure]:
-    """Return whether an organization begins to receive the object, and those that it leaves.
-
-    An organization can leave one role and keep the other: a class that changes its owner may keep its learners.
-    """
-    if not (change.before and change.after) or ORGANIZATIONS.isdisjoint(change.changed):
-        return False, STAYS
-    both = ({**change.after, **change.before}, change.after)
-    if any(isinstance(values.get(name), PayloadError) for values in both for name in ORGANIZATIONS):
-        # No departure is certain, and the old values may be another organization's.
-        return True, STAYS
-    old, new = (organizations_of(values) or EventOrganizations(None) for values in both)
-    # The owner still sees an object whose learner is no longer its own.
-    learner = None if old.learner in (new.owner, new.learner) else old.learner
-    return not new.keys <= old.keys, Departure(None if old.owner == new.owner else old.owner, learner)
-
-
-def departure_rows(
-    source: Source, departures: Departures, event_types: Collection[str], *, using: str
-) -> list[tuple[int, Event]]:
-    """Return the unsaved rows of the events for organizations that objects left, each with the index of its change.
-
-    They have ids alone. ``event_types`` is the type that reports them, if there is one and a subscription matches it.
-    """
-    organizations = {departure.organizations for _change, _index, departure in departures}
-    wanted = matching_types_by_organizations(organizations, event_types, using=using) if event_types else {}
-    model: Any = Event._meta.get_field("organization").related_model
-    left = model._base_manager.using(using).in_bulk({one.owner for one in wanted}) if wanted else {}
-    rows = []
-    for change, index, departure in departures:
-        owner, learner = departure.organizations
-        if departure.organizations not in wanted:
-            continue
-        (event_type,) = map(catalogue.get, event_types)
-        ids = {name: value for name, value in change.before.items() if not isinstance(value, PayloadError)}
-        fields = [
-            field
-            for field in event_type.fields
-            if field.privacy is FieldPrivacy.ID
-            and field.name in ids
-            and not field.name.startswith(("organization.", "learner_organization."))
-        ]
-        content = {
-            "data": nested_json(fields, ids),
-            "changed": [LEARNER_ORGANIZATION.name if departure.owner is None else OWNER],
-            "previous": {},
-            "left": True,
-        }
-        external_id = organization_value(left[owner], "external_id") if owner in left else None
-        row = event_row(
-            event_type,
-            content,
-            {OWNER: owner, "organization.external_id": external_id, LEARNER_ORGANIZATION.name: learner},
-            subject=(source.noun.name, subject_key(change.before["id"])),
-            occurred_at=change.now,
-            strict=strict_payloads(),
-            numbered_by_owner=source.owners is not None,
-        )
-        rows.append((index, row))
-    return rows
 
 
 # No owner yet
@@ -241,16 +214,21 @@ def with_first_owners(source: Source, parts: Sequence[Part], *, using: str) -> l
 
     Call it where a subscription matches: for other objects the query would be in vain.
     """
-    owned = {index: change for index, change in parts if change.changed and has_owner(change.after)}
+    owned = {part.position: part.change for part in parts if part.change.changed and has_owner(part.change.after)}
     if not owned:
         return list(parts)
     kept = OwnerlessObject.objects.take(source.name, [_key(one) for one in owned.values()], using=using)
     found: list[Part] = []
-    for index, change in parts:
+    for part in parts:
+        change = part.change
         # It enters if it is known to have had no organization.
         is_known_before = (OWNERS in change.before or OWNER in change.before) and not _is_unreadable(change.before)
-        enters = index in owned and (_key(change) in kept or (is_known_before and not has_owner(change.before)))
-        found.append(Part(index, replace(change, before={}, changed=()) if enters else change))
+        enters = part.position in owned and (_key(change) in kept or (is_known_before and not has_owner(change.before)))
+        if not enters or event_names.is_removal(part.move):
+            found.append(part)
+        elif part.may_fold:
+            organizations = part.organizations and part.organizations._replace(other=None)
+            found.append(Part(part.position, replace(change, before={}, changed=()), organizations))
     return found
 
 

@@ -110,7 +110,7 @@ def _with_bodies(keys: Iterable[int]) -> models.QuerySet[Any]:
 def _quiet_of(event: Event, subscriptions: Iterable[tuple[Any, ...]], matching: Collection[Pair]) -> Quiet | None:
     """Return the longest quiet period of the subscriptions that match an event; None if it is sent immediately."""
     # Of an event that names no changes, a later one would not show what it was about.
-    if not event_names.may_be_merged(event.type) or not can_be_merged(event.body):
+    if not event_names.may_be_merged(event.type) or not event.body or not from_text(event.body)["changed"]:
         return None
     patterns = event_names.patterns_for(event.type)
     periods = [
@@ -157,14 +157,6 @@ def _plan(
             end = began_at + timedelta(seconds=longest.longest)
             ends_at = max(now, min(now + timedelta(seconds=longest.seconds), end))
         changes.waiting[ends_at + timedelta(seconds=webhook.delay_seconds)][carrier.pk] = period
-
-
-def can_be_merged(body: str) -> bool:
-    """Return whether the body of an event names changed fields. An event for an organization that an object left can't be
-    merged: its thin form must not get the values of another event.
-    """
-    event = from_text(body) if body else {}
-    return bool(event.get("changed")) and not event.get("left")
 
 
 def merge(bodies: Sequence[str]) -> str | None:

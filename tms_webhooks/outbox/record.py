@@ -14,7 +14,6 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from uuid import UUID
@@ -25,7 +24,7 @@ from tms_webhooks import catalogue, signals
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import is_on_commit, last_on_commit, transaction_block
-from tms_webhooks.event_names import is_update
+from tms_webhooks.event_names import UPDATED
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Occurrence
 from tms_webhooks.models.event import owned_key, subject_key
@@ -44,10 +43,11 @@ from tms_webhooks.outbox.owners import Part
 from tms_webhooks.outbox.subscribed import matching_types_by_organizations
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, from_text, to_text
+from tms_webhooks.sources.rules import PlannedEvent
 
 if TYPE_CHECKING:
     from tms_webhooks.sources.base import Source
-    from tms_webhooks.sources.rules import Change, PlannedEvent
+    from tms_webhooks.sources.rules import Change
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,6 @@ class _Recorded(NamedTuple):
     uid: UUID
     organizations: tuple[Any, Any]
     created: bool
-    moved: bool
     omit_personal: bool
 
 
@@ -140,43 +139,42 @@ def record_changes(
     using: str,
     wanted: Collection[str] | None = None,
     found_later: bool = False,
+    moves_only: bool = False,
 ) -> list[list[Event]]:
     """Record the events of changes of different objects that a subscription matches; return the rows of each change.
 
     ``wanted`` are the event types that the objects' organizations subscribe to, if the caller knows them. An event whose
     payload can't be built is recorded with the error instead of a body; under DEBUG and in tests the error is raised.
-    Of changes that were ``found_later``, a scan may have recorded an event already: it is not repeated.
+    Of changes that were ``found_later``, a scan may have recorded an event already: it is not repeated. With
+    ``moves_only``, the objects' organizations alone have changed, with another object that moved.
     """
     recorded: list[list[Event]] = [[] for _change in changes]
-    parts = [Part(index, change) for index, change in enumerate(changes) if not change.is_empty]
+    parts = [Part(index, change) for index, change in enumerate(changes) if moves_only or not change.is_empty]
     if not parts:
         return recorded
     may_lack_owner = owners.may_lack_owner(source)
     if may_lack_owner:
         owners.keep_ownerless(source, [part.change for part in parts], using=using)
-    if source.owners is not None:
-        wanted = None
-        if may_lack_owner:
-            parts = owners.with_first_owners(source, parts, using=using)
-    departures: owners.Departures = []
-    if source.owners is not None or any(not owners.ORGANIZATIONS.isdisjoint(part.change.changed) for part in parts):
-        parts, departures = owners.by_organization(source, parts)
-    new = owners.departure_rows(source, departures, _update_types(source)[:1], using=using) if departures else []
+    changed = {name for part in parts for name in part.change.changed}
+    if is_split := moves_only or source.owners is not None or not changed.isdisjoint(owners.ORGANIZATIONS):
+        split, wanted = owners.by_organization(source, parts, using=using), None
+        parts = [part for part in split if part.move or not moves_only]
+        organizations = [part.organizations for part in parts]
+    else:
+        organizations = [organizations_of(part.change.values) for part in parts]
     planned: list[Planned] = []
     if wanted is None or wanted:
-        organizations = [organizations_of(part.change.values) for part in parts]
         known = {one for one in organizations if one is not None}
         subscribed: Mapping[Any, Collection[str]] = dict.fromkeys(known, wanted or ())
         if wanted is None and known:
             subscribed = matching_types_by_organizations(known, source.event_types, using=using)
-        if subscribed and may_lack_owner and source.owners is None:
-            # After the departures of an object that was kept: the organization that it leaves may know it.
+        if subscribed and may_lack_owner and not is_split:
             parts = owners.with_first_owners(source, parts, using=using)
         types = map(subscribed.get, organizations)
         planned = _planned(source, zip(parts, types, strict=True), using=using, found_later=found_later)
     folded = _fold(source, planned, using=using) if any(one.earlier for one in planned) else {}
     kept = [one for position, one in enumerate(planned) if one.is_wanted and position not in folded]
-    new += _new_rows(source, kept, using=using)
+    new = _new_rows(source, kept, using=using)
     insert_rows([event for _index, event in new], using=using)
     for index, event in (*new, *((planned[position].part.position, event) for position, event in folded.items())):
         recorded[index].append(event)
@@ -215,23 +213,28 @@ def _planned(
     ``parts`` are changes with the event types that are subscribed to.
     """
     planned: list[Planned] = []
-    may_fold = _update_types(source) if _open_events(using) is not None else ()
+    may_fold = _open_events(using) is not None
+    shared = set[int]()
     # Sources may lock rows to plan their events: one order, so that two transactions don't deadlock.
     for part, types in sorted(parts, key=lambda one: str(one[0].change.after.get(source._lock_order))):
         if not types:
             continue
+        if not part.may_fold:
+            shared.add(part.position)
         try:
-            events = list(source.events_for(part.change))
+            events = [PlannedEvent(part.move)] if part.move else list(source.events_for(part.change))
         except Exception as error:
             log_source_error(source, error)
             continue
         for event in events:
             if found_later:
                 event.repeated = False
-            can_fold = event.event_type in may_fold
+            can_fold = may_fold and part.may_fold and event.event_type.endswith(UPDATED)
             earlier = _recorded_of(source, event, part.change.values, using=using) if can_fold else None
             if event.event_type in types or earlier is not None:
-                planned.append(Planned(part, event, event.event_type in types, earlier))
+                # A later update is also for those that see the object all along.
+                kept = part._replace(may_fold=False) if part.move and part.position in shared else part
+                planned.append(Planned(kept, event, event.event_type in types, earlier))
     return sorted(planned, key=attrgetter("part.position"))
 
 
@@ -248,11 +251,14 @@ def _new_rows(source: Source, planned: Sequence[Planned], *, using: str, subscri
         if Occurrence.objects.record_first_time(key, now=planned[0].part.change.now, deadline=deadline, using=using)
     }
     rows: Rows = []
-    for part, event, _is_wanted, _earlier in planned:
+    left = {one.part.organizations.owner for one in planned if one.part.move}
+    external_ids = owners.external_ids_of(left, using=using) if left else {}
+    for whole, event, _is_wanted, _earlier in planned:
         if event.once and event.once not in new and not event.repeated:
             continue
         new.discard(event.once)
         try:
+            part = owners.side_of(whole, external_ids) if whole.move else whole
             event_type = catalogue.get(event.event_type)
             row = event_row(
                 event_type,
@@ -264,7 +270,9 @@ def _new_rows(source: Source, planned: Sequence[Planned], *, using: str, subscri
                 subscription_id=subscription_id,
                 numbered_by_owner=source.owners is not None,
             )
-            _remember(row, event, part.change, using=using)
+            if part.organizations is not None and part.organizations.other is not None:
+                row.other_organization_id, row.other_learner_organization_id, *_more = part.organizations.other
+            _remember(row, event, part, using=using)
             rows.append((part.position, row))
         except Exception as error:
             log_source_error(source, error)
@@ -274,16 +282,10 @@ def _new_rows(source: Source, planned: Sequence[Planned], *, using: str, subscri
 # Folding
 
 
-@cache
-def _update_types(source: Source) -> tuple[str, ...]:
-    """Return the event types with which a source reports an update, and that an object left."""
-    return tuple(filter(is_update, source.event_types))
-
-
-def _remember(event: Event, planned: PlannedEvent, change: Change, *, using: str) -> None:
+def _remember(event: Event, planned: PlannedEvent, part: Part, *, using: str) -> None:
     """Remember an event that was recorded, for the updates of its object that follow in this transaction."""
     events, subject = _open_events(using), (event.subject_type, event.sequence_key)
-    if change.deleted or not event.body:
+    if part.change.deleted or not part.may_fold or not event.body:
         if events is not None:
             events.by_subject.pop(subject, None)
         return
@@ -297,9 +299,7 @@ def _remember(event: Event, planned: PlannedEvent, change: Change, *, using: str
     organizations = event.organization_id, event.learner_organization_id
     if len(events.by_subject) >= MOST_SUBJECTS:
         events.by_subject.clear()
-    events.by_subject[subject] = _Recorded(
-        event.uid, organizations, change.created, change.moved, planned.omit_personal
-    )
+    events.by_subject[subject] = _Recorded(event.uid, organizations, part.change.created, planned.omit_personal)
 
 
 def _fold(source: Source, planned_events: Sequence[Planned], *, using: str) -> dict[int, Event]:
@@ -332,8 +332,7 @@ def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Plann
     if not recorded.created:
         old = {name: value_at(one["previous"], name) for one in (content, body) for name in one["changed"]}
         body["changed"] = [field.name for field in event_type.all_fields if field.name in old]
-        # The old values of an object that moved are another organization's.
-        body["previous"] = {} if recorded.moved else nested(old)
+        body["previous"] = nested(old)
     if strict_payloads():
         event_type.validate({**body, "sequence": FIRST_SEQUENCE})
     event.body = to_text(body)

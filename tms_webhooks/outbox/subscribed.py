@@ -21,7 +21,7 @@ def matching_types(event_types: Iterable[str], organizations: EventOrganizations
     if organizations is None:
         return set()
     names = tuple(event_types)
-    owner, learner = organizations
+    owner, learner, *_other = organizations
     rows = _subscriptions_query(names, using).run(owner, owner if learner is None else learner)
     scopes = [(SubscriberScope(*scope), pattern) for pattern, *scope in rows]
     return subscribed_types(names, patterns_by_organizations([organizations], scopes, using=using)[organizations])
@@ -43,11 +43,8 @@ def matching_types_by_organizations(
     wanting = Subscription.objects.using(using).matching(event_types).filter(near)
     rows = wanting.order_by().values_list(*SCOPE_COLUMNS).distinct()
     scopes = [(SubscriberScope(*scope), pattern) for pattern, *scope in rows]
-    types = {
-        one: subscribed_types(event_types, patterns)
-        for one, patterns in patterns_by_organizations(organizations, scopes, using=using).items()
-    }
-    return {one: names for one, names in types.items() if names}
+    found = patterns_by_organizations(organizations, scopes, using=using)
+    return {one: names for one, patterns in found.items() if (names := subscribed_types(event_types, patterns))}
 
 
 @cache

@@ -35,7 +35,7 @@ def build_content(
     """Return the content of one event: ``data``, ``details``, ``changed`` and ``previous``, by these names.
 
     ``extra`` holds values that the change lacks, such as those of ``details``. ``omit_personal`` leaves personal fields out of ``changed`` and
-    ``previous``. An object that moved to another organization has no ``previous``: its old values are the old organization's.
+    ``previous``. The ``data`` of an object that was removed has its ids only, as far as the change has them.
     A field that the host lacks is null, and so are an old status without a mapping and an optional value that can't be
     read. Raises `PayloadError` for a required value that can't be sent.
     """
@@ -49,10 +49,10 @@ def build_content(
     }
     values = {**change.values, **(extra or {})}
     return {
-        "data": nested_json(event_type.fields, values),
+        "data": nested_json(event_type.ids_in(values) if event_type.is_removal else event_type.fields, values),
         **({"details": nested_json(event_type.details, values)} if event_type.details else {}),
         "changed": [name for name in change.changed if name in previous],
-        "previous": {} if change.moved else nested_json(fields, previous),
+        "previous": nested_json(fields, previous),
     }
 
 
@@ -60,7 +60,7 @@ def envelope(event: Any, values: Mapping[str, Any], content: Mapping[str, Any], 
     """Return the whole event without its number, its keys in their fixed order. Without a correlation id or details it has no such key.
 
     ``event`` is its row, and ``values`` are the object's canonical values, which name its organization. ``content`` is as `build_content` returns
-    it, with ``left`` at its end in the event for an organization that the object left.
+    it.
     """
     key, external = values.get("organization.id"), values.get("organization.external_id")
     correlation_id = current_correlation_id()

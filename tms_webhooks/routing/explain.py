@@ -19,7 +19,6 @@ from tms_webhooks.choices import Audience, CheckResult
 from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
-from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import OUTSIDE_THE_FEED, conditions_of
 from tms_webhooks.models.occurrence import first_key
 from tms_webhooks.monitoring.words import stop_of
@@ -177,9 +176,8 @@ def _of_audience(webhook: Webhook, event: Event) -> Clause:
         Audience.BOTH: _("the organization's own objects and of its learners"),
     }[Audience(webhook.audience)]
     below = _(" and of its child organizations") if webhook.include_children else ""
-    organizations = EventOrganizations(event.organization_id, event.learner_organization_id)
     scope = webhook.scope
-    is_received = scope.includes(organizations, scope.organizations(using=Webhook.objects.db))
+    is_received = scope.includes(event.organizations, scope.organizations(using=Webhook.objects.db))
     sentence = _("%(scope)s This is one of them.") if is_received else _("%(scope)s This is not one of them.")
     events = _("The webhook receives events of %(whose)s%(below)s.") % {"whose": whose, "below": below}
     return _clause(AUDIENCE, is_received, sentence % {"scope": events})
@@ -312,9 +310,8 @@ def _latest_events(webhook: Webhook, latest: int) -> Iterator[Event]:
         found = Event.objects.in_bulk(newest[start : start + CHUNK])
         # An event may have been deleted since.
         for event in (found[pk] for pk in newest[start : start + CHUNK] if pk in found):
-            to = EventOrganizations(event.organization_id, event.learner_organization_id)
             # The events of a snapshot are for one webhook.
-            if event.body and event.webhook_id is None and webhook.scope.includes(to, organizations):
+            if event.body and event.webhook_id is None and webhook.scope.includes(event.organizations, organizations):
                 yield event
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-from tms_webhooks import catalogue
+from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.choices import Audience
 from tms_webhooks.exceptions import UnknownEventType
@@ -52,7 +52,9 @@ class SubscriptionRules:
         self.is_first_only = isinstance(filters, dict) and filters.get(FIRST_OCCURRENCE) is True
 
     def checks(self, event_type: str) -> tuple[EventCheck, ...]:
-        """Return the checks for events of this type. An event matches if all of them hold."""
+        """Return the checks for events of this type. An event matches if all of them hold; one with ids only always does."""
+        if event_names.is_removal(event_type):
+            return ()
         if event_type not in self._checks:
             try:
                 kind = catalogue.get(event_type)
@@ -130,7 +132,7 @@ def event_values(event: Event) -> EventValues:
 
 def values_of(body: Mapping[str, Any], organizations: EventOrganizations) -> EventValues:
     """Return the values that checks read: those of an event's body, and its `ORGANIZATIONS`."""
-    related = list(zip(RELATIONS, organizations, strict=True))
+    related = list(zip(RELATIONS, organizations[:2], strict=True))
     keys = {
         audience: [key for relation, key in related if key is not None and audience != relation.closed_to]
         for audience in Audience

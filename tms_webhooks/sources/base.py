@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from django.db import Error, models
 from django.db.models import Q
 
+from tms_webhooks import event_names
 from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
@@ -193,8 +194,9 @@ class Source:
     @cached_property
     def event_types(self) -> tuple[str, ...]:
         """Every event type that this source can emit."""
-        deadline = [self.deadline.expired] if self.deadline is not None and self.deadline.expired is not None else []
-        return tuple(dict.fromkeys([*event_types_of(self.rules), *deadline]))
+        moves = event_names.moves_of(self.noun.name) if self.snapshot else ()
+        found = [*event_types_of(self.rules), getattr(self.deadline, "expired", None), *moves]
+        return tuple(dict.fromkeys(name for name in found if name))
 
     @cached_property
     def deletion_types(self) -> tuple[str, ...]:
@@ -461,7 +463,7 @@ class Source:
     def expired_key(self, values: Values) -> str:
         """Return the key of the "expired" event of an object with these canonical values, which have its date."""
         due = DueDate(values[self.due_field], self.zone_of(values))
-        event_type = self.deadline.expired if self.deadline is not None else None
+        event_type = getattr(self.deadline, "expired", None)
         return expired_key(event_type or "", subject_key(values["id"]), due.day if self.is_due_by_day else due.at)
 
     def zone_of(self, values: Values) -> tzinfo:
@@ -550,7 +552,7 @@ class Source:
             if not rule.is_fallback and (event_type := rule.read(change)) is not None
             if not isinstance(rule, Reopened) or self.is_reopened(change)
         ]
-        expired = self.deadline.expired if self.deadline is not None else None
+        expired = getattr(self.deadline, "expired", None)
         if expired is None or change.deleted:
             return event_types
         # A change expires an object that is new or reopened, or whose date it moves into the past. A scan finds the others.

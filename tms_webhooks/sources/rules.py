@@ -21,7 +21,6 @@ class Change:
     - ``before`` and ``after``: the values; ``before`` is empty for a new object, ``after`` for a deleted one
     - ``changed``: canonical names of the object's own values that differ, in the order of the noun's fields
     - ``using``: the alias of the database
-    - ``moved``: whether an organization begins to receive the object, so that its old values are another organization's
 
     A value that can't be read or translated is a `PayloadError` with the reason. ``created`` and ``deleted`` say whether
     the object is new or deleted, ``is_empty`` whether nothing changes. ``values`` are the object's values now, or the last
@@ -33,7 +32,6 @@ class Change:
     changed: tuple[str, ...]
     now: datetime
     using: str = DEFAULT_DB_ALIAS
-    moved: bool = False
     created: bool = field(init=False)
     deleted: bool = field(init=False)
     is_empty: bool = field(init=False)

@@ -58,4 +58,4 @@ def test_a_class_that_loses_its_organization_leaves_it(change, proposal, tenant,
     change(proposal, tenant=None)
 
     (event,) = recorded()
-    assert (event["type"], event["left"], event["data"]["id"]) == ("class.updated", True, str(proposal.pk))
+    assert (event["type"], event["data"]["id"]) == ("class.removed", str(proposal.pk))

@@ -96,12 +96,12 @@ def test_a_learner_who_moves_is_told_of_where_they_were_when_it_happened():
     enrollment.cancel()
     fan_out(timezone.now())
 
-    assert told_to(before) == [*first, "user.updated"]
-    assert told_to(after) == ["user.updated", "enrollment.cancelled"]
+    assert told_to(before) == [*first, "user.removed"]
+    assert told_to(after) == ["user.added", "enrollment.cancelled"]
     # What the learner did elsewhere before is not the new organization's to see, and what they did since not the old one's.
     Delivery.objects.all().delete()
-    assert missed_by(before) == [*first, "user.updated"]
-    assert missed_by(after) == ["user.updated", "enrollment.cancelled"]
+    assert missed_by(before) == [*first, "user.removed"]
+    assert missed_by(after) == ["user.added", "enrollment.cancelled"]
 
 
 def test_a_webhook_that_has_come_to_include_less_replays_less():

@@ -120,7 +120,6 @@ def steps(recorded):
                 "to": event["organization"]["id"],
                 "previous": event["previous"],
                 "name": event["data"].get("first_name"),
-                **({"left": True} if event.get("left") else {}),
             }
             for event in events
         ]
@@ -155,8 +154,11 @@ def test_an_object_that_changes_its_organization_leaves_the_old_one_and_quotes_i
     def created(to, name):
         return {"type": "user.created", "to": to, "name": name, "previous": {}}
 
-    def left(to):
-        return {"type": "user.updated", "to": to, "name": None, "previous": {}, "left": True}
+    def removed(to):
+        return {"type": "user.removed", "to": to, "name": None, "previous": {}}
+
+    def added(to, name):
+        return {"type": "user.added", "to": to, "name": name, "previous": {}}
 
     visitor = model.objects.create(code="V-1", first_name="A", **ours)
     other = model.objects.create(code="V-2", first_name="Z", **theirs)
@@ -165,9 +167,9 @@ def test_an_object_that_changes_its_organization_leaves_the_old_one_and_quotes_i
         reconcile(visitor)
 
     way(visitor, **theirs)
-    assert steps() == [left(old), updated(new, "A")]
+    assert steps() == [removed(old), added(new, "A")]
     way(visitor, **ours, first_name="B")
-    assert steps() == [left(new), updated(old, "B")]
+    assert steps() == [removed(new), added(old, "B")]
     elsewhere = _another_site(ours)
     way(visitor, **elsewhere, first_name="C")
     (event,) = steps()
@@ -176,7 +178,7 @@ def test_an_object_that_changes_its_organization_leaves_the_old_one_and_quotes_i
     way(visitor, **ours)
     assert len(steps()) == is_mapped
     way(visitor, **NOWHERE, first_name="D")
-    assert steps() == [left(old)]
+    assert steps() == [removed(old)]
     way(visitor, **theirs, first_name="E")
     assert steps() == [created(new, "E")]
     way(visitor, **theirs)
@@ -200,11 +202,11 @@ def places():
 
 
 def recipients(recorded):
-    """Return the type, the recipient and the mark of each event, and forget them; none quotes an old value."""
+    """Return the type and the recipient of each event, and forget them; none quotes an old value."""
     events = recorded()
     prune_events()
     assert not any(event["previous"] for event in events)
-    return [(event["type"], event["organization"]["id"], event.get("left", False)) for event in events]
+    return [(event["type"], event["organization"]["id"]) for event in events]
 
 
 def test_reconciling_reports_a_captured_move_no_second_time(visitors, places, recorded):
@@ -220,8 +222,8 @@ def test_reconciling_reports_a_captured_move_no_second_time(visitors, places, re
     assert recipients(recorded) == []
     reconcile(saved, **third)
     assert recipients(recorded) == [
-        ("user.updated", second["tenant"].pk, True),
-        ("user.updated", third["tenant"].pk, False),
+        ("user.removed", second["tenant"].pk),
+        ("user.added", third["tenant"].pk),
     ]
 
 
@@ -236,8 +238,8 @@ def test_reconciling_detects_that_the_row_on_the_way_got_another_organization(vi
     reconcile(visitor, **values)
 
     assert recipients(recorded) == [
-        ("user.updated", first["tenant"].pk, True),
-        ("user.updated", second["tenant"].pk, False),
+        ("user.removed", first["tenant"].pk),
+        ("user.added", second["tenant"].pk),
     ]
 
 
@@ -259,7 +261,8 @@ class AttendancesOfSeveral(Attendances):
 @pytest.mark.parametrize("way", [save, save_named, update, bulk_update], ids=lambda way: way.__name__)
 def test_a_learner_of_another_organization_leaves_the_first_ones_and_quotes_it_nothing(listen, steps, source, way):
     listen(source, Lesson)
-    owner, first, second = (WebhookFactory(events=["enrollment.*"]).organization for _number in range(3))
+    owner = WebhookFactory(events=["enrollment.*"]).organization
+    first, second = (WebhookFactory(events=["enrollment.*"], audience="learner").organization for _number in range(2))
     series = Series.objects.create()
     series.organizations.add(owner)
     lesson = Lesson.objects.create(title="5", host=owner, series=series)
@@ -270,24 +273,29 @@ def test_a_learner_of_another_organization_leaves_the_first_ones_and_quotes_it_n
     def events(**values):
         way(lesson, **values)
         found = [
-            (event.organization_id, event.learner_organization_id, "left" in body, body["previous"])
+            (event.type.rpartition(".")[2], event.organization_id, event.learner_organization_id, topic)
             for event in Event.objects.order_by("pk")
-            for body in [json.loads(event.body)]
+            for topic in [json.loads(event.body)["previous"].get("custom", {}).get("topic")]
         ]
         prune_events()
         return found
 
     prune_events()
-    assert events(learner=learner(first), title="6") == [(owner.pk, first.pk, False, {})]
-    assert events(learner=learner(first)) == []
-    assert events(learner=learner(first), title="7") == [(owner.pk, first.pk, False, {"custom": {"topic": "6"}})]
-    assert events(learner=learner(second), title="8") == [
-        (first.pk, first.pk, True, {}),
-        (owner.pk, second.pk, False, {}),
+    assert events(learner=learner(first), title="6") == [
+        ("updated", owner.pk, first.pk, "5"),
+        ("added", owner.pk, first.pk, None),
     ]
-    left, (*updated, previous) = events(learner=None, title="9")
-    assert left == (second.pk, second.pk, True, {})
-    assert (updated, previous["custom"]) == ([owner.pk, None, False], {"topic": "8"})
+    assert events(learner=learner(first)) == []
+    assert events(learner=learner(first), title="7") == [("updated", owner.pk, first.pk, "6")]
+    assert events(learner=learner(second), title="8") == [
+        ("removed", owner.pk, first.pk, None),
+        ("updated", owner.pk, second.pk, "7"),
+        ("added", owner.pk, second.pk, None),
+    ]
+    assert events(learner=None, title="9") == [
+        ("removed", owner.pk, second.pk, None),
+        ("updated", owner.pk, None, "8"),
+    ]
 
 
 def owners_of(lesson):
@@ -320,16 +328,16 @@ def test_each_of_several_owners_that_python_reads_is_compared(listen, lenient, w
 
     def events(**values):
         way(lesson, **values)
-        found = [(one["organization"]["id"], "left" in one, one["previous"]) for one in recorded()]
+        found = [(one["organization"]["id"], one["type"].removeprefix("class."), one["previous"]) for one in recorded()]
         prune_events()
         return found
 
-    assert events(deputy=third) == [(second.pk, True, {}), (third.pk, False, {})]
+    assert events(deputy=third) == [(second.pk, "removed", {}), (third.pk, "added", {})]
     assert events(deputy=second, title="B") == [
-        (third.pk, True, {}),
-        (first.pk, False, {"name": "A"}),
-        (second.pk, False, {}),
+        (first.pk, "updated", {"name": "A"}),
+        (third.pk, "removed", {}),
+        (second.pk, "added", {}),
     ]
     assert events(role="unknown", title="C") == []
     # It was kept, and is new for each of its owners.
-    assert events(role="learner", title="D") == [(first.pk, False, {}), (second.pk, False, {})]
+    assert events(role="learner", title="D") == [(first.pk, "scheduled", {}), (second.pk, "scheduled", {})]

@@ -197,7 +197,7 @@ def test_the_owner_is_the_first_organization_that_a_path_leads_to(listen, record
     *before, left = recorded()
     assert [event["type"] for event in before] == ["class.scheduled", "class.updated"]
     assert {event["organization"]["external_id"] for event in before} == {"DEPUTY"}
-    assert (left["left"], left["organization"]["external_id"]) == (True, "DEPUTY")
+    assert (left["type"], left["organization"]["external_id"]) == ("class.removed", "DEPUTY")
 
 
 def test_the_names_of_an_organizations_values_are_set_once(lesson, listen, recorded, settings_of_app):

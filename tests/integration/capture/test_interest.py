@@ -69,14 +69,14 @@ def test_a_new_subscription_counts_from_the_next_change_on(training_class):
 
 def test_the_new_organization_receives_the_event_if_the_old_one_has_no_subscription(training_class, recorded):
     new = OrganizationFactory()
-    WebhookFactory(organization=new, events=["class.updated"])
+    WebhookFactory(organization=new, events=["class.added"])
 
     training_class.organization = new
     training_class.save()
 
     (event,) = recorded()
-    assert event["organization"]["id"] == new.pk
-    assert (event["changed"], event["previous"]) == (["organization.id"], {})
+    assert (event["organization"]["id"], event["type"]) == (new.pk, "class.added")
+    assert (event["changed"], event["previous"]) == ([], {})
 
 
 def test_the_old_organization_receives_the_event_if_the_new_one_has_no_subscription(training_class, recorded):
@@ -87,7 +87,7 @@ def test_the_old_organization_receives_the_event_if_the_new_one_has_no_subscript
     training_class.save()
 
     (event,) = recorded()
-    assert (event["organization"]["id"], event["left"]) == (old.pk, True)
+    assert (event["organization"]["id"], event["type"]) == (old.pk, "class.removed")
 
 
 def test_the_subscriptions_of_a_learners_organization_count(recorded):

@@ -1,4 +1,4 @@
-"""An object that moves to another organization: the old one learns that it left, the new one nothing about the old one."""
+"""An object that moves: who no longer sees it gets its ids, who sees it from now on the object without what was before."""
 
 import json
 
@@ -10,11 +10,15 @@ from example_project.training.factories import (
     OrganizationFactory,
     TrainingClassFactory,
     UserFactory,
+    VoucherFactory,
 )
-from example_project.training.models import ClassEnrollment, TrainingClass
+from example_project.training.models import ClassEnrollment, Organization, TrainingClass
 from tests.factories import WebhookFactory
 from tests.outbox import prune_events
-from tms_webhooks.models import Event
+from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models.audience import visible_to
+from tms_webhooks.outbox import feed
+from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.payloads.formats import skillable
 
 
@@ -33,6 +37,10 @@ def webhooks(old, new):
     return [WebhookFactory(organization=organization, events=["*"]) for organization in (old, new)]
 
 
+def recipients(recorded):
+    return [(event["type"], event["organization"]["id"]) for event in recorded()]
+
+
 def test_the_old_owner_gets_ids_alone_and_the_new_one_no_old_values(old, new, recorded):
     training_class = TrainingClassFactory(organization=old, external_id="CLS-1", name="A secret name")
     prune_events()
@@ -41,23 +49,22 @@ def test_the_old_owner_gets_ids_alone_and_the_new_one_no_old_values(old, new, re
     training_class.name = "A new name"
     training_class.save()
 
-    leaving, event = recorded()
-    assert leaving == {
-        **leaving,
-        "type": "class.updated",
+    removed, added = recorded()
+    assert removed == {
+        **removed,
+        "type": "class.removed",
         "organization": {"id": old.pk, "external_id": "OLD-ORG"},
-        "changed": ["organization.id"],
+        "changed": [],
         "previous": {},
-        "left": True,
     }
-    assert (leaving["data"]["id"], leaving["data"]["external_id"]) == (training_class.pk, "CLS-1")
-    assert "new" not in json.dumps(leaving).lower()
-    assert "name" not in leaving["data"]
-    assert event["organization"] == {"id": new.pk, "external_id": "NEW-ORG"}
-    assert (event["changed"], event["previous"]) == (["name", "organization.id"], {})
-    assert "old" not in json.dumps(event).lower()
-    assert "secret" not in json.dumps(event)
-    assert event["sequence"] == leaving["sequence"] + 1
+    assert (removed["data"]["id"], removed["data"]["external_id"]) == (training_class.pk, "CLS-1")
+    assert "new" not in json.dumps(removed).lower()
+    assert "name" not in removed["data"]
+    assert (added["type"], added["organization"]) == ("class.added", {"id": new.pk, "external_id": "NEW-ORG"})
+    assert (added["changed"], added["previous"], added["data"]["name"]) == ([], {}, "A new name")
+    assert "old" not in json.dumps(added).lower()
+    assert "secret" not in json.dumps(added)
+    assert added["sequence"] == removed["sequence"] + 1
 
 
 def test_an_enrollment_that_moves_to_another_owners_class_leaves_the_old_owner(old, new, recorded):
@@ -67,25 +74,10 @@ def test_an_enrollment_that_moves_to_another_owners_class_leaves_the_old_owner(o
 
     ClassEnrollment.objects.filter(pk=enrollment.pk).update(training_class=destination, grade=7)
 
-    leaving, *events = recorded()
-    assert (leaving["type"], leaving["organization"]["id"], leaving["left"]) == ("enrollment.updated", old.pk, True)
-    assert leaving["data"]["class"]["id"] != destination.pk
-    assert [event["organization"]["id"] for event in events] == [new.pk]
-
-
-def test_an_owner_who_is_the_learners_organization_too_leaves_as_the_owner(old, new, recorded):
-    enrollment = ClassEnrollmentFactory(training_class__organization=old, user__organization=old, grade=7)
-    destination = TrainingClassFactory(organization=new)
-    prune_events()
-
-    enrollment.training_class = destination
-    enrollment.grade = 8
-    enrollment.save()
-
-    leaving, event = recorded()
-    assert (leaving["organization"]["id"], leaving["changed"]) == (old.pk, ["organization.id"])
-    assert Event.objects.order_by("pk").first().learner_organization_id is None
-    assert (event["organization"]["id"], event["previous"]) == (new.pk, {})
+    removed, added = recorded()
+    assert (removed["type"], removed["organization"]["id"]) == ("enrollment.removed", old.pk)
+    assert removed["data"]["class"]["id"] != destination.pk
+    assert (added["type"], added["organization"]["id"]) == ("enrollment.added", new.pk)
 
 
 def test_a_change_after_the_move_in_the_same_transaction_quotes_no_old_values(old, new, recorded):
@@ -100,10 +92,30 @@ def test_a_change_after_the_move_in_the_same_transaction_quotes_no_old_values(ol
         training_class.save()
         training_class.instructors.clear()
 
-    leaving, event = recorded()
-    assert leaving["left"] is True
-    assert (event["changed"], event["previous"]) == (["name", "instructor_ids", "organization.id"], {})
-    assert event["data"]["name"] == "Another name"
+    removed, added = recorded()
+    assert removed["type"] == "class.removed"
+    assert (added["type"], added["changed"], added["previous"]) == ("class.added", [], {})
+    assert (added["data"]["name"], added["data"]["instructor_ids"]) == ("Another name", [])
+
+
+def test_a_change_after_the_move_is_an_update_for_a_learners_organization_that_sees_both(old, new, recorded):
+    enrollment = ClassEnrollmentFactory(training_class__organization=old, grade=5)
+    WebhookFactory(organization=enrollment.user.organization, events=["*"], audience="learner")
+    destination = TrainingClassFactory(organization=new)
+    prune_events()
+
+    with transaction.atomic():
+        enrollment.training_class = destination
+        enrollment.save()
+        enrollment.grade = 7
+        enrollment.save()
+
+    assert [event["type"] for event in recorded()] == [
+        "enrollment.removed",
+        "enrollment.updated",
+        "enrollment.added",
+        "enrollment.updated",
+    ]
 
 
 def test_a_move_back_in_the_same_transaction_leaves_both(old, new, recorded):
@@ -114,19 +126,155 @@ def test_a_move_back_in_the_same_transaction_leaves_both(old, new, recorded):
         training_class.organization = organization
         training_class.save()
 
-    assert [(event["organization"]["id"], event.get("left")) for event in recorded()] == [
-        (old.pk, True),
-        (new.pk, None),
-        (new.pk, True),
-        (old.pk, None),
+    assert recipients(recorded) == [
+        ("class.removed", old.pk),
+        ("class.added", new.pk),
+        ("class.removed", new.pk),
+        ("class.added", old.pk),
     ]
 
 
-def test_the_mark_is_in_the_format_of_the_api(old, new, recorded):
+AUDIENCES = ("owner", "learner", "both")
+
+
+@pytest.fixture
+def received(clock):
+    """Fan out all events, and return the types that each of these webhooks got, in their order."""
+
+    def read(webhooks):
+        while fan_out(clock()):
+            pass
+        found = {
+            name: list(webhook.deliveries.order_by("event_id").values_list("event__type", flat=True))
+            for name, webhook in webhooks.items()
+        }
+        from_feed = {name: feed_of(webhook, clock()) for name, webhook in webhooks.items()}
+        assert from_feed == found
+        return found
+
+    return read
+
+
+def feed_of(webhook, now):
+    return [event.type for event in feed.read_webhook(webhook, now=now).events]
+
+
+def test_each_webhook_is_told_by_what_its_audience_sees(old, new, received, clock):
+    """A learner of the class's owner, then of another organization, then the class moves to that one's owner."""
+    Webhook.objects.all().delete()
+    enrollment = ClassEnrollmentFactory(training_class__organization=old, user__organization=old)
+    webhooks = {
+        (name, audience): WebhookFactory(organization=one, events=["enrollment.*"], audience=audience)
+        for name, one in (("old", old), ("new", new))
+        for audience in AUDIENCES
+    }
+    prune_events()
+
+    enrollment.user = UserFactory(organization=new)
+    enrollment.save()
+    assert received(webhooks) == {
+        ("old", "owner"): ["enrollment.updated"],
+        ("old", "learner"): ["enrollment.removed"],
+        ("old", "both"): ["enrollment.updated"],
+        ("new", "owner"): [],
+        ("new", "learner"): ["enrollment.added"],
+        ("new", "both"): ["enrollment.added"],
+    }
+
+    prune_events()
+    enrollment.training_class = TrainingClassFactory(organization=new)
+    enrollment.save()
+    assert received(webhooks) == {
+        ("old", "owner"): ["enrollment.removed"],
+        ("old", "learner"): [],
+        ("old", "both"): ["enrollment.removed"],
+        ("new", "owner"): ["enrollment.added"],
+        ("new", "learner"): ["enrollment.updated"],
+        ("new", "both"): ["enrollment.updated"],
+    }
+
+
+def test_a_parent_that_includes_both_organizations_gets_the_usual_event(old, new, received):
+    Webhook.objects.all().delete()
+    parent = OrganizationFactory()
+    Organization.objects.filter(pk__in=[old.pk, new.pk]).update(parent=parent)
+    training_class = TrainingClassFactory(organization=old)
+    webhooks = {
+        "parent": WebhookFactory(organization=parent, events=["class.*"], include_children=True),
+        "alone": WebhookFactory(organization=parent, events=["class.*"]),
+        "old": WebhookFactory(organization=old, events=["class.*"]),
+    }
+    prune_events()
+
+    training_class.organization = new
+    training_class.save()
+
+    assert received(webhooks) == {"parent": ["class.updated"], "alone": [], "old": ["class.removed"]}
+
+
+def test_no_old_value_is_shown_to_the_new_owner_in_the_event_of_those_that_see_both(old, new, clock):
+    enrollment = ClassEnrollmentFactory(training_class__organization=old, user__organization=OrganizationFactory())
+    learner = WebhookFactory(organization=enrollment.user.organization, events=["*"], audience="learner")
+    destination = TrainingClassFactory(organization=new)
+    prune_events()
+
+    enrollment.training_class = destination
+    enrollment.save()
+    while fan_out(clock()):
+        pass
+
+    for organization, types in (
+        (old, ["enrollment.removed"]),
+        (new, ["enrollment.added"]),
+        (learner.organization, ["enrollment.updated"]),
+    ):
+        page = feed.read(Organization.objects.filter(pk=organization.pk), now=clock())
+        assert [event.type for event in page.events] == types
+        visible = Event.objects.filter(visible_to([organization.pk])).order_by("pk")
+        assert [event.type for event in visible] == types
+
+
+def test_the_removal_passes_each_filter_and_condition_because_it_has_ids_only(old, new, received):
+    Webhook.objects.all().delete()
+    webhook = WebhookFactory(organization=old, events=[])
+    webhook.subscriptions.create(event_type="class.*", filters={"status_to": [2]}, condition={"data.name": "None"})
+    training_class = TrainingClassFactory(organization=old)
+    prune_events()
+
+    training_class.organization = new
+    training_class.save()
+
+    assert received({"one": webhook}) == {"one": ["class.removed"]}
+
+
+def test_a_subscription_to_removals_alone_is_enough(old, new, recorded):
+    Webhook.objects.all().delete()
+    WebhookFactory(organization=old, events=["class.removed"])
+    first, second = TrainingClassFactory(organization=old), TrainingClassFactory(organization=old)
+
+    first.organization = new
+    first.save()
+    TrainingClass.objects.filter(pk=second.pk).update(organization=new)
+
+    assert recipients(recorded) == [("class.removed", old.pk)] * 2
+
+
+def test_feedback_and_vouchers_move_as_the_others_do(old, new, recorded):
+    voucher = VoucherFactory(organization=old)
+    prune_events()
+
+    voucher.organization = new
+    voucher.save()
+
+    assert recipients(recorded) == [("voucher.removed", old.pk), ("voucher.added", new.pk)]
+
+
+def test_the_flat_format_has_the_ids_of_a_removed_object(old, new, recorded):
     training_class = TrainingClassFactory(organization=old)
     prune_events()
     TrainingClass.objects.filter(pk=training_class.pk).update(organization=new)
 
-    leaving, event = map(skillable.flat, recorded())
+    removed, added = map(skillable.flat, recorded())
 
-    assert (leaving["Id"], leaving["Left"], "Left" in event) == (training_class.pk, True, False)
+    assert (removed["EventType"], removed["Id"], "Name" in removed) == ("class.removed", training_class.pk, False)
+    assert (added["EventType"], added["Name"]) == ("class.added", training_class.name)

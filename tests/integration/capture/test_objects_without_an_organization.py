@@ -217,7 +217,7 @@ def test_an_object_that_was_kept_and_moves_leaves_its_organization_and_is_new_fo
     events = record(source, diff(source, before=before, after=raw_of(source, lesson), now=timezone.now()))
 
     assert [(event.type, event.organization_id) for event in events] == [
-        ("class.updated", organization.pk),
+        ("class.removed", organization.pk),
         ("class.scheduled", other.pk),
     ]
 

@@ -98,10 +98,10 @@ def test_an_owner_is_added_to_the_list_and_removed(first, second, listen, record
     lesson.owners.set([])
 
     came, left, second_left = recorded()
-    assert (came["organization"]["external_id"], came["changed"]) == ("SECOND", ["organization.id"])
+    assert (came["organization"]["external_id"], came["type"], came["changed"]) == ("SECOND", "class.added", [])
     assert came["data"]["name"] == "Algebra"
-    assert (left["organization"]["external_id"], left["left"]) == ("FIRST", True)
-    assert (second_left["organization"]["external_id"], second_left["left"]) == ("SECOND", True)
+    assert (left["organization"]["external_id"], left["type"]) == ("FIRST", "class.removed")
+    assert (second_left["organization"]["external_id"], second_left["type"]) == ("SECOND", "class.removed")
 
 
 @pytest.mark.django_db(transaction=True)

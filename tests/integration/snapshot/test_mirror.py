@@ -43,7 +43,7 @@ class Mirror:
         if noun != self.noun or event["sequence"] < self.sequences.get(key, 0):
             return
         self.sequences[key] = event["sequence"]
-        if verb == "deleted" or event.get("left"):
+        if verb in ("deleted", "removed"):
             self.rows.pop(key, None)
         else:
             self.rows[key] = event["data"], event["digest"]

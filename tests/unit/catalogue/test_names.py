@@ -28,10 +28,12 @@ def test_a_host_registers_a_type_of_its_own(make_event_type):
     with temporary_type(event_type) as registered:
         assert registered is event_type
         assert catalogue.get("exam.passed") is event_type
-        snapshot = catalogue.all_types()[-1]
-        assert catalogue.grouped()["exam"] == [event_type, snapshot]
+        *moves, snapshot = catalogue.all_types()[-3:]
+        assert catalogue.grouped()["exam"] == [event_type, *moves, snapshot]
+        assert [(one.name, one.offered) for one in moves] == [("exam.removed", True), ("exam.added", True)]
         assert (snapshot.name, snapshot.offered) == ("exam.snapshot", False)
-        snapshot.validate(snapshot.example())
+        for one in (*moves, snapshot):
+            one.validate(one.example())
     assert not event_names.is_pattern_known("exam.passed")
     assert not event_names.is_known("exam.snapshot")
 
@@ -58,7 +60,26 @@ def test_the_snapshot_of_a_noun_is_its_usual_sample_without_what_one_event_adds(
     assert snapshot["actor"] == {"kind": "system", "id": None}
 
 
-def test_a_second_type_of_a_hosts_noun_leaves_its_snapshot_the_last(make_event_type):
+def test_the_removal_of_an_object_has_its_ids_alone():
+    removed = catalogue.get("enrollment.removed")
+    assert removed.example()["data"] == {
+        "id": 70031,
+        "external_id": "ENR-70031",
+        "classroom": {"id": 77},
+        "user": {"id": 5012, "external_id": "E-20417"},
+        "class": {"id": 8840, "external_id": "AZ-104-2026-12"},
+        "course": {"id": 301, "external_id": "AZ-104"},
+    }
+    assert removed.schema()["properties"]["data"]["required"] == ["id"]
+
+
+def test_a_second_type_of_a_hosts_noun_leaves_its_moves_and_its_snapshot_the_last(make_event_type):
     first = make_event_type("exam.passed")
     with temporary_type(first), temporary_type(make_event_type("exam.failed", noun=first.noun)):
-        assert [one.name for one in catalogue.grouped()["exam"]] == ["exam.passed", "exam.failed", "exam.snapshot"]
+        assert [one.name for one in catalogue.grouped()["exam"]] == [
+            "exam.passed",
+            "exam.failed",
+            "exam.removed",
+            "exam.added",
+            "exam.snapshot",
+        ]

@@ -11,6 +11,8 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.catalogue import data_fields, object_fields
 from tests.unit.catalogue.conftest import each_event_type
 from tms_webhooks.catalogue import status_name
@@ -52,14 +54,14 @@ def test_no_golden_file_is_left_of_an_event_that_is_gone():
 @each_event_type
 def test_a_sample_shows_every_field_of_its_type_in_order(event_type):
     data = event_type.example()["data"]
-    for field in event_type.fields:
+    for field in event_type.sent_fields:
         value = value_at(data, field.name)  # raises KeyError, naming what the sample lacks
         for one in value if field.items and value else ():
             assert list(one) == [item.name for item in field.items]
-    assert list(data) == list(dict.fromkeys(field.name.split(".")[0] for field in event_type.fields))
+    assert list(data) == list(dict.fromkeys(field.name.split(".")[0] for field in event_type.sent_fields))
 
 
-@each_event_type
+@pytest.mark.parametrize("event_type", [one for one in BUILT_IN if not one.is_removal], ids=lambda one: one.name)
 def test_the_data_of_a_sample_is_the_object_in_each_detail_whatever_the_event_is(event_type):
     for detail in PayloadDetail:
         event = tailored(RequestFormat(detail=detail), event_type.example())
@@ -86,7 +88,7 @@ def test_old_values_in_a_sample_differ_from_the_new(event_type):
 @each_event_type
 def test_a_status_in_a_sample_has_the_name_of_its_code(event_type):
     example = event_type.example()
-    for field in event_type.fields:
+    for field in event_type.sent_fields:
         if field.choices is None:
             continue
         status = value_at(example["data"], field.name)

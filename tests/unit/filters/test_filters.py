@@ -116,7 +116,7 @@ def test_a_filter_that_means_nothing_is_refused(filters, message):
             {"class": [8840]},
             "user.updated",
             "user.updated",
-            "class.*, class_feedback.*, course_feedback.*, enrollment.*",
+            "class.*, class_feedback.*, course_feedback.*, feedback.*, enrollment.*",
         ),
         ({"status_to": [2]}, "course_assignment.*", "course_assignment.*", "class.*, enrollment.*"),
     ],

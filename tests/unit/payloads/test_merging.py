@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tms_webhooks.outbox.quiet import can_be_merged, merge
+from tms_webhooks.outbox.quiet import merge
 
 
 def event(data, previous, *changed, number=1, event_type="user.updated"):
@@ -74,13 +74,3 @@ def test_merged_events_are_merged_again_as_if_at_once():
     assert first is not None
 
     assert merge([first, *bodies[2:]]) == merge(bodies)
-
-
-LEFT = json.dumps({**json.loads(event({"id": 7}, {}, "organization.id")), "left": True})
-
-
-@pytest.mark.parametrize(
-    "body, expected", [("", False), (event({}, {}), False), (event({}, {}, "city"), True), (LEFT, False)]
-)
-def test_an_event_without_changes_and_one_of_an_object_that_left_are_not_merged(body, expected):
-    assert can_be_merged(body) is expected

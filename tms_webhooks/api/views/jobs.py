@@ -48,7 +48,7 @@ class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
 
     heading = "Jobs"
     row_kind = "job"
-    queryset = Job.objects.select_related("webhook").defer(*heavy_columns())
+    queryset = Job.objects.filter(webhook__isnull=False).select_related("webhook").defer(*heavy_columns())
     serializer_class = JobSerializer
     filterset_class = JobFilterSet
     organization_path = "webhook__organization"

@@ -42,7 +42,7 @@ COMMON_TOKENS = (
         "changed",
         "previous",
     ),
-    *("truncated", "left", "test"),
+    *("truncated", "test"),
     *("organization", "organization.id", "organization.external_id", "actor", "actor.kind", "actor.id"),
     *(
         "EventId",

@@ -23,7 +23,7 @@ TEXT = "text/plain; charset=utf-8"
 LONGEST_URL = 8_000
 
 # The tokens whose value is false in an event that lacks the key.
-FLAGS = {"truncated": "truncated", "left": "left", "test": "test", "EventTest": "test"}
+FLAGS = {"truncated": "truncated", "test": "test", "EventTest": "test"}
 
 # Scheme, host and port of a URL.
 _BEGINNING = re.compile(r"[^/?]*//[^/?]*")

@@ -72,7 +72,6 @@ def flat(event: Mapping[str, Any]) -> dict[str, Any]:
         "Digest": event.get("digest"),
         "EventUrl": value_at(event, "links.event"),
         "Truncated": event.get("truncated"),
-        "Left": event.get("left"),
     }
     return values | {name: value for name, value in optional.items() if value}
 

@@ -1,0 +1,172 @@
+"""What moves with an object: the objects whose organizations are found through it.
+
+A user takes course assignments and enrollments along, and a class its roster. A job is created in the transaction of the
+move. Each batch is one page of objects. Their events and the place where the next batch begins are written in one
+transaction, so that an interrupted job continues there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import router, transaction
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from tms_webhooks import event_names
+from tms_webhooks.actors import actor_context
+from tms_webhooks.choices import ActorKind, JobKind
+from tms_webhooks.models import Job, SourceState
+from tms_webhooks.outbox.owners import ORGANIZATIONS
+from tms_webhooks.outbox.record import record_changes
+from tms_webhooks.sources import states
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.interest import organization_paths, patterns_of_any_webhook, subscribed_types
+from tms_webhooks.sources.paths import field_at, follow
+from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.sources.rows import Rows, database_of, locked, read_rows, rows_of
+from tms_webhooks.sources.rules import Change
+
+PAGE = 100
+"""Objects that are read at a time, which is all that a job holds in memory."""
+
+MOST = 10_000
+"""Objects that a job examines. The message of one with more of them says so."""
+
+ALL_READ = "-"
+"""`Job.source` of a job that has read every source. The name of a source has a colon."""
+
+
+class Follower(NamedTuple):
+    """A source whose objects belong to organizations through objects that can move.
+
+    ``ways`` are the values that say so, each with the lookup of the object and the name of the value there.
+    """
+
+    source: Source
+    ways: Sequence[tuple[str, str, str]]
+
+
+def followers_of(moved: Source) -> list[Follower]:
+    """Return the sources whose objects move with those of a source."""
+    own = {moved.mapped[name].lookup: name for name in _organization_names(moved)}
+    found = []
+    for source in all_sources():
+        lookups = [(name, str(source.mapped[name].lookup).split("__")) for name in _organization_names(source)]
+        ways = [
+            (name, "__".join(parts[:length]), own["__".join(parts[length:])])
+            for name, parts in lookups
+            for length in range(1, len(parts))
+            if "__".join(parts[length:]) in own
+            and follow(source.model, ".".join(parts[:length])) is moved.model._meta.concrete_model
+        ]
+        if ways and source.snapshot and "id" in moved.own:
+            found.append(Follower(source, ways))
+    return found
+
+
+def types_that_follow(source: Source, updated: Collection[str]) -> tuple[str, ...]:
+    """Return the types of the events of objects that move with those of a source, if these fields say whose an object is."""
+    fields = [field_at(source.model, path.column) for path in organization_paths(source)] if updated else []
+    if not {name for field in fields for name in (field.name, field.attname)} & {*updated}:
+        return ()
+    return _types_that_follow(source)
+
+
+def _types_that_follow(source: Source) -> tuple[str, ...]:
+    names = (event_names.moves_of(one.source.noun.name) for one in followers_of(source))
+    return tuple(sorted({name for pair in names for name in pair}))
+
+
+def note_moves(source: Source, changes: Iterable[Change], *, using: str) -> None:
+    """Create a job for the objects that move with those of these changes, if a subscription may match their events."""
+    moved = {str(one.after.get("id")): one for one in changes if not ORGANIZATIONS.isdisjoint(one.changed)}
+    types = _types_that_follow(source) if moved else ()
+    if not types or not subscribed_types(types, patterns_of_any_webhook(types, using=using)):
+        return
+    names = _organization_names(source)
+    first, *others = moved
+    Job.objects.create(
+        kind=JobKind.MOVE,
+        moved={
+            "source": source.name,
+            "objects": {
+                key: {name: change.before[name] for name in names if name in change.before}
+                for key, change in moved.items()
+            },
+        },
+        nouns=sorted({name.rpartition(".")[0] for name in types}),
+        requested_by=f"{source.noun.name}:{first}{f' + {len(others)}' if others else ''}"[:100],
+        created_at=moved[first].now,
+    )
+
+
+def _organization_names(source: Source) -> list[str]:
+    """Return the names of the values that say whose an object is, as far as a column holds them."""
+    names = states.organization_names(source)
+    return sorted(name for name in names if name in source.mapped and isinstance(source.mapped[name].lookup, str))
+
+
+def work_on(job: Job, *, now: datetime) -> bool:
+    """Do one batch of a job; return whether more batches follow. If two workers call it at the same time, one gets False."""
+    moved = next((source for source in all_sources() if source.name == job.moved["source"]), None)
+    followers = followers_of(moved) if moved is not None else []
+    names = [one.source.name for one in followers]
+    follower = next((one for one in followers if job.source in ("", one.source.name)), None)
+    if moved is None or follower is None:
+        job.finish(now=now)
+        return False
+    if job.done >= MOST:
+        message = _("More than %(most)s objects move with it. Send a snapshot: it has the rest.")
+        job.finish(now=now, error=message % {"most": f"{MOST:,}"})
+        return False
+    source, using = follower.source, database_of(follower.source)
+    following = [*names[names.index(source.name) + 1 :], ALL_READ]
+    rows = _rows(follower, str(moved.own["id"].lookup), list(job.moved["objects"])).order_by("pk")
+    if job.key:
+        rows = rows.filter(pk__gt=states.key_value(source, job.key))
+    page = list(rows[:PAGE].values_list("pk", flat=True))
+    is_last = len(page) < PAGE
+    with transaction.atomic(using=router.db_for_write(Job)), transaction.atomic(using=using):
+        # The job's row first: it stays locked until the batch is committed with its count.
+        if not job.advance(
+            position=job.position + 1,
+            done=len(page),
+            source=following[0] if is_last else source.name,
+            key="" if is_last else states.key_text(page[-1]),
+        ):
+            return False
+        with actor_context(ActorKind.SYSTEM):
+            _record(follower, moved.own["id"].lookup, page, job.moved["objects"], now=now, using=using)
+    return True
+
+
+def _rows(follower: Follower, key: str, ids: Sequence[Any]) -> Rows:
+    """Return the objects that are found through those with these ids."""
+    found = Q()
+    for _name, path, _own in follower.ways:
+        found |= Q(**{f"{path}__{key}__in": ids})
+    return rows_of(follower.source).filter(found)
+
+
+def _record(follower: Follower, key: Any, page: Sequence[Any], moved: Any, *, now: datetime, using: str) -> None:
+    """Record the events of a page of objects, which are as they are now, but had the organizations of the objects that moved."""
+    source = follower.source
+    rows = rows_of(source).filter(pk__in=page).order_by("pk")
+    list(locked(rows).values_list("pk"))
+    through = {
+        pk: keys for pk, *keys in rows.values_list("pk", *(f"{path}__{key}" for _name, path, _own in follower.ways))
+    }
+    changes, lines = [], []
+    for pk, raw in read_rows(source, rows):
+        before = dict(raw)
+        for (name, _path, own), one in zip(follower.ways, through.get(pk, ()), strict=False):
+            old = moved.get(str(one), {}).get(own)
+            before |= {} if old is None else {name: old}
+        changes.append(Change(source.canonical(before), source.canonical(raw), (), now, using))
+        lines.append((states.state_text(source, raw), states.object_state(source, pk, raw), True))
+    record_changes(source, changes, using=using, moves_only=True)
+    if source.reconcile:
+        SourceState.objects.record_all(source.name, lines, now=now, using=using)
