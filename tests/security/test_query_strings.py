@@ -27,7 +27,7 @@ FOREIGN = "Foreign-0b7d"
 
 LISTS = sorted(pattern.name for pattern in urlpatterns if pattern.name.endswith(("-list", "-attempts")))
 MODELS = (Webhook, Delivery, Event, Job, AuditEntry)
-EACH = 60
+EACH = 30
 """Query strings tried on each list."""
 
 ODD_VALUES = (

@@ -20,7 +20,7 @@ from tms_webhooks.api.schema.urls import document
 
 __all__ = ["world"]
 
-REQUESTS = 8
+REQUESTS = 4
 """For each operation, right ones and as many wrong ones."""
 
 CHECKS = [
