@@ -20,7 +20,7 @@ from tms_webhooks import validators
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.conf import AppSettings
-from tms_webhooks.delivery.notice_messages import recipients_of
+from tms_webhooks.delivery.notices import recipients_of
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.manage.jobs import start as start_job

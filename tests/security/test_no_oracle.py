@@ -15,7 +15,7 @@ from tests.integration.api.conftest import client
 from tests.integration.api.people import at, error_of
 from tests.integration.delivery.rows import write_event
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery import notice_messages, notices
+from tms_webhooks.delivery import notices
 from tms_webhooks.models import DeliveryAttempt, Notification, Webhook
 from tms_webhooks.models.credentials import to_text
 from tms_webhooks.outbox.fanout import fan_out
@@ -109,7 +109,7 @@ def test_a_test_send_to_both_gets_the_same_answer(client, addresses, acme, part)
 def test_a_notification_to_both_fails_alike(addresses, acme, clock, monkeypatch):
     WebhookFactory(organization=acme, failing_since=clock.now - timedelta(minutes=10), failed_at=clock.now, failures=4)
     chats = {"slack": addresses[0], "teams": addresses[1]}
-    monkeypatch.setattr(notice_messages, "contacts_function", lambda: lambda _organization: chats)
+    monkeypatch.setattr(notices, "contacts_function", lambda: lambda _organization: chats)
 
     notices.notify(clock, run=lambda work: work())
 

@@ -23,6 +23,7 @@ from tms_webhooks.admin.words import timing_text
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, JobKind
 from tms_webhooks.conf import app_settings
+from tms_webhooks.documents.request_preview import pretty
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, ReplayError, SubjectError
 from tms_webhooks.manage import jobs, webhooks
@@ -30,7 +31,6 @@ from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.example_events import subscribed_types
 from tms_webhooks.snapshot import available
-from tms_webhooks.worker.request_preview import pretty
 
 if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin

@@ -208,8 +208,8 @@ class EventAdmin(LogAdmin):
 
     def show(self, request: HttpRequest, row: Event) -> HttpResponse:
         """Show one event, with its deliveries and the webhooks that have none."""
+        from tms_webhooks.documents.request_preview import pretty
         from tms_webhooks.routing.explain import explain
-        from tms_webhooks.worker.request_preview import pretty
 
         webhooks = Webhook.objects.filter(organization__in=allowed_keys(request, Action.VIEW))
         deliveries = with_row_columns(Delivery.objects.filter(event=row, webhook__in=webhooks))

@@ -26,6 +26,7 @@ from tms_webhooks.admin.forms.subscription import FiltersForm
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import Action
 from tms_webhooks.delivery import rendering
+from tms_webhooks.documents.request_preview import RequestPreview, preview_of_event
 from tms_webhooks.exceptions import LimitReached, WebhooksError
 from tms_webhooks.manage import subscriptions
 from tms_webhooks.models import Event, Subscription, Webhook
@@ -35,7 +36,6 @@ from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.check import format_problem, names_in
 from tms_webhooks.sources import objects
-from tms_webhooks.worker.request_preview import RequestPreview, preview_of_event
 
 EVENTS = "tms-events"
 """The class of the fieldset with the events, which has a template of its own."""

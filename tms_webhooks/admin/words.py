@@ -227,7 +227,7 @@ def delivery_context(delivery: Delivery, *, now: datetime, payload: bool, masks_
 
     With ``masks_url``, the URL of the request is masked, for users who may not manage the webhook.
     """
-    from tms_webhooks.worker.request_preview import preview_of
+    from tms_webhooks.documents.request_preview import preview_of
 
     newest = DeliveryAttempt.objects.filter(delivery=delivery).order_by("-pk")
     rows = list((newest if payload else newest.defer("response_headers", "response_body"))[: MAX_ATTEMPTS + 1])

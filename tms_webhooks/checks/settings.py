@@ -27,7 +27,7 @@ from tms_webhooks.conf import (
     declared,
     user_settings,
 )
-from tms_webhooks.delivery.notice_messages import contacts_function
+from tms_webhooks.delivery.notices import contacts_function
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models.encryption import encrypt

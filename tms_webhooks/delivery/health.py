@@ -92,7 +92,11 @@ def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) ->
         if result.outcome.hold_reason is not None:
             _hold(webhook.state, result.outcome.hold_reason, result.outcome.retry_after, now)
         elif result.outcome.success:
-            _apply_success(webhook, now)
+            was_paused = webhook.state.pauses > 0
+            for name, value in {**NO_FAILURES, "succeeded_at": now}.items():
+                setattr(webhook.state, name, value)
+            if was_paused:
+                lifecycle.report_recovered(webhook, now=now)
         else:
             _apply_failure(webhook.state, now, result)
     webhook.state.save(update_fields=[*HEALTH_FIELDS, "held_until", "hold_reason"])
@@ -118,14 +122,6 @@ def _hold(state: WebhookState, reason: HoldReason, retry_after: float | None, no
         logger.error(keys_missing())
     state.held_until, state.hold_reason = until, reason
     logger.info("held webhook=%s reason=%s until=%s", state.pk, reason.value, until.isoformat())
-
-
-def _apply_success(webhook: Webhook, now: datetime) -> None:
-    was_paused = webhook.state.pauses > 0
-    for name, value in {**NO_FAILURES, "succeeded_at": now}.items():
-        setattr(webhook.state, name, value)
-    if was_paused:
-        lifecycle.report_recovered(webhook, now=now)
 
 
 def _apply_failure(state: WebhookState, now: datetime, result: SendResult) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import router, transaction
 
@@ -65,8 +64,7 @@ def write(webhook: Webhook, rows: ReceiverQuerySet, **values: Any) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class GivenUpDelivery:
+class GivenUpDelivery(NamedTuple):
     """A delivery that gets no further attempt. ``event_id`` is the public id; ``message`` describes the last result."""
 
     delivery_id: int

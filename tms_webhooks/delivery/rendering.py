@@ -138,7 +138,12 @@ def with_contents(requests: Sequence[OutgoingRequest], spent: TimeSpent) -> list
             refusal="nothing is sent to its webhook" if endpoint.problem is not None else "",
         )
         if is_new:
-            new.append(_row(key, contents[key]))
+            row, content = DeliveryBody(delivery_id=key), contents[key]
+            is_rendered = content.problem is None or content.problem.error_class != ErrorClass.RENDER_FAILED
+            if is_rendered and len(content.body) <= app_settings.BODY_LIMIT_BYTES:
+                row.content_type, row.body = content.content_type, content.body.decode()
+            # Empty if no body can be sent.
+            new.append(row)
         spent.spend(endpoint.webhook.organization_id, spent.clock() - start)
     refused = _store(new)
     _store([DeliveryBody(delivery_id=pk) for pk in refused])
@@ -209,15 +214,6 @@ def _content(
         text = str(error) if isinstance(error, UnsafeURL) else f"the URL can't be filled in: {_reason(error)}"
         problem = DeliveryError(text, error_class=ErrorClass.INVALID_URL, permanent=True)
         return content._replace(problem=problem), is_new
-
-
-def _row(delivery_id: int, content: Content) -> DeliveryBody:
-    """Return the row to store: an empty one if no body can be sent."""
-    row = DeliveryBody(delivery_id=delivery_id)
-    is_rendered = content.problem is None or content.problem.error_class != ErrorClass.RENDER_FAILED
-    if is_rendered and len(content.body) <= app_settings.BODY_LIMIT_BYTES:
-        row.content_type, row.body = content.content_type, content.body.decode()
-    return row
 
 
 def _stored_bodies(ids: Iterable[int]) -> dict[int, DeliveryBody]:

@@ -248,8 +248,3 @@ def progress_by_job(jobs: Iterable[Job]) -> dict[int, JobProgress]:
     for key, status, number in rows.annotate(Count("pk")) if counts else ():
         counts[key][COUNTED[status]] += number
     return {key: JobProgress(**numbers) for key, numbers in counts.items()}
-
-
-def progress(job: Job) -> JobProgress | None:
-    """Return the numbers of a job's deliveries, or None if it has none."""
-    return progress_by_job([job]).get(job.pk)

@@ -15,10 +15,14 @@ from django.apps import apps
 from django.db import router
 
 from tms_webhooks.batches import never
-from tms_webhooks.models.encryption import EncryptedTextField, KeyAge, Sealed, age_of_key, decrypt, is_bound
+from tms_webhooks.exceptions import SecretError, UnknownKey
+from tms_webhooks.models.encryption import EncryptedTextField, KeyAge, Sealed, age_of_key, decrypt, is_bound, reveal
+from tms_webhooks.models.webhook import WebhookSecret
 
 BATCH = 500
 """Rows that are read at a time."""
+EXAMINED_SECRETS = 100
+"""How many secrets are decrypted to find out whether a key is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,25 @@ def reencrypt(*, stop: Callable[[], bool] = never) -> KeyUse:
                 sealed = text if is_bound(text) else field.seal(text, key)
                 rows.filter(pk=pk, **{name: value}).update(**{name: sealed})
     return _counted(ages)
+
+
+def is_key_missing() -> bool:
+    """Return whether the keys are to blame for a secret that can't be decrypted, and not its own row.
+
+    They are if they decrypt no secret of all that are examined, or fail for more than one webhook.
+    """
+    # The oldest: they are the last to be encrypted with a new key.
+    rows = WebhookSecret.objects.filter(expires_at=None, webhook__deleted_at=None).order_by("pk")
+    lost, readable = set(), 0
+    for secret in rows.only("webhook_id", "value")[:EXAMINED_SECRETS]:
+        try:
+            reveal(secret.value)
+            readable += 1
+        except UnknownKey:
+            lost.add(secret.webhook_id)
+        except SecretError:
+            continue
+    return not readable or len(lost) > 1
 
 
 def _counted(ages: Iterable[KeyAge]) -> KeyUse:

@@ -269,7 +269,7 @@ class Drain:
     # --- Events, webhooks and deliveries ---
 
     def _fan_out_events(self) -> int:
-        """Fan out new events, if it is time to poll for them; return how many."""
+        """Fan out new events, if it is time to poll for them, and read the deliveries that have just come due; return how many events."""
         if monotonic() < self._events_at:
             return 0
         database_clock.keep_up()
@@ -281,24 +281,21 @@ class Drain:
         self._expects_events = events > FEW_EVENTS
         self.tally.events += events
         if events or is_announced:
-            self._find_new(now)
+            holds_few = len(self._queues.keys) <= FEW_HELD
+            if holds_few:
+                # To read takes no longer than to ask for which of them, and the requests go out before that is asked.
+                self._queues.expect_more(self._queues.keys)
+                self._read()
+                self._start()
+            due = self._leases.due_since(now)
+            if not holds_few:
+                self._queues.expect_more(due)
+            if not due or due - self._leases.held:
+                # It is for webhooks that are free, or for none that this drain knows of.
+                self._look_at = self._look_earliest
         if events:
             self._wake_others()
         return events
-
-    def _find_new(self, now: datetime) -> None:
-        """Read what has just come due for the webhooks that are held; look for free ones if it is for others, or for none."""
-        holds_few = len(self._queues.keys) <= FEW_HELD
-        if holds_few:
-            # To read takes no longer than to ask for which of them, and the requests go out before that is asked.
-            self._queues.expect_more(self._queues.keys)
-            self._read()
-            self._start()
-        due = self._leases.due_since(now)
-        if not holds_few:
-            self._queues.expect_more(due)
-        if not due or due - self._leases.held:
-            self._look_at = self._look_earliest
 
     @property
     def _events_at(self) -> float:

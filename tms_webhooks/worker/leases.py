@@ -320,10 +320,22 @@ def due_within(quotas: Sequence[Quota], *, now: datetime) -> list[ClaimedDeliver
         found += read(statements.DUE, params, repeated=True, due=filled(due))
         quotas = [quota for quota in quotas if quota.priority is None]
     for start in range(0, len(quotas), MAX_UNION):
-        group = quotas[start : start + MAX_UNION]
-        due = " UNION ALL ".join(_within(quota, f"after_{number}") for number, quota in enumerate(group))
-        after = {f"after_{number}": moment(quota.after) for number, quota in enumerate(group) if quota.after}
-        found += read(statements.DUE, {"now": moment(now), **after}, due=filled(due))
+        params, parts = {"now": moment(now)}, []
+        for number, quota in enumerate(quotas[start : start + MAX_UNION]):
+            if quota.after:
+                params[f"after_{number}"] = moment(quota.after)
+            part = statements.RETRIES_WITHIN_QUOTA if quota.priority is None else statements.WITHIN_QUOTA
+            parts.append(
+                part.format(
+                    webhook_id=quota.webhook_id,
+                    priority=quota.priority,
+                    limit=quota.limit,
+                    held=numbers(quota.held),
+                    in_order=f"AND {statements.IS_FIRST_OF_OBJECT}" if quota.in_order else "",
+                    after=f"AND d.due_at >= %(after_{number})s" if quota.after else "",
+                )
+            )
+        found += read(statements.DUE, params, due=filled(" UNION ALL ".join(parts)))
     zone = database().timezone
     return [
         ClaimedDelivery._make((*values, as_datetime(at, zone), as_datetime(due_at, zone)))
@@ -338,18 +350,6 @@ def next_due_at(*, token: str, now: datetime) -> tuple[datetime | None, bool]:
     """
     ((at, others),) = read(statements.NEXT_DUE, {"now": moment(now), "token": token}, repeated=True)
     return as_datetime(at), others > 0
-
-
-def _within(quota: Quota, after: str) -> str:
-    statement = statements.RETRIES_WITHIN_QUOTA if quota.priority is None else statements.WITHIN_QUOTA
-    return statement.format(
-        webhook_id=quota.webhook_id,
-        priority=quota.priority,
-        limit=quota.limit,
-        held=numbers(quota.held),
-        in_order=f"AND {statements.IS_FIRST_OF_OBJECT}" if quota.in_order else "",
-        after=f"AND d.due_at >= %({after})s" if quota.after else "",
-    )
 
 
 def as_datetime(value: Any, zone: Any = None) -> Any:

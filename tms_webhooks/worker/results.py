@@ -25,7 +25,7 @@ from tms_webhooks.db.sql import array, database, filled, for_update, moment, num
 from tms_webhooks.db.writer import brief_write
 from tms_webhooks.delivery import health, lifecycle, retry
 from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
-from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
+from tms_webhooks.delivery.outgoing import SendResult
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Webhook, attempt, encryption, total
 from tms_webhooks.models.attempt import AttemptRow
@@ -163,11 +163,13 @@ def record(
         timely: dict[int, SendResult] = {}
         late = []
         for result in (one for one in results if _key(one) in sent):
-            pk, is_expected = result.request.delivery_id, sent[_key(result)].expects(result)
+            pk, row = result.request.delivery_id, sent[_key(result)]
+            # One that was cancelled or skipped while it was in flight is delivered after all if the receiver accepted it.
+            is_expected = row.attempts == result.request.number - 1 and (row.is_open or result.outcome.success)
             if pk not in timely and result.request.webhook_id in held and is_expected:
                 timely[pk] = result
             else:
-                late.append(result if sent[_key(result)].has_payload else result.without_answer())
+                late.append(result if row.has_payload else result.without_answer())
         chosen = list(timely.values())
         failed = [result for result in chosen if not result.outcome.success]
         health.apply_results(chosen, now=now)
@@ -204,21 +206,16 @@ def record(
 
 
 class _SentDelivery(NamedTuple):
-    """A delivery as it is now, and since when its retries count. ``has_payload`` is False after its event was erased."""
+    """A delivery as it is now, and since when its retries count. ``has_payload`` is False after its event was erased.
+
+    A drain that was cut off for long may have lost a webhook to another drain and leased it again. Then the result of its
+    first attempt is late: the number of the attempt, which is used once, shows that.
+    """
 
     attempts: int
     is_open: bool
     born_at: datetime
     has_payload: bool
-
-    def expects(self, result: SendResult) -> bool:
-        """Return whether this is the result of its next attempt. Otherwise, it is late.
-
-        One that was cancelled or skipped while it was in flight is delivered after all if the receiver accepted it. A drain
-        that was cut off for long may have lost a webhook to another drain and leased it again. Then the result of its first
-        attempt is late: the attempt's number, which is used once, shows that.
-        """
-        return self.attempts == result.request.number - 1 and (self.is_open or result.outcome.success)
 
 
 def _key(result: SendResult) -> tuple[int, str]:
@@ -256,10 +253,15 @@ def _decide(
             seconds, reason=reason, age=age.total_seconds(), lifetime=lifetime, jitter=jitter, random=random
         )
     else:
+        schedule: Sequence[float] = app_settings.RETRY_DELAYS_SECONDS
+        try:
+            schedule = retry.schedule_for(request.endpoint.webhook.schedule, standard=schedule)
+        except ValidationError:
+            logger.warning("webhook=%s has no valid schedule; the standard one is used", request.webhook_id)
         decision = retry.decide(
             attempts=request.charged + (not request.is_extra),
             is_charged=not request.is_extra,
-            schedule=schedule_of(request),
+            schedule=schedule,
             max_retries=request.endpoint.webhook.max_retries,
             age=age.total_seconds(),
             lifetime=lifetime,
@@ -272,15 +274,6 @@ def _decide(
         # The webhook's pause, unlike its rate limit, does not delay the attempt.
         return RetryDecision(seconds, DelayReason.THROTTLE, charged=decision.charged)
     return decision
-
-
-def schedule_of(request: OutgoingRequest) -> tuple[float, ...]:
-    """Return the webhook's retry delays; the standard ones where a row holds an invalid schedule."""
-    try:
-        return retry.schedule_for(request.endpoint.webhook.schedule, standard=app_settings.RETRY_DELAYS_SECONDS)
-    except ValidationError:
-        logger.warning("webhook=%s has no valid schedule; the standard one is used", request.webhook_id)
-        return retry.schedule_for(None, standard=app_settings.RETRY_DELAYS_SECONDS)
 
 
 def _write_failures(failed: Iterable[SendResult], decisions: Decisions, *, now: datetime) -> None:

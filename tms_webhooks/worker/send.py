@@ -18,26 +18,21 @@ from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from django.core.exceptions import ValidationError
-
 from tms_webhooks import __version__
-from tms_webhooks.choices import AuthenticationKind, ErrorClass, Priority
+from tms_webhooks.choices import ErrorClass, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import authentication, outcome, signing
 from tms_webhooks.delivery.authentication import ClientCredentials, merged
-from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint, OutgoingRequest, SendResult
-from tms_webhooks.delivery.rendering import shape_of
+from tms_webhooks.delivery.endpoints import endpoint_of
+from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.digests import digested
-from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
-from tms_webhooks.models import WebhookSecret
-from tms_webhooks.models.credentials import read_headers, secret_names
-from tms_webhooks.models.encryption import MASK, reveal
+from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.public_ids import delivery_id
 from tms_webhooks.net.errors import as_delivery_error
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Answer, Request, Response, Transport
-from tms_webhooks.net.urls import query_secrets
 from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.payloads.formats.shape import PLAIN
 from tms_webhooks.worker.leases import WebhookRow
@@ -50,8 +45,6 @@ DELIVERY_HEADER = "tms-delivery-id"
 ATTEMPT_HEADER = "tms-attempt"
 TEST_HEADER = "tms-test"
 
-# How many secrets are decrypted to find out whether a key is missing.
-EXAMINED_SECRETS = 100
 # Bytes that a character takes in UTF-8, at most.
 MAX_CHARACTER_BYTES = 4
 
@@ -71,7 +64,7 @@ def make_requests(claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, 
         row = webhooks[pk]
         # Made once: to decrypt takes as long as to send. Other settings may solve a problem.
         if row.endpoint is None or row.endpoint.problem is not None:
-            row.endpoint = endpoint_of(row)
+            row.endpoint = endpoint_of(row.webhook, row.sealed)
         endpoints[pk] = row.endpoint
     short = app_settings.BODY_LIMIT_BYTES // MAX_CHARACTER_BYTES
     requests = []
@@ -101,66 +94,6 @@ def make_requests(claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, 
             )
         )
     return requests
-
-
-def endpoint_of(row: WebhookRow) -> Endpoint:
-    """Return the endpoint of a webhook, with its secrets decrypted; or with the problem if they can't be read."""
-    webhook, kind, problem = row.webhook, row.webhook.authentication, None
-    try:
-        secrets = [value.reveal() for value in row.sealed]
-        for secret in secrets:
-            signing.secret_key(secret)
-        headers = read_headers(webhook.headers) if webhook.headers else {}
-        credentials = webhook.read_credentials() if kind != AuthenticationKind.NONE else {}
-    except (ConfigurationError, SecretError, ValueError, ValidationError) as error:
-        headers, secrets, credentials, problem = {}, [], {}, _unreadable(error)
-    # The content type goes with the body.
-    sent = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-    # The secrets that an answer may repeat.
-    private = [secret.removeprefix(signing.SECRET_PREFIX) for secret in secrets]
-    client = None
-    if kind != AuthenticationKind.NONE and problem is None:
-        client = authentication.client_credentials(credentials) if kind == AuthenticationKind.OAUTH2 else None
-        sent = merged(authentication.fixed_headers(kind, credentials), sent)
-        private += [credentials.get(name, "") for name in secret_names(kind)]
-    if "?" in webhook.url:
-        private += query_secrets(webhook.url)
-    # A header such as Accept is none.
-    private += [value for name, value in sent.items() if not name.lower().startswith("accept")]
-    return Endpoint(webhook, sent, secrets, problem, shape_of(webhook, headers), client, outcome.echoes_of(private))
-
-
-def _unreadable(error: Exception) -> DeliveryError:
-    """Return why nothing can be sent to a webhook whose secrets raise this error. It is retried if a key is missing."""
-    if isinstance(error, ConfigurationError) or (isinstance(error, UnknownKey) and _is_key_missing()):
-        return DeliveryError(str(error), error_class=ErrorClass.KEYS_MISSING)
-    if isinstance(error, SecretError):
-        problem = str(error)
-    elif isinstance(error, ValidationError):
-        # Never the error's own words: the lines hold passwords.
-        problem = "the stored headers are not name=value lines, or the credentials can't be read; enter them again"
-    else:
-        problem = "a stored secret is not of the form whsec_…; rotate it"
-    return DeliveryError(problem, error_class=ErrorClass.SECRET_UNREADABLE, permanent=True)
-
-
-def _is_key_missing() -> bool:
-    """Return whether the keys are to blame for a secret that can't be decrypted, and not its own row.
-
-    They are if they decrypt no secret of all that are examined, or fail for more than one webhook.
-    """
-    # The oldest: they are the last to be encrypted with a new key.
-    rows = WebhookSecret.objects.filter(expires_at=None, webhook__deleted_at=None).order_by("pk")
-    lost, readable = set(), 0
-    for secret in rows.only("webhook_id", "value")[:EXAMINED_SECRETS]:
-        try:
-            reveal(secret.value)
-            readable += 1
-        except UnknownKey:
-            lost.add(secret.webhook_id)
-        except SecretError:
-            continue
-    return not readable or len(lost) > 1
 
 
 # --- Attempts ---
@@ -198,15 +131,6 @@ class Attempt(NamedTuple):
     started_at: datetime
     observations: Sequence[Observation] = ()
     token: str = ""
-
-    @classmethod
-    def begin(cls, request: OutgoingRequest, now: datetime) -> Attempt:
-        """Begin an attempt at ``now``."""
-        observations = []
-        for observe in observers:
-            with _logged():
-                observations.append(observe(request))
-        return cls(request, now, observations)
 
     def signed(self) -> Request:
         """Return the signed HTTP request; raise `DeliveryError` if it can't be sent, whatever the receiver does."""
@@ -333,7 +257,11 @@ class Sender:
 
     def start(self, request: OutgoingRequest) -> None:
         """Send a request, or let it wait for its token. Never raises: `collect` returns all errors."""
-        attempt, client = Attempt.begin(request, self._clock()), request.endpoint.client_credentials
+        observations = list[Observation]()
+        attempt, client = Attempt(request, self._clock(), observations), request.endpoint.client_credentials
+        for observe in observers:
+            with _logged():
+                observations.append(observe(request))
         try:
             signed = attempt.signed()
         except Exception as error:
@@ -347,12 +275,18 @@ class Sender:
     def collect(self) -> Sequence[Answer]:
         """Return the answers of the attempts that have ended; the key of each is its `Attempt`."""
         for answer in self._transport.collect():
-            if isinstance(answer.key, TokenRequest):
-                self._end_token_request(answer.key, answer.result)
-            elif isinstance(answer.key, TokenAttempt):
-                self._end_exchange(answer.key, answer)
-            else:
-                self._ended.append(answer)
+            one, result = answer.key, answer.result
+            if isinstance(one, TokenRequest):
+                self._end_token_request(one, result)
+                continue
+            if isinstance(one, TokenAttempt):
+                answer = answer._replace(key=one.attempt)
+                if one.answer is None and isinstance(result, Response) and result.status == HTTPStatus.UNAUTHORIZED:
+                    # The receiver refused the token for the first time: the attempt is sent with a new one.
+                    one.answer = answer
+                    self._send_or_wait(one)
+                    continue
+            self._ended.append(answer)
         answers, self._ended = self._ended, []
         return answers
 
@@ -389,15 +323,6 @@ class Sender:
                 "no access token within the timeout of the webhook", error_class=ErrorClass.TOKEN_ERROR
             )
             self._ended.append(one.end(late))
-
-    def _end_exchange(self, one: TokenAttempt, answer: Answer) -> None:
-        """Keep the answer to an attempt. If the receiver refused the token for the first time, send it with a new one."""
-        result, own = answer.result, answer._replace(key=one.attempt)
-        if one.answer is None and isinstance(result, Response) and result.status == HTTPStatus.UNAUTHORIZED:
-            one.answer = own
-            self._send_or_wait(one)
-        else:
-            self._ended.append(own)
 
     def _end_token_request(self, mark: TokenRequest, result: Response | DeliveryError) -> None:
         """Send the waiting attempts with the new token, or fail them."""

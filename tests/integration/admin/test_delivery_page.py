@@ -15,10 +15,10 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import Action, DelayReason
+from tms_webhooks.documents.request_preview import preview_of
 from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 from tms_webhooks.models.encryption import MASK
-from tms_webhooks.worker.request_preview import preview_of
 
 PASSWORD = "Basic aHVudGVyMg=="
 

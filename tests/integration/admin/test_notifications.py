@@ -6,7 +6,7 @@ from django.utils import timezone
 from tests.integration.admin.pages import shown_at
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import NoticeChannel, NoticeKind, NoticeStatus
-from tms_webhooks.delivery.notice_messages import page_url
+from tms_webhooks.delivery.notices import page_url
 from tms_webhooks.models import Notification, Webhook
 
 

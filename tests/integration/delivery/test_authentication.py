@@ -13,12 +13,12 @@ from django.utils import timezone
 from tests.integration.delivery.rows import subscribed, write, write_event
 from tests.integration.delivery.wire import verify
 from tms_webhooks.actors import SYSTEM
+from tms_webhooks.documents.request_preview import preview_of
 from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.models.credentials import same_values, to_text, validate
 from tms_webhooks.models.encryption import Sealed
-from tms_webhooks.worker.request_preview import preview_of
 
 CASES = [
     (

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.delivery.rows import distinct, subscribed
 from tests.receiver import Answer
-from tms_webhooks.delivery import notice_messages, notices
+from tms_webhooks.delivery import notices
 from tms_webhooks.models import Notification
 
 BROKEN = "https:\u200b//evil.\u200bexample.\u200bcom"
@@ -172,7 +172,7 @@ def test_an_answer_that_may_pass_is_tried_again_and_another_one_is_not(failing, 
 def test_an_address_that_was_removed_in_the_meantime_ends_the_message(failing, monkeypatch, notify, receiver):
     failing(slack=receiver.url)
     with monkeypatch.context() as patch:
-        patch.setattr(notice_messages, "send_due", lambda clock: None)
+        patch.setattr(notices, "send_due", lambda clock: None)
         notify()
     ADDRESSES.clear()
 

@@ -14,7 +14,7 @@ from tests.threads import at_once, several
 from tms_webhooks import tasks
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay
-from tms_webhooks.delivery.replay import progress
+from tms_webhooks.delivery.replay import progress_by_job
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.jobs import start as start_job
@@ -299,7 +299,7 @@ def test_workers_at_the_same_moment_count_right(job_of, finished, clock):
 
 def counted(job):
     """Return the progress of a job, without the noughts."""
-    return {name: number for name, number in asdict(progress(job)).items() if number}
+    return {name: number for name, number in asdict(progress_by_job([job])[job.pk]).items() if number}
 
 
 def test_a_recovery_counts_its_own_deliveries_as_they_end_and_each_for_the_last_job(do, finished, run, wire):
@@ -353,5 +353,5 @@ def test_a_job_about_deliveries_that_wait_has_none_of_its_own(do, clock, kind):
 
     job = do(kind, webhook)
 
-    assert (job.done, progress(job)) == (1, None)
+    assert (job.done, progress_by_job([job])) == (1, {})
     assert not Delivery.objects.filter(job=job.pk).exists()

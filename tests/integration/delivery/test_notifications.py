@@ -13,7 +13,7 @@ from tests.integration.delivery.wire import answer, broken
 from tms_webhooks import tasks
 from tms_webhooks.choices import DisabledReason, ErrorAction
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.delivery import health, notice_messages, notices
+from tms_webhooks.delivery import health, notices
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.models import Delivery, Notification, WebhookState
@@ -47,7 +47,7 @@ def record(notify, monkeypatch):
 
     def record(after):
         with monkeypatch.context() as patch:
-            patch.setattr(notice_messages, "send_due", lambda clock: None)
+            patch.setattr(notices, "send_due", lambda clock: None)
             notify(after)
 
     return record
@@ -390,7 +390,7 @@ def test_a_mail_that_fails_is_sent_again_some_times_and_then_given_up(failing, c
     assert (row.status, row.error) == ("pending", "ConnectionRefusedError")
     assert row.due_at == clock.now + timedelta(seconds=60)
 
-    for seconds in notice_messages.RETRY_SECONDS:
+    for seconds in notices.RETRY_SECONDS:
         notify()
         clock.advance(seconds=seconds)
         notify()

@@ -15,7 +15,7 @@ from tests.integration.snapshot.conftest import bodies, sent
 from tests.outbox import number_events
 from tms_webhooks import snapshot
 from tms_webhooks.choices import JobKind, JobStatus, Priority
-from tms_webhooks.delivery.replay import JobProgress, progress
+from tms_webhooks.delivery.replay import JobProgress, progress_by_job
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
 
@@ -153,7 +153,7 @@ def test_the_last_event_counts_what_did_not_arrive(webhook, organization, clock,
     snapshot.work_on(job, now=clock.now)
 
     assert bodies(webhook)[-1]["details"]["failed"] == 1
-    assert progress(job) == JobProgress(delivered=2, failed=0, skipped=0, cancelled=1, waiting=0)
+    assert progress_by_job([job])[job.pk] == JobProgress(delivered=2, failed=0, skipped=0, cancelled=1, waiting=0)
 
 
 def test_a_second_snapshot_repeats_the_same_sequence_numbers(webhook, organization, take):

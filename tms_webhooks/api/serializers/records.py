@@ -23,7 +23,7 @@ from tms_webhooks.api.serializers.base import (
 from tms_webhooks.api.serializers.results import TimingSerializer
 from tms_webhooks.choices import PayloadDetail, Priority
 from tms_webhooks.delivery import rendering
-from tms_webhooks.delivery.replay import progress
+from tms_webhooks.delivery.replay import progress_by_job
 from tms_webhooks.digests import digested
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Job, WebhookSecret
 from tms_webhooks.payloads.formats import JSON
@@ -280,7 +280,7 @@ class JobSerializer(StrictModelSerializer):
     )
     def get_deliveries(self, job: Job) -> dict[str, int] | None:
         """Return the numbers of the job's deliveries, where the view wants them counted."""
-        counted = progress(job) if self.context.get("counts_deliveries") else None
+        counted = progress_by_job([job]).get(job.pk) if self.context.get("counts_deliveries") else None
         return None if counted is None else asdict(counted)
 
 

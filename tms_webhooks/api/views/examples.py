@@ -27,13 +27,13 @@ from tms_webhooks.api.serializers.results import (
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.choices import Action
 from tms_webhooks.db import clock
+from tms_webhooks.documents.request_preview import preview_of_event
 from tms_webhooks.exceptions import PayloadError, SubjectError, UnknownEventType
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.models.audience import visible_to
 from tms_webhooks.outbox.example_events import example_event, first_type
 from tms_webhooks.routing.explain import dry_run, explain
-from tms_webhooks.worker.request_preview import preview_of_event
 
 EXPLAINED_EVENT = parameter("event", EventIDField.json_schema, "The event to explain.")
 EXPLAINED_TYPE = parameter(

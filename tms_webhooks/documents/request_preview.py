@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue
 from tms_webhooks.delivery import rendering
+from tms_webhooks.delivery.endpoints import endpoint_of
 from tms_webhooks.delivery.outgoing import OutgoingRequest
 from tms_webhooks.delivery.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tms_webhooks.exceptions import DeliveryError
@@ -26,8 +27,7 @@ from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.payloads.formats import RequestFormat, tokens_without_value
 from tms_webhooks.payloads.formats.check import names_in
-from tms_webhooks.worker.leases import WebhookRow
-from tms_webhooks.worker.send import Attempt, endpoint_of
+from tms_webhooks.worker.send import Attempt
 
 # Signs ID, STAMP and BODY with SECRET, in any POSIX shell.
 SIGN = r"""KEY=$(printf %s "${SECRET#*_}" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
@@ -146,7 +146,7 @@ def _preview(
     if deferred := webhook.get_deferred_fields().intersection(HEAVY_COLUMNS):
         # One query instead of one for each.
         webhook.refresh_from_db(fields=deferred)
-    endpoint = endpoint_of(WebhookRow(webhook, []))
+    endpoint = endpoint_of(webhook)
     if endpoint.problem is not None:
         return replace(bare, problem=_("the headers can't be read; enter them again")), None
     shape = endpoint.shape

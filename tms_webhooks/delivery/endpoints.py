@@ -1,0 +1,59 @@
+"""The endpoint of a webhook: its secrets decrypted, and its headers and content as all its requests have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.core.exceptions import ValidationError
+
+from tms_webhooks.choices import AuthenticationKind, ErrorClass
+from tms_webhooks.delivery import authentication, outcome, signing
+from tms_webhooks.delivery.outgoing import Endpoint
+from tms_webhooks.delivery.rendering import shape_of
+from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.credentials import read_headers, secret_names
+from tms_webhooks.models.encryption import Sealed
+from tms_webhooks.models.reencryption import is_key_missing
+from tms_webhooks.net.urls import query_secrets
+
+
+def endpoint_of(webhook: Webhook, sealed: Iterable[Sealed] = ()) -> Endpoint:
+    """Return the endpoint of a webhook with these signing secrets, the newest first; with a problem if they can't be read."""
+    kind, problem = webhook.authentication, None
+    try:
+        secrets = [value.reveal() for value in sealed]
+        for secret in secrets:
+            signing.secret_key(secret)
+        headers = read_headers(webhook.headers) if webhook.headers else {}
+        credentials = webhook.read_credentials() if kind != AuthenticationKind.NONE else {}
+    except (ConfigurationError, SecretError, ValueError, ValidationError) as error:
+        headers, secrets, credentials, problem = {}, [], {}, _unreadable(error)
+    # The content type goes with the body.
+    sent = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+    # The secrets that an answer may repeat.
+    private = [secret.removeprefix(signing.SECRET_PREFIX) for secret in secrets]
+    client = None
+    if kind != AuthenticationKind.NONE and problem is None:
+        client = authentication.client_credentials(credentials) if kind == AuthenticationKind.OAUTH2 else None
+        sent = authentication.merged(authentication.fixed_headers(kind, credentials), sent)
+        private += [credentials.get(name, "") for name in secret_names(kind)]
+    if "?" in webhook.url:
+        private += query_secrets(webhook.url)
+    # A header such as Accept is none.
+    private += [value for name, value in sent.items() if not name.lower().startswith("accept")]
+    return Endpoint(webhook, sent, secrets, problem, shape_of(webhook, headers), client, outcome.echoes_of(private))
+
+
+def _unreadable(error: Exception) -> DeliveryError:
+    """Return why nothing can be sent to a webhook whose secrets raise this error. It is retried if a key is missing."""
+    if isinstance(error, ConfigurationError) or (isinstance(error, UnknownKey) and is_key_missing()):
+        return DeliveryError(str(error), error_class=ErrorClass.KEYS_MISSING)
+    if isinstance(error, SecretError):
+        problem = str(error)
+    elif isinstance(error, ValidationError):
+        # Never the error's own words: the lines hold passwords.
+        problem = "the stored headers are not name=value lines, or the credentials can't be read; enter them again"
+    else:
+        problem = "a stored secret is not of the form whsec_…; rotate it"
+    return DeliveryError(problem, error_class=ErrorClass.SECRET_UNREADABLE, permanent=True)
