@@ -18,7 +18,7 @@ from tms_webhooks.digests import digest_of, digested, own_fields
 from tms_webhooks.event_names import snapshot_of
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.payloads.fields import nested_json
+from tms_webhooks.payloads.envelope import nested_json
 from tms_webhooks.sources.rows import database_of, read_whole
 from tms_webhooks.sources.states import SAVE_TIMESTAMPS
 

@@ -17,7 +17,7 @@ from django.db import models
 class Expression(ABC):
     """A value made of the values at some paths. An entry of `Source.fields` may be one."""
 
-    paths: tuple[str, ...]
+    paths: tuple[str, ...] = ()
 
     @abstractmethod
     def value(self, values: Sequence[Any]) -> Any:
@@ -83,10 +83,6 @@ class Constant(Expression):
 
     def __str__(self) -> str:
         return f"Constant({self.constant!r})"
-
-    @property
-    def paths(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ()
 
     def value(self, values: Sequence[Any]) -> Any:
         return self.constant
@@ -166,10 +162,6 @@ class Function(Expression):
 
     def __str__(self) -> str:
         return getattr(self.function, "__qualname__", repr(self.function))
-
-    @property
-    def paths(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ()
 
     def value(self, values: Sequence[Any]) -> Any:
         raise TypeError("A function reads an object.")

@@ -213,7 +213,11 @@ def reconcile(
         run.begin(now)
     total = ReconcileResult()
     while run.phase != ReconcilePhase.DONE:
-        total += _step(source, run, now=now, batch=batch)
+        is_of_rows = run.phase == ReconcilePhase.ROWS
+        found = (compare_rows if is_of_rows else compare_states)(source, run.position, limit=batch)
+        total += _together_or_each(source, found.differing, baseline=not run.has_baseline, now=now)
+        run.advance(found.end, now=now)
+        total += ReconcileResult(seen=found.seen if is_of_rows else 0)
         if stop() and run.phase != ReconcilePhase.DONE:
             return total + ReconcileResult(finished=False)
     return total
@@ -225,16 +229,6 @@ def forget_others(sources: Sequence[Source]) -> None:
     for using in {database_of(source) for source in all_sources()}:
         for model in (SourceState, Reconciliation):
             model._base_manager.using(using).exclude(source__in=names).delete()
-
-
-def _step(source: Source, run: Reconciliation, *, now: datetime, batch: int) -> ReconcileResult:
-    """Do one batch of a pass, and record the position."""
-    is_of_rows = run.phase == ReconcilePhase.ROWS
-    compare = compare_rows if is_of_rows else compare_states
-    found = compare(source, run.position, limit=batch)
-    total = _together_or_each(source, found.differing, baseline=not run.has_baseline, now=now)
-    run.advance(found.end, now=now)
-    return total + ReconcileResult(seen=found.seen if is_of_rows else 0)
 
 
 def _together_or_each(source: Source, keys: Sequence[Any], *, baseline: bool, now: datetime) -> ReconcileResult:

@@ -34,8 +34,7 @@ from tms_webhooks.models.event import OUTSIDE_THE_FEED, owned_key, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, organizations_of, set_sequence
 from tms_webhooks.outbox.record import wake_on_commit
-from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content
-from tms_webhooks.payloads.fields import nested_json
+from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, nested_json
 from tms_webhooks.routing.subscription_rules import event_values, present_checks, values_of
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source

@@ -77,13 +77,13 @@ def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
         name, equals, value = (part.strip(" \t") for part in line.partition("="))
         try:
             if not equals:
-                raise _problem(
+                raise invalid_value(
                     _("The “=” is missing. Write name=value, or remove the line."), code="header_without_equals"
                 )
             check_header(name, value, custom_body=custom_body)
             if header_key(name) in seen:
                 message = _("Duplicate header %(name)s. Remove one of the two lines.")
-                raise _problem(message, code="header_duplicate", name=name)
+                raise invalid_value(message, code="header_duplicate", name=name)
         except ValidationError as error:
             params = {"line": number, "problem": error.messages[0]}
             problems.append(ValidationError(_("Line %(line)d: %(problem)s"), code=error.code, params=params))
@@ -103,7 +103,7 @@ def check_header(name: str, value: str, *, custom_body: bool = False) -> None:
         # An empty name stands for no header there, and is none here.
         validate_header_name(name or " ")
     elif not custom_body:
-        raise _problem(
+        raise invalid_value(
             _("%(name)s can be set only with a custom body. Remove it, or use a custom body."),
             code="header_content_type",
             name=name,
@@ -115,7 +115,7 @@ def validate_headers(text: str, *, custom_body: bool = False) -> None:
     """Raise `ValidationError` unless `parse_headers` accepts ``text``, with at most HEADERS_LIMIT headers."""
     count = sum(1 for _line in _lines(text))
     if count > HEADERS_LIMIT:
-        raise _problem(
+        raise invalid_value(
             _("%(count)d headers are too many; the limit is %(limit)d. Remove some."),
             code="too_many_headers",
             count=count,
@@ -133,7 +133,7 @@ def validate_name(value: str) -> None:
     """Raise `ValidationError` for a name with line breaks or other control characters, which mails and logs would show."""
     found = next((character for character in value if unicodedata.category(character) in _NOT_IN_NAMES), None)
     if found is not None:
-        raise _problem(
+        raise invalid_value(
             _("The name contains a line break or another control character, U+%(point)s. Remove it."),
             code="control_character",
             point=f"{ord(found):04X}",
@@ -144,13 +144,13 @@ def validate_header_name(name: str) -> None:
     """Raise `ValidationError` unless ``name`` is the name of a header that the app does not set itself; "" is accepted."""
     if name and not _TOKEN.fullmatch(name):
         # Not quoted: a header that was pasted whole holds its value.
-        raise _problem(
+        raise invalid_value(
             _("Not a header name: use letters, digits and hyphens only. In a line, “=” follows the name, not “:”."),
             code="header_name",
         )
     key = header_key(name)
     if key in {*HOP_BY_HOP_HEADERS, *OWN_HEADERS, "content-type"} or key.startswith(OWN_PREFIXES):
-        raise _problem(
+        raise invalid_value(
             _("The system sets the header %(name)s. Choose another name."),
             code="header_forbidden",
             name=name,
@@ -160,7 +160,7 @@ def validate_header_name(name: str) -> None:
 def refuse_control_characters(value: str) -> None:
     """Raise `ValidationError`, which never holds the value, if it contains a control character."""
     if _CONTROL.search(value):
-        raise _problem(
+        raise invalid_value(
             _("The value contains a control character, such as a line break. Type the value again."),
             code="header_control_character",
         )
@@ -170,7 +170,7 @@ def validate_header_value(value: str) -> None:
     """Raise `ValidationError` unless HTTP can carry ``value``. The error never holds the value."""
     refuse_control_characters(value)
     if not all(ord(character) < 256 for character in value):
-        raise _problem(
+        raise invalid_value(
             _("The value contains a character outside Latin-1, which HTTP can't carry. Encode the value."),
             code="header_not_latin1",
         )
@@ -226,7 +226,8 @@ def header_key(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def _problem(message: Any, *, code: str, **params: object) -> ValidationError:
+def invalid_value(message: Any, code: str | None = "invalid", **params: object) -> ValidationError:
+    """Return an error with the parameters of its message."""
     return ValidationError(message, code=code, params=params)
 
 
@@ -234,7 +235,7 @@ def validate_rate(value: float) -> None:
     """Raise `ValidationError` unless ``value`` is a rate of at least 0.001 requests per second."""
     # Infinity and "not a number" are numbers to a JSON parser, and fail this comparison.
     if not SLOWEST_RATE <= value < math.inf:
-        raise _problem(
+        raise invalid_value(
             _("%(value)s is not a rate. Use %(slowest)s requests per second or more, or leave it empty for no limit."),
             code="rate",
             value=_short(value),
@@ -246,7 +247,7 @@ def validate_contacts(text: str) -> None:
     """Raise `ValidationError` for the first line that is not an e-mail address, and for more than CONTACTS_LIMIT of them."""
     count = sum(bool(line.strip()) for line in text.splitlines())
     if count > CONTACTS_LIMIT:
-        raise _problem(
+        raise invalid_value(
             _("%(count)d contacts are too many; the limit is %(limit)d. Use a mailing list."),
             code="too_many_contacts",
             count=count,
@@ -257,7 +258,7 @@ def validate_contacts(text: str) -> None:
             try:
                 validate_email(line.strip())
             except ValidationError:
-                raise _problem(
+                raise invalid_value(
                     _("Line %(line)d: %(value)s is not an e-mail address. Write one address per line."),
                     code="contact",
                     line=number,
@@ -273,7 +274,7 @@ def _validate_delays(delays: Sequence[object]) -> None:
             params={"count": len(delays), "limit": DELAYS_LIMIT},
         )
     problems = [
-        _problem(
+        invalid_value(
             _(
                 "Retry schedule, delay %(position)d: %(value)s is not a number of seconds from 0 to %(longest)d. "
                 "Correct it or remove it."

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django import forms
 from django.contrib import messages
@@ -42,8 +41,7 @@ COUNT = "count"
 MAX_SUBJECT_LENGTH = 300
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookAction:
+class WebhookAction(NamedTuple):
     """One action on a webhook.
 
     Attributes:

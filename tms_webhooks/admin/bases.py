@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import reduce, wraps
 from importlib import import_module
 from operator import or_
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -38,8 +38,7 @@ VISIT_KEY = "_tms_webhooks_visit"
 """The attribute of a request to a customers' site with its `CustomerVisit`."""
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerVisit:
+class CustomerVisit(NamedTuple):
     """What a customers' site knows about a request.
 
     ``permits`` takes the request and the codename of a permission. ``organizations`` has the keys of the only

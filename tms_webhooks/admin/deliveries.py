@@ -116,7 +116,13 @@ class DeliveryAdmin(LogAdmin):
         """Show one delivery, with its attempts and its request."""
         from tms_webhooks.manage import deliveries as manage
 
-        may_view = _may_view_payload(self, request, row)
+        # The right in the webhook's organization and, for the event of a child organization, in the event's.
+        owners = {row.event.organization_id, row.event.learner_organization_id} - {None}
+        may_view = (
+            permits(request, "view_event")
+            and self.may(request, Action.VIEW_PAYLOAD, row)
+            and bool(allowed_among(request, Action.VIEW_PAYLOAD, owners))
+        )
         may_send = row.webhook.deleted_at is None and self.may_send(request, row)
         masks_url = row.webhook.masked_url != row.webhook.url and not (
             permits(request, "change_webhook") and self.may(request, Action.MANAGE, row)
@@ -215,14 +221,3 @@ def resend(admin: DeliveryAdmin, request: HttpRequest, key: str) -> HttpResponse
         return admin.ask(request, [delivery], delivery)
     admin.send(request, [delivery])
     return admin.redirect("delivery_change", delivery)
-
-
-def _may_view_payload(admin: DeliveryAdmin, request: HttpRequest, delivery: Delivery) -> bool:
-    """Return whether the user may view payloads of the webhook and, of its child organizations, of the event's."""
-    event = delivery.event
-    keys = {event.organization_id, event.learner_organization_id} - {None}
-    return (
-        permits(request, "view_event")
-        and admin.may(request, Action.VIEW_PAYLOAD, delivery)
-        and bool(allowed_among(request, Action.VIEW_PAYLOAD, keys))
-    )

@@ -77,8 +77,9 @@ def event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[int]:
     """
     cached: dict[str, list[int]] = request.__dict__.setdefault("_tms_webhooks_found", {})
     if term not in cached:
-        uid = parse_event_id(term)
-        cached[term] = [] if uid is None else _newest(Event.objects.filter(uid=uid))
+        # The id of an event, with or without ``evt_`` and dashes.
+        digits = term.strip().lower().removeprefix(PUBLIC_PREFIX).replace("-", "")
+        cached[term] = _newest(Event.objects.filter(uid=uuid.UUID(hex=digits))) if _HEX.fullmatch(digits) else []
         # Otherwise a UUID is the id of an object.
         if not cached[term] and len(term) <= MAX_TERM_LENGTH:
             keys = [*_newest(_of_subject(term)), *_newest(Event.objects.with_external_id(term))]
@@ -94,12 +95,6 @@ def found_by_event(request: HttpRequest, queryset: QuerySet, term: str, *, path:
     keys = event_keys(request, term, now=timezone.now())
     found = list(queryset.filter(**{f"{path}pk__in": keys}).values_list("pk", flat=True)) if keys else []
     return queryset.filter(pk__in=found) if found else None
-
-
-def parse_event_id(term: str) -> uuid.UUID | None:
-    """Return the UUID of an event id, with or without ``evt_`` and dashes, or None for any other text."""
-    text = term.strip().lower().removeprefix(PUBLIC_PREFIX).replace("-", "")
-    return uuid.UUID(hex=text) if _HEX.fullmatch(text) else None
 
 
 def visible_events(request: HttpRequest, term: str) -> int:

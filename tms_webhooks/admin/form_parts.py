@@ -25,7 +25,7 @@ from tms_webhooks.admin.forms.fields import attempts_text, shown_value
 from tms_webhooks.admin.forms.subscription import FiltersForm
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import Action
-from tms_webhooks.delivery import rendering
+from tms_webhooks.delivery.endpoints import shape_of
 from tms_webhooks.documents.request_preview import RequestPreview, preview_of_event
 from tms_webhooks.exceptions import LimitReached, WebhooksError
 from tms_webhooks.manage import subscriptions
@@ -260,7 +260,7 @@ def _previewed(admin: Any, request: HttpRequest, webhook: Webhook, event_type: E
 
 def preview_of(webhook: Webhook, event_type: EventType) -> RequestPreview:
     """Return the request that a webhook would send for the sample of an event type."""
-    if problem := format_problem(rendering.shape_of(webhook, known_headers(webhook.headers) or {}), event_type):
+    if problem := format_problem(shape_of(webhook, known_headers(webhook.headers) or {}), event_type):
         return RequestPreview(problem=" ".join(problem.messages))
     event = Event(type=event_type.name, body=to_text(event_type.example()))
     return preview_of_event(webhook, event, now=timezone.now())
@@ -268,6 +268,6 @@ def preview_of(webhook: Webhook, event_type: EventType) -> RequestPreview:
 
 def tokens_of(webhook: Webhook, event_types: Iterable[EventType]) -> list[str]:
     """Return the tokens that the URL and the content may use for these events."""
-    shape = rendering.shape_of(webhook, {})
+    shape = shape_of(webhook, {})
     names = [name for name, is_included in names_in(shape, event_types).items() if is_included]
     return sorted(names, key=lambda name: (name[0].isupper(), not name.startswith(("data.", "details.")), name))

@@ -6,7 +6,7 @@ The charts are SVG from the server, without scripts and inline styles, together 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
@@ -31,10 +31,12 @@ from tms_webhooks.choices import Action, JobStatus
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.replay import progress_by_job
 from tms_webhooks.models import Delivery, Job, Notification, Webhook
-from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog, backlog_by_webhook
 from tms_webhooks.monitoring.figures import (
     AttemptStats,
+    WebhookBacklog,
     WebhookHealth,
+    backlog,
+    backlog_by_webhook,
     first_attempt_lag,
     health_of,
     history,
@@ -101,7 +103,14 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
     may_view_log = permits(request, "view_delivery")
     latest = with_row_columns(Delivery.objects.filter(webhook=webhook)).order_by("-pk")[:MAX_DELIVERIES]
     deliveries = list(latest) if may_view_log else []
-    jobs = _recent_jobs(webhook, now=now)
+    # The running jobs, followed by those that finished within a day.
+    newest = Job.objects.filter(webhook=webhook).order_by("-pk")[:MAX_JOBS]
+    recent = [job for job in newest if job.finished_at is None or job.finished_at > now - DAY]
+    counted, jobs = progress_by_job(recent), []
+    for job in sorted(recent, key=lambda job: job.finished_at is not None):
+        numbers = counted.get(job.pk)
+        color, status = job_status(job, numbers)
+        jobs.append({"job": job, "color": color, "status": status, "deliveries": progress_text(numbers)})
     # Daily totals are per UTC day, in every time zone of the page.
     days = [formats.date_format(bar.starts_at.date(), "MONTH_DAY_FORMAT") for bar in totals.days]
     hours = [formats.time_format(timezone.localtime(bar.starts_at).time(), "H:i") for bar in totals.hours]
@@ -129,18 +138,6 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
         ],
     }
     return admin.webhook_page(request, "overview", webhook, is_subpage=False, **context)
-
-
-def _recent_jobs(webhook: Webhook, *, now: datetime) -> list[dict[str, Any]]:
-    """Return the running jobs, followed by those that finished within a day."""
-    rows = list(Job.objects.filter(webhook=webhook).order_by("-pk")[:MAX_JOBS])
-    recent = [job for job in rows if job.finished_at is None or job.finished_at > now - DAY]
-    counted, jobs = progress_by_job(recent), []
-    for job in sorted(recent, key=lambda job: job.finished_at is not None):
-        numbers = counted.get(job.pk)
-        color, status = job_status(job, numbers)
-        jobs.append({"job": job, "color": color, "status": status, "deliveries": progress_text(numbers)})
-    return jobs
 
 
 def _figures(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
@@ -120,7 +119,7 @@ def progress_text(counted: JobProgress | None) -> str:
     """Return the numbers of a job's deliveries in words; empty without."""
     if counted is None:
         return ""
-    numbers = {name: format_count(number) for name, number in asdict(counted).items()}
+    numbers = {name: format_count(number) for name, number in counted._asdict().items()}
     texts = [gettext("%(delivered)s delivered, %(failed)s failed, %(waiting)s waiting")]
     if counted.skipped:
         texts.append(gettext("%(skipped)s skipped because the webhook was disabled"))

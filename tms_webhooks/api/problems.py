@@ -6,8 +6,7 @@ import difflib
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import OperationalError
@@ -34,8 +33,7 @@ REMEDIES = {406: " Accept application/json.", 415: " Send JSON, with Content-Typ
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ProblemType:
+class ProblemType(NamedTuple):
     """A type of problem: its name in ``type``, its HTTP status, its title, and its documented meaning."""
 
     name: str
@@ -118,8 +116,7 @@ PROBLEM_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorItem:
+class ErrorItem(NamedTuple):
     """One item of ``errors``: an invalid part of the request.
 
     ``location`` is ``pointer`` (a JSON pointer into the body), ``parameter`` or ``header``; ``name`` is the pointer or the

@@ -32,8 +32,7 @@ from tms_webhooks.db.django_private import (
     returns_values,
     updates_existing,
     use_write_database,
-    wrap_queryset_methods,
-    wrap_save_base,
+    wrap_methods,
 )
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rows import CHUNK, Rows, at_keys, conflicting, exactly, key_name, locked_keys
@@ -55,8 +54,9 @@ def capture(model: type[models.Model]) -> None:
 
 @cache
 def _replace_methods() -> None:
-    wrap_queryset_methods(_METHODS)
-    wrap_save_base(_save_base)
+    wrap_methods(models.QuerySet, _METHODS)
+    # Every save calls it.
+    wrap_methods(models.Model, {"save_base": _save_base})
 
 
 def _is_captured(rows: Rows) -> bool:

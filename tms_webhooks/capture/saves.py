@@ -54,11 +54,6 @@ class CapturedSave:
         transaction.on_commit(mark, using=self.using)
         self.recorded.append((mark, {name: after[name] for name in compared_names(self.source)}))
 
-    def last_recorded(self) -> Values | None:
-        """Return the row's values at the last recorded event, without events that a savepoint has rolled back since."""
-        kept = (values for mark, values in reversed(self.recorded) if is_on_commit(connections[self.using], mark))
-        return next(kept, None) or self.before.raw(using=self.using)
-
 
 class _ThreadState(threading.local):
     """The saves that this thread is in the middle of, the innermost last. The instances themselves hold nothing."""
@@ -227,7 +222,9 @@ def _record(captured: CapturedSave, *, continues: bool = True) -> None:
         if after is None and key is not None:
             after = read_whole(source, key, using=using)
         if after is not None:
-            last = captured.last_recorded() if captured.recorded else before.raw(using=using)
+            # The last recorded event, without those that a savepoint has rolled back since.
+            kept = (values for mark, values in reversed(captured.recorded) if is_on_commit(connections[using], mark))
+            last = next(kept, None) or before.raw(using=using)
             if record_states(source, {key: (last, after)}, using=using, wanted=wanted).get(key) and continues:
                 captured.remember(after)
     except Exception as error:

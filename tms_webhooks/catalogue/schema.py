@@ -170,7 +170,13 @@ def field_schema(field: Field, *, nullable: bool) -> JSONSchema:
     if field.kind is FieldKind.DATETIME:
         schema |= {"format": "date-time", "pattern": TIMESTAMP_PATTERN}
     if field.choices is not None:
-        schema |= _status_object(field.choices)
+        schema |= {
+            "properties": {
+                "code": {"type": "integer", "enum": [int(member.value) for member in field.choices]},
+                "name": {"type": "string", "enum": [status_name(member) for member in field.choices]},
+            },
+            "required": ["code", "name"],
+        }
     return schema
 
 
@@ -215,13 +221,3 @@ def _object(tree: Mapping[str, Any], *, partial: bool, whole: bool) -> JSONSchem
     # An object without required fields may be null as a whole, such as the user of anonymous feedback.
     schema: JSONSchema = {"type": ["object", "null"] if may_be_null else "object", "properties": properties}
     return {**schema, "required": required} if required else schema
-
-
-def _status_object(choices: type[IntegerChoices]) -> JSONSchema:
-    return {
-        "properties": {
-            "code": {"type": "integer", "enum": [int(member.value) for member in choices]},
-            "name": {"type": "string", "enum": [status_name(member) for member in choices]},
-        },
-        "required": ["code", "name"],
-    }

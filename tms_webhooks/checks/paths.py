@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from inspect import getmembers
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.core.checks import CheckMessage
@@ -31,8 +30,7 @@ MOST_GUESSES = 3
 """How many paths to an organization a hint lists."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One path of a declaration.
 
     - ``number``: the id of the message if it is wrong
@@ -95,12 +93,12 @@ def _steps(source: Source, entry: Entry, path: Any) -> Iterator[Entry]:
         fields = {field.name for field in source.all_fields}
         for name, read in path.reads.items():
             if read not in fields:
-                yield replace(entry, number="E085", label=f"{entry.label} reads {name!r}, which", path=read)
+                yield entry._replace(number="E085", label=f"{entry.label} reads {name!r}, which", path=read)
     elif isinstance(path, Expression):
-        yield from (replace(entry, number="E032", path=step) for step in path.paths)
+        yield from (entry._replace(number="E032", path=step) for step in path.paths)
     elif isinstance(path, str):
         # Of several owners, a list among them could change without an event.
-        yield replace(entry, path=path, many=entry.label == "owner" or source.owner == [path])
+        yield entry._replace(path=path, many=entry.label == "owner" or source.owner == [path])
 
 
 def _organizations(source: Source) -> list[tuple[str, Any]]:

@@ -22,7 +22,6 @@ from tms_webhooks.conf import (
     SETTING_NAME,
     TELEMETRY_PACKAGES,
     AppSettings,
-    Setting,
     app_settings,
     declared,
     user_settings,
@@ -81,17 +80,14 @@ def check_names_and_values(**_kwargs: Any) -> Iterator[CheckMessage]:
             hint = f"Remove it or correct the name.{nearest(str(name).upper(), known)}"
             yield message("E002", f"Unknown setting: {SETTING_NAME}[{name!r}].", hint=hint)
         elif not known[name].valid(value):
-            yield _wrong_value(known[name], value)
-
-
-def _wrong_value(setting: Setting[Any], value: object) -> CheckMessage:
-    # A key written as a string instead of a list must not appear in a log.
-    shown = f"a {type(value).__name__}" if setting.name == "ENCRYPTION_KEYS" else shorten(value)
-    return message(
-        "E003",
-        f"{SETTING_NAME}[{setting.name!r}] is {shown}, not {setting.expects}.",
-        hint=f"Use {setting.expects}, or remove the setting to use the default: {setting.default!r}.",
-    )
+            setting = known[name]
+            # A key written as a string instead of a list must not appear in a log.
+            shown = f"a {type(value).__name__}" if name == "ENCRYPTION_KEYS" else shorten(value)
+            yield message(
+                "E003",
+                f"{SETTING_NAME}[{name!r}] is {shown}, not {setting.expects}.",
+                hint=f"Use {setting.expects}, or remove the setting to use the default: {setting.default!r}.",
+            )
 
 
 def check_values(**_kwargs: Any) -> Iterator[CheckMessage]:

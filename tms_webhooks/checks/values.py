@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -115,7 +114,7 @@ def check_organizations(**_kwargs: Any) -> Iterator[CheckMessage]:
         path = organization_path(name)
         entry = Entry("E090", f"{SETTING_NAME}['ORGANIZATION_FIELDS'][{name!r}]", "", model)
         steps = (
-            replace(entry, path=step)
+            entry._replace(path=step)
             for step in (path.paths if isinstance(path, Expression) else [path] if path else [])
         )
         broken = next(((step, found) for step in steps if (found := broken_input(model, step.path))), None)

@@ -266,13 +266,13 @@ def delete_without_signals(rows: Rows) -> int:
     return deleted
 
 
-def wrap_queryset_methods(wrappers: Mapping[str, Callable[..., Any]]) -> None:
-    """Replace methods of Django's ``QuerySet``, which every queryset inherits.
+def wrap_methods(owner: type, wrappers: Mapping[str, Callable[..., Any]]) -> None:
+    """Replace methods of a class of Django's, which every model or queryset inherits.
 
-    A wrapper is called with the replaced method, the queryset and the arguments.
+    A wrapper is called with the replaced method, the instance and the arguments.
     """
     for name, wrapper in wrappers.items():
-        setattr(models.QuerySet, name, _wrapped(vars(models.QuerySet)[name], wrapper))
+        setattr(owner, name, _wrapped(vars(owner)[name], wrapper))
 
 
 def _wrapped(method: Callable[..., Any], wrapper: Callable[..., Any]) -> Callable[..., Any]:
@@ -341,11 +341,6 @@ def new_instance(model: type[Instance], values: Mapping[str, Any]) -> Instance:
 
 
 # Saves
-
-
-def wrap_save_base(wrapper: Callable[..., None]) -> None:
-    """Replace ``Model.save_base``, which every save calls; ``wrapper`` is called with Django's own and its arguments."""
-    models.Model.save_base = _wrapped(models.Model.save_base, wrapper)  # type: ignore[method-assign]
 
 
 @contextmanager

@@ -17,7 +17,8 @@ from weakref import WeakKeyDictionary
 from django.apps import apps
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field, Manager, Model, QuerySet
+from django.db.models import F, Field, IntegerField, Manager, Model, Q, QuerySet
+from django.db.models.lookups import Lookup
 
 from tms_webhooks.db.django_private import column_of
 from tms_webhooks.db.prepared import Converters, converters_by_index, prepared
@@ -146,6 +147,37 @@ def _tables(alias: str) -> Mapping[str, str]:
     quote = connection.ops.quote_name
     tables = {name: quote(model._meta.db_table) for name, model in _models().items()}
     return {**tables, "binary": "BINARY" if connection.vendor == "mysql" else ""}
+
+
+# Filters for many rows by their keys, cheaper than Django's ``pk__in``, which makes a parameter of each key.
+
+
+class KeyIn(Lookup):
+    """``IN`` with the numbers in the statement itself.
+
+    A lookup, because Django writes any other condition as ``(…) = True`` for MySQL, which then reads the whole table.
+    """
+
+    prepare_rhs = False
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[str | int, ...]]:
+        """Return ``column IN (…)``."""
+        column, params = self.process_lhs(compiler, connection)
+        return f"{column} IN ({self.rhs})", tuple(params)
+
+
+def key_in(ids: Iterable[int]) -> KeyIn:
+    """Return a filter for the rows of a table of this app with these keys, which are whole numbers.
+
+    A parameter for each key costs Django some ten microseconds: for a batch of deliveries more than the query itself.
+    """
+    return KeyIn(F("pk"), numbers(ids))
+
+
+def keys_in(model: type[Model], keys: Sequence[Any]) -> KeyIn | Q:
+    """Return a filter for the rows of the host's ``model`` with these keys, of any type."""
+    is_whole = isinstance(model._meta.pk, IntegerField) and all(isinstance(key, int) for key in keys)
+    return key_in(keys) if keys and is_whole else Q(pk__in=keys)
 
 
 class PrimaryManager(Manager[M]):

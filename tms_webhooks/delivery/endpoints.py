@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from django.core.exceptions import ValidationError
 
-from tms_webhooks.choices import AuthenticationKind, ErrorClass
+from tms_webhooks.choices import AuthenticationKind, ErrorClass, PayloadFormat
+from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import authentication, outcome, signing
 from tms_webhooks.delivery.outgoing import Endpoint
-from tms_webhooks.delivery.rendering import shape_of
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import read_headers, secret_names
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.models.reencryption import is_key_missing
 from tms_webhooks.net.urls import query_secrets
+from tms_webhooks.payloads.formats import RequestFormat
 
 
 def endpoint_of(webhook: Webhook, sealed: Iterable[Sealed] = ()) -> Endpoint:
@@ -34,7 +35,7 @@ def endpoint_of(webhook: Webhook, sealed: Iterable[Sealed] = ()) -> Endpoint:
     # The secrets that an answer may repeat.
     private = [secret.removeprefix(signing.SECRET_PREFIX) for secret in secrets]
     client = None
-    if kind != AuthenticationKind.NONE and problem is None:
+    if kind != AuthenticationKind.NONE and not problem:
         client = authentication.client_credentials(credentials) if kind == AuthenticationKind.OAUTH2 else None
         sent = authentication.merged(authentication.fixed_headers(kind, credentials), sent)
         private += [credentials.get(name, "") for name in secret_names(kind)]
@@ -57,3 +58,18 @@ def _unreadable(error: Exception) -> DeliveryError:
     else:
         problem = "a stored secret is not of the form whsec_…; rotate it"
     return DeliveryError(problem, error_class=ErrorClass.SECRET_UNREADABLE, permanent=True)
+
+
+def shape_of(webhook: Webhook, headers: Mapping[str, str]) -> RequestFormat:
+    """Return the request format of a webhook that has these headers."""
+    named = [value for name, value in headers.items() if name.lower() == "content-type"]
+    is_custom = webhook.format == PayloadFormat.CUSTOM
+    return RequestFormat(
+        format=webhook.format,
+        detail=webhook.payload,
+        url=webhook.url,
+        content=webhook.content if is_custom else "",
+        contents=webhook.contents if is_custom else {},
+        content_type=named[0] if named and is_custom else "",
+        api_url=app_settings.API_URL,
+    )

@@ -61,12 +61,12 @@ def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> None:
     Without this, each further event would fail permanently. The events of a disabled webhook are kept for a replay. One
     failure is not enough: a name server may give a wrong answer for a moment.
     """
-    for webhook in Webhook.objects.enabled().filter(pk__in=set(webhooks)):
+    for webhook in Webhook.objects.enabled().filter(pk__in=webhooks):
         finished = Delivery.objects.filter(webhook=webhook, due_at__isnull=True).exclude(status__in=NOT_ATTEMPTED)
         errors = list(
             finished.order_by("-pk").values_list("error_class", flat=True)[: app_settings.PAUSE_AFTER_FAILURES]
         )
-        if len(errors) == app_settings.PAUSE_AFTER_FAILURES and set(errors) == {ErrorClass.BLOCKED_ADDRESS.value}:
+        if len(errors) == app_settings.PAUSE_AFTER_FAILURES and set(errors) == {ErrorClass.BLOCKED_ADDRESS}:
             lifecycle.disable(webhook, reason=DisabledReason.BLOCKED_TARGET, now=now)
 
 
@@ -89,10 +89,10 @@ def warn_all(now: datetime, *, stop: Stop = never) -> None:
 def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) -> None:
     """Update one webhook."""
     for result in results:
-        if result.outcome.hold_reason is not None:
+        if result.outcome.hold_reason:
             _hold(webhook.state, result.outcome.hold_reason, result.outcome.retry_after, now)
         elif result.outcome.success:
-            was_paused = webhook.state.pauses > 0
+            was_paused = webhook.state.pauses
             for name, value in {**NO_FAILURES, "succeeded_at": now}.items():
                 setattr(webhook.state, name, value)
             if was_paused:
@@ -103,7 +103,7 @@ def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) ->
     if not webhook.enabled or webhook.deleted_at is not None or all(one.outcome.hold_reason for one in results):
         return
     requested = next((result.outcome.disable for result in results if result.outcome.disable), None)
-    if requested is not None:
+    if requested:
         lifecycle.disable(webhook, reason=DisabledReason(requested), now=now)
     elif percent_to_disabling(webhook.state, now) >= 100:
         lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=now)

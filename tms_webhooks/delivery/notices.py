@@ -13,8 +13,8 @@ health, so each change is one notice, whichever process notices it first:
 
 Test sends and manual resends change none of these times.
 
-A message is a digest of the notices of one organization: a mail by Django's mail backend, or a message to Slack or Teams by
-the app's own client. It names webhooks, the hosts of their URLs, and results such as "HTTP 503"; never a path, a header, a
+A message is a digest of the notices of one organization. It is a mail by Django's mail backend, or a message to Slack or
+Teams by the app's own client. It names webhooks, the hosts of their URLs, and results such as "HTTP 503"; never a path, a header, a
 secret or a response. The names are text of the customer: on one line, and cut. A process claims a message, sends it, and
 writes how it went. A message that fails is sent again after RETRY_SECONDS, and given up after the last of them.
 """
@@ -131,7 +131,19 @@ def notify(clock: Callable[[], datetime], *, run: Callable[[Callable[[], None]],
         return
 
     def work() -> None:
-        record_due(webhooks, now=clock())
+        rows = (
+            Webhook.objects.using(router.db_for_write(Webhook)).filter(pk__in=webhooks).select_related("organization")
+        )
+        by_organization: dict[Any, list[Webhook]] = defaultdict(list)
+        for webhook in rows:
+            by_organization[webhook.organization_id].append(webhook)
+        for organization_id, members in by_organization.items():
+            # A fault of one organization stops no other.
+            try:
+                # Before the transaction: the host's function may take long.
+                _record_in(recipients_of(members), clock())
+            except Exception:
+                logger.exception("The notices of organization=%s could not be recorded.", organization_id)
         send_due(clock)
 
     run(work)
@@ -161,20 +173,6 @@ def due_states(now: datetime) -> tuple[QuerySet[WebhookState], QuerySet[WebhookS
     unknown = ~Q(notified_of=NoticeKind.DISABLED) | Q(webhook__disabled_at__gt=F("notified_at"))
     of_disabled = states.annotate(notice=Value(NoticeKind.DISABLED.value)).filter(unknown, webhook__enabled=False)
     return of_enabled, of_disabled.exclude(webhook__disabled_reason__in=DISABLED_BY_USER)
-
-
-def record_due(webhooks: Collection[int], *, now: datetime) -> None:
-    """Record the notices that these webhooks are due. A fault of one organization, which is logged, stops no other."""
-    rows = Webhook.objects.using(router.db_for_write(Webhook)).filter(pk__in=webhooks).select_related("organization")
-    by_organization: dict[Any, list[Webhook]] = defaultdict(list)
-    for webhook in rows:
-        by_organization[webhook.organization_id].append(webhook)
-    for organization_id, members in by_organization.items():
-        try:
-            # Before the transaction: the host's function may take long.
-            _record_in(recipients_of(members), now)
-        except Exception:
-            logger.exception("The notices of organization=%s could not be recorded.", organization_id)
 
 
 def add_recipients(

@@ -6,7 +6,7 @@ A body is rendered before the first attempt and stored in `DeliveryBody`; later 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -18,7 +18,8 @@ from django.utils.translation import gettext as _
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import ErrorClass, PayloadDetail, PayloadFormat, Verb
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.lookups import key_in
+from tms_webhooks.db.sql import key_in
+from tms_webhooks.delivery.endpoints import shape_of
 from tms_webhooks.delivery.outgoing import OutgoingRequest
 from tms_webhooks.digests import digested
 from tms_webhooks.exceptions import DeliveryError, UnsafeURL, WebhooksError
@@ -44,21 +45,6 @@ class Content(NamedTuple):
     content_type: str = JSON
     url: str | None = None
     problem: DeliveryError | None = None
-
-
-def shape_of(webhook: Webhook, headers: Mapping[str, str]) -> RequestFormat:
-    """Return the request format of a webhook that has these headers."""
-    named = [value for name, value in headers.items() if name.lower() == "content-type"]
-    is_custom = webhook.format == PayloadFormat.CUSTOM
-    return RequestFormat(
-        format=webhook.format,
-        detail=webhook.payload,
-        url=webhook.url,
-        content=webhook.content if is_custom else "",
-        contents=webhook.contents if is_custom else {},
-        content_type=named[0] if named and is_custom else "",
-        api_url=app_settings.API_URL,
-    )
 
 
 def preset_values(preset: str, webhook: Webhook, patterns: Iterable[str]) -> dict[str, Any]:
@@ -107,7 +93,7 @@ def problems_for(webhook: Webhook, patterns: Iterable[str]) -> ValidationError |
     Problems that occur with every event type come first.
     """
     problems, chosen = problems_of(webhook, registry.all_types()), _event_types(patterns)
-    return problems_of(webhook, chosen) if problems is None and chosen else problems
+    return problems_of(webhook, chosen) if chosen and not problems else problems
 
 
 def _event_types(patterns: Iterable[str]) -> list[EventType]:

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import router, transaction
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import DeliveryStatus, JobKind, Priority
-from tms_webhooks.db.lookups import key_in
+from tms_webhooks.db.sql import key_in
 from tms_webhooks.models import Delivery, Event, Job, Webhook, WebhookState
 from tms_webhooks.models.audience import events_for_scope, visible_to
 from tms_webhooks.models.delivery import OPEN
@@ -221,8 +221,7 @@ def refusal_of(kind: JobKind, webhook: Webhook) -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class JobProgress:
+class JobProgress(NamedTuple):
     """The numbers of the deliveries that a job created, or was the last to reopen.
 
     - ``failed``: no retry follows

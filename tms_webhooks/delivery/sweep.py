@@ -81,16 +81,16 @@ def _settle_batch(webhook_id: int, now: datetime) -> int:
         # Locked, so that a user does not enable it before the end of the transaction.
         Webhook.objects.lock([webhook_id], with_state=True)
         webhook = Webhook.objects.get(pk=webhook_id)
-        if webhook.enabled and not webhook.pull_only and webhook.deleted_at is None:
+        is_deleted = webhook.deleted_at is not None
+        if webhook.enabled and not webhook.pull_only and not is_deleted:
             return 0
         if WebhookState.objects.filter(pk=webhook_id, leased_until__gt=now).exists():
             # Requests to it may be in flight. The worker gives it back soon, and has the rest settled.
             return 0
         still_open = rows.open().order_by("priority", "due_at")
-        if webhook.deleted_at is None:
+        if not is_deleted:
             still_open = still_open.filter(priority__gt=Priority.MANUAL)
         batch = Delivery.objects.among(list(still_open.values_list("pk", flat=True)[:BATCH]))
-        is_deleted = webhook.deleted_at is not None
         return batch.finish(DeliveryStatus.CANCELLED if is_deleted else DeliveryStatus.SKIPPED, now=now)
 
 

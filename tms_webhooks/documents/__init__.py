@@ -91,7 +91,16 @@ def asyncapi_document() -> dict[str, Any]:
         "asyncapi": ASYNCAPI,
         "info": INFO,
         "defaultContentType": "application/json",
-        "channels": {noun: _channel(noun, members) for noun, members in groups.items()},
+        "channels": {
+            noun: {
+                # Each webhook has its own URL.
+                "address": None,
+                "title": f"{members[0].noun.title} events",
+                "description": f"Subscribe to `{noun}.*`, or to single events.",
+                "messages": {one.name: {"$ref": f"#/components/messages/{one.name}"} for one in members},
+            }
+            for noun, members in groups.items()
+        },
         "operations": {
             f"send{camel_case(noun)}Events": {
                 "action": "send",
@@ -108,16 +117,6 @@ def asyncapi_document() -> dict[str, Any]:
                 **event_schemas(event_types),
             },
         },
-    }
-
-
-def _channel(noun: str, members: list[EventType]) -> dict[str, Any]:
-    return {
-        # Each webhook has its own URL.
-        "address": None,
-        "title": f"{members[0].noun.title} events",
-        "description": f"Subscribe to `{noun}.*`, or to single events.",
-        "messages": {one.name: {"$ref": f"#/components/messages/{one.name}"} for one in members},
     }
 
 

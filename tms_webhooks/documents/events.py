@@ -87,14 +87,9 @@ def to_markdown(event_types: Sequence[EventType]) -> str:
     nouns: dict[str, list[EventType]] = {}
     for event_type in event_types:
         nouns.setdefault(event_type.noun.name, []).append(event_type)
-    lines = ["# Events", "", *_introduction(event_types)]
-    for members in nouns.values():
-        lines += _noun(members)
-    return "\n".join(lines) + "\n"
-
-
-def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
-    yield from (
+    lines = [
+        "# Events",
+        "",
         f"{len(event_types)} event types. A webhook subscribes to one type, to all types of a noun (`class.*`), or to all but `webhook.*` (`*`).",
         "The schema of a type has the id `urn:tms-webhooks:event:<type>:<version>`. The version is 1, unless the type says otherwise.",
         "The first sample of a noun is complete. The others show only the values that differ from it.",
@@ -105,7 +100,10 @@ def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
         "",
         TYPES,
         "",
-    )
+    ]
+    for members in nouns.values():
+        lines += _noun(members)
+    return "\n".join(lines) + "\n"
 
 
 def _noun(members: Sequence[EventType]) -> Iterator[str]:

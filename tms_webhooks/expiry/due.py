@@ -6,7 +6,6 @@ All rows are read with the ORM, by a range of the host's date column.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -38,8 +37,7 @@ from tms_webhooks.sources.rules import PlannedEvent
 NEIGHBORS = 3 * DAY
 
 
-@dataclass(frozen=True, slots=True)
-class DueEvent:
+class DueEvent(NamedTuple):
     """An event to record for the row ``key``, if the row's date is still ``at``."""
 
     key: Any

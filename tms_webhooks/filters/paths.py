@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -31,8 +30,7 @@ class PartError(ValidationError):
         self.at = tuple(at)
 
 
-@dataclass(frozen=True, slots=True)
-class EventPath:
+class EventPath(NamedTuple):
     """One path in an event.
 
     - ``kind``: the kind of the values at the path

@@ -123,26 +123,7 @@ def _prepared(
             message = _("ids belong to one noun; name one, or leave ids out.")
             raise ReplayError(message, field="ids", code="several_nouns")
         return {"nouns": chosen, "selection": only.stored}, count_objects(webhook, chosen, only, now=now)
-    since, until = _range(kind, since, until, now=now)
-    _refuse(kind, webhook)
-    return {"since": since, "until": until}, total_of(kind, webhook, since=since, until=until)
-
-
-def _refuse(kind: JobKind, webhook: Webhook) -> None:
-    """Raise `ReplayError` if a job of this kind can't be started for the webhook as it is."""
-    refusal = refusal_of(kind, webhook)
-    if refusal:
-        raise ReplayError(refusal)
-    job = Job.objects.unfinished().filter(webhook=webhook, kind=kind).first()
-    if job is not None:
-        message = _("%(job)s, a job of the same kind, is still running for this webhook. Wait for it to end.")
-        raise ReplayError(message % {"job": job.public_id}, job=job.public_id)
-
-
-def _range(
-    kind: JobKind, since: datetime | None, until: datetime | None, *, now: datetime
-) -> tuple[datetime | None, datetime]:
-    """Return the time range, which ends at ``now`` at the latest; raise `ReplayError` if it is not valid for the kind."""
+    # The range ends now at the latest.
     until = min(until or now, now)
     longest = timedelta(days=app_settings.RECOVER_DAYS)
     values: Mapping[str, Any] = {"days": longest.days, "longest": longest.days}
@@ -158,4 +139,16 @@ def _range(
         text = _("since is %(days)s days before the end of the range; the longest range is %(longest)d days.")
     if text:
         raise ReplayError(text % values, field="since")
-    return since, until
+    _refuse(kind, webhook)
+    return {"since": since, "until": until}, total_of(kind, webhook, since=since, until=until)
+
+
+def _refuse(kind: JobKind, webhook: Webhook) -> None:
+    """Raise `ReplayError` if a job of this kind can't be started for the webhook as it is."""
+    refusal = refusal_of(kind, webhook)
+    if refusal:
+        raise ReplayError(refusal)
+    job = Job.objects.unfinished().filter(webhook=webhook, kind=kind).first()
+    if job is not None:
+        message = _("%(job)s, a job of the same kind, is still running for this webhook. Wait for it to end.")
+        raise ReplayError(message % {"job": job.public_id}, job=job.public_id)

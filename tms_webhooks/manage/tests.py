@@ -114,7 +114,22 @@ def _prepared(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
     using = router.db_for_write(Delivery)
     with transaction.atomic(using=using):
         _refuse_beyond_limits(webhook, now=now, using=using)
-        event = _test_row(webhook, imitated, actor=actor, now=now)
+        # It is about the webhook, and has the id and the body of the other one with the mark.
+        event = Event.objects.using(using).create(
+            uid=imitated.uid,
+            type=TEST,
+            version=imitated.version,
+            organization_id=webhook.organization_id,
+            subject_type=WEBHOOK,
+            subject_id=webhook.public_id,
+            actor_kind=actor.kind,
+            actor_id=actor.stored_id,
+            occurred_at=now,
+            body=marked_as_test(imitated.body),
+            # No other webhook gets it.
+            fanned_out_at=now,
+            position=OUTSIDE_THE_FEED,
+        )
         delivery = Delivery.objects.create(
             event=event,
             webhook=webhook,
@@ -147,27 +162,6 @@ def _refuse_beyond_limits(webhook: Webhook, *, now: datetime, using: str) -> Non
         type=TEST, organization=webhook.organization_id, occurred_at__gt=now - limits.MINUTE, occurred_at__lte=now
     )
     limits.refuse_test_send(sent.order_by("-occurred_at").values_list("occurred_at", flat=True), now=now)
-
-
-def _test_row(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime) -> Event:
-    """Save the event of a test, which is about the webhook, and has the id and the body of another one with the mark."""
-    event = Event(
-        uid=imitated.uid,
-        type=TEST,
-        version=imitated.version,
-        organization_id=webhook.organization_id,
-        subject_type=WEBHOOK,
-        subject_id=webhook.public_id,
-        actor_kind=actor.kind,
-        actor_id=actor.stored_id,
-        occurred_at=now,
-        # No other webhook gets it.
-        fanned_out_at=now,
-        position=OUTSIDE_THE_FEED,
-    )
-    event.body = marked_as_test(imitated.body)
-    event.save()
-    return event
 
 
 def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:

@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeAlias
 
@@ -74,7 +73,7 @@ class Timer:
             if not self._queue.keeps_drains:
                 is_new = Job.objects.filter(status=JobStatus.PENDING).exists()
                 seconds = {replay.WORK: TICK} if is_new else SECONDS
-                jobs = tuple(replace(job, minutes=seconds.get(job.function, 60.0 * job.minutes) / 60.0) for job in jobs)
+                jobs = tuple(job._replace(minutes=seconds.get(job.function, 60.0 * job.minutes) / 60.0) for job in jobs)
                 grace = timedelta()
             # Those that began longer ago than they may have, or never.
             for job in PeriodicRun.objects.claim_due(jobs, clock=self._clock, grace=grace):

@@ -21,6 +21,7 @@ from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed, rev
 from tms_webhooks.net import urls
 from tms_webhooks.validators import (
     header_key,
+    invalid_value,
     parse_headers,
     refuse_control_characters,
     validate_header_name,
@@ -39,21 +40,19 @@ Values = Mapping[str, str]
 """The values of one kind by name; a value that is not set is missing."""
 
 
-def _problem(message: Any, code: str = "invalid", **params: object) -> ValidationError:
-    return ValidationError(message, code=code, params=params)
-
-
 def _pattern(expression: str, message: Any, code: str) -> RegexValidator:
     return RegexValidator(rf"\A(?:{expression})\Z", message, code)
 
 
 def _check_token_url(value: str) -> None:
     if "{" in value or "}" in value:
-        raise _problem(_("The token URL is the same for each event. Write it without {tokens}."), "token_url_braces")
+        raise invalid_value(
+            _("The token URL is the same for each event. Write it without {tokens}."), "token_url_braces"
+        )
     try:
         urls.check_url(value)
     except UnsafeURL as error:
-        raise _problem(str(error), "unsafe_url") from error
+        raise invalid_value(str(error), "unsafe_url") from error
 
 
 # RFC 6749, appendix A: visible ASCII and spaces for the client; words of it, without quotation marks, for the scope.
@@ -190,7 +189,7 @@ def from_text(text: str) -> dict[str, str]:
         found = None
     if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
         # Without the cause, which holds the text.
-        raise _problem(_("The stored credentials can't be read. Enter them again."), "unreadable")
+        raise invalid_value(_("The stored credentials can't be read. Enter them again."), "unreadable")
     return found
 
 
@@ -201,13 +200,13 @@ def validate(kind: str, values: Values) -> None:
     """
     if kind not in FIELDS:
         message = _("Unknown authentication: %(kind)s. Choose one of %(names)s.")
-        raise ValidationError({"authentication": _problem(message, "unknown", kind=kind, names=", ".join(FIELDS))})
+        raise ValidationError({"authentication": invalid_value(message, "unknown", kind=kind, names=", ".join(FIELDS))})
     fields = {field.name: field for field in FIELDS[kind]}
     problems: dict[str, ValidationError] = {}
     for name in values:
         if name not in fields:
             message = _("The authentication %(kind)s has no such value. Remove it.")
-            problems[name] = _problem(message, "unknown", kind=kind)
+            problems[name] = invalid_value(message, "unknown", kind=kind)
     for name, field in fields.items():
         try:
             _check(field, values.get(name, ""))
@@ -220,13 +219,13 @@ def validate(kind: str, values: Values) -> None:
 def _check(field: CredentialField, value: str) -> None:
     if not value:
         if field.is_required:
-            raise _problem(_("This value is missing. Enter it, or choose another authentication."), "required")
+            raise invalid_value(_("This value is missing. Enter it, or choose another authentication."), "required")
         return
     if len(value) > field.longest:
         message = _("The value has %(count)d characters; the limit is %(limit)d. Shorten it.")
-        raise _problem(message, "max_length", count=len(value), limit=field.longest)
+        raise invalid_value(message, "max_length", count=len(value), limit=field.longest)
     if MASK[0] in value:
-        raise _problem(_("Leave the dots as they are, or replace them all."), "partial_mask")
+        raise invalid_value(_("Leave the dots as they are, or replace them all."), "partial_mask")
     for check in field.checks:
         check(value)
 
@@ -345,11 +344,8 @@ class AuthenticationFields(models.Model):
                 for text in texts:
                     yield "credentials", ValidationError(f"{name}: {text}")
             return
-        yield from self._repeated_headers(header_name(self.authentication, values))
-
-    def _repeated_headers(self, taken: str) -> Iterator[tuple[str, ValidationError]]:
-        """Yield an error for a header of the webhook's own that authentication or body signature set, too."""
-        names = known_headers(self.headers)
+        # The webhook's own headers that authentication or body signature set, too.
+        taken, names = header_name(self.authentication, values), known_headers(self.headers)
         if names is None:
             return  # reported by the field, or by each delivery
         for name in names:
@@ -357,7 +353,7 @@ class AuthenticationFields(models.Model):
                 message = _(
                     "The authentication sets the header %(name)s. Remove it from the headers, or choose no authentication."
                 )
-                yield "headers", _problem(message, "header_of_authentication", name=name)
+                yield "headers", invalid_value(message, "header_of_authentication", name=name)
         signature = header_key(self.body_signature_header)
         if signature and signature in {taken, *map(header_key, names)}:
             message = _("The header %(name)s has another value already. Choose another name, or remove that header.")

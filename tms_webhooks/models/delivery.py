@@ -11,13 +11,13 @@ from typing import Any
 from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Least
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import sql
-from tms_webhooks.db.lookups import KeyIn, key_in
-from tms_webhooks.db.sql import PrimaryManager
+from tms_webhooks.db.sql import KeyIn, PrimaryManager, key_in
 from tms_webhooks.models.event import PUBLIC_PREFIX, Event
 from tms_webhooks.models.public_ids import delivery_id, parts_of_delivery_id
 from tms_webhooks.models.webhook import Webhook
@@ -293,18 +293,18 @@ class Delivery(models.Model):
             return None
         return (self.reopened_at or self.created_at) + timedelta(seconds=app_settings.DELIVERY_LIFETIME_SECONDS)
 
-    def next_attempt_at(self, *, now: datetime) -> datetime | None:
+    def next_attempt_at(self, *, now: datetime | None = None) -> datetime | None:
         """Return when it is attempted next, at the earliest; in the past if it waits for a worker already.
 
         A pause and a hold of the webhook are included. A rate limit, earlier deliveries of the same object and the
         requests in flight may delay it further. The workers follow the same rules (`tms_webhooks.worker.endpoint_queues`).
 
-        None if no attempt follows: it is finished, its webhook is deleted, disabled or pull-only, or it is given up before.
+        ``now`` is the current time by default. None if no attempt follows: it is finished, its webhook is deleted, disabled or pull-only, or it is given up before.
         """
         due_at, webhook = self.due_at, self.webhook
         if due_at is None or webhook.deleted_at is not None or webhook.pull_only:
             return None
-        at = due_at
+        at, now = due_at, now or timezone.now()
         if self.priority != Priority.MANUAL:
             if not webhook.enabled:
                 return None

@@ -24,11 +24,10 @@ from tms_webhooks import event_names
 from tms_webhooks.actors import LONGEST_ACTOR_ID
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Audience
-from tms_webhooks.db.lookups import KeyIn
-from tms_webhooks.db.sql import PrimaryManager, numbers
+from tms_webhooks.db.sql import KeyIn, PrimaryManager, numbers
 from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, ancestors
 from tms_webhooks.models.organization import organization_model
-from tms_webhooks.models.public_ids import uid_of
+from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.subscription import Subscription
 from tms_webhooks.models.webhook import Webhook
 
@@ -131,8 +130,10 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self.filter(position__isnull=True).order_by("pk")
 
 
-class Event(models.Model):
-    """One change of one object."""
+class Event(PublicIDModel):
+    """One change of one object. Its public id is the same for every webhook, every retry and every replay."""
+
+    PUBLIC_PREFIX = PUBLIC_PREFIX
 
     uid = models.UUIDField(_("id"), default=time_ordered_uuid, unique=True, editable=False)
     type = models.CharField(_("type"), max_length=100)
@@ -287,11 +288,6 @@ class Event(models.Model):
         return f"{self.type} {self.public_id}"
 
     @property
-    def public_id(self) -> str:
-        """The id that receivers see: the same for every webhook, every retry and every replay."""
-        return PUBLIC_PREFIX + self.uid.hex
-
-    @property
     def organizations(self) -> EventOrganizations:
         """The organizations that it belongs to, with those of the other side of a move."""
         own = EventOrganizations(self.organization_id, self.learner_organization_id)
@@ -304,12 +300,6 @@ class Event(models.Model):
     def sequence_key(self) -> str:
         """The key by which the events of the object are numbered."""
         return owned_key(self.subject_id, self.organization_id) if self.numbered_by_owner else self.subject_id
-
-    @classmethod
-    def by_public_id(cls, text: str) -> Q:
-        """Return the filter for the event with this public id. It matches no event if the text is no such id."""
-        uid = uid_of(text, PUBLIC_PREFIX)
-        return Q(pk__in=()) if uid is None else Q(uid=uid)
 
 
 def conditions_of(scope: SubscriberScope, organizations: Collection[Any]) -> list[Q]:

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.db import router
@@ -25,8 +24,7 @@ EXAMINED_SECRETS = 100
 """How many secrets are decrypted to find out whether a key is missing."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyUse:
+class KeyUse(NamedTuple):
     """How many values each kind of key encrypted. ``derived`` is the key from ``SECRET_KEY`` after ENCRYPTION_KEYS was set."""
 
     newest: int = 0

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
@@ -28,8 +28,7 @@ UPSERT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectState:
+class ObjectState(NamedTuple):
     """One object's state as JSON: the values of its own row, and those of related rows."""
 
     key: str
@@ -53,7 +52,7 @@ class SourceStateManager(models.Manager["SourceState"]):
         if connection.vendor != "mysql" and len(pairs) == 1 and not pairs[0][2]:
             ((before, line, _related),) = pairs
             table, key = map(connection.ops.quote_name, (self.model._meta.db_table, "key"))
-            values = {**asdict(line), "source": source, "before": before}
+            values = {**line._asdict(), "source": source, "before": before}
             values["recorded_at"] = connection.ops.adapt_datetimefield_value(now)
             with connection.cursor() as cursor:
                 cursor.execute(UPSERT.format(table=table, key=key), values)

@@ -5,7 +5,7 @@ A running process is no proof: a cluster whose worker was killed can hang and ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -14,9 +14,9 @@ from typing import NamedTuple
 from tms_webhooks.choices import OUR_OWN_FAULT, ErrorClass
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
-from tms_webhooks.db.lookups import key_in
+from tms_webhooks.db.sql import key_in
 from tms_webhooks.models import DeliveryAttempt, DrainSlot, PeriodicRun, Webhook, WebhookState
-from tms_webhooks.monitoring.backlog import Backlog, WebhookBacklog, backlog, backlog_by_webhook, seconds_since
+from tms_webhooks.monitoring.figures import Backlog, WebhookBacklog, backlog, backlog_by_webhook, seconds_since
 from tms_webhooks.monitoring.words import OUTAGE_REMEDY, keys_missing, proxy_down
 from tms_webhooks.net import proxy
 from tms_webhooks.queues import Queue, get_queue, periodic_jobs
@@ -82,8 +82,7 @@ class HealthProblem(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class HealthReport:
+class HealthReport(NamedTuple):
     """The problems, the worst first."""
 
     problems: tuple[HealthProblem, ...]
@@ -97,13 +96,19 @@ class HealthReport:
 def examine(*, max_lag: float = MAX_LAG) -> tuple[Liveness, HealthReport]:
     """Return the figures and the report."""
     now, queue = clock.measured_now(), get_queue()
-    found = read_liveness(now=now, max_lag=max_lag)
+    found, started = read_liveness(now=now, max_lag=max_lag), PeriodicRun.objects.started(now=now)
+    # The periodic jobs that have run, and that no process has begun in time since.
+    overdue = [
+        job.name
+        for job in periodic_jobs()
+        if job.function in started and started[job.function] < now - timedelta(minutes=job.minutes) - JOB_GRACE
+    ]
     return found, assess(
         found,
         max_lag=max_lag,
         keeps_drains=queue.keeps_drains,
         workers=queue.workers,
-        overdue=overdue_jobs(now=now),
+        overdue=overdue,
     )
 
 
@@ -168,16 +173,6 @@ def proxy_failures(*, now: datetime) -> int:
     return len(errors) if len(errors) >= LEAST_PROXY_FAILURES and set(errors) == {ErrorClass.PROXY_ERROR} else 0
 
 
-def overdue_jobs(*, now: datetime) -> list[str]:
-    """Return the names of the periodic jobs that have run, and that no process has begun in time since."""
-    started = PeriodicRun.objects.started(now=now)
-    return [
-        job.name
-        for job in periodic_jobs()
-        if job.function in started and started[job.function] < now - timedelta(minutes=job.minutes) - JOB_GRACE
-    ]
-
-
 def restart_reason(found: Liveness, *, max_lag: float, keeps_drains: bool) -> str:
     """Return why the workers have to be restarted; empty if a restart would not help.
 
@@ -210,43 +205,39 @@ def assess(
         workers: Name of the queue's worker processes.
         overdue: Names of periodic jobs that did not run when they were due.
     """
-    stopped = _stopped(found, max_lag, keeps_drains=keeps_drains, workers=workers)
-    late = _late_work(found, max_lag, overdue=overdue, workers=workers)
-    levels = ((HealthLevel.STOPPED, stopped), (HealthLevel.LATE, late))
-    return HealthReport(tuple(HealthProblem(level, reason) for level, reasons in levels for reason in reasons))
-
-
-def _stopped(found: Liveness, max_lag: float, *, keeps_drains: bool, workers: str) -> Iterator[str]:
-    """Yield why nothing is sent, or nothing to some webhooks, with the remedy."""
+    stopped, delayed = list[str](), list[str]()
     late, gone = _late(found.backlog, max_lag), found.drain_gone_seconds
     remedy = "Run manage.py webhooks_drain under a supervisor that restarts it."
     if keeps_drains:
         remedy = f"Start or restart {workers}: it can hang after one of its processes was killed. Or run manage.py webhooks_drain."
     if late and not _is_delivering(found, max_lag):
-        yield f"{late}, and no worker delivers: {_absence(found)}. {remedy}"
+        stopped.append(f"{late}, and no worker delivers: {_absence(found)}. {remedy}")
     elif gone is None or gone > MAX_SECONDS_WITHOUT_DRAIN:
-        yield f"Deliveries are not sent, because {_absence(found)}. {remedy}"
+        stopped.append(f"Deliveries are not sent, because {_absence(found)}. {remedy}")
     if found.unserved_webhooks and found.drains:
         named = _named(found.unserved_webhooks)
-        yield f"Webhooks whose due deliveries are not sent, although a drain runs: {named}. Check its log, and restart it."
-    yield from found.cut_off
+        stopped.append(
+            f"Webhooks whose due deliveries are not sent, although a drain runs: {named}. Check its log, and restart it."
+        )
+    stopped += found.cut_off
     if found.webhooks_without_keys:
-        yield f"Held webhooks: {found.webhooks_without_keys}. {keys_missing()}"
+        stopped.append(f"Held webhooks: {found.webhooks_without_keys}. {keys_missing()}")
     if reason := proxy_down(found.proxy_failures):
-        yield reason
-
-
-def _late_work(found: Liveness, max_lag: float, *, overdue: Sequence[str], workers: str) -> Iterator[str]:
-    """Yield a sentence for each kind of late work, with the remedy, for the case that drains run."""
+        stopped.append(reason)
+    # Late work of drains that run.
     remedy = f"Check their log; more drains ({SETTING_NAME}['DRAINS']) may help."
     age = found.backlog.oldest_event_seconds
     if found.drains and age is not None and age > max_lag:
-        yield f"An event has waited for its deliveries for {age:.0f} s, although drains run. {remedy}"
+        delayed.append(f"An event has waited for its deliveries for {age:.0f} s, although drains run. {remedy}")
     elif found.drains and found.late_organizations >= LATE_ORGANIZATIONS:
-        yield f"Deliveries of {found.late_organizations} organizations are late, although drains run. {remedy}"
+        delayed.append(
+            f"Deliveries of {found.late_organizations} organizations are late, although drains run. {remedy}"
+        )
     if overdue:
         remedy = f"Run manage.py webhooks_drain, or start or restart {workers}."
-        yield f"Periodic jobs did not run: {', '.join(overdue)}. {remedy}"
+        delayed.append(f"Periodic jobs did not run: {', '.join(overdue)}. {remedy}")
+    levels = ((HealthLevel.STOPPED, stopped), (HealthLevel.LATE, delayed))
+    return HealthReport(tuple(HealthProblem(level, reason) for level, reasons in levels for reason in reasons))
 
 
 def _is_delivering(found: Liveness, max_lag: float) -> bool:

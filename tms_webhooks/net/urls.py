@@ -276,14 +276,10 @@ def parse_url(url: str) -> SafeURL:
     netloc = f"[{host}]" if ":" in host else host
     if port != DEFAULT_PORTS[scheme]:
         netloc = f"{netloc}:{port}"
-    target = _target((path or "/") + (query or ""))
-    return SafeURL(f"{scheme}://{netloc}", scheme, host, port, target, netloc)
-
-
-def _target(text: str) -> str:
     # The same escapes as in urllib3, so that the displayed URL is the one in the request.
-    escaped = _TO_ESCAPE.sub(lambda match: quote(match.group(), safe=""), text)
-    return _ESCAPED.sub(lambda match: match.group().upper(), escaped)
+    escaped = _TO_ESCAPE.sub(lambda match: quote(match.group(), safe=""), (path or "/") + (query or ""))
+    target = _ESCAPED.sub(lambda match: match.group().upper(), escaped)
+    return SafeURL(f"{scheme}://{netloc}", scheme, host, port, target, netloc)
 
 
 def _check_characters(url: str) -> None:

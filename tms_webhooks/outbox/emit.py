@@ -18,8 +18,7 @@ from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.event_row import event_row, organizations_of
 from tms_webhooks.outbox.record import insert_rows
 from tms_webhooks.outbox.subscribed import matching_types
-from tms_webhooks.payloads.envelope import build_content
-from tms_webhooks.payloads.fields import dotted_names, nested_json
+from tms_webhooks.payloads.envelope import build_content, dotted_names, nested_json
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER
 from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of

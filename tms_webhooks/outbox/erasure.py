@@ -8,16 +8,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import models, router, transaction
 from django.db.models import Q
 
 from tms_webhooks.catalogue.custom import ROOT
 from tms_webhooks.choices import ActorKind, DeliveryStatus
-from tms_webhooks.db.lookups import key_in
+from tms_webhooks.db.sql import key_in
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import (
     AuditEntry,
@@ -57,8 +56,7 @@ PERSON = "user"
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Erased:
+class Erased(NamedTuple):
     """The numbers of erased rows. ``in_flight`` events are being sent: erase again when they are done."""
 
     events: int

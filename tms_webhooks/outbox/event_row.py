@@ -31,10 +31,10 @@ from tms_webhooks.models.event import (
 )
 from tms_webhooks.payloads.envelope import (
     FIRST_SEQUENCE,
+    UNNUMBERED,
     build_content,
     envelope,
     to_text,
-    with_sequence,
 )
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER
 
@@ -202,7 +202,8 @@ def _text(values: Mapping[str, Any], name: str) -> str:
 def set_sequence(event: Event, sequence: int) -> None:
     """Give a new event its number, in its row and in its body, if it has one."""
     event.sequence = sequence
-    event.body = with_sequence(event.body, sequence)
+    # The first match is the envelope's own key: inside a string the quotes would be escaped.
+    event.body = event.body.replace(UNNUMBERED, f'"sequence":{sequence}', 1)
 
 
 def insert(events: Sequence[Event], *, using: str) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, NamedTuple
@@ -22,7 +21,7 @@ from django.db import OperationalError, connections, router, transaction
 from django.db.models import F, Model, Q, QuerySet
 
 from tms_webhooks import catalogue, event_names
-from tms_webhooks.db.lookups import key_in
+from tms_webhooks.db.sql import key_in
 from tms_webhooks.exceptions import CursorError, SecretError
 from tms_webhooks.models import Event, FeedEnds, FirstOccurrence, Webhook
 from tms_webhooks.models.audience import of_its_side, visible_to
@@ -55,8 +54,7 @@ MOST_LISTED = 100
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(NamedTuple):
     """A page of events, oldest first, with the cursor of the next page, and whether that has events already."""
 
     events: list[Event]
@@ -281,7 +279,12 @@ def _position_of(after: str, organizations: QuerySet[Model], keys: list[Any], en
         return 0, own
     if after == LATEST:
         return ends.published, own
-    position, owner = _decoded(after)
+    try:
+        position, owner = json.loads(decrypt(after + "=" * (-len(after) % 4)))
+    except (SecretError, ValueError, TypeError):
+        raise CursorError(
+            "This is not a cursor; pass the cursor of the last page unchanged, or begin without one.", code="malformed"
+        ) from None
     known = {str(key) for key in keys}
     if owner and owner not in known and not (len(keys) > MOST_LISTED and organizations.filter(pk=owner).exists()):
         raise CursorError("This cursor belongs to another organization; begin without one.", code="foreign")
@@ -299,13 +302,3 @@ def cursor_at(position: int, owner: str) -> str:
     """Return the cursor after a position, bound to an organization, which is given by its key as text."""
     # Encrypted, because positions count the events of all organizations.
     return encrypt(json.dumps([position, owner])).rstrip("=")
-
-
-def _decoded(cursor: str) -> tuple[int, str]:
-    try:
-        position, owner = json.loads(decrypt(cursor + "=" * (-len(cursor) % 4)))
-    except (SecretError, ValueError, TypeError):
-        raise CursorError(
-            "This is not a cursor; pass the cursor of the last page unchanged, or begin without one.", code="malformed"
-        ) from None
-    return position, owner

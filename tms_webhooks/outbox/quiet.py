@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -22,7 +21,7 @@ from django.db.models.functions import Coalesce
 from tms_webhooks import event_names
 from tms_webhooks.catalogue import registry
 from tms_webhooks.catalogue.values import value_at
-from tms_webhooks.db.lookups import key_in
+from tms_webhooks.db.sql import key_in
 from tms_webhooks.models import Delivery, DeliveryBody, Event, Webhook, WebhookState
 from tms_webhooks.models.subscription import longest_quiet_seconds
 from tms_webhooks.outbox import fanout_sql
@@ -43,13 +42,12 @@ class Quiet(NamedTuple):
     longest: int
 
 
-@dataclass(slots=True)
-class _Changes:
+class _Changes(NamedTuple):
     """What to write: deliveries with their quiet periods, by the time until which they wait; merged ones; and bodies."""
 
-    waiting: dict[datetime, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
-    merged: dict[int, int] = field(default_factory=dict)
-    bodies: dict[int, str] = field(default_factory=dict)
+    waiting: defaultdict[datetime, dict[int, int]]
+    merged: dict[int, int]
+    bodies: dict[int, str]
 
     def write(self, now: datetime) -> None:
         """Write all of it."""
@@ -89,7 +87,7 @@ def hold(event_ids: Collection[int], matching: Collection[Pair], *, now: datetim
         delays = {key: timedelta(seconds=webhook.delay_seconds) for key, webhook in webhooks.items()}
         # During the delay after it, a period is over.
         rows += (one for one in _with_bodies(waiting) if one.due_at - delays[one.webhook_id] > now)
-    changes = _Changes()
+    changes = _Changes(defaultdict(dict), {}, {})
     by_object: dict[Object, list[Any]] = defaultdict(list)
     for row in sorted(rows, key=attrgetter("event_id")):
         by_object[row.webhook_id, row.event.subject_type, row.event.subject_id].append(row)

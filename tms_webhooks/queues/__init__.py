@@ -11,9 +11,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import NamedTuple
 
 from django.apps import apps
 from django.core.checks import CheckMessage, Error
@@ -33,8 +33,7 @@ OTHER_TASKS = {"tms_webhooks.tasks.drain", DUE_JOBS}
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PeriodicJob:
+class PeriodicJob(NamedTuple):
     """A function, by its dotted path, and the interval in minutes at which it has to run."""
 
     name: str

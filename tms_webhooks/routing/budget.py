@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -33,8 +32,7 @@ class Candidate(NamedTuple):
     organization_id: Any
 
 
-@dataclass(frozen=True, slots=True)
-class TurnResult:
+class TurnResult(NamedTuple):
     """The result of one turn of matching.
 
     - ``verdicts``: of all pairs of an event and a subscription that were evaluated in this turn or before
@@ -42,7 +40,7 @@ class TurnResult:
     - ``end``: the first event that was left because the turn was over for all; None if there was time for all
     """
 
-    verdicts: Mapping[Pair, Verdict] = field(default_factory=dict)
+    verdicts: Mapping[Pair, Verdict] = {}
     unfinished: frozenset[int] = frozenset()
     end: int | None = None
 

@@ -38,8 +38,7 @@ MOST_NAMED_IDS = 5
 """The maximum number of ids in one warning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clause:
+class Clause(NamedTuple):
     """The result of one rule: its name, the verdict, and a sentence for people.
 
     ``subscription_id`` is the key of the subscription for a rule of a subscription, and None for a rule of the webhook.
@@ -51,8 +50,7 @@ class Clause:
     subscription_id: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """The verdict by the webhook's current settings, its clauses, and the delivery of the event, if there is one.
 
     Verdict and delivery differ if the webhook was changed after the fan-out of the event. ``is_example`` says that the
@@ -106,11 +104,15 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
         # Conditions could find out the values of an event that is not for this webhook.
         return Explanation(CheckResult.NO, own, delivery, is_example)
     values = event_values(event)
-    by_subscription = [
-        tuple(_of_subscription(one, webhook, event, values)) for one in webhook.subscriptions.order_by("pk")
-    ]
+    by_subscription: list[list[Clause]] = []
+    for one in webhook.subscriptions.order_by("pk"):
+        rules = _rules_of(one, webhook)
+        of_one = list(_clauses_of(one, rules, event, values))
+        if rules.is_first_only and filtered.is_of_type(one, event):
+            of_one.append(_of_firsts(one, event, met=rules.are_met(event, values)))
+        by_subscription.append(of_one)
     if not by_subscription:
-        by_subscription = [(_clause("subscription", False, _("The webhook has no subscriptions.")),)]
+        by_subscription = [[_clause("subscription", False, _("The webhook has no subscriptions."))]]
     matches = any(all(clause.verdict is CheckResult.YES for clause in clauses) for clauses in by_subscription)
     clauses = (*own, *chain.from_iterable(by_subscription))
     return Explanation(_verdict(own, matches=matches), clauses, delivery, is_example, webhook.pull_only)
@@ -183,16 +185,6 @@ def _of_audience(webhook: Webhook, event: Event) -> Clause:
     return _clause(AUDIENCE, is_received, sentence % {"scope": events})
 
 
-def _of_subscription(
-    subscription: Subscription, webhook: Webhook, event: Event, values: EventValues
-) -> Iterator[Clause]:
-    """Yield the clauses of one subscription; only the first one if it does not include the event's type."""
-    rules = _rules_of(subscription, webhook)
-    yield from _clauses_of(subscription, rules, event, values)
-    if rules.is_first_only and filtered.is_of_type(subscription, event):
-        yield _of_firsts(subscription, event, met=rules.are_met(event, values))
-
-
 def _rules_of(subscription: Subscription, webhook: Webhook) -> SubscriptionRules:
     return SubscriptionRules(subscription.pk, subscription.filters, subscription.condition, webhook.audience)
 
@@ -200,7 +192,10 @@ def _rules_of(subscription: Subscription, webhook: Webhook) -> SubscriptionRules
 def _clauses_of(
     subscription: Subscription, rules: SubscriptionRules, event: Event, values: EventValues
 ) -> Iterator[Clause]:
-    """Yield the clauses of a subscription with these compiled rules, except whether the event is a first occurrence."""
+    """Yield the clauses of a subscription with these compiled rules, except whether the event is a first occurrence.
+
+    Of one that does not include the event's type, this is the only clause.
+    """
     pk, name = subscription.pk, subscription.event_type
     if not filtered.is_of_type(subscription, event):
         yield _clause("event_type", False, _("%(name)s does not include this event type.") % {"name": name}, pk)

@@ -12,8 +12,7 @@ from typing import TypeAlias
 from django.db import router
 
 from tms_webhooks import event_names
-from tms_webhooks.db.lookups import key_in
-from tms_webhooks.db.sql import database, numbers, read
+from tms_webhooks.db.sql import database, key_in, numbers, read
 from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.models import Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.occurrence import FirstKey, first_key

@@ -97,14 +97,10 @@ def column_for(model: type[models.Model], field: Field, *, taken: Iterable[str] 
     return next((column for name in names for column in columns if alike(column, name)), "")
 
 
-def means_opposite(column: str, name: str) -> bool:
-    """Return whether the name of a column means the opposite of a canonical field."""
-    return any(alike(column, other) for other in OPPOSITES.get(name, ()))
-
-
 def opposite_for(model: type[models.Model], field: Field) -> str:
     """Return the model's boolean column that means the opposite of a field; empty if it has none."""
-    return next((name for name in _columns(model, FieldKind.BOOLEAN) if means_opposite(name, field.name)), "")
+    opposites, columns = OPPOSITES.get(field.name, ()), _columns(model, FieldKind.BOOLEAN)
+    return next((name for name in columns if any(alike(name, other) for other in opposites)), "")
 
 
 def _columns(model: type[models.Model], kind: FieldKind) -> list[str]:

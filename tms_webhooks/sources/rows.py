@@ -14,8 +14,8 @@ from django.db import connections, models, router
 from tms_webhooks.computed import Computed
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import savepoint_at_statement, without_conditions
-from tms_webhooks.db.lookups import keys_in
 from tms_webhooks.db.prepared import CompiledQuery, Parameter
+from tms_webhooks.db.sql import keys_in
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import audience
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source

@@ -15,7 +15,7 @@ from tms_webhooks.choices import Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.models import Webhook
-from tms_webhooks.models.rate_limit import RateLimit
+from tms_webhooks.models.webhook import RateLimit
 from tms_webhooks.worker.leases import OVERLAP, Quota
 
 # Besides the requests in flight, a queue holds those that a receiver takes in this many seconds. All queues together hold

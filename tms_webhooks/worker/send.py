@@ -72,8 +72,7 @@ def make_requests(claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, 
         endpoint = endpoints[one.webhook_id]
         is_new = not one.attempts and one.quiet_period is None
         shape = endpoint.shape
-        is_plain = is_new and (shape.format, shape.detail) == PLAIN
-        is_ready = is_plain and "{" not in shape.url and len(one.body) <= short
+        is_ready = is_new and (shape.format, shape.detail) == PLAIN and "{" not in shape.url and len(one.body) <= short
         # A resumed or replayed delivery is late by intent.
         expected_at = one.occurred_at if is_new and one.priority == Priority.LIVE else None
         requests.append(

@@ -13,7 +13,7 @@ from example_project.training.factories import (
 )
 from example_project.training.models import CourseAssignment
 from tests.factories import WebhookFactory
-from tms_webhooks.payloads.fields import instant
+from tms_webhooks.catalogue.values import instant
 
 DAY = timedelta(days=1)
 NOT_STARTED = {"code": 0, "name": "Not Started"}

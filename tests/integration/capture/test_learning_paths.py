@@ -21,8 +21,8 @@ from example_project.training.webhooks import LearningPaths
 from tests.factories import WebhookFactory
 from tests.patience import PATIENCE
 from tests.threads import Lingering, at_once, several
+from tms_webhooks.catalogue.values import instant
 from tms_webhooks.models import Event, Occurrence, Subscription
-from tms_webhooks.payloads.fields import instant
 
 
 class World:

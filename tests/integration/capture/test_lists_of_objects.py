@@ -18,10 +18,10 @@ from tests.outbox import prune_events
 from tms_webhooks import sources
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.types import references
+from tms_webhooks.catalogue.values import instant
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
-from tms_webhooks.payloads.fields import instant
 from tms_webhooks.sources.mapping import map_field
 from tms_webhooks.sources.rows import read_whole
 

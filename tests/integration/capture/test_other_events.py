@@ -18,8 +18,8 @@ from example_project.training.factories import (
     VoucherFactory,
 )
 from tests.factories import WebhookFactory
+from tms_webhooks.catalogue.values import instant
 from tms_webhooks.models import Event
-from tms_webhooks.payloads.fields import instant
 
 
 @pytest.fixture

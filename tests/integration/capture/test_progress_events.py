@@ -12,8 +12,8 @@ from tests.factories import WebhookFactory
 from tests.outbox import prune_events
 from tests.testapp.models import DatedAssignment
 from tms_webhooks import sources
+from tms_webhooks.catalogue.values import instant
 from tms_webhooks.models import Event
-from tms_webhooks.payloads.fields import instant
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.digests import digest_of, own_fields
 from tms_webhooks.models import Event
-from tms_webhooks.payloads.fields import nested_json
+from tms_webhooks.payloads.envelope import nested_json
 from tms_webhooks.sources.registry import sources_of_noun
 from tms_webhooks.sources.rows import database_of, read_whole
 

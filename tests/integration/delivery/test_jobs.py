@@ -1,7 +1,6 @@
 """A job is refused with the reason, or done in batches by whoever has time, and shows how far it is and what became of it."""
 
 from contextlib import nullcontext
-from dataclasses import asdict
 from datetime import timedelta
 
 import pytest
@@ -299,7 +298,7 @@ def test_workers_at_the_same_moment_count_right(job_of, finished, clock):
 
 def counted(job):
     """Return the progress of a job, without the noughts."""
-    return {name: number for name, number in asdict(progress_by_job([job])[job.pk]).items() if number}
+    return {name: number for name, number in progress_by_job([job])[job.pk]._asdict().items() if number}
 
 
 def test_a_recovery_counts_its_own_deliveries_as_they_end_and_each_for_the_last_job(do, finished, run, wire):

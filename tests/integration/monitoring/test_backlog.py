@@ -9,7 +9,7 @@ from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import lease, subscribed, write_delivery, write_event
 from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.models import Event, Webhook
-from tms_webhooks.monitoring.backlog import Backlog, backlog, backlog_by_webhook
+from tms_webhooks.monitoring.figures import Backlog, backlog, backlog_by_webhook
 
 NOTHING = Backlog(
     deliveries=0,

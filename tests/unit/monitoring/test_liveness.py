@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tms_webhooks.monitoring.backlog import Backlog
+from tms_webhooks.monitoring.figures import Backlog
 from tms_webhooks.monitoring.liveness import (
     MAX_SECONDS_WITHOUT_DRAIN,
     HealthLevel,

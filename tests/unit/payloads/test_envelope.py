@@ -11,8 +11,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.payloads.envelope import from_text, is_test, marked_as_test, to_text
-from tms_webhooks.payloads.fields import dotted_names, nested_json
+from tms_webhooks.payloads.envelope import dotted_names, from_text, is_test, marked_as_test, nested_json, to_text
 
 KEY = uuid.UUID("0f8b6c1e-3c52-4a7e-9a55-0c9f5a1d2b34")
 

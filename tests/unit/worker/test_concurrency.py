@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import NOW
 from tests.unit.worker.requests import a_webhook, make_queues, queue_of
-from tms_webhooks.models.rate_limit import RateLimit
+from tms_webhooks.models.webhook import RateLimit
 
 
 def configured(webhook):

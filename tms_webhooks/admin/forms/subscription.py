@@ -67,7 +67,7 @@ def fields_for(event_types: Sequence[EventType]) -> dict[str, forms.Field]:
     for name, label in STATUSES.items():
         choices = [(int(member), member.label) for member in statuses_of(name, event_types)]
         none = [(NONE, _("None: it did not change"))] if name == "status_from" else []
-        fields[name] = _checkboxes(label, [*choices, *none], coerce=_code)
+        fields[name] = _checkboxes(label, [*choices, *none], coerce=lambda value: None if value == NONE else int(value))
     fields["actor_kind"] = _checkboxes(_("Caused by"), ActorKind.choices, coerce=str)
     fields = {
         name: field
@@ -123,10 +123,6 @@ def _id(text: str) -> int | str:
     return int(text) if _NUMBER.fullmatch(text) else text
 
 
-def _code(value: str) -> int | None:
-    return None if value == NONE else int(value)
-
-
 class FiltersForm(forms.ModelForm):
     """The days, the filters and the quiet period of a subscription: those that its event has."""
 
@@ -167,7 +163,15 @@ class FiltersForm(forms.ModelForm):
         """Set the filters of the subscription."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         for name in IDS:
-            self._refuse_lost_text(name, cleaned.get(name) or [])
+            # Text of a search box that was not selected, and new ids that no object can have.
+            searched = str(self.data.get(f"{name}-search", "")).strip()
+            if searched and name in self.fields:
+                self.fields[name].widget.attrs["data-tms-searched"] = searched
+                message = gettext("“%(text)s” was not selected. Select an object in the search box, or clear the box.")
+                self.add_error(name, message % {"text": searched})
+            elif name in self.changed_data and (texts := impossible_ids(name, cleaned.get(name) or [])):
+                message = gettext("No object can have these ids: %(ids)s. Enter ids, not names.")
+                self.add_error(name, message % {"ids": ", ".join(texts)})
         before = self.instance.filters if isinstance(self.instance.filters, dict) else {}
         # Others stay as they are stored, with or without a field.
         changed = [name for name in self.filter_fields if name in self.changed_data]
@@ -176,17 +180,6 @@ class FiltersForm(forms.ModelForm):
         if not self.instance.condition and cleaned.get("condition") in (None, ""):
             self.instance.condition = None
         return cleaned
-
-    def _refuse_lost_text(self, name: str, ids: list[Any]) -> None:
-        """Add an error for text of a search box that was not selected, and for new ids that no object can have."""
-        searched = str(self.data.get(f"{name}-search", "")).strip()
-        if searched and name in self.fields:
-            self.fields[name].widget.attrs["data-tms-searched"] = searched
-            message = gettext("“%(text)s” was not selected. Select an object in the search box, or clear the box.")
-            self.add_error(name, message % {"text": searched})
-        elif name in self.changed_data and (texts := impossible_ids(name, ids)):
-            message = gettext("No object can have these ids: %(ids)s. Enter ids, not names.")
-            self.add_error(name, message % {"ids": ", ".join(texts)})
 
     def add_error(self, field: str | None, error: Any) -> None:
         """Add an error; show those of model fields at the form's fields, or above them."""

@@ -129,14 +129,6 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         more = {"credentials"} if self.are_credentials_changed else set()
         return [*names, *sorted((more | self._of_preset.keys()) - set(names))]
 
-    def _values_of_preset(self) -> Mapping[str, Any]:
-        """Return the values that the selected preset fills in."""
-        preset = self.cleaned_data.get("preset")
-        if not preset or {"payload", "headers"} & self.errors.keys():
-            return {}
-        webhook = Webhook(**{name: self.cleaned_data.get(name) for name in ("payload", "headers")})
-        return rendering.preset_values(preset, webhook, self.cleaned_data.get("events", ()))
-
     # The events
 
     @property
@@ -209,8 +201,11 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
     def clean(self) -> dict[str, Any]:
         """Fill in the preset, and validate limits and authentication."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        self._of_preset = self._values_of_preset()
-        cleaned |= self._of_preset
+        preset = cleaned.get("preset")
+        if preset and not {"payload", "headers"} & self.errors.keys():
+            webhook = Webhook(**{name: cleaned.get(name) for name in ("payload", "headers")})
+            self._of_preset = rendering.preset_values(preset, webhook, cleaned.get("events", ()))
+            cleaned |= self._of_preset
         if "url" in self.errors:
             # It has its error: the model shall not take it for an empty one.
             self.instance.url = str(self["url"].value())

@@ -235,7 +235,16 @@ class StrictMixin(serializers.Serializer):
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the values; raise ``ValidationError`` with all errors, including unknown names."""
-        errors = self._errors_of_names(data) if isinstance(data, Mapping) else {}
+        errors: dict[str, Any] = {}
+        writable = [name for name, field in self.fields.items() if not field.read_only]
+        refused = [name for name in data if name not in writable] if isinstance(data, Mapping) else []
+        for name in refused[:MAX_UNKNOWN_FIELDS]:
+            if name in self.fields:
+                remedy = self.read_only_remedies.get(name, "omit it")
+                detail, code = f"This field is read-only here; {remedy}.", "read_only"
+            else:
+                detail, code = unknown_name_message(name, writable, kind="field"), "unknown"
+            errors[name] = [serializers.ErrorDetail(detail, code=code)]
         try:
             values = super().to_internal_value(data)
         except serializers.ValidationError as error:
@@ -243,18 +252,6 @@ class StrictMixin(serializers.Serializer):
         if errors:
             raise serializers.ValidationError(errors)
         return values
-
-    def _errors_of_names(self, data: Mapping[Any, Any]) -> dict[str, Any]:
-        writable = [name for name, field in self.fields.items() if not field.read_only]
-        errors: dict[str, Any] = {}
-        for name in [name for name in data if name not in writable][:MAX_UNKNOWN_FIELDS]:
-            if name in self.fields:
-                remedy = self.read_only_remedies.get(name, "omit it")
-                detail, code = f"This field is read-only here; {remedy}.", "read_only"
-            else:
-                detail, code = unknown_name_message(name, writable, kind="field"), "unknown"
-            errors[name] = [serializers.ErrorDetail(detail, code=code)]
-        return errors
 
 
 class StrictSerializer(StrictMixin, serializers.Serializer):

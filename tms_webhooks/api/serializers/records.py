@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
-from django.utils import timezone
 from rest_framework import serializers
 
 from tms_webhooks.api.schema.shim import extend_schema_field
@@ -18,7 +16,6 @@ from tms_webhooks.api.serializers.base import (
     StrictModelSerializer,
     UTCDateTimeField,
     WordField,
-    format_utc,
 )
 from tms_webhooks.api.serializers.results import TimingSerializer
 from tms_webhooks.choices import PayloadDetail, Priority
@@ -107,8 +104,8 @@ class DeliverySerializer(StrictModelSerializer):
     organization = OrganizationIDField(source="webhook.organization_id")
     event = DeliveryEventSerializer(read_only=True)
     priority = serializers.SerializerMethodField()
-    next_attempt_at = serializers.SerializerMethodField()
-    expires_at = serializers.SerializerMethodField()
+    next_attempt_at = UTCDateTimeField(read_only=True, allow_null=True)
+    expires_at = UTCDateTimeField(read_only=True, allow_null=True)
 
     class Meta:
         model = Delivery
@@ -142,19 +139,6 @@ class DeliverySerializer(StrictModelSerializer):
     def get_priority(self, delivery: Delivery) -> str:
         """Return the priority: ``manual``, ``live`` or ``replay``."""
         return Priority(delivery.priority).name.lower()
-
-    @extend_schema_field(UTCDateTimeField(allow_null=True))
-    def get_next_attempt_at(self, delivery: Delivery) -> str | None:
-        """Return the time of the next attempt, at the earliest, with a pause and a hold of the webhook included.
-
-        Null if no attempt follows.
-        """
-        return format_utc(delivery.next_attempt_at(now=timezone.now()))
-
-    @extend_schema_field(UTCDateTimeField(allow_null=True))
-    def get_expires_at(self, delivery: Delivery) -> str | None:
-        """Return the time at which the delivery is given up at the latest; null once it is finished."""
-        return format_utc(delivery.expires_at())
 
 
 class DeliveryPayloadSerializer(serializers.Serializer):
@@ -281,7 +265,7 @@ class JobSerializer(StrictModelSerializer):
     def get_deliveries(self, job: Job) -> dict[str, int] | None:
         """Return the numbers of the job's deliveries, where the view wants them counted."""
         counted = progress_by_job([job]).get(job.pk) if self.context.get("counts_deliveries") else None
-        return None if counted is None else asdict(counted)
+        return None if counted is None else counted._asdict()
 
 
 class StartedJobsSerializer(serializers.Serializer):

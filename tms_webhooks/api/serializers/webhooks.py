@@ -211,7 +211,17 @@ class WebhookSerializer(StrictModelSerializer):
         row = copy.copy(self.instance) if isinstance(self.instance, Webhook) else Webhook()
         patterns = self.patterns_of(attrs)
         if preset := attrs.pop("preset", None):
-            attrs |= _preset_values(preset, row, attrs, patterns)
+            if both := sorted({"format", "verb", "content", "contents"}.intersection(attrs)):
+                message = f"The preset fills in {', '.join(both)}; leave out either the preset or these fields."
+                raise invalid(["preset"], error=message, code="preset")
+            tried = copy.copy(row)
+            for name in ("payload", "headers"):
+                setattr(tried, name, attrs.get(name, getattr(row, name)))
+            try:
+                attrs |= rendering.preset_values(preset, tried, patterns)
+            except SecretError as error:
+                message = "The stored headers can't be decrypted; give them again."
+                raise invalid(["headers"], error=message, code="headers") from error
         if attrs.get("format", row.format) != PayloadFormat.CUSTOM:
             # Stored content may be sent back.
             new = [name for name in ("content", "contents") if attrs.get(name) and attrs[name] != getattr(row, name)]
@@ -253,22 +263,6 @@ class WebhookSerializer(StrictModelSerializer):
         if kept:
             message = "The new URL is another receiver; give this value again, or leave it out."
             raise invalid(*kept, error=message, code="new_receiver")
-
-
-def _preset_values(preset: str, stored: Webhook, attrs: Mapping[str, Any], patterns: Iterable[str]) -> dict[str, Any]:
-    """Return the fields that a preset fills in; raise ``ValidationError`` if the request sets one of them, too."""
-    webhook = copy.copy(stored)
-    for name in ("payload", "headers"):
-        setattr(webhook, name, attrs.get(name, getattr(stored, name)))
-    both = sorted({"format", "verb", "content", "contents"}.intersection(attrs))
-    if both:
-        message = f"The preset fills in {', '.join(both)}; leave out either the preset or these fields."
-        raise invalid(["preset"], error=message, code="preset")
-    try:
-        return rendering.preset_values(preset, webhook, patterns)
-    except SecretError as error:
-        message = "The stored headers can't be decrypted; give them again."
-        raise invalid(["headers"], error=message, code="headers") from error
 
 
 class WebhookUpdateSerializer(WebhookSerializer):

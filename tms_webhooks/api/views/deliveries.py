@@ -75,24 +75,12 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     @post_action(BulkReplaySerializer, JOBS_OR_COUNT, LOCATION, detail=False, url_path="bulk-replay")
     def bulk_replay(self, body: Any) -> Response:
         """Send failed, cancelled or missed deliveries of several webhooks again. Starts one job per webhook, or none if one can't start."""
-        return self.start_or_count(JobKind(body["kind"]), body, *self._webhooks(body["webhooks"]))
-
-    def _send(self, verb: Callable[..., None]) -> Response:
-        """Have a delivery sent by a verb of `tms_webhooks.manage.deliveries`."""
-        delivery: Delivery = self.get_object()
-        verb(delivery, actor=self.actor, now=clock.measured_now())
-        url = self.url_of("delivery-detail", pk=delivery.public_id)
-        data = self.get_serializer(self.get_object()).data
-        return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": url})
-
-    def _webhooks(self, keys: list[str]) -> list[Webhook]:
-        """Return the webhooks with these ids; raise unless all exist and the caller may replay each."""
-        uids = {uid_of(key, Webhook.PUBLIC_PREFIX) for key in keys} - {None}
+        uids = {uid_of(key, Webhook.PUBLIC_PREFIX) for key in body["webhooks"]} - {None}
         rows = visible_webhooks(self).filter(deleted_at__isnull=True, uid__in=uids)
         found = {webhook.public_id: webhook for webhook in rows}
         errors = [
             ErrorItem("pointer", f"#/webhooks/{index}", "unknown", "Unknown webhook; use the id of one of yours.")
-            for index, key in enumerate(keys)
+            for index, key in enumerate(body["webhooks"])
             if key not in found
         ]
         if errors:
@@ -103,4 +91,12 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
             self.require(Action.REPLAY, organization)
         for webhook in webhooks:
             self.require_children(Action.REPLAY, webhook)
-        return webhooks
+        return self.start_or_count(JobKind(body["kind"]), body, *webhooks)
+
+    def _send(self, verb: Callable[..., None]) -> Response:
+        """Have a delivery sent by a verb of `tms_webhooks.manage.deliveries`."""
+        delivery: Delivery = self.get_object()
+        verb(delivery, actor=self.actor, now=clock.measured_now())
+        url = self.url_of("delivery-detail", pk=delivery.public_id)
+        data = self.get_serializer(self.get_object()).data
+        return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": url})

@@ -20,7 +20,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.audience import visible_to
-from tms_webhooks.models.event import EventQuerySet, Subject
+from tms_webhooks.models.event import Subject
 from tms_webhooks.outbox import feed
 
 TYPES = parameter(
@@ -54,12 +54,19 @@ class FeedViewSet(ResourceViewSet):
     pagination_class = FeedPagination
 
     def read_feed(self, read: Callable[..., feed.Page], *args: Any, **more: Any) -> feed.Page:
-        """Return the page that the query parameters choose."""
+        """Return the page that the query parameters choose; raise a `Problem` for a subject that is none."""
+        given = self.request.query_params
+        among = [Event.objects.with_external_id(given["external_id"])] if "external_id" in given else []
+        if "subject" in given:
+            try:
+                among.append(Subject.parse(given["subject"]).events)
+            except ValueError as error:
+                raise invalid_parameter("subject", "invalid", str(error)) from error
         return read(
             *args,
             now=timezone.now(),
-            after=self.request.query_params.get("after", ""),
-            among=events_of_objects(self.request),
+            after=given.get("after", ""),
+            among=among,
             limit=FeedPagination().get_page_size(self.request),
             **more,
         )
@@ -128,15 +135,3 @@ class WebhookEventViewSet(FeedViewSet, WebhookPartViewSet):
         more after it: the filters of a limited number of events are evaluated for each."""
         webhook = self.webhook()
         return self.feed_response(self.read_feed(feed.read_webhook, webhook), webhook=webhook)
-
-
-def events_of_objects(request: Any) -> list[EventQuerySet]:
-    """Return the events of each object that the parameters ``subject`` and ``external_id`` name; raise a `Problem`."""
-    subject, external_id = (request.query_params.get(one.name) for one in OBJECT_PARAMETERS)
-    found = [] if external_id is None else [Event.objects.with_external_id(external_id)]
-    if subject is not None:
-        try:
-            found.append(Subject.parse(subject).events)
-        except ValueError as error:
-            raise invalid_parameter("subject", "invalid", str(error)) from error
-    return found

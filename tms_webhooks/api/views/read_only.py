@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rest_framework.decorators import action
@@ -78,27 +77,23 @@ class MeViewSet(ResourceViewSet):
         """Return the caller, and its rights in each organization. The organizations are paged, as in other lists."""
         page: Any = self.paginate_queryset(self.organizations(Action.VIEW).order_by())
         paginator: Any = self.paginator
-        caller = self.policy.caller(request)
-        data = {
-            "caller": {"kind": caller.kind, "id": caller.id or "", "label": caller.label},
-            "next": paginator.get_next_link(),
-            "previous": paginator.get_previous_link(),
-            "results": self._rights_in(page),
-        }
-        return Response(MeSerializer(data).data)
-
-    def _rights_in(self, page: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
-        """Return the rights in each of these organizations, with one query for each right."""
-        keys = [organization.pk for organization in page]
+        caller, keys = self.policy.caller(request), [organization.pk for organization in page]
+        # One query for each right.
         allowed = {
             action: set(self.organizations(action).filter(pk__in=keys).order_by().values_list("pk", flat=True))
             for action in Action
         }
-        return [
-            {
-                "id": one.pk,
-                "name": str(one),
-                "actions": [action.value for action in Action if one.pk in allowed[action]],
-            }
-            for one in page
-        ]
+        data = {
+            "caller": {"kind": caller.kind, "id": caller.id or "", "label": caller.label},
+            "next": paginator.get_next_link(),
+            "previous": paginator.get_previous_link(),
+            "results": [
+                {
+                    "id": one.pk,
+                    "name": str(one),
+                    "actions": [action.value for action in Action if one.pk in allowed[action]],
+                }
+                for one in page
+            ],
+        }
+        return Response(MeSerializer(data).data)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from dataclasses import asdict
 from typing import Any
 
 from django.utils import timezone
@@ -37,7 +36,7 @@ class Command(WebhooksCommand):
         with stop_on_signal() as stop:
             erased = erase(person, names=name, now=timezone.now(), dry_run=dry_run, stop=stop.is_set)
             left = erased.in_flight or stop.is_set()
-        facts = {"dry_run": dry_run, **asdict(erased)}
+        facts = {"dry_run": dry_run, **erased._asdict()}
         self.print(facts, lambda: in_words(erased, dry_run=dry_run), as_json=as_json)
         if left:
             raise SystemExit(1)

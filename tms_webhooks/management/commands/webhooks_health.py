@@ -92,8 +92,11 @@ class Command(WebhooksCommand):
     ) -> None:
         """Print the report and the figures, and exit with the report's level; with --restart-hint, print the hint."""
         if restart_hint:
+            keeps_drains = get_queue().keeps_drains
             reason = self.answer(
-                lambda: reason_to_restart(max_lag),
+                lambda: liveness.restart_reason(
+                    liveness.read_liveness(now=clock.measured_now()), max_lag=max_lag, keeps_drains=keeps_drains
+                ),
                 lambda problem: (0, f"OK: a restart of the workers would not help. {problem}"),
             )
             self.stdout.write(f"RESTART: {reason}" if reason else "OK: no reason to restart the workers.")
@@ -137,12 +140,6 @@ class Command(WebhooksCommand):
             except DatabaseFailure as error:
                 absent = f"The database does not answer ({type(error).__name__}). Make sure that it runs and that migrate was run."
                 sys.exit(end(database_problem() or absent))
-
-
-def reason_to_restart(max_lag: float) -> str:
-    """Return why the workers have to be restarted; empty if a restart would not help."""
-    found = liveness.read_liveness(now=clock.measured_now())
-    return liveness.restart_reason(found, max_lag=max_lag, keeps_drains=get_queue().keeps_drains)
 
 
 def shown(

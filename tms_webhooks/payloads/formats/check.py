@@ -26,6 +26,7 @@ from tms_webhooks.payloads.formats.shape import LONGEST_CONTENT_TYPE, RequestFor
 from tms_webhooks.payloads.formats.skillable import name_of
 from tms_webhooks.payloads.formats.template import Token, TokenPosition
 from tms_webhooks.payloads.formats.token_formats import RULES
+from tms_webhooks.validators import invalid_value
 
 # Tokens that exist for every event type.
 COMMON_TOKENS = (
@@ -110,7 +111,7 @@ def _of_url(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[
     formats = list(_of_formats(parts, TokenPosition.URL))
     yield from formats
     if not formats and any("{" in part or "}" in part for part in parts if isinstance(part, str)):
-        yield _problem(
+        yield invalid_value(
             _("URL: a brace is not part of a token. Write a token as {data.id}, and a literal brace as %7B or %7D."),
             code="brace",
         )
@@ -118,12 +119,12 @@ def _of_url(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[
 
 def _of_content_type(shape: RequestFormat) -> Iterator[ValidationError]:
     if len(shape.content_type) > LONGEST_CONTENT_TYPE:
-        yield _problem(
+        yield invalid_value(
             _("The content type has more than %(limit)d characters."), code="long", limit=LONGEST_CONTENT_TYPE
         )
     charset = _CHARSET.search(shape.content_type)
     if charset and charset[1].lower() not in ("utf-8", "utf8"):
-        yield _problem(
+        yield invalid_value(
             _("The content type must not name a charset other than utf-8: all requests are sent in UTF-8."),
             code="charset",
         )
@@ -136,7 +137,7 @@ def _of_contents(shape: RequestFormat, event_types: Sequence[EventType]) -> Iter
         alone = replace(shape, content=content, contents={})
         for problem in _of_content(alone, chosen or registry.expand(pattern)):
             message = _("%(pattern)s: %(problem)s")
-            yield _problem(message, code=problem.code, pattern=pattern, problem=problem.messages[0])
+            yield invalid_value(message, code=problem.code, pattern=pattern, problem=problem.messages[0])
 
 
 def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
@@ -147,7 +148,7 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
     try:
         template.refuse_costly(parts)
     except PayloadError as error:
-        yield _problem(_("Content: %(problem)s"), code="too_many_tokens", problem=str(error))
+        yield invalid_value(_("Content: %(problem)s"), code="too_many_tokens", problem=str(error))
         return
     yield from _unknown(parts, shape, event_types)
     formats = list(islice(_of_formats(parts, position), MOST_PROBLEMS))
@@ -164,20 +165,20 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
                 json.loads(text)
         except template.TextTooLong as error:
             message = _("Content for %(name)s: %(problem)s")
-            yield _problem(message, code="too_long", problem=str(error), name=value_of("type"))
+            yield invalid_value(message, code="too_long", problem=str(error), name=value_of("type"))
             return
         except json.JSONDecodeError as error:
             message = _(
                 "Content: with its tokens replaced it is not valid JSON (line %(line)d, column %(column)d: %(reason)s). "
                 "Correct it, or add a header with another content type, such as Content-Type=text/plain."
             )
-            yield _problem(message, code="not_json", line=error.lineno, column=error.colno, reason=error.msg)
+            yield invalid_value(message, code="not_json", line=error.lineno, column=error.colno, reason=error.msg)
             return
 
 
 def _of_formats(parts: Sequence[str | Token], position: TokenPosition) -> Iterator[ValidationError]:
     for beginning in dict.fromkeys(template.incomplete(parts, position)):
-        yield _problem(
+        yield invalid_value(
             _(
                 'The token %(token)s… is not complete. Write it as {data.id}, {data.name|truncate:100} or {timestamp|date:"%%d %%b %%Y"}.'
             ),
@@ -189,10 +190,10 @@ def _of_formats(parts: Sequence[str | Token], position: TokenPosition) -> Iterat
         if one.name not in RULES:
             nearest = difflib.get_close_matches(one.name, RULES, n=1) or list(RULES)
             message = _("{%(token)s}: %(name)s is not a format of a token. Did you mean %(nearest)s?")
-            yield _problem(message, code="unknown_format", token=name, name=one.name, nearest=", ".join(nearest))
+            yield invalid_value(message, code="unknown_format", token=name, name=one.name, nearest=", ".join(nearest))
         elif problem := RULES[one.name].problem(one.argument):
             message = _("{%(token)s|%(name)s}: %(problem)s")
-            yield _problem(message, code="format", token=name, name=one.name, problem=problem)
+            yield invalid_value(message, code="format", token=name, name=one.name, problem=problem)
 
 
 def format_problem(shape: RequestFormat, event_type: EventType) -> ValidationError | None:
@@ -221,19 +222,15 @@ def _unknown(
     for name in dict.fromkeys(part.name for part in parts if isinstance(part, Token)):
         if name not in names:
             nearest = difflib.get_close_matches(name, included, cutoff=0.4) or ["data.id", "Id"]
-            yield _problem(
+            yield invalid_value(
                 _("{%(name)s} is not a field of this webhook's events. Did you mean %(nearest)s?"),
                 code="unknown_token",
                 name=name,
                 nearest=", ".join(f"{{{one}}}" for one in nearest),
             )
         elif not names[name]:
-            yield _problem(
+            yield invalid_value(
                 _("{%(name)s} is not included in this webhook's payload. Remove it, or choose another payload."),
                 code="excluded_token",
                 name=name,
             )
-
-
-def _problem(message: Any, *, code: str | None, **params: object) -> ValidationError:
-    return ValidationError(message, code=code, params=params)

@@ -158,23 +158,19 @@ def fill(parts: Iterable[str | Token], value_of: Callable[[str], Json]) -> str:
         elif part in filled:
             text = filled[part]
         else:
-            text = filled[part] = _filled(part, value_of(part.name), spend)
+            value, formats = value_of(part.name), part.formats
+            if part.position is TokenPosition.JSON_VALUE and formats and formats[-1].name == "json":
+                formats = formats[:-1]  # A value there is JSON anyway.
+            for one in formats:
+                spend(len(value) // READ if isinstance(value, str) else 0)
+                value = RULES[one.name].apply(value, one.argument)
+            text = filled[part] = _WRITERS[part.position](value)
         spend(len(text))
         return text
 
     text = "".join(map(text_of, parts))
     spend(len(text.encode()) - len(text))
     return text
-
-
-def _filled(token: Token, value: Json, spend: Callable[[int], None]) -> str:
-    formats = token.formats
-    if token.position is TokenPosition.JSON_VALUE and formats and formats[-1].name == "json":
-        formats = formats[:-1]  # A value there is JSON anyway.
-    for one in formats:
-        spend(len(value) // READ if isinstance(value, str) else 0)
-        value = RULES[one.name].apply(value, one.argument)
-    return _WRITERS[token.position](value)
 
 
 _WRITERS: dict[TokenPosition, Callable[[Json], str]] = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -40,8 +39,7 @@ class TokenFormat(NamedTuple):
     argument: str | int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FormatRule:
+class FormatRule(NamedTuple):
     """What a format does, and the check of its argument: a sentence with the remedy for an invalid one, else an empty text."""
 
     apply: Callable[[Json, Any], Json]

@@ -1,7 +1,6 @@
 """A content may have so many tokens, and be so long with its tokens replaced: when it is saved, and when it is sent."""
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -83,7 +82,7 @@ def test_formats_that_grow_a_value_end_as_soon_as_they_have_read_too_much(monkey
         steps.append(len(value))
         return json_format.apply(value, argument)
 
-    monkeypatch.setitem(token_formats.RULES, "json", replace(json_format, apply=counted))
+    monkeypatch.setitem(token_formats.RULES, "json", json_format._replace(apply=counted))
     with pytest.raises(TextTooLong):
         filled("{data.name" + "|json" * 100 + "}", "a")
 
