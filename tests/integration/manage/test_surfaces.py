@@ -225,7 +225,8 @@ def audited():
 
 
 def emitted(name):
-    return [json.loads(body)["data"] for body in Event.objects.filter(type=name).values_list("body", flat=True)]
+    bodies = map(json.loads, Event.objects.filter(type=name).order_by("pk").values_list("body", flat=True))
+    return [{**body["data"], **body.get("details", {})} for body in bodies]
 
 
 def by_user(callers, action, changes):
