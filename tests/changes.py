@@ -98,7 +98,12 @@ def _set_column(obj, *, field, value, way):
 
 def _submit_form(obj, values):
     """Save the values by a form, as an admin page does; return False if it refuses them."""
-    form = modelform_factory(type(obj), fields=list(values))(values, instance=type(obj)._default_manager.get(pk=obj.pk))
+
+    def formfield(field, **kwargs):
+        return field.formfield(**kwargs, **({"assume_scheme": "https"} if isinstance(field, models.URLField) else {}))
+
+    form_class = modelform_factory(type(obj), fields=list(values), formfield_callback=formfield)
+    form = form_class(values, instance=type(obj)._default_manager.get(pk=obj.pk))
     if is_valid := form.is_valid():
         form.save()
     return is_valid

@@ -76,7 +76,8 @@ def trigger():
 
 
 def data_of(recorded):
-    (event,) = recorded()
+    # An object that moves has an event for the organization that it leaves first.
+    *_removed, event = recorded()
     return event["data"]
 
 
