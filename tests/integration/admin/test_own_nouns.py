@@ -23,7 +23,8 @@ def issued():
 def test_the_form_has_the_group_and_the_summary(language):
     with override(language):
         group = next(group for group in groups_of([], []) if group.title == "Certificate")
-        assert [row.pattern for row in group.rows] == ["certificate.*", "certificate.issued"]
+        names = ["certificate.issued", "certificate.removed", "certificate.added"]
+        assert [row.pattern for row in group.rows] == ["certificate.*", *names]
         assert str(group.rows[1].summary) == "A certificate was issued."
 
 
