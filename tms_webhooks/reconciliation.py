@@ -14,10 +14,11 @@ from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from django.db import InterfaceError, OperationalError, transaction
+from django.db import InterfaceError, OperationalError, models, transaction
 
 from tms_webhooks.actors import actor_context
 from tms_webhooks.capture.saves import atomic, has_outbox
+from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.models import OwnerlessObject, Reconciliation, SourceState
 from tms_webhooks.models.source_state import ObjectState, ReconcilePhase, states_of
@@ -25,7 +26,10 @@ from tms_webhooks.moves import note_moves
 from tms_webhooks.outbox.owners import has_owner
 from tms_webhooks.outbox.record import failures, record_changes, source_errors_logged
 from tms_webhooks.sources import states
+from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.mapping import MappedField, Values
+from tms_webhooks.sources.paths import field_at
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.rows import database_of, locked, objects_at, read_rows, rows_of
 from tms_webhooks.sources.rules import Change
@@ -134,7 +138,7 @@ def record_objects(source: Source, keys: Sequence[Any], *, baseline: bool, now: 
             with source_errors_logged(source):
                 before = None
                 if state is not None:
-                    before = states.recorded_before(source, state, raw) if raw else states.recorded_raw(source, state)
+                    before = _recorded_before(source, state, raw) if raw else _recorded_raw(source, state)
                 change = diff(source, before=before, after=raw, now=now, using=using)
                 changes += [] if change.is_empty else [change]
         recorded = record_changes(source, changes, using=using, found_later=True)
@@ -151,6 +155,49 @@ def record_objects(source: Source, keys: Sequence[Any], *, baseline: bool, now: 
         events=errors.count(False),
         unbuilt=errors.count(True) + failures() - failed,
     )
+
+
+def _recorded_raw(source: Source, recorded: ObjectState) -> dict[str, Any]:
+    """Return the recorded values as raw values, as if read from the host's row."""
+    written = _texts(recorded)
+    return {
+        name: _raw_value(source.model, source.mapped[name], value)
+        for name, value in written.items()
+        if name in source.mapped
+    }
+
+
+def _recorded_before(source: Source, recorded: ObjectState, raw: Values) -> dict[str, Any]:
+    """Return the recorded values of an object that is ``raw`` now, as the "before" of a comparison.
+
+    A value whose text is unchanged is taken from ``raw``, so that a loss of precision in the text is not a change.
+    """
+    before = _recorded_raw(source, recorded)
+    current, written = _texts(states.object_state(source, None, raw)), _texts(recorded)
+    compared = {
+        *states.own_names(source),
+        *states.list_names(source),
+        *states.organization_names(source),
+    } & before.keys()
+    return {
+        name: raw[name] if current[name] == written[name] else before[name]
+        for name in source.mapped
+        if name in compared
+    }
+
+
+def _texts(recorded: ObjectState) -> dict[str, Any]:
+    return {**json.loads(recorded.related or "{}"), **json.loads(recorded.state)}
+
+
+def _raw_value(model: type[models.Model], mapped: MappedField, value: Any) -> Any:
+    if value is None or mapped.lookup is None:
+        return value
+    if isinstance(mapped.lookup, RelatedList):
+        return mapped.lookup.to_python(value)
+    field = field_at(model, mapped.lookup)
+    # A JSON field's value needs no conversion.
+    return value if mapped.field.kind in (FieldKind.IDS, FieldKind.OBJECTS) else field.to_python(value)
 
 
 BATCH = 500

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -59,3 +59,20 @@ def value_at(nested: Any, name: str, missing: Any = None) -> Any:
 def has_value(nested: Any, name: str) -> bool:
     """Return whether a nested object has a value, possibly null, at a dotted name."""
     return value_at(nested, name, _MISSING) is not _MISSING
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by dotted names as nested objects."""
+    whole: dict[str, Any] = {}
+    for name, value in values.items():
+        *parents, leaf = name.split(".")
+        target = whole
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[leaf] = value
+    return whole
+
+
+def part_of(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the values of a nested object at some dotted names, nested again."""
+    return nested({name: value_at(values, name) for name in names if has_value(values, name)})

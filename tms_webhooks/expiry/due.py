@@ -6,7 +6,7 @@ All rows are read with the ORM, by a range of the host's date column.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import models
@@ -22,12 +22,7 @@ from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
 from tms_webhooks.outbox.event_row import organizations_of
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, TIME_ZONE, Source
-from tms_webhooks.sources.deadlines import (
-    DAY,
-    Deadline,
-    DueDate,
-    expiring_key,
-)
+from tms_webhooks.sources.deadlines import DAY, Deadline, DueDate
 from tms_webhooks.sources.interest import is_everything_subscribed
 from tms_webhooks.sources.rows import database_of, in_organizations, read_rows, rows_of
 from tms_webhooks.sources.rules import PlannedEvent
@@ -123,7 +118,7 @@ def _entered_window(
     if not windows.was_inside(due.at, window, since=since, now=now, created_at=created_at):
         return None
     subject_id = subject_key(raw["id"])
-    if due.was_recorded(subscription.subscription_id, deadline.expiring, subject_id, recorded):
+    if _was_recorded(due, subscription.subscription_id, deadline.expiring, subject_id, recorded):
         return None
     # Until the second scan after its time an event is not late.
     tolerance = 2 * timedelta(minutes=app_settings.EXPIRY_MINUTES)
@@ -137,6 +132,28 @@ def _entered_window(
     }
     once = expiring_key(deadline.expiring, subscription.subscription_id, subject_id, due.day)
     return PlannedEvent(deadline.expiring, once=once, deadline=due.at, extra=details)
+
+
+def _was_recorded(
+    due: DueDate, subscription_id: int, event_type: str, subject_id: str, recorded: Mapping[str, datetime]
+) -> bool:
+    """Return whether the "expiring" event of a date is recorded, for this or for a moment less than a day away.
+
+    ``recorded`` are the moments of the recorded events of all dates up to a day away, by their keys.
+    """
+    for step in (-DAY, timedelta(), DAY):
+        key = expiring_key(event_type, subscription_id, subject_id, due.day + step)
+        if key in recorded and (not step or due.is_same_as(recorded[key])):
+            return True
+    return False
+
+
+def expiring_key(event_type: str, subscription_id: int, subject_id: str, day: date) -> str:
+    """Return the key that makes an "expiring" event unique for one subscription, object and date.
+
+    The window's days are not part of it: a subscription whose window is edited gets no second event for the same date.
+    """
+    return f"{event_type}:{subscription_id}:{subject_id}:{day.isoformat()}"
 
 
 def _read_due_rows(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.db.models import IntegerField
+from django.core.exceptions import ValidationError
+from django.db.models import IntegerField, Model
 
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
 from tms_webhooks.db.django_private import migration_classes
-from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.exceptions import ConfigurationError, PayloadError
 
 
 def organization_model() -> str:
@@ -37,9 +38,29 @@ def has_whole_number_key() -> bool:
         key: Any = apps.get_model(organization_model())._meta.pk
     except LookupError:
         return False
+    return isinstance(_without_reference(key), IntegerField)
+
+
+def _without_reference(key: Any) -> Any:
+    """Return the column at the end of a primary key that refers to that of another model."""
     while key.remote_field is not None:
         key = key.target_field
-    return isinstance(key, IntegerField)
+    return key
+
+
+def organization_key(organization: Any) -> Any:
+    """Return the key of an organization, given as an object or as its key; raise `PayloadError` for anything else."""
+    from django.apps import apps
+
+    model = apps.get_model(organization_model())
+    if isinstance(organization, model) and organization.pk is not None:
+        return organization.pk
+    try:
+        if not isinstance(organization, Model):
+            return _without_reference(model._meta.pk).to_python(organization)
+    except ValidationError:
+        pass
+    raise PayloadError(f"A {type(organization).__name__} is no organization; pass a saved one or its key.")
 
 
 def organization_dependency() -> tuple[str, str]:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
 from django.utils import timezone
 
@@ -15,6 +14,7 @@ from tms_webhooks import catalogue, event_names, signals
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import subject_key
+from tms_webhooks.models.organization import organization_key
 from tms_webhooks.outbox.event_row import event_row, organizations_of
 from tms_webhooks.outbox.record import insert_rows
 from tms_webhooks.outbox.subscribed import matching_types
@@ -71,7 +71,7 @@ def emit(
     mapped_owner = values.get(OWNER)
     for name, given in ((OWNER, organization), (LEARNER_ORGANIZATION.name, learner_organization)):
         if given is not None:
-            values[name] = _organization_key(given)
+            values[name] = organization_key(given)
     if source is not None and source.owners is not None and organization is None:
         raise PayloadError(
             f"{event_type}: a {subject._meta.label} may have several owners; pass the organization that the event is for."
@@ -131,19 +131,6 @@ def _source_of(kind: EventType, subject: models.Model) -> Source:
         f"{kind.name}: {subject._meta.label} is registered for no source of {kind.noun.name!r}; "
         "register it, or pass data and organization."
     )
-
-
-def _organization_key(organization: Any) -> Any:
-    """Return the key of an organization, given as an object or as its key."""
-    field = Event._meta.get_field("organization")
-    if isinstance(organization, field.related_model) and organization.pk is not None:
-        return organization.pk
-    try:
-        if not isinstance(organization, models.Model):
-            return field.target_field.to_python(organization)
-    except ValidationError:
-        pass
-    raise PayloadError(f"A {type(organization).__name__} is no organization; pass a saved one or its key.")
 
 
 # Events about webhooks, for the organization's other webhooks

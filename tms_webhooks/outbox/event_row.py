@@ -158,18 +158,6 @@ def _event_defaults() -> dict[str, Any]:
     return {field.attname: field.get_default() for field in Event._meta.concrete_fields}
 
 
-def nested(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values by dotted names as nested objects."""
-    whole: dict[str, Any] = {}
-    for name, value in values.items():
-        *parents, leaf = name.split(".")
-        target = whole
-        for parent in parents:
-            target = target.setdefault(parent, {})
-        target[leaf] = value
-    return whole
-
-
 def external_id_of(content: Mapping[str, Any] | PayloadError) -> str:
     """Return the customer's own id of the subject; empty where it is too long for the column, which is searched."""
     name = None if isinstance(content, PayloadError) else content["data"].get("external_id")

@@ -20,12 +20,11 @@ from django.db.models.functions import Coalesce
 
 from tms_webhooks import event_names
 from tms_webhooks.catalogue import registry
-from tms_webhooks.catalogue.values import value_at
+from tms_webhooks.catalogue.values import nested, value_at
 from tms_webhooks.db.sql import key_in
 from tms_webhooks.models import Delivery, DeliveryBody, Event, Webhook, WebhookState
 from tms_webhooks.models.subscription import longest_quiet_seconds
 from tms_webhooks.outbox import fanout_sql
-from tms_webhooks.outbox.event_row import nested
 from tms_webhooks.payloads.envelope import from_text, to_text
 from tms_webhooks.routing.filtered import Pair
 

@@ -21,7 +21,7 @@ from uuid import UUID
 from django.db import Error, connections, transaction
 
 from tms_webhooks import catalogue, signals
-from tms_webhooks.catalogue.values import value_at
+from tms_webhooks.catalogue.values import nested, value_at
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import is_on_commit, last_on_commit, transaction_block
 from tms_webhooks.event_names import UPDATED
@@ -34,7 +34,6 @@ from tms_webhooks.outbox.event_row import (
     external_id_of,
     insert,
     learner_organization_of,
-    nested,
     organizations_of,
     planned_content,
     subject_name_of,

@@ -74,19 +74,6 @@ class DueDate:
         """
         return abs(self._local(self.at) - self._local(other)) < DAY
 
-    def was_recorded(
-        self, subscription_id: int, event_type: str, subject_id: str, recorded: Mapping[str, datetime]
-    ) -> bool:
-        """Return whether the "expiring" event of this date is recorded, for this or for a moment less than a day away.
-
-        ``recorded`` are the moments of the recorded events of all dates up to a day away, by their keys.
-        """
-        for step in (-DAY, timedelta(), DAY):
-            key = expiring_key(event_type, subscription_id, subject_id, self.day + step)
-            if key in recorded and (not step or self.is_same_as(recorded[key])):
-                return True
-        return False
-
     def _local(self, moment: datetime) -> datetime:
         return moment.astimezone(self.zone).replace(tzinfo=None)
 
@@ -148,11 +135,3 @@ def expired_key(event_type: str, subject_id: str, due: datetime | date) -> str:
     time. The day stays the same if the organization moves to another time zone.
     """
     return f"{event_type}:{subject_id}:{int(due.timestamp()) if isinstance(due, datetime) else due.isoformat()}"
-
-
-def expiring_key(event_type: str, subscription_id: int, subject_id: str, day: date) -> str:
-    """Return the key that makes an "expiring" event unique for one subscription, object and date.
-
-    The window's days are not part of it: a subscription whose window is edited gets no second event for the same date.
-    """
-    return f"{event_type}:{subscription_id}:{subject_id}:{day.isoformat()}"

@@ -15,15 +15,13 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DEFAULT_DB_ALIAS, models
 
-from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models.source_state import ObjectState
 from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, TIME_ZONE, Source
-from tms_webhooks.sources.mapping import OWNERS, MappedField, Values
-from tms_webhooks.sources.paths import field_at
+from tms_webhooks.sources.mapping import OWNERS, Values
 from tms_webhooks.sources.rules import Change
 
 # Fields that every save sets, even one that changes nothing else.
@@ -181,35 +179,6 @@ def organization_names(source: Source) -> frozenset[str]:
     return frozenset({*names, OWNERS, *inputs})
 
 
-def recorded_raw(source: Source, recorded: ObjectState) -> dict[str, Any]:
-    """Return the recorded values as raw values, as if read from the host's row."""
-    written = _texts(recorded)
-    return {
-        name: _read(source.model, source.mapped[name], value)
-        for name, value in written.items()
-        if name in source.mapped
-    }
-
-
-def recorded_before(source: Source, recorded: ObjectState, raw: Values) -> dict[str, Any]:
-    """Return the recorded values of an object that is ``raw`` now, as the "before" of a comparison.
-
-    A value whose text is unchanged is taken from ``raw``, so that a loss of precision in the text is not a change.
-    """
-    before = recorded_raw(source, recorded)
-    current, written = _texts(object_state(source, None, raw)), _texts(recorded)
-    compared = {*own_names(source), *list_names(source), *organization_names(source)} & before.keys()
-    return {
-        name: raw[name] if current[name] == written[name] else before[name]
-        for name in source.mapped
-        if name in compared
-    }
-
-
-def _texts(recorded: ObjectState) -> dict[str, Any]:
-    return {**json.loads(recorded.related or "{}"), **json.loads(recorded.state)}
-
-
 def key_text(key: Any) -> str:
     """Return an object's key as text, for `key_value` to read."""
     return _as_json(key)
@@ -238,13 +207,3 @@ class _Encoder(DjangoJSONEncoder):
 
 # One encoder for all rows: `json.dumps` with options creates one per call.
 _as_json = _Encoder(separators=(",", ":"), ensure_ascii=False).encode
-
-
-def _read(model: type[models.Model], mapped: MappedField, value: Any) -> Any:
-    if value is None or mapped.lookup is None:
-        return value
-    if isinstance(mapped.lookup, RelatedList):
-        return mapped.lookup.to_python(value)
-    field = field_at(model, mapped.lookup)
-    # A JSON field's value needs no conversion.
-    return value if mapped.field.kind in (FieldKind.IDS, FieldKind.OBJECTS) else field.to_python(value)

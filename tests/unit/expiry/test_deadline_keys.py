@@ -9,7 +9,8 @@ from example_project.training.models import CourseAssignment
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.occurrence import LONGEST_KEY
 from tms_webhooks.sources import CourseAssignmentSource
-from tms_webhooks.sources.deadlines import DueDate, end_of_day, expired_key, expiring_key, time_zone
+from tms_webhooks.expiry.due import expiring_key
+from tms_webhooks.sources.deadlines import DueDate, end_of_day, expired_key, time_zone
 from tms_webhooks.sources.rules import Change
 
 EXPIRES_AT = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
