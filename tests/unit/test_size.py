@@ -23,9 +23,9 @@ CEILINGS = {
     "api": 23_681,
     "apps": 302,
     "batches": 229,
-    "capture": 7_230,
-    "catalogue": 10_739,
-    "checks": 8_422,
+    "capture": 7_240,
+    "catalogue": 11_455,
+    "checks": 8_469,
     "choices": 2_275,
     "comparison": 889,
     "computed": 1_609,
@@ -38,25 +38,26 @@ CEILINGS = {
     "event_names": 869,
     "exception_reports": 251,
     "exceptions": 429,
-    "expiry": 3_017,
+    "expiry": 3_148,
     "filters": 5_501,
     "listener": 1_002,
     "manage": 5_073,
     "management": 9_672,
-    "models": 23_335,
+    "models": 23_737,
     "monitoring": 5_361,
     "moves": 1_551,
     "net": 11_970,
-    "outbox": 22_637,
+    "outbox": 22_614,
     "payloads": 9_451,
     "pytest_plugin": 240,
     "queues": 3_737,
-    "reconciliation": 2_319,
+    "reconciliation": 2_672,
     "routing": 5_994,
-    "scaffold": 4_077,
+    "scaffold": 4_089,
+    "sharing": 1_375,
     "signals": 281,
     "snapshot": 3_797,
-    "sources": 25_956,
+    "sources": 25_959,
     "tasks": 1_493,
     "telemetry": 990,
     "testing": 3_011,
@@ -64,8 +65,8 @@ CEILINGS = {
     "worker": 15_996,
 }
 
-FUNCTIONS = 2_614
-FILES = 269
+FUNCTIONS = 2_630
+FILES = 271
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
