@@ -101,7 +101,8 @@ def _update(update: Method, rows: Rows, **values: Any) -> int:
         wanted = sources_to_record(names, using=using, updated=values)
         if not wanted:
             return update(rows, **values)  # type: ignore[no-any-return]
-        with atomic(using):
+        # A host that catches an error must not commit rows without their events.
+        with atomic(using), transaction.mark_for_rollback_on_error(using=using):
             few = CapturedRows(wanted[0], using=using)
             if len(names) == len(sources_of_table(model)) == 1 and few.read_few(rows):
                 total: int = update(exactly(rows, few.keys), **values)
