@@ -218,24 +218,6 @@ def moved(day: Day, there: Day) -> None:
                 there.awaits(f"{noun}.{opposite}", row)
 
 
-def referenced(day: Day) -> None:
-    """What classes and learners refer to is created, renamed and deleted; the organization gets another name and back."""
-    organization = day.tenant.organization
-    for noun, factory in (
-        ("course", factories.CourseFactory),
-        ("classroom", factories.ClassroomFactory),
-        ("company", factories.CompanyFactory),
-        ("profile", factories.SubscriptionProfileFactory),
-        ("department", factories.DepartmentFactory),
-    ):
-        thing: Model = day.does(partial(factory, organization=organization), f"{noun}.created")
-        day.does(partial(_set, thing, name="Renamed"), f"{noun}.updated", of=thing)
-        day.does(thing.delete, f"{noun}.deleted", of=str(thing.pk))
-    name = organization.name
-    for new_name in (f"{name} Group", name):
-        day.does(partial(_set, organization, name=new_name), "organization.updated", of=organization)
-
-
 def _set(row: Model, **values: object) -> None:
     for name, value in values.items():
         setattr(row, name, value)

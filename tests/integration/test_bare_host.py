@@ -37,8 +37,6 @@ TEMPLATES = [{
 }]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 TMS_WEBHOOKS_ORGANIZATION_MODEL = "academy.Customer"
-# It has no sources for topics and customers.
-SILENCED_SYSTEM_CHECKS = ["tms_webhooks.W105"]
 TMS_WEBHOOKS = {"TRANSPORT": "threads"}
 TMS_WEBHOOKS["ORGANIZATION_FIELDS"] = {"external_id": None}
 """

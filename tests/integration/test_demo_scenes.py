@@ -42,7 +42,6 @@ def days(ledger, settings, settings_of_app, monkeypatch):
         ("corrected",),
         ("accounts",),
         ("moved",),
-        ("referenced",),
     ],
     ids=lambda names: names[-1],
 )

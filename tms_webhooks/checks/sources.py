@@ -180,7 +180,7 @@ def _wrong_forms(source: Any) -> Iterator[DeclarationError]:
     """Yield the attributes of a source that have a wrong form. Assume nothing about it: a host wrote it."""
     owners = source.owner if isinstance(source.owner, list | tuple) else [source.owner]
     wrong = {name: expected for name, kind, expected in TYPES if not isinstance(getattr(source, name), kind)}
-    if not (owners and all(map(_is_path, owners))) and (source.owner or not source.shared_fields):
+    if not owners or not all(map(_is_path, owners)):
         wrong["owner"] = "a path"
     if source.learner is not None and not _is_path(source.learner):
         wrong["learner"] = "a path"
@@ -218,8 +218,8 @@ def _ambiguous(source: Source) -> Iterator[DeclarationError]:
         if (first.kind, first.privacy) != (field.kind, field.privacy):
             yield DeclarationError(
                 "E083",
-                f"custom[{name!r}] has another kind or privacy than in another source of {source.noun.name!r}, where it is "
-                f"{first.kind}, {first.privacy}.",
+                f"custom[{name!r}] is {field.kind}, {field.privacy} here, but {first.kind}, {first.privacy} in another "
+                f"source of {source.noun.name!r}.",
                 "Give both the same kind and privacy, or rename one of them.",
             )
 

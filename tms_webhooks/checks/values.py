@@ -161,21 +161,12 @@ def check_events(source: Source, refused: Collection[str]) -> Iterator[Declarati
                 "a function: Computed(function, reads={…}).",
             )
     if source.owners is not None and (source.owned_by_learner or deadline is not None):
+        reason = "belong to the learner's organization" if source.owned_by_learner else "have a deadline"
         yield DeclarationError(
             "E086",
-            f"owner is {source.owner!r}, which leads to several organizations, but objects of the noun {noun!r} belong to one: the "
-            "learner's, or the one in whose time zone their deadline is a date.",
-            "Write owner = … with the path to one organization. Or write deadline = None, if that is the reason.",
-        )
-    if lacking := (
-        {references.NOUN_OF_REFERENCE.get(reference_of(name), reference_of(name)) for name in source.mapped}
-        & catalogue.grouped().keys() - {one.noun.name for one in all_sources()}
-    ):
-        yield DeclarationError(
-            "W105",
-            f"Payloads show objects of nouns for which no model is registered, so that their changes emit no events: {sorted(lacking)}.",
-            "Register their models, each with the source class of its noun. Or silence this check, if receivers need no such "
-            "events.",
+            f"owner is {source.owner!r}, which leads to several organizations, but objects of the noun {noun!r} {reason}.",
+            "Write owner = … with the path to one organization."
+            + ("" if source.owned_by_learner else " Or write deadline = None."),
         )
     if source.due_field in source.own and deadline is not None:
         yield from _of_deadline(source, str(source.own[source.due_field].lookup))

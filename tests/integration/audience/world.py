@@ -48,9 +48,8 @@ def listening(organization, audience="owner", *, children=False, **values):
 
 
 def told_to(webhook):
-    """Return the types of the events that a webhook got, in their order; without those of organizations and courses."""
+    """Return the types of the events that a webhook got, in their order."""
     deliveries = Delivery.objects.filter(webhook=webhook).order_by("event_id")
-    deliveries = deliveries.exclude(event__subject_type__in=("organization", "course"))
     return list(deliveries.values_list("event__type", flat=True))
 
 

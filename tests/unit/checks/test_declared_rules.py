@@ -162,9 +162,12 @@ MISTAKES = [
     *(
         (
             assignments(owner=[no_owners], owned_by_learner=owned),
-            "E086: ...but objects of the noun 'course_assignment' belong to one: ... -> ...Or write deadline = None...",
+            f"E086: ...but objects of the noun 'course_assignment' {reason}. -> ...{remedy}",
         )
-        for owned in (True, False)
+        for owned, reason, remedy in (
+            (True, "belong to the learner's organization", "one organization."),
+            (False, "have a deadline", "Or write deadline = None."),
+        )
     ),
     # Selected rows, and what functions read
     *(

@@ -8,10 +8,7 @@ from typing import Any
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
 
-NOUN_OF_REFERENCE: Mapping[str, str] = {
-    **dict.fromkeys(("instructor", "manager", "merged_into"), "user"),
-    **dict.fromkeys(("learner_organization", "parent"), "organization"),
-}
+NOUN_OF_REFERENCE: Mapping[str, str] = {"instructor": "user", "manager": "user", "merged_into": "user"}
 """The nouns of references that have another name than the noun."""
 
 
