@@ -50,7 +50,7 @@ def watcher(webhook, receiver):
 def operational(receiver):
     """What came of news about webhooks: the type, and how far a failing one is on its way."""
     return [
-        (event["type"], event["data"].get("percent"))
+        (event["type"], event.get("details", {}).get("percent"))
         for event in receiver.events
         if event["type"].startswith("webhook")
     ]

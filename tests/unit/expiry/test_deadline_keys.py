@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from example_project.training.models import CourseAssignment
+from tms_webhooks.expiry.due import expiring_key
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.occurrence import LONGEST_KEY
 from tms_webhooks.sources import CourseAssignmentSource
-from tms_webhooks.expiry.due import expiring_key
 from tms_webhooks.sources.deadlines import DueDate, end_of_day, expired_key, time_zone
 from tms_webhooks.sources.rules import Change
 
