@@ -1,7 +1,7 @@
 """The digest of an object as a webhook gets it, by which a receiver compares its copy with the database.
 
 It covers what the object's own row and lists hold, and the ids of the objects that it refers to. Values of other rows are
-no part of it, such as the name of a course, or the number of enrollments. No event of this object reports their changes. So a copy that is equal for each noun is equal in nested values, too.
+no part of it, such as the name of a course, or the number of enrollments. No event of this object reports their changes.
 """
 
 from __future__ import annotations
