@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -40,9 +41,16 @@ MOST_BUCKETS = 4_096
 """Into which the objects of a noun can be divided."""
 
 # Python's encoder is ten times as fast as the library, and writes the same, except for tiny numbers and some orders of keys.
-# Texts that may have one of both go through the library.
+# Texts that may have one of both go through the library: the exponent of a tiny number, or a pair of units in UTF-16.
 _as_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=True).encode
-_FOR_LIBRARY = re.compile("e-|[\U00010000-\U0010ffff]")
+_EXPONENT = re.compile(r"\de-")
+_PAIR = re.compile("[\U00010000-\U0010ffff]")
+
+# Several webhooks get one event, one after the other. The digests of this number of events are kept for that.
+RECENT_EVENTS = 64
+
+_read_json = json.JSONDecoder().raw_decode
+_TYPE = re.compile(r'"type":"([^"\\]*)"')
 
 Tree = Mapping[str, Any]
 
@@ -53,18 +61,24 @@ def digested(body: str, detail: str) -> str:
     The body stays as it is if it has a digest already, as a sample has, or can have none. Without a digest are events of
     nouns without rows to compare with, and those of objects that the webhook sees no longer.
     """
-    head, found, _rest = body.partition(DATA)
-    if not found or '"digest":' in head:
-        return body
+    digest = _digest_for(body, detail)
+    return body if digest is None else body.replace(DATA, f'"digest":"{digest}",{DATA}', 1)
+
+
+@partial(custom.cached, most=RECENT_EVENTS)
+def _digest_for(body: str, detail: str) -> str | None:
+    """Return the digest that the body of a stored event lacks; None if it has one or can have none."""
+    start = max(body.find(DATA), 0)
+    # The first match is the envelope's own key: before it is the id alone.
+    found = _TYPE.search(body, 0, start)
+    if found is None or body.find('"digest":', 0, start) != -1 or event_names.is_removal(found[1]):
+        return None
     try:
-        event = json.loads(body)
-        tree = _tree_of_type(event["type"], detail)
-        is_left_out = tree is None or event_names.is_removal(event["type"])
-        digest = None if is_left_out else hashed(event["data"], tree)
+        tree = _tree_of_type(found[1], detail)
+        return None if tree is None else hashed(_read_json(body, start + len(DATA))[0], tree)
     except (ArithmeticError, LookupError, TypeError, ValueError):
         # No event at all: it must not stop the others that are sent with it.
-        digest = None
-    return body if digest is None else body.replace(DATA, f'"digest":"{digest}",{DATA}', 1)
+        return None
 
 
 def digest_of(noun: str, data: Mapping[str, Any], detail: str) -> str:
@@ -99,7 +113,8 @@ def hashed(value: Any, tree: Tree | None = None) -> str:
     """Return the digest of a value of JSON, or of the parts of it that a tree names: of its canonical JSON (RFC 8785)."""
     picked = _picked(value, tree)
     text = _as_json(picked)
-    return sha256(dumps(picked) if _FOR_LIBRARY.search(text) else text.encode()).hexdigest()[:LENGTH]
+    for_library = ("e-" in text and _EXPONENT.search(text)) or (not text.isascii() and _PAIR.search(text))
+    return sha256(dumps(picked) if for_library else text.encode()).hexdigest()[:LENGTH]
 
 
 def _picked(value: Any, tree: Tree | None) -> Any:
@@ -110,12 +125,20 @@ def _picked(value: Any, tree: Tree | None) -> Any:
     kind = type(value)
     if kind is dict:
         if tree is None:
-            return {name: _picked(one, None) for name, one in value.items()}
-        parts = {name: _picked(value[name], below) for name, below in tree.items() if value.get(name) is not None}
-        return {name: part for name, part in parts.items() if part is not None} or None
+            return {name: one if type(one) is str else _picked(one, None) for name, one in value.items()}
+        parts = {}
+        for name, below in tree.items():
+            part = value.get(name)
+            if part is not None and type(part) is not str:
+                part = _picked(part, below)
+            if part is not None:
+                parts[name] = part
+        return parts or None
     if kind is list:
         return [_picked(one, tree) for one in value]
-    if (kind is int or kind is float) and value == value // 1:
+    if kind is int:
+        return value if -EXACT <= value <= EXACT else str(value)
+    if kind is float and value == value // 1:
         return int(value) if -EXACT <= value <= EXACT else str(int(value))
     return value
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from tms_webhooks.catalogue.schema import Field
@@ -51,12 +51,12 @@ _owners: dict[str, list[HasCustomFields]] = {}
 _clear_caches: list[Callable[[], None]] = []
 
 
-def cached(function: Callable[P, R]) -> Callable[P, R]:
-    """Cache the results of a function of the catalogue, by its arguments, until the catalogue changes.
+def cached(function: Callable[P, R], most: int | None = None) -> Callable[P, R]:
+    """Cache the results of a function of the catalogue, by its arguments, until the catalogue changes; ``most`` of them, if given.
 
     It changes when a source adds or removes fields, and when event types are registered.
     """
-    remembered = cache(function)
+    remembered = lru_cache(most)(function)
     _clear_caches.append(remembered.cache_clear)
     # The type of `cache` forgets the parameters.
     return cast("Callable[P, R]", remembered)

@@ -6,7 +6,7 @@ import pytest
 
 from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
-from tms_webhooks import catalogue
+from tms_webhooks import catalogue, digests
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.digests import digest_of, own_fields
 from tms_webhooks.models import Event
@@ -63,6 +63,21 @@ def test_a_body_that_is_too_large_has_the_digest_of_the_whole_object(receiver, d
     (request,) = receiver.received
     body = json.loads(request.body)
     assert (body["truncated"], body["digest"]) == (True, digest_of_row(training_class))
+
+
+def test_the_webhooks_of_one_event_share_one_computation_for_each_detail(receiver, drain, training_class, monkeypatch):
+    hashed, counted = digests.hashed, []
+    monkeypatch.setattr(digests, "hashed", lambda *arguments: counted.append(arguments) or hashed(*arguments))
+    for number in range(10):
+        format_ = PayloadFormat.CUSTOM if number % 2 else PayloadFormat.STANDARD
+        fields = {"format": format_, "content": CONTENT if number % 2 else "", "payload": PayloadDetail.FULL}
+        WebhookFactory(organization=training_class.organization, url=receiver.url, events=["class.*"], **fields)
+
+    training_class.cancel()
+    drain()
+
+    assert {json.loads(one.body)["digest"] for one in receiver.received} == {digest_of_row(training_class)}
+    assert (len(receiver.received), len(counted)) == (10, 2)
 
 
 def test_each_attempt_has_the_same_bytes(clock, run, wire, training_class):
