@@ -1,10 +1,11 @@
-"""The digests of the objects that a webhook receives: one by one, and in buckets. A receiver compares its copy with them.
+"""The digests of the objects that a webhook receives, one by one and in buckets, and how the copy of a receiver differs.
 
 Nothing is stored: a request reads at most `MOST_READ` objects, and names where the next one continues.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -52,6 +53,19 @@ class BucketPage(NamedTuple):
     cursor: str
 
 
+class Differences(NamedTuple):
+    """How a copy differs, by the ids of objects as text, in their order. ``equal`` is the number of the others.
+
+    ``lost`` are those that the copy lacks, ``stale`` those of which it has another state, and ``ghosts`` those that only
+    the copy has.
+    """
+
+    equal: int
+    lost: list[str]
+    stale: list[str]
+    ghosts: list[str]
+
+
 class Comparison:
     """What a copy of the objects of one noun, or of some of them, is compared with.
 
@@ -85,6 +99,18 @@ class Comparison:
             following = [Place(place.source, end), *following]
         return DigestPage(list(reader.digests([key for key, _text in keys])), next(iter(following), None))
 
+    def differences(self, copy: Mapping[str, str], *, of: int = 1, bucket: int = 0) -> Differences:
+        """Return how a copy differs within a bucket, by default that of all objects. ``copy`` has the digests by their ids.
+
+        Raises `ReplayError` if the bucket has more than `MOST_READ` objects.
+        """
+        kept, _end = self._keys_of_buckets(of, bucket, bucket + 1)
+        there = {one.id: one.digest for name, keys in kept.items() for one in self._readers[name].digests(keys)}
+        here = {key: digest for key, digest in copy.items() if bucket_of(key, of) == bucket}
+        lost = [key for key in there if key not in here]
+        stale = [key for key, digest in there.items() if key in here and here[key] != digest]
+        return Differences(len(there) - len(lost) - len(stale), lost, stale, [key for key in here if key not in there])
+
     def buckets(self, *, of: int, first: int = 0) -> BucketPage:
         """Return buckets from the ``first`` on, as many as `MOST_READ` objects fill; ``of`` is the number of all buckets.
 
@@ -92,7 +118,7 @@ class Comparison:
         """
         # Before the first object is read: a change that the digests lack comes after it.
         cursor = feed.current_cursor(self._webhook.organization_id)
-        kept, end = self._keys_of_buckets(of, first)
+        kept, end = self._keys_of_buckets(of, first, of)
         digests: dict[int, dict[str, str]] = {number: {} for number in range(first, end)}
         for name, keys in kept.items():
             for one in self._readers[name].digests(keys):
@@ -101,10 +127,13 @@ class Comparison:
         found = [Bucket(number, len(some), digest_of_bucket(some)) for number, some in digests.items()]
         return BucketPage(found, end if end < of else None, cursor)
 
-    def _keys_of_buckets(self, of: int, first: int) -> tuple[dict[str, list[Any]], int]:
-        """Return the keys of the objects in buckets from the ``first`` on, by source, and the number after the last bucket."""
+    def _keys_of_buckets(self, of: int, first: int, end: int) -> tuple[dict[str, list[Any]], int]:
+        """Return the keys of the objects in buckets from the ``first`` on, by source, and the number after the last bucket.
+
+        That is ``end``, or an earlier one if there are too many objects.
+        """
         by_bucket: dict[int, list[tuple[str, Any]]] = {}
-        end, count = of, 0
+        count = 0
         for name, reader in self._readers.items():
             for key, text in reader.ids():
                 number = bucket_of(text, of)

@@ -109,6 +109,9 @@ KEYS = 5_000
 MOST_KEYS = 50_000
 """Ids that are examined for one page of objects that are chosen by their ids."""
 
+MOST_IDS = 500
+"""Ids of the objects that alone one snapshot sends, where a program or a page names them."""
+
 MOST_EXAMINED = 10_000
 """Objects to which `SourceReader.count` applies filters. Objects beyond this number are counted as if they matched."""
 

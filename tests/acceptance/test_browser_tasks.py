@@ -1,12 +1,16 @@
 """The customers' site in a real browser: an outage is mended by the keyboard alone, and names of any length fit."""
 
+import json
+
 import pytest
 from django.utils import timezone
 
+from example_project.training.factories import TrainingClassFactory
 from tests.acceptance.browser import NARROW, Desk
 from tests.acceptance.test_browser_log import failed
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_event
+from tms_webhooks.comparison import Comparison
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.tasks import work_on_jobs
@@ -50,6 +54,33 @@ def test_failed_deliveries_are_sent_again_after_an_outage_by_the_keyboard_alone(
     receiver.wait_for(2)
 
     page.wait_for_selector("text=2 delivered, 0 failed, 0 waiting")
+
+
+def test_a_copy_is_compared_and_what_it_lacks_is_sent(desk, organization, receiver, tmp_path):
+    webhook = WebhookFactory(organization=organization, name="Data warehouse", url=receiver.url, events=["class.*"])
+    lost = TrainingClassFactory(organization=organization, name="Azure basics")
+    others = [one for one in Comparison(webhook, "class").objects(None, limit=100).objects if one.id != str(lost.pk)]
+    copy = tmp_path / "copy.csv"
+    copy.write_text("".join(f"{one.id},{one.digest}\n" for one in others) + f"{LONG_NAME},{'0' * 32}\n")
+
+    page = desk.open(f"{SITE}/webhook/{webhook.public_id}/overview/")
+    desk.follow("text=Compare a copy")
+    page.fill("#id_copy", "12;7")
+    desk.follow("button:has-text('Compare')")
+    page.wait_for_selector("text=Line 1 is not an id and a digest of 32 hexadecimal digits: 12;7")
+    desk.inspect("comparison-error")
+    page.set_input_files("#id_file", copy)
+    desk.follow("button:has-text('Compare')")
+    page.wait_for_selector("text=2 differences")
+    assert page.inner_text("#tms-kind-1 ~ ul").startswith("Azure basics")
+    desk.inspect("comparison")
+    desk.follow("input[value='Send only these']")
+    page.wait_for_selector("text=Started a job for 1 delivery.")
+    work_on_jobs()
+    Drain(fan_out=fan_out).run(until_idle=True)
+
+    first, *_last = receiver.wait_for(2)
+    assert json.loads(first.body)["data"]["name"] == "Azure basics"
 
 
 def test_names_of_any_length_and_script_fit_every_page_in_every_look(desk, organization):

@@ -19,15 +19,15 @@ CEILINGS = {
     "__init__": 9,
     "access": 442,
     "actors": 807,
-    "admin": 30_568,
-    "api": 23_681,
+    "admin": 31_812,
+    "api": 23_676,
     "apps": 302,
     "batches": 229,
     "capture": 7_239,
     "catalogue": 10_907,
     "checks": 8_422,
     "choices": 2_275,
-    "comparison": 889,
+    "comparison": 1_137,
     "computed": 1_609,
     "conf": 1_520,
     "config_files": 2_492,
@@ -42,7 +42,7 @@ CEILINGS = {
     "filters": 5_501,
     "listener": 1_002,
     "manage": 5_073,
-    "management": 9_672,
+    "management": 9_915,
     "models": 23_443,
     "monitoring": 5_361,
     "moves": 1_551,
@@ -55,7 +55,7 @@ CEILINGS = {
     "routing": 5_994,
     "scaffold": 4_077,
     "signals": 281,
-    "snapshot": 3_797,
+    "snapshot": 3_803,
     "sources": 25_483,
     "tasks": 1_493,
     "telemetry": 990,
@@ -64,8 +64,8 @@ CEILINGS = {
     "worker": 15_996,
 }
 
-FUNCTIONS = 2_617
-FILES = 269
+FUNCTIONS = 2_626
+FILES = 270
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from tms_webhooks.admin.bases import covers_children, may_view_payloads, permits
+from tms_webhooks.admin.bases import may_view_all_payloads, may_view_payloads, permits
 from tms_webhooks.admin.formatting import format_count, format_duration
 from tms_webhooks.admin.logs import TimeRangeForm
 from tms_webhooks.admin.words import timing_text
@@ -29,7 +29,7 @@ from tms_webhooks.manage import jobs, webhooks
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.example_events import subscribed_types
-from tms_webhooks.snapshot import available
+from tms_webhooks.snapshot import MOST_IDS, Selection, available
 
 if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin
@@ -138,8 +138,7 @@ def _send_test(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, acti
                 "duration": format_duration(test.result.seconds),
                 "timing": timing_text(test.result.timing),
                 "body": pretty(test.body.decode("utf-8", "replace")),
-                "shows_bodies": may_view_payloads(request, webhook)
-                and (not subject or covers_children(request, Action.VIEW_PAYLOAD, webhook)),
+                "shows_bodies": (may_view_all_payloads if subject else may_view_payloads)(request, webhook),
             }
     return admin.webhook_page(request, "test", webhook, form=form, **context)
 
@@ -173,6 +172,13 @@ class SnapshotForm(SelectionForm):
         widget=forms.CheckboxSelectMultiple,
         error_messages={"required": gettext_lazy("Select at least one kind of object.")},
     )
+    ids = forms.CharField(required=False, widget=forms.HiddenInput)
+    """The ids of the objects that alone are sent, one a line. The page of a comparison names them."""
+
+
+def noun_choices(webhook: Webhook) -> list[tuple[str, str]]:
+    """Return the nouns that a snapshot of a webhook can have, with their titles."""
+    return [(name, _(registry.grouped()[name][0].noun.title)) for name in available(webhook)]
 
 
 def _form_of(kind: JobKind, webhook: Webhook, data: Any = None, initial: Any = None) -> SelectionForm:
@@ -183,10 +189,10 @@ def _form_of(kind: JobKind, webhook: Webhook, data: Any = None, initial: Any = N
             # The field has no seconds.
             initial = {"since": timezone.localtime(timezone.now() - longest).replace(second=0, microsecond=0)}
         return JobRangeForm(data, initial=initial or {})
-    names = available(webhook)
-    form = SnapshotForm(data, initial=initial or {"nouns": names})
+    choices = noun_choices(webhook)
+    form = SnapshotForm(data, initial=initial or {"nouns": [name for name, _title in choices], "ids": ""})
     field: Any = form.fields["nouns"]
-    field.choices = [(name, _(registry.grouped()[name][0].noun.title)) for name in names]
+    field.choices = choices
     return form
 
 
@@ -200,19 +206,22 @@ def _run_job(
         if not form.is_valid():
             return _ask(admin, request, webhook, action, form=form)
     by, selection = admin.by(request), form.cleaned_data if form.is_bound else form.initial
+    asked = {name: value for name, value in selection.items() if name != "ids"}
+    if ids := selection.get("ids"):
+        asked["only"] = Selection(frozenset(ids.splitlines()[:MOST_IDS]))
     # The button that starts the job was pressed, not the one that counts.
     is_confirmed = request.method == "POST" and COUNT not in request.POST
     try:
         if is_confirmed and form.is_counted:
-            total = jobs.start(kind, webhook, **by, **selection).total
+            total = jobs.start(kind, webhook, **by, **asked).total
             started = ngettext(
                 "Started a job for %(count)s delivery.", "Started a job for %(count)s deliveries.", total
             )
             return _done(admin, request, webhook, started % {"count": format_count(total)})
-        count = jobs.count(kind, webhook, now=by["now"], **selection)
+        count = jobs.count(kind, webhook, now=by["now"], **asked)
     except (ReplayError, LimitReached) as error:
         field, problem = getattr(error, "field", ""), str(error)
-        if form.is_bound and field in form.fields:
+        if form.is_bound and field in [one.name for one in form.visible_fields()]:
             form.add_error(field, problem.replace(field, str(form.fields[field].label), 1))
             problem = ""
         return _ask(admin, request, webhook, action, form=form, problem=problem)
@@ -250,6 +259,18 @@ UNDO_JOB = gettext_lazy("A request can't be undone once it is sent. “Cancel qu
 UNDO_SNAPSHOT = gettext_lazy(
     "A request can't be undone once it is sent. To end the snapshot, disable the webhook: “Cancel queued deliveries” does "
     "not end it."
+)
+SNAPSHOT = _job(
+    JobKind.SNAPSHOT,
+    _is_enabled,
+    "snapshot",
+    gettext_lazy("Send a snapshot"),
+    gettext_lazy(
+        "Sends the current state of each object of the selected kinds, by the webhook's audience and filters. New events "
+        "are sent first. The last request is webhook.snapshot_completed."
+    ),
+    UNDO_SNAPSHOT,
+    gettext_lazy("Yes, send it"),
 )
 WEBHOOK_ACTIONS = (
     WebhookAction(
@@ -318,18 +339,7 @@ WEBHOOK_ACTIONS = (
         UNDO_JOB,
         gettext_lazy("Yes, try them now"),
     ),
-    _job(
-        JobKind.SNAPSHOT,
-        _is_enabled,
-        "snapshot",
-        gettext_lazy("Send a snapshot"),
-        gettext_lazy(
-            "Sends the current state of each object of the selected kinds, by the webhook's audience and filters. New events "
-            "are sent first. The last request is webhook.snapshot_completed."
-        ),
-        UNDO_SNAPSHOT,
-        gettext_lazy("Yes, send it"),
-    ),
+    SNAPSHOT,
     _job(
         JobKind.CANCEL_PENDING,
         lambda _webhook: True,

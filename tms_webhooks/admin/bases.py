@@ -117,6 +117,11 @@ def may_view_payloads(request: HttpRequest, webhook: Webhook) -> bool:
     return permits(request, "view_event") and allows(request, Action.VIEW_PAYLOAD, webhook.organization_id)
 
 
+def may_view_all_payloads(request: HttpRequest, webhook: Webhook) -> bool:
+    """Return whether the user may view the payloads of a webhook, also those of each child organization that it includes."""
+    return may_view_payloads(request, webhook) and covers_children(request, Action.VIEW_PAYLOAD, webhook)
+
+
 def covers_children(request: HttpRequest, action: Action, webhook: Webhook) -> bool:
     """Return whether the user may do ``action`` in each child organization that a webhook includes."""
     return covers(organizations(request, action), webhook)

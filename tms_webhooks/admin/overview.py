@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, is_allowed
-from tms_webhooks.admin.bases import allowed_keys, permits
+from tms_webhooks.admin.bases import allowed_keys, may_view_all_payloads, permits
 from tms_webhooks.admin.formatting import (
     EMPTY,
     format_count,
@@ -127,6 +127,7 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
         "jobs": jobs,
         "is_moving": any(job["color"] in (JobStatus.PENDING, JobStatus.RUNNING) for job in jobs),
         "has_contacts": bool(webhook.contacts.strip() or app_settings.CONTACTS),
+        "may_compare": may_view_all_payloads(request, webhook),
         "may_change": admin.has_change_permission(request, webhook),
         "notifications": Notification.objects.filter(webhook=webhook).order_by("-pk")[:MAX_NOTIFICATIONS],
         "rows": delivery_rows(deliveries, request, now=now) if may_view_log else None,

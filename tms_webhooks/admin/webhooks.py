@@ -54,6 +54,7 @@ class WebhookAdmin(FormPages):
         ("<str:key>/overview/<slug:slug>/", "webhook_action", "actions.action"),
         ("<str:key>/secret/", "webhook_secret", "secret_pages.secret"),
         ("<str:key>/secret/rotate/", "webhook_rotate", "secret_pages.rotate"),
+        ("<str:key>/compare/", "webhook_compare", "comparison.comparison"),
         ("<str:key>/explain/", "webhook_explain", "events.explain_page"),
     )
     list_display = ("listed_name", "health", "host", "owner", "last_success", "log")

@@ -56,6 +56,7 @@ def added_pages():
         url(Webhook, "overview", key),
         url(Delivery, "resend", Delivery.objects.get().public_id),
         f"{why}?event={event.public_id}",
+        url(Webhook, "compare", key),
         *(url(Webhook, "filters", key, one.public_id) for one in Webhook.objects.get().subscriptions.all()),
         url(AuditEntry, "changelist"),
         url(AuditEntry, "change", AuditEntry.objects.latest("pk").public_id),
@@ -73,7 +74,7 @@ def test_no_page_shows_a_secret_or_a_headers_value(operator, webhook):
         assert response.status_code == 200, address
         page = response.content.decode()
         assert [text for text in forbidden if text in page] == [], address
-    assert len(addresses) == 11 + 7 + len(WEBHOOK_ACTIONS)
+    assert len(addresses) == 12 + 7 + len(WEBHOOK_ACTIONS)
 
 
 def test_headers_are_not_searched(operator, webhook):

@@ -1,6 +1,7 @@
 """A snapshot is counted and started over the API, on the webhook's page and by a command, and bad input is refused."""
 
 import json
+import re
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -8,10 +9,11 @@ from django.test import Client
 from django.urls import reverse
 
 from example_project.training.factories import TrainingClassFactory, UserFactory
+from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
 from tests.integration.api.conftest import acme, alice, client, policy, problem, restricted, stranger  # noqa: F401
 from tests.integration.api.people import at
-from tms_webhooks import snapshot
+from tms_webhooks import digests, snapshot
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job
 
@@ -194,6 +196,40 @@ def test_the_command_says_what_is_wrong_and_ends_with_2(command):
     with pytest.raises(CommandError, match='objects of "clas" can.t be sent as a snapshot') as caught:
         command("--noun", "clas")
     assert caught.value.returncode == 2
+
+
+def test_the_command_sends_some_objects_alone(command, webhook):
+    first, second, _third = TrainingClass.objects.values_list("pk", flat=True)
+
+    facts = json.loads(command("--noun", "class", "--id", str(second), "--id", str(first), "--json"))
+
+    assert (facts["objects"], Job.objects.get().selection) == (2, {"ids": sorted([str(first), str(second)])})
+
+
+def test_the_command_sends_some_buckets_alone(command):
+    numbers = {digests.bucket_of(str(key), 4) for key in TrainingClass.objects.values_list("pk", flat=True)}
+    options = [part for number in numbers for part in ("--bucket", f"{number}/4")]
+
+    assert command("--noun", "class", *options, "--dry-run") == "3 objects match; nothing was changed.\n"
+    command("--noun", "class", *options)
+    assert Job.objects.get().selection == {"buckets": sorted(numbers), "of": 4}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--id", "1", "--bucket", "0/4"], "argument --bucket: not allowed with argument --id"),
+        (["--bucket", "4/4"], "argument --bucket: '4/4' is not a bucket, such as 0/64 to 63/64"),
+        (["--bucket", "0/4097"], "argument --bucket: '0/4097' is not a bucket"),
+        (["--bucket", "3"], "argument --bucket: '3' is not a bucket"),
+        (["--bucket", "1/4", "--bucket", "1/8"], "The buckets must be of the same number, such as 3/64 and 7/64."),
+        (["--noun", "course_assignment", "--id", "1"], "ids belong to one noun; name one, or leave ids out."),
+    ],
+)
+def test_the_command_refuses_a_wrong_selection(command, options, message):
+    with pytest.raises(CommandError, match=re.escape(message)):
+        command("--noun", "class", *options)
+    assert not Job.objects.exists()
 
 
 # The function

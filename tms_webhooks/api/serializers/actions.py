@@ -19,16 +19,13 @@ from tms_webhooks.choices import JobKind, PayloadFormat
 from tms_webhooks.conf import app_settings
 from tms_webhooks.digests import MOST_BUCKETS
 from tms_webhooks.routing.explain import LATEST, MOST
-from tms_webhooks.snapshot import ALL, Selection
+from tms_webhooks.snapshot import ALL, MOST_IDS, Selection
 
 MAX_WEBHOOKS = 100
 """The maximum number of webhooks of one bulk replay."""
 
 MAX_NOUNS = 100
 """The maximum number of nouns of one snapshot."""
-
-MAX_IDS = 500
-"""The maximum number of ids of one snapshot."""
 
 LONGEST_SUBJECT = 300
 """The maximum length of a subject in characters."""
@@ -94,7 +91,7 @@ class SnapshotSerializer(DryRunSerializer):
     """
 
     ids = serializers.ListField(
-        child=StrictCharField(max_length=LONGEST_SUBJECT), required=False, min_length=1, max_length=MAX_IDS
+        child=StrictCharField(max_length=LONGEST_SUBJECT), required=False, min_length=1, max_length=MOST_IDS
     )
     buckets = SnapshotBucketsSerializer(required=False)
     nouns = NounsField(child=StrictCharField(max_length=50), min_length=1, max_length=MAX_NOUNS)
