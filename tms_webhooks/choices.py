@@ -209,7 +209,7 @@ class JobKind(models.TextChoices):
     SNAPSHOT = "snapshot", _("Send a snapshot")
     """Send the current state of every object of some nouns."""
     MOVE = "move", _("Emit what moved along")
-    """Emit the events of objects that moved to other organizations with another one, such as a user's course assignments."""
+    """Emit events of objects that moved with another one, such as a user's assignments, or with a branch of organizations."""
 
 
 class JobStatus(models.TextChoices):

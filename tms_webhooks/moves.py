@@ -1,13 +1,16 @@
-"""What moves with an object: the objects whose organizations are found through it.
+"""What moves with an object: the objects whose organizations are found through it, and those of a branch of the tree.
 
-A user takes course assignments and enrollments along, and a class its roster. A job is created in the transaction of the
-move. Each batch is one page of objects. Their events and the place where the next batch begins are written in one
-transaction, so that an interrupted job continues there.
+A user takes course assignments and enrollments along, and a class its roster. An organization that gets another parent takes
+along what it and those below it own. A job is created in the transaction of the move. Each batch is one page of objects. Their
+events and the place where the next batch begins are written in one transaction, so that an interrupted job continues there.
+
+What moves with an object is one job for all webhooks. A branch is one job for each webhook that includes child organizations:
+`tms_webhooks.snapshot` works on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,14 +21,15 @@ from django.utils.translation import gettext as _
 from tms_webhooks import event_names
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind, JobKind
-from tms_webhooks.models import Job, SourceState
+from tms_webhooks.models import Job, SourceState, Webhook
+from tms_webhooks.models.audience import descendants
 from tms_webhooks.outbox.owners import ORGANIZATIONS
 from tms_webhooks.outbox.record import record_changes
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.interest import organization_paths, patterns_of_any_webhook, subscribed_types
 from tms_webhooks.sources.paths import field_at, follow
-from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.sources.registry import all_sources, sources_of_noun
 from tms_webhooks.sources.rows import Rows, database_of, locked, read_rows, rows_of
 from tms_webhooks.sources.rules import Change
 
@@ -35,8 +39,8 @@ PAGE = 100
 MOST = 10_000
 """Objects that a job examines. The message of one with more of them says so."""
 
-ALL_READ = "-"
-"""`Job.source` of a job that has read every source. The name of a source has a colon."""
+Lineages = Mapping[Any, frozenset[Any]]
+"""The keys of organizations, each with its own key and those above it."""
 
 
 class Follower(NamedTuple):
@@ -87,7 +91,6 @@ def note_moves(source: Source, changes: Iterable[Change], *, using: str) -> None
     if not types or not subscribed_types(types, patterns_of_any_webhook(types, using=using)):
         return
     names = _organization_names(source)
-    first, *others = moved
     Job.objects.create(
         kind=JobKind.MOVE,
         moved={
@@ -98,9 +101,47 @@ def note_moves(source: Source, changes: Iterable[Change], *, using: str) -> None
             },
         },
         nouns=sorted({name.rpartition(".")[0] for name in types}),
-        requested_by=f"{source.noun.name}:{first}{f' + {len(others)}' if others else ''}"[:100],
-        created_at=moved[first].now,
+        requested_by=_named(source.noun.name, moved),
+        created_at=next(iter(moved.values())).now,
     )
+
+
+def _named(noun: str, keys: Iterable[Any]) -> str:
+    """Return what a job names as its requester: the first object that moved, and the number of the others."""
+    first, *others = keys
+    return f"{noun}:{first}{f' + {len(others)}' if others else ''}"[:100]
+
+
+def note_branches(before: Lineages, after: Lineages, *, now: datetime, using: str) -> None:
+    """Create a job for each webhook above that includes branches of the tree no longer, or from now on.
+
+    ``before`` and ``after`` are the `ancestors` of the organizations that may have another parent.
+    """
+    moved = [key for key in before if before[key] != after[key]]
+    above = {key for one in moved for key in before[one] ^ after[one]}
+    webhooks = Webhook.objects.using(using).existing().filter(organization__in=above, include_children=True)
+    for webhook in webhooks.prefetch_related("subscriptions"):
+        patterns = {one.event_type for one in webhook.subscriptions.all()}
+        names = {name for pattern in patterns for name in event_names.matching(pattern) if event_names.is_move(name)}
+        nouns = sorted(noun for noun in {name.rpartition(".")[0] for name in names} if sources_of_noun(noun))
+        if not nouns:
+            continue
+        own = webhook.organization_id
+        left = {key for key in moved if own in before[key] - after[key]}
+        joined = {key for key in moved if own in after[key] - before[key]}
+        branches = {
+            # Without what came into such a branch by the same change.
+            side: sorted(descendants(keys, using=using) - descendants({*moved} - keys, using=using))
+            for side, keys in (("left", left), ("joined", joined))
+        }
+        Job.objects.create(
+            kind=JobKind.MOVE,
+            webhook=webhook,
+            moved=branches,
+            nouns=nouns,
+            requested_by=_named("organization", sorted(left | joined)),
+            created_at=now,
+        )
 
 
 def _organization_names(source: Source) -> list[str]:
@@ -118,28 +159,29 @@ def work_on(job: Job, *, now: datetime) -> bool:
     if moved is None or follower is None:
         job.finish(now=now)
         return False
-    if job.done >= MOST:
-        message = _("More than %(most)s objects move with it. Send a snapshot: it has the rest.")
-        job.finish(now=now, error=message % {"most": f"{MOST:,}"})
+    if fail_beyond_most(job, now=now):
         return False
     source, using = follower.source, database_of(follower.source)
-    following = [*names[names.index(source.name) + 1 :], ALL_READ]
     rows = _rows(follower, str(moved.own["id"].lookup), list(job.moved["objects"])).order_by("pk")
     if job.key:
         rows = rows.filter(pk__gt=states.key_value(source, job.key))
     page = list(rows[:PAGE].values_list("pk", flat=True))
-    is_last = len(page) < PAGE
+    end = None if len(page) < PAGE else states.key_text(page[-1])
     with transaction.atomic(using=router.db_for_write(Job)), transaction.atomic(using=using):
         # The job's row first: it stays locked until the batch is committed with its count.
-        if not job.advance(
-            position=job.position + 1,
-            done=len(page),
-            source=following[0] if is_last else source.name,
-            key="" if is_last else states.key_text(page[-1]),
-        ):
+        if not job.advance_page(names, source.name, end=end, done=len(page)):
             return False
         with actor_context(ActorKind.SYSTEM):
             _record(follower, moved.own["id"].lookup, page, job.moved["objects"], now=now, using=using)
+    return True
+
+
+def fail_beyond_most(job: Job, *, now: datetime) -> bool:
+    """End a job that has emitted events of `MOST` objects and is not done; return whether it has."""
+    if job.done < MOST:
+        return False
+    message = _("More than %(most)s objects move with it. Send a snapshot: it has the rest.")
+    job.finish(now=now, error=message % {"most": f"{MOST:,}"})
     return True
 
 

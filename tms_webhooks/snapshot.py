@@ -1,5 +1,7 @@
 """The nouns of a snapshot, and its work in batches. `tms_webhooks.manage.jobs` starts it.
 
+A branch of the tree of organizations that moves is emitted in the same way, as a job of `tms_webhooks.moves`.
+
 Each batch is one page of objects: its events, their deliveries and the place where the next batch begins are written in
 one transaction. An interrupted job continues there. The deliveries have the priority of replays, and at most
 SNAPSHOT_BACKLOG of them are unfinished, so that a slow receiver does not fill the tables.
@@ -17,8 +19,9 @@ from typing import Any, NamedTuple
 from django.db import router, transaction
 from django.utils.translation import gettext as _
 
-from tms_webhooks import catalogue, event_names
+from tms_webhooks import catalogue, event_names, moves
 from tms_webhooks.actors import actor_context
+from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.choices import ActorKind, DeliveryStatus, JobKind, Priority
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db import sql
@@ -31,6 +34,8 @@ from tms_webhooks.models import Delivery, DrainSlot, Event, EventSequence, Job, 
 from tms_webhooks.models.audience import RELATIONS
 from tms_webhooks.models.delivery import UNSUCCESSFUL, DeliveryQuerySet
 from tms_webhooks.models.event import OUTSIDE_THE_FEED, owned_key, subject_key
+from tms_webhooks.models.job import ALL_READ
+from tms_webhooks.models.organization import organization_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, organizations_of, set_sequence
 from tms_webhooks.outbox.record import wake_on_commit
@@ -174,12 +179,22 @@ class SourceReader:
     def __init__(self, webhook: Webhook, source: Source, selection: Selection | None = None) -> None:
         self._selection = selection or EVERYTHING
         self._source, self._detail = source, webhook.payload
-        self._event_type = catalogue.get(event_names.snapshot_of(source.noun.name))
-        self._checks = [present_checks(one, self._event_type) for one in subscriptions_to(webhook, source.noun.name)]
-        self._takes_all = not all(self._checks)
         self._objects = owners.ObjectScope(webhook.scope)
-        relations = [one for one in RELATIONS if one.closed_to != webhook.audience]
-        self._scope = in_organizations(source, dict.fromkeys(relations, self._objects.organizations))
+        subscriptions = subscriptions_to(webhook, source.noun.name)
+        self._emit(event_names.snapshot_of(source.noun.name), subscriptions)
+        self._read_of(self._objects.organizations, webhook.audience)
+
+    def _emit(self, name: str, subscriptions: Iterable[Subscription]) -> None:
+        """Make events of this type for the objects that pass the filters of one of these subscriptions."""
+        self._event_type = catalogue.get(name)
+        self._checks = [present_checks(one, self._event_type) for one in subscriptions]
+        self._takes_all = not all(self._checks)
+
+    def _read_of(self, organizations: Collection[Any], audience: str) -> None:
+        """Read the objects of these organizations, as far as SQL can find them."""
+        self._organizations = organizations
+        relations = [one for one in RELATIONS if one.closed_to != audience]
+        self._scope = in_organizations(self._source, dict.fromkeys(relations, organizations))
 
     def count(self, *, now: datetime) -> int:
         """Return the number of objects that the webhook receives; see `MOST_EXAMINED`."""
@@ -280,7 +295,7 @@ class SourceReader:
         """Return the numbers of the last events of these objects, by the keys by which they are numbered."""
         keys = subjects
         if self._source.owners is not None:
-            keys = [owned_key(subject, one) for subject in subjects for one in self._objects.organizations]
+            keys = [owned_key(subject, one) for subject in subjects for one in self._organizations]
         return EventSequence.objects.current(self._source.noun.name, set(keys), using=using)
 
     def _rows(self) -> Rows:
@@ -305,25 +320,58 @@ class SourceReader:
         return event, False
 
     def _event(self, raw: Mapping[str, Any], *, now: datetime) -> Event | None:
-        values = self._objects.canonical(self._source, raw)
-        if values is None:
+        found = self._typed(raw)
+        if found is None:
             return None
+        event_type, values = found
         change = Change(before={}, after=values, changed=(), now=now, using=database_of(self._source))
         event = event_row(
-            self._event_type,
-            build_content(change, self._event_type),
+            event_type,
+            build_content(change, event_type),
             values,
             subject=(self._source.noun.name, subject_key(values["id"])),
             occurred_at=now,
             strict=strict_payloads(),
             numbered_by_owner=self._source.owners is not None,
         )
-        if event.error or self._takes_all:
+        if event.error or self._takes_all or event_type.is_removal:
             return event
         return event if self._is_met(event_values(event)) else None
 
+    def _typed(self, raw: Mapping[str, Any]) -> tuple[EventType, Mapping[str, Any]] | None:
+        """Return the type of the event of an object, and its canonical values; None if the webhook receives none."""
+        values = self._objects.canonical(self._source, raw)
+        return None if values is None else (self._event_type, values)
+
     def _is_met(self, values: EventValues) -> bool:
         return any(all(check.condition.holds(values) for check in checks) for checks in self._checks)
+
+
+class BranchReader(SourceReader):
+    """Reads the objects of organizations that a webhook no longer includes, or includes from now on.
+
+    They ``left`` with a branch of the tree, or ``joined`` with one. The tree decides, as it is now: a branch that has
+    returned has no events.
+    """
+
+    def __init__(self, webhook: Webhook, source: Source, *, left: Collection[Any], joined: Collection[Any]) -> None:
+        super().__init__(webhook, source)
+        removed, added = event_names.moves_of(source.noun.name)
+        subscriptions = {
+            name: [one for one in subscriptions_to(webhook, source.noun.name) if one.event_type in patterns]
+            for name, patterns in ((name, event_names.patterns_for(name)) for name in (removed, added))
+        }
+        self._removal = catalogue.get(removed) if subscriptions[removed] else None
+        self._emit(added, subscriptions[added])
+        before = {*self._objects.organizations, *left} - {*joined}
+        self._objects_before = owners.ObjectScope(webhook.scope, before)
+        self._read_of({*left, *joined}, webhook.audience)
+
+    def _typed(self, raw: Mapping[str, Any]) -> tuple[EventType, Mapping[str, Any]] | None:
+        before, now = (one.canonical(self._source, raw) for one in (self._objects_before, self._objects))
+        if before is not None and now is None and self._removal is not None:
+            return self._removal, before
+        return (self._event_type, now) if before is None and now is not None else None
 
 
 SNAPSHOT_BACKLOG = 2_000
@@ -331,9 +379,6 @@ SNAPSHOT_BACKLOG = 2_000
 
 NOUN = "webhook"
 """The noun of the last event, whose subject is the webhook itself."""
-
-ALL_READ = "-"
-"""`Job.source` of a job that has read every source. The name of a source has a colon."""
 
 CONTINUED_AFTER = timedelta(seconds=2)
 """After which a task continues a job that waits for its deliveries."""
@@ -373,7 +418,12 @@ def work_on(job: Job, *, now: datetime) -> bool:
         job.finish(now=now, error=refusal)
         return False
     if job.source == ALL_READ:
-        _complete(job, webhook, now=now)
+        if job.kind == JobKind.SNAPSHOT:
+            _complete(job, webhook, now=now)
+        else:
+            job.finish(now=now)
+        return False
+    if job.kind == JobKind.MOVE and (_follows_another(job) or moves.fail_beyond_most(job, now=now)):
         return False
     # By the index ``tms_delivery_claim``.
     unfinished = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open().order_by()
@@ -383,8 +433,17 @@ def work_on(job: Job, *, now: datetime) -> bool:
     if source is None:
         job.finish(now=now, error=_("The source %(name)s no longer exists. Start another one.") % {"name": job.source})
         return False
-    page = SourceReader(webhook, source, Selection.of_job(job.selection)).read(job.key, now=now)
-    return _write_page(job, webhook, source, page, now=now)
+    if job.kind == JobKind.SNAPSHOT:
+        reader = SourceReader(webhook, source, Selection.of_job(job.selection))
+    else:
+        branches = {side: [*map(organization_key, keys)] for side, keys in job.moved.items()}
+        reader = BranchReader(webhook, source, **branches)
+    return _write_page(job, webhook, source, reader.read(job.key, now=now), now=now)
+
+
+def _follows_another(job: Job) -> bool:
+    """Return whether an earlier move of the tree is not emitted yet: the events of an object are those of one move after another."""
+    return Job.objects.unfinished().filter(kind=JobKind.MOVE, webhook=job.webhook_id, pk__lt=job.pk).exists()
 
 
 def wait(job: Job, *, now: datetime) -> bool:
@@ -401,7 +460,9 @@ def next_run(now: datetime) -> datetime | None:
 
     They do if no snapshot is unfinished, or if its receiver is down or slow. Of several workers, one gets the time.
     """
-    jobs = Job.objects.unfinished().filter(kind=JobKind.SNAPSHOT).select_related("webhook__state")
+    # Of webhooks: also a branch of the tree that moves.
+    kinds = (JobKind.SNAPSHOT, JobKind.MOVE)
+    jobs = Job.objects.unfinished().filter(kind__in=kinds, webhook__isnull=False).select_related("webhook__state")
     if not any(_is_sent(job.webhook, now) for job in jobs):
         return None
     if not PeriodicRun.objects.claim(CONTINUATION, now=now, unless_since=now - CONTINUED_AFTER / 2):
@@ -426,20 +487,13 @@ def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *,
     """Write the events of a page, their deliveries and the place after it; return False if another worker did."""
     using = router.db_for_write(Job)
     names = [one.name for one in _sources(job.nouns)]
-    following = [*names[names.index(source.name) + 1 :], ALL_READ]
     # Before the transaction, which is short then. A batch that another worker has written is refused below.
     for event in page.events:
         _make_for(event, job, webhook, now=now)
     insert_events = insertion_of(page.events, using=using)
     with transaction.atomic(using=using):
         # The job's row first: it stays locked until the batch is committed with its count.
-        if not job.advance(
-            position=job.position + 1,
-            done=len(page.events),
-            skipped=job.skipped + page.skipped,
-            source=following[0] if page.end is None else source.name,
-            key="" if page.end is None else page.end,
-        ):
+        if not job.advance_page(names, source.name, end=page.end, done=len(page.events), skipped=page.skipped):
             return False
         if page.events:
             insert_events()

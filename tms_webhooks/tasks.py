@@ -275,8 +275,9 @@ def _work_on(job: Job, is_over: Callable[[], bool]) -> bool:
     An error ends this job alone, and is recorded on it.
     """
     try:
-        if job.kind != JobKind.SNAPSHOT:
-            work_on = moves.work_on if job.kind == JobKind.MOVE else replay.work_on
+        is_move = job.kind == JobKind.MOVE
+        if job.kind != JobKind.SNAPSHOT and not (is_move and job.webhook_id):
+            work_on = moves.work_on if is_move else replay.work_on
             return work_on(job, now=clock.measured_now())
         return snapshot.work_on(job, now=clock.measured_now()) or (
             not is_over() and snapshot.wait(job, now=clock.measured_now())

@@ -72,8 +72,10 @@ class JobAdmin(LogAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the fields; those of a snapshot's objects for a snapshot alone, and the nouns also for what moved along."""
-        others = {JobKind.SNAPSHOT: (), JobKind.MOVE: ("skipped", "since", "until", "deliveries")}
+        others = {JobKind.SNAPSHOT: (), JobKind.MOVE: ("since", "until")}
         left_out = others.get(obj.kind, ("nouns", "skipped"))
+        if obj.kind == JobKind.MOVE and obj.webhook_id is None:
+            left_out = (*left_out, "skipped", "deliveries")
         return [name for name in self.fields if name not in left_out]
 
     @admin.display(description=_("status"))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import models
+from django.utils import timezone
 
 from tms_webhooks.capture.saves import (
     CapturedSave,
+    atomic,
     has_open_saves,
     has_outbox,
     is_being_deleted,
@@ -16,14 +19,19 @@ from tms_webhooks.capture.saves import (
     record_open_saves,
     record_states,
 )
-from tms_webhooks.models import Event
-from tms_webhooks.moves import types_that_follow
+from tms_webhooks.conf import app_settings
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.audience import ancestors, parent_column
+from tms_webhooks.moves import note_branches, types_that_follow
 from tms_webhooks.outbox.record import source_errors_logged
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_types
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.rows import CHUNK, Rows, at_keys, compared_names, locked, locked_rows, read_rows
+from tms_webhooks.sources.rows import CHUNK, Rows, at_keys, compared_names, locked, locked_keys, locked_rows, read_rows
 from tms_webhooks.sources.stored_rows import key_of
+
+# The models of organizations: with their rows, their webhooks are deleted, and their tree may change.
+organization_models: set[type[models.Model]] = set()
 
 
 class CapturedRows:
@@ -148,7 +156,21 @@ def record_deletion(sender: type[models.Model], instance: models.Model, *, using
         CapturedRows(source, using=using).record_deletions([keys[source]])
 
 
-def is_organization(model: type[models.Model]) -> bool:
-    """Return whether rows of a model are organizations, with which their webhooks are deleted."""
-    owner: Any = Event._meta.get_field("organization").related_model
-    return isinstance(owner, type) and issubclass(model, owner)
+@contextmanager
+def captured_tree(rows: Rows, names: Collection[str] | None) -> Iterator[None]:
+    """Have the block change these organizations, and create the jobs of branches of the tree that it moves, in one transaction.
+
+    ``names`` are the fields that it writes, or None for all. Without a webhook that includes child organizations, the tree is not
+    read.
+    """
+    using, parent = rows.db, app_settings.ORGANIZATION_PARENT
+    is_written = names is None or not {parent, parent_column()}.isdisjoint(names)
+    webhooks = Webhook.objects.using(using).existing().filter(include_children=True)
+    if parent_column() is None or not is_written or not has_outbox(using) or not webhooks.exists():
+        yield
+        return
+    with atomic(using):
+        keys = [key for (key,) in locked_keys(rows)]
+        before = ancestors(keys, using=using)
+        yield
+        note_branches(before, ancestors(keys, using=using), now=timezone.now(), using=using)

@@ -13,7 +13,7 @@ from django.db import models, transaction
 from django.db.models.signals import ModelSignal, m2m_changed, post_delete, pre_delete
 
 from tms_webhooks.capture import many_to_many, replaced_methods, saves
-from tms_webhooks.capture.captured_rows import is_organization, record_deletion
+from tms_webhooks.capture.captured_rows import organization_models, record_deletion
 from tms_webhooks.capture.many_to_many import sources_by_rows
 from tms_webhooks.db.django_private import is_loading_fixture
 from tms_webhooks.models import Event, Webhook
@@ -41,6 +41,7 @@ def connect(source: Source) -> None:
     # A check reports a setting that names no model.
     if isinstance(owner, type):
         _receive(pre_delete, owner, before_organization_delete, f"{_uid(owner)}:owner")
+        organization_models.update(_family(owner))
     _receive(pre_delete, Webhook, before_webhook_delete, _uid(Webhook))
 
 
@@ -75,7 +76,7 @@ def before_delete(sender: Model, instance: models.Model, *, using: str, **kwargs
     origin = kwargs.get("origin")
     deleted: Any = origin.model if isinstance(origin, models.QuerySet) else type(origin)
     try:
-        record_deletion(sender, instance, using=using, silent=is_organization(deleted))
+        record_deletion(sender, instance, using=using, silent=deleted in organization_models)
     except Exception:
         # The host must not commit the deletion without its events.
         transaction.set_rollback(True, using=using)

@@ -17,8 +17,9 @@ from django.db import connections, models, router, transaction
 from tms_webhooks.capture import many_to_many, saves
 from tms_webhooks.capture.captured_rows import (
     CapturedRows,
+    captured_tree,
     chunks,
-    is_organization,
+    organization_models,
     sources_of_table,
     sources_to_record,
 )
@@ -80,20 +81,30 @@ def _save_base(
     model = type(instance)
     using = using or router.db_for_write(model, instance=instance)
     arguments = (raw, force_insert, force_update, using, update_fields)
+    is_moved = model in organization_models and not instance._state.adding and not (raw and is_loading_fixture())
+    tree = captured_tree(at_keys(model, [instance.pk], using=using), update_fields) if is_moved else nullcontext()
     if model not in captured_models or (raw and is_loading_fixture()):
-        save_base(instance, *arguments)
+        with tree:
+            save_base(instance, *arguments)
         return
     keys = many_to_many.keys_of_row(instance, using=using) if model in sources_by_rows else None
-    with nullcontext() if keys is None else captured_change(model, instance, keys, using):
+    with tree, nullcontext() if keys is None else captured_change(model, instance, keys, using):
         saves.save(instance, lambda: save_base(instance, *arguments), using=using, names=update_fields)
 
 
 def _update(update: Method, rows: Rows, **values: Any) -> int:
     """Update as Django does, and emit an event for each object that changes."""
     # Django refuses to update these querysets, with its own message.
-    if not _is_captured(rows) or rows.query.is_sliced or rows.query.combinator:
+    if rows.query.is_sliced or rows.query.combinator or not (_is_captured(rows) or rows.model in organization_models):
         return update(rows, **values)  # type: ignore[no-any-return]
     use_write_database(rows)
+    with captured_tree(rows, values) if rows.model in organization_models else nullcontext():
+        return _update_captured(update, rows, values)
+
+
+def _update_captured(update: Method, rows: Rows, values: dict[str, Any]) -> int:
+    if not _is_captured(rows):
+        return update(rows, **values)  # type: ignore[no-any-return]
     forget_results(rows)
     using, model = rows.db, rows.model
     names = {source: key_name(model, source) for source in sources_of(model)}
@@ -195,7 +206,7 @@ def _delete(delete: Method, rows: Rows) -> tuple[int, dict[str, int]]:
     forget_results(rows)
     using = rows.db
     wanted = sources_to_record(sources_of_table(model), using=using, deletions=True)
-    if not wanted or is_organization(model):
+    if not wanted or model in organization_models:
         return delete(rows)  # type: ignore[no-any-return]
     # The savepoint removes the events of a deletion that is refused, which the host may catch.
     with atomic(using), transaction.atomic(using=using):

@@ -242,7 +242,7 @@ def progress_by_job(jobs: Iterable[Job]) -> dict[int, JobProgress]:
 
     Jobs that cancel deliveries, or make waiting ones due, have none.
     """
-    counts = {job.pk: Counter[str]() for job in jobs if JobKind(job.kind) not in (*OF_WAITING, JobKind.MOVE)}
+    counts = {job.pk: Counter[str]() for job in jobs if job.webhook_id and JobKind(job.kind) not in OF_WAITING}
     rows = Delivery.objects.filter(job__in=counts, status__in=COUNTED).order_by().values_list("job", "status")
     for key, status, number in rows.annotate(Count("pk")) if counts else ():
         counts[key][COUNTED[status]] += number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +16,9 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.choices import JobKind, JobStatus
 from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.webhook import Webhook
+
+ALL_READ = "-"
+"""`Job.source` of a job that has read every source. The name of a source has a colon."""
 
 
 class JobQuerySet(models.QuerySet["Job"]):
@@ -31,7 +35,7 @@ class Job(PublicIDModel):
     PUBLIC_PREFIX = "job_"
 
     kind = models.CharField(_("kind"), max_length=20, choices=JobKind.choices)
-    # Null for a job about what moved, which is for all webhooks.
+    # Null for a job about what moved with an object, which is for all webhooks.
     webhook = models.ForeignKey(
         Webhook, on_delete=models.CASCADE, null=True, blank=True, related_name="jobs", verbose_name=_("webhook")
     )
@@ -51,7 +55,8 @@ class Job(PublicIDModel):
     source = models.CharField(max_length=200, blank=True, default="", editable=False)
     key = models.TextField(blank=True, default="", editable=False)
     skipped = models.PositiveIntegerField(_("skipped"), default=0)
-    # Only for moves: the source of the objects that moved, and what said whose they were, by their ids.
+    # Only for moves: the source of the objects that moved, and what said whose they were, by their ids. Of a branch of the
+    # tree: the organizations that the webhook includes no longer, and from now on.
     moved = models.JSONField(default=dict, blank=True, editable=False, encoder=DjangoJSONEncoder)
     requested_by = models.CharField(_("requested by"), max_length=100, blank=True, default="")
     error = models.CharField(_("error"), max_length=500, blank=True, default="")
@@ -98,6 +103,22 @@ class Job(PublicIDModel):
             self.done += done
             self.total = max(self.total, self.done)
         return bool(moved)
+
+    def advance_page(
+        self, sources: Sequence[str], source: str, *, end: str | None, done: int, skipped: int = 0
+    ) -> bool:
+        """Record a page of objects of ``source``, one of these names; return False if another worker recorded it first.
+
+        ``end`` is the key of the last object, as text; None at the end of the source. The next page is then one of the next source.
+        """
+        following = [*sources[sources.index(source) + 1 :], ALL_READ]
+        return self.advance(
+            position=self.position + 1,
+            done=done,
+            skipped=self.skipped + skipped,
+            source=following[0] if end is None else source,
+            key=end or "",
+        )
 
     def finish(self, *, now: datetime, error: str = "") -> None:
         """End the job, as failed if there is an error, unless it has ended."""

@@ -63,11 +63,13 @@ class Part(NamedTuple):
 class ObjectScope:
     """The objects that a webhook with this scope receives.
 
-    ``organizations`` are the keys of the organizations whose objects these are. The tree is read once.
+    ``organizations`` are the keys of the organizations whose objects these are, by default by the tree, which is read once.
     """
 
-    def __init__(self, scope: SubscriberScope) -> None:
-        self.organizations: Collection[Any] = scope.organizations(using=Webhook.objects.db)
+    def __init__(self, scope: SubscriberScope, organizations: Collection[Any] | None = None) -> None:
+        if organizations is None:
+            organizations = scope.organizations(using=Webhook.objects.db)
+        self.organizations = organizations
         self._scope = scope
 
     def canonical(self, source: Source, raw: Values) -> Values | None:

@@ -127,8 +127,8 @@ def _verdict(own: tuple[Clause, ...], *, matches: bool) -> CheckResult:
 def _of_snapshot(webhook: Webhook, event: Event) -> Iterator[Clause]:
     """Yield the clauses for an event that was made for one webhook."""
     is_own = event.webhook_id == webhook.pk
-    other = _("A snapshot created the event for another webhook.")
-    yield _clause("made_for", is_own, _("A snapshot created the event for this webhook.") if is_own else other)
+    other = _("A job created the event for another webhook.")
+    yield _clause("made_for", is_own, _("A job created the event for this webhook.") if is_own else other)
     if webhook.deleted_at is not None:
         yield _clause("deleted", False, _("The webhook was deleted."))
     yield _of_enabled(webhook)

@@ -189,10 +189,10 @@ def test_the_explanation_says_for_whom_an_event_was_made(webhook, training_class
     own, others = explain(webhook, event), explain(other, event)
 
     assert (own.verdict, own.delivery) == (CheckResult.YES, event.deliveries.get())
-    assert own.clauses[0].sentence == "A snapshot created the event for this webhook."
+    assert own.clauses[0].sentence == "A job created the event for this webhook."
     assert (others.verdict, others.clauses[0].sentence) == (
         CheckResult.NO,
-        "A snapshot created the event for another webhook.",
+        "A job created the event for another webhook.",
     )
 
 
