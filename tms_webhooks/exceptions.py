@@ -1,4 +1,7 @@
-"""The exceptions of the app. Catch `WebhooksError` for all of them except `ConfigurationError`."""
+"""The exceptions of the app. Catch `WebhooksError` for all of them except `ConfigurationError`.
+
+Where an argument of a caller is wrong, ``field`` is its name and ``code`` the kind of error.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +67,8 @@ class UnreachableHost(BlockedAddress):
 class PayloadError(WebhooksError, ValueError):
     """A payload that can't be built from the host's object, or breaks the schema of its event type."""
 
+    field, code = "subject", "schema"
+
 
 class SchemaError(PayloadError):
     """A payload that breaks the schema of its event type. ``reasons`` has the path and the text of each reason, without values."""
@@ -88,6 +93,8 @@ class SecretInUse(WebhooksError, ValueError):
 class UnknownEventType(WebhooksError, LookupError):
     """An event name that is not in the catalogue."""
 
+    field, code = "event_type", "unknown"
+
 
 class SubjectError(WebhooksError, ValueError):
     """A name of an object, such as "class:8840", from which no event can be built; the message has the remedy.
@@ -96,6 +103,7 @@ class SubjectError(WebhooksError, ValueError):
     """
 
     NOT_FOUND = "not_found"
+    field = "subject"
 
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from django import forms
@@ -24,6 +25,7 @@ from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.base import EventIDField, IDField, OrganizationIDField, parse_utc
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.event import PUBLIC_PREFIX, Subject, delivered_as
 
 _TIME_WITH_BLANK = re.compile(r"T[0-9:.]+ [0-9]{2}:?[0-9]{2}$")
@@ -88,6 +90,20 @@ def visible_webhooks(view: Any) -> Any:
     return view.scoped(Webhook.objects.all(), path="organization")
 
 
+def visible_events(view: Any) -> Any:
+    """Return the events that the caller may view, without regard to payloads."""
+    return Event.objects.filter(visible_to(view.organizations(Action.VIEW).order_by().values("pk")))
+
+
+def referenced(rows: Any, key: str, name: str) -> Any:
+    """Return the row with the id in a parameter; raise a `Problem` if these rows have none."""
+    row = rows.filter(rows.model.by_public_id(key)).first()
+    if row is None:
+        kind = rows.model._meta.model_name
+        raise unknown_reference("parameter", name, f"Unknown {kind}; use the id of one of yours.")
+    return row
+
+
 def validate_event_pattern(value: str) -> None:
     """Raise ``ValidationError`` for a name or pattern that matches no event type."""
     if not event_names.is_pattern_known(value):
@@ -124,11 +140,12 @@ class OrganizationFilterSet(filters.FilterSet):
     def by_organization(self, queryset: Any, name: str, value: str) -> Any:
         """Return the rows of an organization that the caller may view; raise a `Problem` for another one."""
         view: Any = self.request.parser_context["view"]  # type: ignore[union-attr]
-        try:
+        organization = None
+        with suppress(ValidationError, ValueError, OverflowError):
             organization = view.organizations(Action.VIEW).filter(pk=value).first()
-        except (ValidationError, ValueError, OverflowError):
-            organization = None
-        return queryset.filter(**{view.organization_path: _found(organization, name)})
+        if organization is None:
+            raise unknown_reference("parameter", name, "Unknown organization; use the id of one of yours.")
+        return queryset.filter(**{view.organization_path: organization})
 
 
 class WebhookFilterSet(OrganizationFilterSet):
@@ -150,7 +167,7 @@ class WebhookRelatedFilterSet(filters.FilterSet):
     def by_webhook(self, queryset: Any, name: str, value: str) -> Any:
         """Return the rows of a webhook that the caller may view; raise a `Problem` for another one."""
         visible = visible_webhooks(self.request.parser_context["view"])  # type: ignore[union-attr]
-        return queryset.filter(webhook=_found(visible.filter(Webhook.by_public_id(value)).first(), name))
+        return queryset.filter(webhook=referenced(visible, value, name))
 
 
 class DeliveryFilterSet(OrganizationFilterSet, WebhookRelatedFilterSet):
@@ -195,10 +212,3 @@ class JobFilterSet(WebhookRelatedFilterSet):
 
     status = filters.MultipleChoiceFilter(choices=choices.JobStatus.choices, distinct=False)
     kind = filters.ChoiceFilter(choices=choices.JobKind.choices)
-
-
-def _found(row: Any, name: str) -> Any:
-    """Return the row of a filter; raise the same problem for one that does not exist and one of another organization."""
-    if row is None:
-        raise unknown_reference("parameter", name, f"Unknown {name}; use the id of one of yours.")
-    return row

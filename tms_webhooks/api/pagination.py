@@ -20,6 +20,16 @@ KIND = "list"
 """Marks cursors: the same keys encrypt other texts, such as the cursors of the feed."""
 
 
+def whole_number(request: Any, name: str, least: int, most: int, *, default: Any = None) -> Any:
+    """Return the whole number in a query parameter, or the default without one; raise a `Problem` for any other text."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9 and least <= int(text) <= most):
+        raise invalid_parameter(name, "invalid", f"Use a whole number from {least} to {most}.")
+    return int(text)
+
+
 class SealedCursorPagination(CursorPagination):
     """Pages in the order of the primary key, with encrypted cursors."""
 
@@ -31,12 +41,8 @@ class SealedCursorPagination(CursorPagination):
 
     def get_page_size(self, request: Any) -> int:
         """Return the requested page size; raise `InvalidRequest` if it is out of range."""
-        text, limit = request.query_params.get(PAGE_SIZE), app_settings.API_PAGE_LIMIT
-        if text is None:
-            return min(app_settings.API_PAGE_SIZE, limit)
-        if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= limit):
-            raise invalid_parameter(PAGE_SIZE, "invalid", f"Use a whole number from 1 to {limit}.")
-        return int(text)
+        limit = app_settings.API_PAGE_LIMIT
+        return whole_number(request, PAGE_SIZE, 1, limit, default=min(app_settings.API_PAGE_SIZE, limit))
 
     def get_ordering(self, request: Any, queryset: Any, view: Any) -> tuple[str, ...]:
         return tuple(queryset.query.order_by or view.ordering)

@@ -12,12 +12,22 @@ from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import OperationalError
 from django.http import Http404
 from rest_framework import exceptions
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
 from tms_webhooks.event_names import did_you_mean
-from tms_webhooks.exceptions import CursorError, LimitReached, PullOnlyWebhook, ReplayError, SecretInUse
+from tms_webhooks.exceptions import (
+    CursorError,
+    LimitReached,
+    PayloadError,
+    PullOnlyWebhook,
+    ReplayError,
+    SecretInUse,
+    SubjectError,
+    UnknownEventType,
+)
 
 CONTENT_TYPE = "application/problem+json"
 URN = "urn:tms-webhooks:problem:"
@@ -164,9 +174,10 @@ def unknown_reference(location: str, name: str, detail: str) -> Problem:
     return Problem("not-found", errors=[ErrorItem(location, name, "unknown", detail)])
 
 
-def exception_handler(error: Exception, _context: Mapping[str, Any]) -> Response | None:
+def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
     """Return the problem response for an exception of a view, or None for an unexpected exception."""
-    exception = _as_api_exception(error)
+    location = "parameter" if context["request"].method in SAFE_METHODS else "pointer"
+    exception = _as_api_exception(error, location)
     if exception is None:
         return None
     set_rollback()
@@ -197,12 +208,14 @@ def _details_of(exception: exceptions.APIException) -> dict[str, Any]:
     """Return the body of the response to an exception."""
     errors: Sequence[ErrorItem] = getattr(exception, "errors", ())
     detail = str(exception.detail)
-    if isinstance(exception, exceptions.ValidationError):
-        errors, detail = list(body_errors(exception.detail, "")), ""
     if errors and not detail:
         more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
         detail = f"{errors[0].name}: {errors[0].detail}{more}"
-    problem_type = _type_of(exception)
+    # With an authentication without a challenge, the status of the first two is 403.
+    is_unknown = isinstance(exception, exceptions.NotAuthenticated | exceptions.AuthenticationFailed)
+    status = 401 if is_unknown else exception.status_code
+    same = (one for one in PROBLEM_TYPES.values() if one.status == status)
+    problem_type = exception.problem_type if isinstance(exception, Problem) else next(same, None)
     # Where Django REST framework says only what is wrong.
     remedy = REMEDIES.get(exception.status_code, "")
     scheme = str(getattr(exception, "auth_header", None) or "").partition(" ")[0]
@@ -221,27 +234,21 @@ def _details_of(exception: exceptions.APIException) -> dict[str, Any]:
     return data
 
 
-def _type_of(exception: exceptions.APIException) -> ProblemType | None:
-    """Return the type of an exception: the first with its status, or None."""
-    if isinstance(exception, Problem):
-        return exception.problem_type
-    if isinstance(exception, exceptions.ValidationError):
-        return PROBLEM_TYPES["invalid-request"]
-    if isinstance(exception, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
-        # With an authentication without a challenge, the status is 403.
-        return PROBLEM_TYPES["not-authenticated"]
-    return next((one for one in PROBLEM_TYPES.values() if one.status == exception.status_code), None)
-
-
-def _as_api_exception(error: Exception) -> exceptions.APIException | None:
+def _as_api_exception(error: Exception, location: str) -> exceptions.APIException | None:
+    """Return an error as the API reports it; None if it is unexpected. ``location`` is that of the request's own values."""
+    if isinstance(error, exceptions.ValidationError):
+        return Problem("invalid-request", errors=list(body_errors(error.detail, "")))
     if isinstance(error, exceptions.APIException):
         return error
     if isinstance(error, Http404):
         return exceptions.NotFound()
     if isinstance(error, DjangoPermissionDenied):
         return exceptions.PermissionDenied()
-    if isinstance(error, ReplayError) and error.field:
-        return exceptions.ValidationError({error.field: [exceptions.ErrorDetail(str(error), code=error.code)]})
+    if isinstance(error, ReplayError | SubjectError | UnknownEventType | PayloadError) and error.field:
+        name = f"#/{error.field}" if location == "pointer" else error.field
+        if error.code == SubjectError.NOT_FOUND:
+            return unknown_reference(location, name, str(error))
+        return Problem("invalid-request", errors=[ErrorItem(location, name, error.code, str(error))])
     if isinstance(error, LimitReached) and error.retry_after is not None:
         return Problem("too-many-requests", str(error), retry_after=error.retry_after)
     if isinstance(error, LimitReached | ReplayError | SecretInUse | PullOnlyWebhook):

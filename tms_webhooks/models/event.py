@@ -25,6 +25,7 @@ from tms_webhooks.actors import LONGEST_ACTOR_ID
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Audience
 from tms_webhooks.db.sql import KeyIn, PrimaryManager, numbers
+from tms_webhooks.exceptions import SubjectError
 from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, ancestors
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
@@ -398,7 +399,7 @@ class Subject(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Subject:
-        """Return the object of a text such as ``class:8840``; raise ``ValueError`` for an unknown noun or a missing id."""
+        """Return the object of a text such as ``class:8840``; raise `SubjectError` for an unknown noun or a missing id."""
         noun, _colon, key = text.partition(":")
         nouns = registry.grouped()
         if noun not in nouns:
@@ -406,10 +407,10 @@ class Subject(NamedTuple):
             message = gettext(
                 'Unknown noun: "%(noun)s".%(hint)s Write a noun, a colon and the id of the object: class:8840.'
             )
-            raise ValueError(message % {"noun": noun[:64], "hint": hint})
+            raise SubjectError(message % {"noun": noun[:64], "hint": hint}, code="invalid")
         if not key.strip():
             message = gettext('"%(text)s" has no id. Write a noun, a colon and the id of the object: %(noun)s:8840.')
-            raise ValueError(message % {"text": text[:64], "noun": noun})
+            raise SubjectError(message % {"text": text[:64], "noun": noun}, code="invalid")
         return cls(noun, key.strip())
 
     @property

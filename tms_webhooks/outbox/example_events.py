@@ -135,10 +135,7 @@ def _found(webhook: Webhook, subject: str, kind: EventType) -> _FoundObject:
 
 def _parsed(text: str, kind: EventType) -> Subject:
     """Return the subject of a text; raise `SubjectError` if it has another form, or another noun than the type."""
-    try:
-        subject = Subject.parse(text)
-    except ValueError as error:
-        raise SubjectError(str(error), code="invalid") from error
+    subject = Subject.parse(text)
     if kind.noun.name == WEBHOOK:
         message = _("%(type)s has no object. Leave the object empty, or choose an event type of %(noun)s.")
         if subject.noun == WEBHOOK:

@@ -267,22 +267,29 @@ def writes(**described: Any) -> Callable[[ViewAction], ViewAction]:
     return decorate
 
 
-def post_action(
-    body: Any, answer: Any, *headers: Any, atomic: bool = True, **options: Any
+def row_action(
+    answer: Any, *headers: Any, body: Any = None, atomic: bool | None = None, **options: Any
 ) -> Callable[[ViewAction], ViewAction]:
-    """Return a decorator for an action of a row that is done by POST, and gets the validated body.
+    """Return a decorator for an action of a row: by POST, if it has a ``body``, or else by GET.
 
-    ``body`` is the serializer of the request, ``answer`` what ``extend_schema`` takes as responses, and ``headers`` are
-    those of both. It runs in one transaction if it is ``atomic``. ``options`` are those of Django REST framework's ``action``.
+    The action gets the validated values of the ``body``, a serializer, as keywords. It returns a response, or the object of
+    ``answer``, a serializer or what ``extend_schema`` takes as responses. ``headers`` are those of request and response. It
+    runs in one transaction if it is ``atomic``, as a POST is by default. ``options`` are those of Django REST framework's ``action``.
     """
+    is_atomic = body is not None if atomic is None else atomic
 
     def decorate(method: ViewAction) -> ViewAction:
         @wraps(method)
         def run(view: Any, _request: Any, **_kwargs: Any) -> Any:
-            work = partial(method, view, view.read(body))
-            return view.commit(work) if atomic else work()
+            values = view.read(body) if body else {}
 
-        is_action = action(**{"detail": True, "methods": ["post"], **options})
-        return extend_schema(request=body, responses=answer, parameters=list(headers))(is_action(run))  # type: ignore[return-value]
+            def work() -> Any:
+                return view.response_of(answer, method(view, **values))
+
+            return view.commit(work) if is_atomic else work()
+
+        is_action = action(**{"detail": True, "methods": ["post" if body else "get"], **options})
+        described = {"request": body} if body else {}
+        return extend_schema(responses=answer, parameters=list(headers), filters=False, **described)(is_action(run))  # type: ignore[return-value]
 
     return decorate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 from rest_framework import serializers
@@ -84,16 +83,9 @@ class WebhookEventSerializer(DeliveryEventSerializer):
         """Return the event with its body, which is rendered once."""
         content = rendering.content_for(self.context["webhook"], instance.body) if instance.body else None
         sent = None if content is None or content.problem is not None else content
-        event = SimpleNamespace(
-            public_id=instance.public_id,
-            type=instance.type,
-            version=instance.version,
-            occurred_at=instance.occurred_at,
-            body_state="kept" if sent else "failed" if instance.body or instance.error else "pruned",
-            content_type=sent and sent.content_type,
-            body=sent and sent.body.decode(),
-        )
-        return super().to_representation(event)
+        state = "kept" if sent else "failed" if instance.body or instance.error else "pruned"
+        body = {"body_state": state, "content_type": sent and sent.content_type, "body": sent and sent.body.decode()}
+        return {**DeliveryEventSerializer(instance).data, **body}
 
 
 class DeliverySerializer(StrictModelSerializer):

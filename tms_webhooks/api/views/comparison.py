@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from rest_framework.decorators import action
 from rest_framework.pagination import Cursor
-from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from tms_webhooks.api.pagination import SealedCursorPagination
+from tms_webhooks.api.pagination import SealedCursorPagination, whole_number
 from tms_webhooks.api.problems import invalid_parameter
-from tms_webhooks.api.schema.resources import extend_schema
+from tms_webhooks.api.schema.resources import row_action
 from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.results import BucketsSerializer, ObjectDigestsSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.comparison import Comparison, Place
 from tms_webhooks.digests import MOST_BUCKETS
-from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.snapshot import EVERYTHING, Selection
 
 BUCKETS_BY_DEFAULT = 64
@@ -52,31 +47,31 @@ COMPARISON_PARAMETERS = {"objects": (NOUN, BUCKETS, BUCKET, *PAGES), "digests": 
 class ComparisonViewSet(ResourceViewSet):
     """Adds the actions to a viewset of webhooks."""
 
-    @extend_schema(responses=ObjectDigestsSerializer)
-    @action(detail=True)
-    def objects(self, request: Any, pk: str) -> Response:
+    @row_action(ObjectDigestsSerializer)
+    def objects(self) -> Any:
         """Return the id and the digest of each object that a webhook receives. A page can be empty and have more after it."""
         pages = SealedCursorPagination()
-        pages.base_url = request.build_absolute_uri()
-        with _reported():
-            buckets = self._whole(BUCKETS, 1, MOST_BUCKETS, BUCKETS_BY_DEFAULT)
-            bucket = self._whole(BUCKET, 0, buckets - 1)
-            comparison = self._comparison(EVERYTHING if bucket is None else Selection(buckets=(bucket,), of=buckets))
-            page = comparison.objects(self._place(pages), limit=pages.get_page_size(request))
+        pages.base_url = self.request.build_absolute_uri()
+        buckets = self._buckets()
+        bucket = whole_number(self.request, BUCKET.name, 0, buckets - 1)
+        comparison = self._comparison(EVERYTHING if bucket is None else Selection(buckets=(bucket,), of=buckets))
+        page = comparison.objects(self._place(pages), limit=pages.get_page_size(self.request))
         position: Any = page.next
         following = None if position is None else pages.encode_cursor(Cursor(0, False, position))
-        return Response(ObjectDigestsSerializer({"next": following, "results": page.objects}).data)
+        return {"next": following, "results": page.objects}
 
-    @extend_schema(responses=BucketsSerializer)
-    @action(detail=True)
-    def digests(self, request: Any, pk: str) -> Response:
+    @row_action(BucketsSerializer)
+    def digests(self) -> Any:
         """Return the number of objects and the digest of each bucket. If there are many objects, a page has some of the buckets."""
-        with _reported():
-            comparison, buckets = self._comparison(), self._whole(BUCKETS, 1, MOST_BUCKETS, BUCKETS_BY_DEFAULT)
-            page = comparison.buckets(of=buckets, first=self._whole(FIRST, 0, buckets - 1, 0))
-        url = request.build_absolute_uri()
+        comparison, buckets = self._comparison(), self._buckets()
+        first = whole_number(self.request, FIRST.name, 0, buckets - 1, default=0)
+        page, url = comparison.buckets(of=buckets, first=first), self.request.build_absolute_uri()
         following = None if page.next is None else replace_query_param(url, FIRST.name, page.next)
-        return Response(BucketsSerializer({"next": following, "cursor": page.cursor, "results": page.buckets}).data)
+        return {"next": following, "cursor": page.cursor, "results": page.buckets}
+
+    def _buckets(self) -> int:
+        """Return the number of buckets."""
+        return int(whole_number(self.request, BUCKETS.name, 1, MOST_BUCKETS, default=BUCKETS_BY_DEFAULT))
 
     def _comparison(self, selection: Selection = EVERYTHING) -> Comparison:
         """Return the comparison of the webhook of the URL, by the noun of the query."""
@@ -84,15 +79,6 @@ class ComparisonViewSet(ResourceViewSet):
         if noun is None:
             raise invalid_parameter(NOUN.name, "required", "Missing; name one noun, such as noun=class.")
         return Comparison(webhook, noun, selection)
-
-    def _whole(self, one: Any, least: int, most: int, default: Any = None) -> Any:
-        """Return the whole number in a parameter; the default without one."""
-        text = self.request.query_params.get(one.name)
-        if text is None:
-            return default
-        if not (text.isascii() and text.isdecimal() and len(text) <= 9 and least <= int(text) <= most):
-            raise invalid_parameter(one.name, "invalid", f"Use a whole number from {least} to {most}.")
-        return int(text)
 
     def _place(self, pages: SealedCursorPagination) -> Place | None:
         """Return the place in the cursor of the query; None without one."""
@@ -104,12 +90,3 @@ class ComparisonViewSet(ResourceViewSet):
             # Of another list.
             raise pages.invalid_cursor()
         return Place(*position)
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Raise an error of a comparison as the problem of its parameter."""
-    try:
-        yield
-    except ReplayError as error:
-        raise invalid_parameter(error.field, error.code, str(error)) from error

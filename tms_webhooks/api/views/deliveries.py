@@ -7,12 +7,11 @@ from operator import attrgetter
 from typing import Any
 
 from rest_framework import mixins, status
-from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from tms_webhooks.api.filters import DeliveryFilterSet, visible_webhooks
 from tms_webhooks.api.problems import ErrorItem, Problem
-from tms_webhooks.api.schema.resources import LOCATION, extend_schema, post_action
+from tms_webhooks.api.schema.resources import LOCATION, row_action
 from tms_webhooks.api.serializers.actions import BulkReplaySerializer, EmptySerializer
 from tms_webhooks.api.serializers.records import (
     AttemptSerializer,
@@ -52,28 +51,27 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
         """Return the serializer with the payload, except for a list."""
         return DeliverySerializer if self.action == "list" else DeliveryDetailSerializer
 
-    @extend_schema(responses=AttemptSerializer(many=True), filters=False)
-    @action(detail=True)
-    def attempts(self, request: Any, pk: str) -> Response:
+    @row_action(AttemptSerializer(many=True))
+    def attempts(self) -> Response:
         """Return the HTTP requests of a delivery, oldest first."""
         delivery = self.get_object()
-        shows = self.may_see_payload(delivery.webhook, delivery.event)
+        self.more_context = {"shows_payloads": self.may_see_payload(delivery.webhook, delivery.event)}
         page = self.paginate_queryset(DeliveryAttempt.objects.filter(delivery=delivery).order_by("pk"))
-        context = {**self.get_serializer_context(), "shows_payloads": shows}
-        return self.get_paginated_response(AttemptSerializer(page, many=True, context=context).data)
+        data = AttemptSerializer(page, many=True, context=self.get_serializer_context()).data
+        return self.get_paginated_response(data)
 
-    @post_action(EmptySerializer, {202: DeliveryDetailSerializer}, LOCATION)
-    def resend(self, _body: Any) -> Response:
+    @row_action({202: DeliveryDetailSerializer}, LOCATION, body=EmptySerializer)
+    def resend(self) -> Response:
         """Send a delivery again now. The event id stays the same."""
         return self._send(deliveries.resend)
 
-    @post_action(EmptySerializer, {202: DeliveryDetailSerializer}, LOCATION, url_path="send-now")
-    def send_now(self, _body: Any) -> Response:
+    @row_action({202: DeliveryDetailSerializer}, LOCATION, body=EmptySerializer, url_path="send-now")
+    def send_now(self) -> Response:
         """Attempt a waiting delivery now, even if its webhook is paused. The attempt uses up no retry."""
         return self._send(deliveries.send_now)
 
-    @post_action(BulkReplaySerializer, JOBS_OR_COUNT, LOCATION, detail=False, url_path="bulk-replay")
-    def bulk_replay(self, body: Any) -> Response:
+    @row_action(JOBS_OR_COUNT, LOCATION, body=BulkReplaySerializer, detail=False, url_path="bulk-replay")
+    def bulk_replay(self, **body: Any) -> Response:
         """Send failed, cancelled or missed deliveries of several webhooks again. Starts one job per webhook, or none if one can't start."""
         uids = {uid_of(key, Webhook.PUBLIC_PREFIX) for key in body["webhooks"]} - {None}
         rows = visible_webhooks(self).filter(deleted_at__isnull=True, uid__in=uids)

@@ -33,14 +33,15 @@ class JobStartingViewSet(ResourceViewSet):
         selection = {name: body[name] for name in ("since", "until", "nouns", "only") if name in body}
         if body["dry_run"]:
             total = sum(jobs.count(kind, webhook, now=now, **selection) for webhook in webhooks)
-            return Response(StartedJobsSerializer({"dry_run": True, "total": total, "jobs": ()}).data)
+            return self.response_of(StartedJobsSerializer, {"dry_run": True, "total": total, "jobs": ()})
         started = [jobs.start(kind, webhook, actor=self.actor, now=now, **selection) for webhook in webhooks]
         is_one = len(started) == 1
         url = self.url_of("job-detail", pk=started[0].public_id) if is_one else self.url_of("job-list")
         values = {"dry_run": False, "total": sum(job.total for job in started), "jobs": started}
-        context = {**self.get_serializer_context(), "counts_deliveries": is_one}
-        data = StartedJobsSerializer(values, context=context).data
-        return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": url})
+        self.more_context = {"counts_deliveries": is_one}
+        response = self.response_of(StartedJobsSerializer, values)
+        response.status_code, response["Location"] = status.HTTP_202_ACCEPTED, url
+        return response
 
 
 class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
@@ -55,5 +56,5 @@ class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
 
     def retrieve(self, request: Any, pk: str) -> Response:
         """Return one job. Its ``deliveries`` are counted: how many are delivered, failed and waiting."""
-        context = {**self.get_serializer_context(), "counts_deliveries": True}
-        return Response(JobSerializer(self.get_object(), context=context).data)
+        self.more_context = {"counts_deliveries": True}
+        return self.response_of(JobSerializer, self.get_object())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rest_framework import mixins
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
@@ -25,10 +26,11 @@ EVENT_TYPE = parameter(
 )
 
 
-class EventTypeViewSet(ResourceViewSet):
+class EventTypeViewSet(mixins.RetrieveModelMixin, ResourceViewSet):
     """Event types. They come from the registry instead of a table, and are the same for every caller."""
 
     heading = "Event types"
+    row_kind = "event type"
     pagination_class = SinglePagination
     serializer_class = EventTypeSerializer
     lookup_url_kwarg = "name"
@@ -39,30 +41,25 @@ class EventTypeViewSet(ResourceViewSet):
         """Return all event types."""
         return self.get_paginated_response(self.get_serializer(registry.all_types(), many=True).data)
 
-    @extend_schema(responses=EventTypeSerializer)
-    def retrieve(self, request: Any, name: str) -> Response:
-        """Return one event type."""
-        return Response(self.get_serializer(_event_type(name)).data)
-
     @extend_schema(responses={200: {**FREE_OBJECT, "description": "A JSON Schema, draft 2020-12."}})
     # Not named `schema`: Django REST framework uses that attribute.
     @action(detail=True, url_path="schema", url_name="schema")
     def json_schema(self, request: Any, name: str) -> Response:
         """Return the JSON Schema of an event type."""
-        return Response(_event_type(name).schema())
+        return Response(self.get_object().schema())
 
     @extend_schema(responses={200: {**FREE_OBJECT, "description": "A complete event that is valid by the schema."}})
     @action(detail=True)
     def example(self, request: Any, name: str) -> Response:
         """Return an example event that is valid by the schema."""
-        return Response(_event_type(name).example())
+        return Response(self.get_object().example())
 
-
-def _event_type(name: str) -> EventType:
-    try:
-        return registry.get(name)
-    except UnknownEventType as error:
-        raise Problem("not-found", str(error)) from error
+    def get_object(self, **_options: Any) -> EventType:
+        """Return the event type of the URL; raise a `Problem` for an unknown name."""
+        try:
+            return registry.get(self.kwargs["name"])
+        except UnknownEventType as error:
+            raise Problem("not-found", str(error)) from error
 
 
 class MeViewSet(ResourceViewSet):

@@ -22,7 +22,7 @@ from tms_webhooks.api import problems, safe_writes
 from tms_webhooks.api.filters import StrictFilterBackend, check_parameters
 from tms_webhooks.api.json_format import CompactJSONRenderer, JSONNegotiation, StrictJSONParser
 from tms_webhooks.api.pagination import SealedCursorPagination
-from tms_webhooks.api.safe_writes import require_match
+from tms_webhooks.api.safe_writes import etag_of, require_match
 from tms_webhooks.api.schema.resources import ResourceSchema
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Event, Webhook
@@ -85,6 +85,12 @@ class ResourceViewSet(GenericViewSet):
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
     """The default order of a list."""
 
+    more_context: Mapping[str, Any] = {}
+    """The values that an action adds to the context of its serializers."""
+
+    _locked: Webhook | None = None
+    """The webhook that this request changes."""
+
     _idempotent_request: IdempotentRequest | None = None
     """The row of this request's idempotency key, until its response is stored."""
 
@@ -144,11 +150,17 @@ class ResourceViewSet(GenericViewSet):
         if action is not None and not self.allows(action, organization):
             raise PermissionDenied(f"You may view this object, but you lack the permission {action.value!r}.")
 
-    def require_needed(self, webhook: Webhook) -> None:
-        """Raise ``PermissionDenied`` unless the caller may do this action in all organizations that a webhook covers."""
+    def check(self, webhook: Webhook, *, lock: bool) -> None:
+        """Raise ``PermissionDenied`` unless the caller may do this action in all organizations that a webhook covers.
+
+        With ``lock``, raise a `Problem` unless the webhook is in the state of ``If-Match``; the response has the new state.
+        """
         self.require(self.needed, webhook.organization_id)
         if self.needed is not None and self.action not in self.own_only:
             self.require_children(self.needed, webhook)
+        if lock:
+            require_match(self.request, webhook)
+            self._locked = webhook
 
     def require_children(self, action: Action, webhook: Webhook) -> None:
         """Raise ``PermissionDenied`` if a webhook includes child organizations and the caller may not do ``action`` in each."""
@@ -184,10 +196,10 @@ class ResourceViewSet(GenericViewSet):
         view.
         """
         row = self.find(self.get_queryset(), self.kwargs["pk"], self.row_kind, lock=lock)
-        self.require_needed(row if isinstance(row, Webhook) else row.webhook)
+        self.check(row if isinstance(row, Webhook) else row.webhook, lock=lock)
         return row
 
-    def find(self, rows: Any, key: str, kind: str, *, lock: bool) -> Any:
+    def find(self, rows: Any, key: str, kind: str, *, lock: bool = False) -> Any:
         """Return the row with this id; raise a `Problem` if these rows have none. With ``lock``, its row alone is locked."""
         if lock:
             rows = rows.select_related(None).select_for_update()
@@ -202,10 +214,23 @@ class ResourceViewSet(GenericViewSet):
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
 
+    def response_of(self, answer: Any, found: Any) -> Response:
+        """Return the response with an object, written by a serializer or the first one of several; a response as it is."""
+        if isinstance(found, Response):
+            return found
+        serializer_class = next(iter(answer.values())) if isinstance(answer, Mapping) else answer
+        return Response(serializer_class(found, context=self.get_serializer_context()).data)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Return the context of all serializers, with what this action has added to ``more_context``."""
+        return {**super().get_serializer_context(), **self.more_context}
+
     def commit(self, work: Callable[[], Response]) -> Response:
         """Run ``work`` in a transaction, store its response for the idempotency key there, and return the response."""
         with transaction.atomic(using=router.db_for_write(Webhook)):
             response = work()
+            if self._locked is not None and response.data is not None and "ETag" not in response:
+                response["ETag"] = etag_of(self._locked)
             self._store_response(response)
         # After the COMMIT: if that fails, `handle_exception` has to release the key.
         self._idempotent_request = None
@@ -296,7 +321,5 @@ class WebhookPartViewSet(ResourceViewSet):
         """
         rows = self.scoped(Webhook.objects.existing(), path="organization")
         webhook: Webhook = self.find(rows, self.kwargs["webhook_id"], "webhook", lock=lock)
-        self.require_needed(webhook)
-        if lock:
-            require_match(self.request, webhook)
+        self.check(webhook, lock=lock)
         return webhook

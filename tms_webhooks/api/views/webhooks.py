@@ -12,14 +12,13 @@ from typing import Any
 
 from django.utils import timezone
 from rest_framework import mixins, serializers, status
-from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
 from tms_webhooks.api.filters import WebhookFilterSet
 from tms_webhooks.api.problems import Problem
-from tms_webhooks.api.safe_writes import etag_of, require_match
-from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_schema, post_action, writes
+from tms_webhooks.api.safe_writes import etag_of
+from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_schema, row_action, writes
 from tms_webhooks.api.serializers.actions import (
     DateRangeSerializer,
     DryRunSerializer,
@@ -138,7 +137,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
         _refuse_unreachable(request.data, stored=self.get_object())
 
         def update() -> Response:
-            webhook = self._locked_webhook()
+            webhook = self.get_object(lock=True)
             serializer = self.get_serializer(webhook, data=request.data, partial=True)
             serializer.is_valid(raise_exception=True)
             for name, value in serializer.validated_data.items():
@@ -155,57 +154,55 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
         self._after(webhooks.delete)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    @post_action(EmptySerializer, WebhookSerializer, IF_MATCH, ETAG)
-    def enable(self, _body: Any) -> Response:
+    @row_action(WebhookSerializer, IF_MATCH, ETAG, body=EmptySerializer)
+    def enable(self) -> Response:
         """Enable a webhook and reset its failures. Missed deliveries stay skipped until they are replayed."""
         return self._response(self._after(webhooks.enable))
 
-    @post_action(EmptySerializer, WebhookSerializer, IF_MATCH, ETAG)
-    def disable(self, _body: Any) -> Response:
+    @row_action(WebhookSerializer, IF_MATCH, ETAG, body=EmptySerializer)
+    def disable(self) -> Response:
         """Disable a webhook: it gets no more requests. Its queued and future deliveries are recorded as skipped."""
         return self._response(self._after(webhooks.disable))
 
-    @post_action(SecretRotationSerializer, RotatedSecretSerializer, IF_MATCH, ETAG, url_path="rotate-secret")
-    def rotate_secret(self, body: Any) -> Response:
+    @row_action(RotatedSecretSerializer, IF_MATCH, ETAG, body=SecretRotationSerializer, url_path="rotate-secret")
+    def rotate_secret(self, overlap_seconds: int | None = None) -> Any:
         """Create a new secret for a webhook and return it. Until the overlap ends, the old secret also signs."""
-        webhook, now = self._locked_webhook(), clock.measured_now()
-        overlap = timedelta(seconds=body.get("overlap_seconds", int(app_settings.SECRET_OVERLAP_SECONDS)))
+        webhook, now = self.get_object(lock=True), clock.measured_now()
+        default = int(app_settings.SECRET_OVERLAP_SECONDS)
+        overlap = timedelta(seconds=default if overlap_seconds is None else overlap_seconds)
         secret = secrets.rotate(webhook, overlap=overlap, actor=self.actor, now=now)
-        rotated = RotatedSecretSerializer({"secret": secret, "old_secret_signs_until": now + overlap})
-        return Response(rotated.data, headers={"ETag": etag_of(webhook)})
+        return {"secret": secret, "old_secret_signs_until": now + overlap}
 
-    @writes(responses={200: RevealedSecretSerializer, 409: None})
-    @action(detail=True)
-    def secret(self) -> Response:
+    @row_action({200: RevealedSecretSerializer, 409: None}, atomic=True)
+    def secret(self) -> Any:
         """Return the secret of a webhook. The audit log records the caller."""
         try:
-            secret = secrets.reveal(self.get_object(), actor=self.actor, now=timezone.now())
+            return {"secret": secrets.reveal(self.get_object(), actor=self.actor, now=timezone.now())}
         except SecretError as error:
             raise Problem("conflict", "The secret can't be decrypted; rotate it to get a new one.") from error
-        return Response(RevealedSecretSerializer({"secret": secret}).data)
 
-    @post_action(RecoverSerializer, JOBS_OR_COUNT, LOCATION)
-    def recover(self, body: Any) -> Response:
+    @row_action(JOBS_OR_COUNT, LOCATION, body=RecoverSerializer)
+    def recover(self, **body: Any) -> Response:
         """Start a job that sends failed and cancelled deliveries of a time range again."""
         return self.start_or_count(JobKind.RECOVER, body)
 
-    @post_action(DateRangeSerializer, JOBS_OR_COUNT, LOCATION, url_path="replay-missed")
-    def replay_missed(self, body: Any) -> Response:
+    @row_action(JOBS_OR_COUNT, LOCATION, body=DateRangeSerializer, url_path="replay-missed")
+    def replay_missed(self, **body: Any) -> Response:
         """Start a job that sends the events that match the current subscriptions and were never sent."""
         return self.start_or_count(JobKind.REPLAY_MISSED, body)
 
-    @post_action(DryRunSerializer, JOBS_OR_COUNT, LOCATION, url_path="cancel-pending")
-    def cancel_pending(self, body: Any) -> Response:
+    @row_action(JOBS_OR_COUNT, LOCATION, body=DryRunSerializer, url_path="cancel-pending")
+    def cancel_pending(self, **body: Any) -> Response:
         """Start a job that cancels the queued deliveries of a webhook."""
         return self.start_or_count(JobKind.CANCEL_PENDING, body)
 
-    @post_action(DryRunSerializer, JOBS_OR_COUNT, LOCATION, url_path="send-now")
-    def send_now(self, body: Any) -> Response:
+    @row_action(JOBS_OR_COUNT, LOCATION, body=DryRunSerializer, url_path="send-now")
+    def send_now(self, **body: Any) -> Response:
         """Start a job that makes an extra attempt of each queued delivery now, which uses up no retry. It ends a pause."""
         return self.start_or_count(JobKind.SEND_NOW, body)
 
-    @post_action(SnapshotSerializer, JOBS_OR_COUNT, LOCATION)
-    def snapshot(self, body: Any) -> Response:
+    @row_action(JOBS_OR_COUNT, LOCATION, body=SnapshotSerializer)
+    def snapshot(self, **body: Any) -> Response:
         """Start a job that sends the current state of every object of some nouns, as the webhook would receive it."""
         return self.start_or_count(JobKind.SNAPSHOT, body)
 
@@ -215,25 +212,18 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
         """Return the nouns that a snapshot of a webhook can have."""
         return Response({"nouns": available(self.get_object())})
 
-    @extend_schema(responses=WebhookStatsSerializer)
-    @action(detail=True)
-    def stats(self, request: Any, pk: str) -> Response:
+    @row_action(WebhookStatsSerializer)
+    def stats(self) -> Any:
         """Return the delivery statistics of a webhook."""
         now = timezone.now()
         figures = stats(now=now, webhooks=Webhook.objects.filter(pk=self.get_object().pk))
         (of_webhook,) = figures.webhooks
-        return Response(WebhookStatsSerializer({**asdict(of_webhook), "lag": figures.lag, "as_of": now}).data)
+        return {**asdict(of_webhook), "lag": figures.lag, "as_of": now}
 
     def _after(self, verb: Callable[..., None]) -> Webhook:
         """Do a verb of `tms_webhooks.manage.webhooks` with the webhook of the URL, and return that."""
-        webhook = self._locked_webhook()
-        verb(webhook, actor=self.actor, now=timezone.now())
-        return webhook
-
-    def _locked_webhook(self) -> Webhook:
-        """Return the webhook of the URL with its row locked; raise unless it is in the state of ``If-Match``."""
         webhook: Webhook = self.get_object(lock=True)
-        require_match(self.request, webhook)
+        verb(webhook, actor=self.actor, now=timezone.now())
         return webhook
 
     def _response(self, webhook: Webhook, code: int = status.HTTP_200_OK, **more: Any) -> Response:
@@ -280,13 +270,13 @@ class SecretViewSet(mixins.ListModelMixin, WebhookPartViewSet):
         self.webhook()
         return super().list(request)
 
-    @post_action(EmptySerializer, SecretSerializer, IF_MATCH, ETAG)
-    def expire(self, _body: Any) -> Response:
+    @row_action(SecretSerializer, IF_MATCH, ETAG, body=EmptySerializer)
+    def expire(self) -> WebhookSecret:
         """End an older secret now: no request is signed with it any more. The current secret can only be rotated."""
-        webhook = self.webhook(lock=True)
+        self.webhook(lock=True)
         secret: WebhookSecret = self.get_object()
         secrets.expire(secret, actor=self.actor, now=clock.measured_now())
-        return Response(self.get_serializer(secret).data, headers={"ETag": etag_of(webhook)})
+        return secret
 
 
 class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, WebhookPartViewSet):
@@ -311,19 +301,19 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
         webhook = self.webhook(lock=True)
         subscription = self._changed(Subscription(webhook=webhook))
         subscriptions.add(webhook, [subscription], actor=self.actor, now=timezone.now())
-        response = self._response(subscription, webhook, status.HTTP_201_CREATED)
-        response["Location"] = self.url_of(
-            "subscription-detail", webhook_id=webhook.public_id, pk=subscription.public_id
-        )
-        return response
+        subscription.refresh_from_db()
+        url = self.url_of("subscription-detail", webhook_id=webhook.public_id, pk=subscription.public_id)
+        data = self.get_serializer(subscription).data
+        return Response(data, status=status.HTTP_201_CREATED, headers={"Location": url})
 
     @writes(parameters=[IF_MATCH, ETAG])
     def partial_update(self) -> Response:
         """Change the fields in the body. Other fields stay as they are."""
-        webhook = self.webhook(lock=True)
+        self.webhook(lock=True)
         subscription = self._changed(self.get_object())
         subscriptions.update(subscription, actor=self.actor, now=timezone.now())
-        return self._response(subscription, webhook)
+        subscription.refresh_from_db()
+        return Response(self.get_serializer(subscription).data)
 
     @writes(parameters=[IF_MATCH])
     def destroy(self) -> Response:
@@ -348,7 +338,3 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
             if problems is not None:
                 raise serializers.ValidationError({"event_type": problems.messages})
         return subscription
-
-    def _response(self, subscription: Subscription, webhook: Webhook, code: int = status.HTTP_200_OK) -> Response:
-        subscription.refresh_from_db()
-        return Response(self.get_serializer(subscription).data, status=code, headers={"ETag": etag_of(webhook)})
