@@ -47,6 +47,12 @@ OBJECTS: Mapping[str, tuple[type[Model], str]] = {
     "user": (models.User, "organization"),
     "achievement": (models.UserAchievement, "user__organization"),
     "voucher": (models.Voucher, "organization"),
+    "course": (models.Course, "organization"),
+    "classroom": (models.Classroom, "organization"),
+    "company": (models.Company, "organization"),
+    "organization": (models.Organization, "pk"),
+    "profile": (models.SubscriptionProfile, "organization"),
+    "department": (models.Department, "organization"),
 }
 """The nouns of a snapshot, each with its model and the path to the organization. No row says that a path is finished."""
 
@@ -127,10 +133,11 @@ def repair(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> str:
 def start_snapshot(day: Day, endpoint: Endpoint) -> str:
     """Start to send the current state of every object of the organization to one webhook."""
     webhook, organization = Webhook.objects.get(pk=endpoint.webhook_id), day.tenant.organization
+    day.does(partial(factories.CompanyFactory, organization=organization), "company.created")
     objects: list[tuple[str, Model]] = [
         (noun, one)
         for noun, (model, owner) in OBJECTS.items()
-        for one in model._default_manager.filter(**{owner: organization})
+        for one in model._default_manager.filter(**{owner: organization.pk})
     ]
     for noun, one in objects:
         day.awaits(f"{noun}.snapshot", one, only=endpoint)
@@ -228,7 +235,8 @@ def _busy_hour(days: Sequence[Day], *, rooms: int) -> None:
     for number in range(rooms):
         for day in days:
             training_class, learner = day.tenant.classes.training_class, day.tenant.people.learners[number % 3]
-            room = factories.ClassroomFactory(organization=day.tenant.organization)
+            new_room = partial(factories.ClassroomFactory, organization=day.tenant.organization)
+            room = day.does(new_room, "classroom.created", timed=False)
             day.does(partial(training_class.move_to, room), "class.updated", of=training_class, timed=False)
             day.does(partial(_call_back_later, learner), "user.updated", of=learner, timed=False)
 

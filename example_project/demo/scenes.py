@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import partial
 
@@ -210,12 +211,37 @@ def moved(day: Day, there: Day) -> None:
     for name, make in of_learners.items():
         row: Model = day.does(make, name)
         rows.append((row, name.partition(".")[0], {"user": guest}, {"user": learner}))
+    rows += [
+        (day.does(partial(make, **here), f"{noun}.created"), noun, away, here) for noun, make in REFERENCED.items()
+    ]
     for row, noun, values, old_values in rows:
         for verb, opposite, changes in (("removed", "added", values), ("added", "removed", old_values)):
             day.does(partial(_set, row, **changes), f"{noun}.{verb}", of=row)
             # The other organization has no webhook for the other nouns.
             if noun in ("class", "enrollment"):
                 there.awaits(f"{noun}.{opposite}", row)
+
+
+REFERENCED: Mapping[str, Callable[..., Model]] = {
+    "course": factories.CourseFactory,
+    "classroom": factories.ClassroomFactory,
+    "company": factories.CompanyFactory,
+    "profile": factories.SubscriptionProfileFactory,
+    "department": factories.DepartmentFactory,
+}
+"""What classes and learners refer to: its noun, and how one is made."""
+
+
+def referenced(day: Day) -> None:
+    """What others refer to is created, renamed and deleted; the organization gets another name and back."""
+    organization = day.tenant.organization
+    for noun, factory in REFERENCED.items():
+        thing = day.does(partial(factory, organization=organization), f"{noun}.created")
+        day.does(partial(_set, thing, name="Renamed"), f"{noun}.updated", of=thing)
+        day.does(thing.delete, f"{noun}.deleted", of=str(thing.pk))
+    name = organization.name
+    for new_name in (f"{name} Group", name):
+        day.does(partial(_set, organization, name=new_name), "organization.updated", of=organization)
 
 
 def _set(row: Model, **values: object) -> None:

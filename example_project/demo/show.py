@@ -110,7 +110,7 @@ class Show:
         with self.display.scene("The snapshot is complete"):
             incidents.snapshot_ends(self.ledger)
         with self.display.scene("Training is extended, cancelled and deleted, and accounts are merged and closed"):
-            for part in (scenes.results, scenes.undone, scenes.corrected, scenes.accounts):
+            for part in (scenes.results, scenes.undone, scenes.corrected, scenes.accounts, scenes.referenced):
                 part(first)
         with self.display.scene("Objects go to another organization, and come back"):
             scenes.moved(first, second)

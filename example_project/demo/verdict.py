@@ -13,8 +13,13 @@ from tms_webhooks import catalogue
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery
 
-WITHOUT_ROWS = {f"learning_path.{verb}" for verb in ("removed", "added", "snapshot")}
-"""Types that the example cannot cause: a finished path is computed, so no row can move, and a snapshot has none to send."""
+WITHOUT_ROWS = {
+    *(f"learning_path.{verb}" for verb in ("removed", "added", "snapshot")),
+    *(f"organization.{verb}" for verb in ("removed", "added", "created")),
+}
+"""Types that the example cannot cause: a finished path is computed, so no row can move, and a snapshot has none to send. An
+organization owns itself, so it can't move, and when it is created, it has no webhook.
+"""
 
 LISTED = 8
 """Number of cases of one problem that are listed; the others are counted."""

@@ -22,7 +22,6 @@ class TrainingClasses(sources.ClassSource):
         "instructor": "primary_instructor",
         "instructor_ids": "instructors",
         "classroom": "primary_classroom",
-        "classroom.country": "primary_classroom.country_code",
         "meeting_fingerprint": "custom_virtual_classroom_url",
     }
     custom = {
@@ -114,3 +113,36 @@ class Vouchers(sources.VoucherSource):
     learner = "redeemed_by.organization"
     fields = {**RECORD, "class": "redeemed_class", "user": "redeemed_by"}
     time_zone = "organization.time_zone_id"
+
+
+# What the objects above refer to.
+
+
+@sources.register(models.Course)
+class Courses(sources.CourseSource):
+    fields = RECORD
+
+
+@sources.register(models.Classroom)
+class Classrooms(sources.ClassroomSource):
+    fields = {"country": "country_code"}
+
+
+@sources.register(models.Company)
+class Companies(sources.CompanySource):
+    fields = RECORD
+
+
+@sources.register(models.Organization)
+class Organizations(sources.OrganizationSource):
+    fields = {**RECORD, "time_zone": "time_zone_id"}
+
+
+@sources.register(models.SubscriptionProfile)
+class Profiles(sources.ProfileSource):
+    fields = RECORD
+
+
+@sources.register(models.Department)
+class Departments(sources.DepartmentSource):
+    pass

@@ -44,7 +44,7 @@ NO_DATE = "does not depend on a date; leave both days empty."
 NO_DAYS = "is not a number of days from 0 to 36,500."
 OF_OTHERS = (
     "course: not available for user.*. Events with this filter: class.*, class_feedback.*, course_feedback.*, "
-    "feedback.*, course_assignment.*, enrollment.*, voucher.*."
+    "feedback.*, course_assignment.*, enrollment.*, voucher.*, course.*."
 )
 
 

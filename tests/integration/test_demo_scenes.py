@@ -42,6 +42,7 @@ def days(ledger, settings, settings_of_app, monkeypatch):
         ("corrected",),
         ("accounts",),
         ("moved",),
+        ("referenced",),
     ],
     ids=lambda names: names[-1],
 )

@@ -23,9 +23,9 @@ CEILINGS = {
     "api": 23_383,
     "apps": 302,
     "batches": 229,
-    "capture": 7_551,
-    "catalogue": 10_907,
-    "checks": 8_422,
+    "capture": 7_561,
+    "catalogue": 11_465,
+    "checks": 8_461,
     "choices": 2_275,
     "comparison": 1_137,
     "computed": 1_609,
@@ -43,20 +43,21 @@ CEILINGS = {
     "listener": 1_002,
     "manage": 5_073,
     "management": 9_915,
-    "models": 23_557,
+    "models": 23_851,
     "monitoring": 5_361,
     "moves": 1_925,
     "net": 11_970,
-    "outbox": 22_450,
+    "outbox": 22_613,
     "payloads": 9_451,
     "pytest_plugin": 240,
     "queues": 3_737,
     "reconciliation": 2_672,
     "routing": 5_994,
-    "scaffold": 4_077,
+    "scaffold": 4_089,
+    "sharing": 1_469,
     "signals": 281,
     "snapshot": 4_365,
-    "sources": 25_483,
+    "sources": 25_959,
     "tasks": 1_510,
     "telemetry": 990,
     "testing": 3_011,
@@ -64,8 +65,8 @@ CEILINGS = {
     "worker": 15_996,
 }
 
-FUNCTIONS = 2_636
-FILES = 270
+FUNCTIONS = 2_652
+FILES = 272
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

@@ -203,7 +203,7 @@ def _read_before(
             log_source_error(first, error)
             continue
         captured_saves.extend(CapturedSave(source, instance, using, before) for source, before in rows.items())
-    is_wanted = any(one.before.event_types or one.source.reconcile for one in captured_saves)
+    is_wanted = any(one.before.event_types or one.before.shared or one.source.reconcile for one in captured_saves)
     # The sources share the row.
     return captured_saves[0].before.row if is_alone and is_wanted else None
 
@@ -213,7 +213,12 @@ def _record(captured: CapturedSave, *, continues: bool = True) -> None:
     source, before, using = captured.source, captured.before, captured.using
     try:
         if (
-            not (before.event_types or source.reconcile or before.changes_organization(captured.instance))
+            not (
+                before.event_types
+                or before.shared
+                or source.reconcile
+                or before.changes_organization(captured.instance)
+            )
             or before.is_unchanged()
         ):
             return

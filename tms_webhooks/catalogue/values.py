@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -71,8 +71,3 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
             target = target.setdefault(parent, {})
         target[leaf] = value
     return whole
-
-
-def part_of(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return the values of a nested object at some dotted names, nested again."""
-    return nested({name: value_at(values, name) for name in names if has_value(values, name)})

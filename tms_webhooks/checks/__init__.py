@@ -30,6 +30,7 @@ GROUPS: Mapping[str, Sequence[Callable[..., Iterable[CheckMessage]]]] = {
         environment.check_targets,
         environment.check_transport,
         environment.check_notifications,
+        values.check_references,
     ),
     "rows": (sources.check_rows,),
 }

@@ -180,7 +180,7 @@ def _wrong_forms(source: Any) -> Iterator[DeclarationError]:
     """Yield the attributes of a source that have a wrong form. Assume nothing about it: a host wrote it."""
     owners = source.owner if isinstance(source.owner, list | tuple) else [source.owner]
     wrong = {name: expected for name, kind, expected in TYPES if not isinstance(getattr(source, name), kind)}
-    if not owners or not all(map(_is_path, owners)):
+    if not (owners and all(map(_is_path, owners))) and (source.owner or not source.shared_fields):
         wrong["owner"] = "a path"
     if source.learner is not None and not _is_path(source.learner):
         wrong["learner"] = "a path"

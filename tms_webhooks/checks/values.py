@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage
 
-from tms_webhooks import catalogue, event_names
+from tms_webhooks import catalogue, event_names, sharing
 from tms_webhooks.catalogue.types import references
 from tms_webhooks.checks.messages import message, message_of, nearest
 from tms_webhooks.checks.paths import Entry, broken_input, mistake_of, reference_of
@@ -132,6 +133,19 @@ def check_organizations(**_kwargs: Any) -> Iterator[CheckMessage]:
         )
 
 
+def check_references(**_kwargs: Any) -> Iterator[CheckMessage]:
+    """Warn of nouns whose objects payloads show, but for which no model is registered."""
+    # Another check reports a wrong form.
+    with suppress(DeclarationError):
+        if lacking := sharing.nouns_without_source():
+            yield message(
+                "W105",
+                f"Payloads show objects whose changes emit no events. No model is registered for {lacking}.",
+                hint="Register their models, each with the source class of its noun. Or silence this check, if receivers "
+                "need no such events.",
+            )
+
+
 def check_events(source: Source, refused: Collection[str]) -> Iterator[DeclarationError]:
     """Yield the events of one source that are wrong or can't happen, but for fields that are ``refused`` already."""
     noun, deadline = source.noun.name, source.deadline
@@ -161,12 +175,11 @@ def check_events(source: Source, refused: Collection[str]) -> Iterator[Declarati
                 "a function: Computed(function, reads={…}).",
             )
     if source.owners is not None and (source.owned_by_learner or deadline is not None):
-        reason = "belong to the learner's organization" if source.owned_by_learner else "have a deadline"
         yield DeclarationError(
             "E086",
-            f"owner is {source.owner!r}, which leads to several organizations, but objects of the noun {noun!r} {reason}.",
-            "Write owner = … with the path to one organization."
-            + ("" if source.owned_by_learner else " Or write deadline = None."),
+            f"owner is {source.owner!r}, which leads to several organizations, but objects of the noun {noun!r} belong to one: the "
+            "learner's, or the one in whose time zone their deadline is a date.",
+            "Write owner = … with the path to one organization. Or write deadline = None, if that is the reason.",
         )
     if source.due_field in source.own and deadline is not None:
         yield from _of_deadline(source, str(source.own[source.due_field].lookup))

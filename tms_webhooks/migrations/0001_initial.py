@@ -691,6 +691,7 @@ class Migration(migrations.Migration):
                 ("subject_key", tms_webhooks.models.event.SubjectNumberField(editable=False)),
                 ("sequence", models.PositiveIntegerField(editable=False, null=True, verbose_name="sequence")),
                 ("numbered_by_owner", models.BooleanField(default=False, editable=False)),
+                ("is_copy", models.BooleanField(default=False, editable=False)),
                 ("actor_kind", models.CharField(max_length=20, verbose_name="actor kind")),
                 ("actor_id", models.CharField(blank=True, default="", max_length=64, verbose_name="actor id")),
                 ("occurred_at", models.DateTimeField(verbose_name="occurred at")),
@@ -740,6 +741,7 @@ class Migration(migrations.Migration):
                     "organization",
                     models.ForeignKey(
                         db_index=False,
+                        null=True,
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="+",
                         to=organization_model(),

@@ -45,11 +45,13 @@ WITH RECURSIVE branch (below) AS (
 )
 SELECT below FROM branch"""
 
-# The organizations of events and all above them, each with the relation (0: owner, 1: learner). By primary key.
+# The organizations of events and all above them, each with the relation (0: owner, 1: learner). By primary key. Copies are
+# for their own organizations alone.
 LINEAGES = """
 WITH RECURSIVE line (event_id, way, above) AS (
-    SELECT id, 0, organization_id FROM {event} WHERE id {among}
-    UNION SELECT id, 1, learner_organization_id FROM {event} WHERE id {among} AND learner_organization_id IS NOT NULL
+    SELECT id, 0, organization_id FROM {event} WHERE id {among} AND NOT is_copy
+    UNION SELECT id, 1, learner_organization_id FROM {event}
+    WHERE id {among} AND learner_organization_id IS NOT NULL AND NOT is_copy
     UNION SELECT line.event_id, line.way, o.{parent} FROM line JOIN {organization} o ON o.{key} = line.above
     WHERE o.{parent} IS NOT NULL
 )"""
@@ -173,9 +175,20 @@ def patterns_by_organizations(
     return {one: frozenset(patterns) for one, patterns in found.items()}
 
 
+def organizations_reached(
+    scopes: Iterable[SubscriberScope], organizations: Iterable[EventOrganizations], *, using: str
+) -> set[Any]:
+    """Return the keys of the organizations whose webhooks with these scopes receive events of one of these pairs."""
+    named: Any = [(scope, scope.organization_id) for scope in scopes]
+    found: Mapping[Any, Any] = patterns_by_organizations({*organizations}, named, using=using)
+    return set().union(*found.values())
+
+
 def events_for_scope(scope: SubscriberScope, *, using: str) -> Q:
     """Return a filter for the events that a webhook with this scope receives."""
     matching = visible_to(scope.organizations(using=using), scope.audience)
+    if scope.include_children:
+        matching &= Q(is_copy=False) | Q(organization=scope.organization_id)
     if scope.skipped is not None:
         kind, key = scope.skipped.kind, scope.skipped.id
         # MariaDB ignores case and trailing spaces where it compares texts, except at their beginning and end.

@@ -7,6 +7,7 @@ the organization in that order.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import os
@@ -139,9 +140,11 @@ class Event(PublicIDModel):
     uid = models.UUIDField(_("id"), default=time_ordered_uuid, unique=True, editable=False)
     type = models.CharField(_("type"), max_length=100)
     version = models.PositiveSmallIntegerField(_("schema version"), default=1)
+    # Null until the copies of an event about what no organization owns are made; then it is deleted.
     organization = models.ForeignKey(
         organization_model(),
         on_delete=models.CASCADE,
+        null=True,
         related_name="+",
         # The index tms_event_feed_of_owner begins with it.
         db_index=False,
@@ -191,6 +194,9 @@ class Event(PublicIDModel):
     sequence = models.PositiveIntegerField(_("sequence"), null=True, editable=False)
     # Whether each of the object's owners has numbers of its own, because there may be several.
     numbered_by_owner = models.BooleanField(default=False, editable=False)
+    # Whether another organization owns the object. Such a copy is for webhooks of its own organization alone, not for those of
+    # organizations above: they have copies of their own.
+    is_copy = models.BooleanField(default=False, editable=False)
     actor_kind = models.CharField(_("actor kind"), max_length=20)
     actor_id = models.CharField(_("actor id"), max_length=LONGEST_ACTOR_ID, blank=True, default="")
     occurred_at = models.DateTimeField(_("occurred at"))
@@ -301,6 +307,21 @@ class Event(PublicIDModel):
     def sequence_key(self) -> str:
         """The key by which the events of the object are numbered."""
         return owned_key(self.subject_id, self.organization_id) if self.numbered_by_owner else self.subject_id
+
+    @property
+    def of_same_object(self) -> EventQuerySet:
+        """The events of its object, with itself. Served by the unique constraint ``tms_event_sequence_once``."""
+        events = Event.objects.using(self._state.db)
+        return events.filter(subject_type=self.subject_type, subject_id=self.subject_id).order_by()
+
+    def copy_for(self, organization_id: Any) -> Event:
+        """Return an unsaved copy of a new event for another organization. Its body is to be replaced."""
+        one = copy.copy(self)
+        one.pk, one.uid, one.sequence = None, time_ordered_uuid(), None
+        one.is_copy = one.numbered_by_owner = True
+        one.organization_id = one.learner_organization_id = organization_id
+        one.other_organization_id = one.other_learner_organization_id = None
+        return one
 
 
 def conditions_of(scope: SubscriberScope, organizations: Collection[Any]) -> list[Q]:

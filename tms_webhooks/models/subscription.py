@@ -17,6 +17,7 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.filters import criteria, parsing
 from tms_webhooks.filters.paths import suggested
 from tms_webhooks.models import limits
+from tms_webhooks.models.audience import SubscriberScope
 from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.webhook import Webhook
 from tms_webhooks.validators import MOST_DAYS
@@ -57,6 +58,11 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         """Keep those that match at least one of these event types."""
         patterns = {pattern for event_type in event_types for pattern in event_names.patterns_for(event_type)}
         return self.of_existing_webhooks().filter(event_type__in=sorted(patterns))
+
+    def scopes(self) -> set[SubscriberScope]:
+        """Return the different scopes of their webhooks."""
+        fields = ("webhook__organization_id", "webhook__audience", "webhook__include_children")
+        return {SubscriberScope(*row) for row in self.order_by().values_list(*fields).distinct()}
 
 
 class Subscription(PublicIDModel):

@@ -110,7 +110,7 @@ def event_row(
             "uid": time_ordered_uuid(),
             "type": event_type.name,
             "version": event_type.version,
-            "organization_id": values["organization.id"],
+            "organization_id": values.get("organization.id"),
             "learner_organization_id": learner_organization_of(values),
             "subject_type": subject_type,
             "subject_id": subject_id,
@@ -127,7 +127,7 @@ def event_row(
         if isinstance(content, PayloadError):
             raise content
         whole = envelope(event, values, content, actor=actor)
-        if strict:
+        if strict and event.organization_id is not None:
             event_type.validate({**whole, "sequence": FIRST_SEQUENCE})
         event.body = to_text(whole)
         event.subject_name = subject_name_of(content)

@@ -11,7 +11,7 @@ from itertools import takewhile, zip_longest
 from time import monotonic
 from typing import Any, NamedTuple
 
-from tms_webhooks import catalogue, event_names
+from tms_webhooks import catalogue, event_names, sharing
 from tms_webhooks.choices import Audience
 from tms_webhooks.db.writer import brief_write, has_one_writer, others_write
 from tms_webhooks.exceptions import WebhooksError
@@ -20,10 +20,12 @@ from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column
 from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.outbox import fanout_sql, numbers, quiet
 from tms_webhooks.outbox.fanout_sql import EventBatch, NewEvent
+from tms_webhooks.outbox.wake import waker
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.routing import filtered
 from tms_webhooks.routing.budget import BudgetedMatcher, TurnResult
 from tms_webhooks.routing.filtered import Pair, Verdict
+from tms_webhooks.sources.registry import shared_nouns
 
 # Events in a batch. While a batch is written to SQLite, all other writers wait, and look again after 1, 3, 8 and 18 ms.
 # Where there are any, a batch takes some 3 ms.
@@ -77,7 +79,7 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     Organizations take turns: however many events of one wait, and however slow its conditions are, the others don't
     wait for all of that. Of each organization the oldest events come first. An event that takes longer than the budget
     for matching is finished in a later batch; a batch of only such events counts as one. Ordered deliveries stay in
-    order: the worker's claim queries see to that. Events and deliveries change in one transaction, and one worker at a
+    order: the worker's claim queries see to that. Events that other organizations may see are copied for them first. Events and deliveries change in one transaction, and one worker at a
     time fans out, so each event gets its number and its deliveries once.
     """
     if _rotation.was_late and not numbers.is_free():
@@ -88,11 +90,17 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
         return 0
     plan = FanOutPlan.of_today()
     matched = plan.match(events) if plan.has_filters else TurnResult()
+    unfinished = set(matched.unfinished)
+    if shared := [event.id for event in events if event.type.partition(".")[0] in shared_nouns]:
+        copies, others = sharing.share(shared)
+        unfinished |= others
+        if copies:
+            waker.wake()
     # The next batch begins after the last organization that got its turn.
     served = takewhile(lambda event: event.id != matched.end, events)
     for organization_id in dict.fromkeys(event.organization_id for event in served):
         _rotation.last_organization = organization_id
-    batch = _batch(event for event in events if event.id not in matched.unfinished)
+    batch = _batch(event for event in events if event.id not in unfinished)
     waiting_types = {name for name in {event.type for event in batch.events} if plan.quiet and plan.may_wait(name)}
     numbered: Mapping[int, bool] = {}
     if batch.events:
@@ -108,7 +116,7 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
                 quiet.hold(may_wait, matching, now=now)
         _rotation.was_late = not numbered
         _check_schemas(batch)
-    return len(numbered) or min(len(matched.unfinished), 1)
+    return len(numbered) or min(len(unfinished), 1)
 
 
 class FanOutPlan(NamedTuple):
@@ -190,7 +198,10 @@ def _next_events(limit: int) -> list[NewEvent]:
     for event in events:
         by_organization[event.organization_id].append(event)
     last = _rotation.last_organization
-    organizations = sorted(by_organization, key=lambda key: (last is not None and key <= last, key))
+    # An event of no organization comes first.
+    organizations = sorted(
+        by_organization, key=lambda key: () if key is None else (last is not None and key <= last, key)
+    )
     rounds = zip_longest(*(by_organization[key] for key in organizations))
     return [event for one_round in rounds for event in one_round if event is not None][:limit]
 

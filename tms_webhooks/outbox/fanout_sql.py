@@ -43,7 +43,7 @@ ORDER BY fanned_out_at, organization_id, id LIMIT %(limit)s"""
 WAITING_ORGANIZATIONS = """
 WITH RECURSIVE waiting (organization_id, number) AS (
     SELECT * FROM (
-        SELECT organization_id, 1 FROM {event} WHERE fanned_out_at IS NULL {after}
+        SELECT organization_id, 1 FROM {event} WHERE fanned_out_at IS NULL AND organization_id IS NOT NULL {after}
         ORDER BY fanned_out_at, organization_id LIMIT 1) first
     UNION ALL
     SELECT (SELECT e.organization_id FROM {event} e WHERE e.fanned_out_at IS NULL AND e.organization_id > w.organization_id

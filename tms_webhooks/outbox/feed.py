@@ -46,7 +46,7 @@ EXAMINED = 1_000
 # The columns of an event that decide whether its filters are evaluated.
 COLUMNS = (
     *("position", "type", "subject_id", "organization", "learner_organization", "subscription", "webhook"),
-    *("actor_kind", "actor_id", "other_organization", "other_learner_organization"),
+    *("actor_kind", "actor_id", "other_organization", "other_learner_organization", "is_copy"),
 )
 # The number of organizations that a query lists by their keys; for more it contains a subquery.
 MOST_LISTED = 100
@@ -214,7 +214,9 @@ def _matching(webhook: Webhook, organizations: Collection[Any], events: Sequence
             matching.add(event.pk)
         elif (
             event.webhook_id is None
-            and webhook.scope.includes(event.organizations, organizations)
+            and webhook.scope.includes(
+                event.organizations, [webhook.organization_id] if event.is_copy else organizations
+            )
             and not webhook.is_subject_of(event.type, event.subject_id)
             and not webhook.skips(actor_kind=event.actor_kind, actor_id=event.actor_id)
         ):

@@ -28,11 +28,15 @@ LOCK_EVENTS = """
 SELECT id, CASE WHEN sequence IS NULL THEN 0 ELSE 1 END, CASE WHEN body = '' THEN 0 ELSE 1 END FROM {event} {by_key}
 WHERE id {among} AND (fanned_out_at IS NULL) IS TRUE ORDER BY id {lock}"""
 
-# The events without a number of the same objects, up to the newest of these. Index: tms_event_sequence_once.
+# The events without a number of the same objects, up to the newest of these. Where each owner has numbers of its own, those of
+# other owners are left out. Index: tms_event_sequence_once.
 UNNUMBERED_EVENTS = """
 SELECT e.id, e.subject_type, e.subject_id, e.organization_id, CASE WHEN e.numbered_by_owner THEN 1 ELSE 0 END FROM (
-    SELECT subject_type, subject_id, MAX(id) AS newest FROM {event} WHERE id {among} GROUP BY subject_type, subject_id
+    SELECT subject_type, subject_id, CASE WHEN numbered_by_owner THEN organization_id ELSE NULL END AS owner, MAX(id) AS newest
+    FROM {event} WHERE id {among}
+    GROUP BY subject_type, subject_id, CASE WHEN numbered_by_owner THEN organization_id ELSE NULL END
 ) s JOIN {event} e ON e.subject_type = s.subject_type AND e.subject_id = s.subject_id AND e.sequence IS NULL
+    AND ((s.owner IS NULL AND NOT e.numbered_by_owner) OR (e.organization_id = s.owner AND e.numbered_by_owner))
 WHERE (e.fanned_out_at IS NULL) IS TRUE AND e.id <= s.newest ORDER BY e.id LIMIT %(limit)s"""
 
 # Counts the new events of each object, and returns its last number. Index: tms_event_sequence_of_subject.
@@ -71,7 +75,8 @@ waiting AS (
     SELECT e.id, e.subject_type, CASE WHEN NOT e.numbered_by_owner THEN e.subject_id
             WHEN char_length(k.owned) <= {longest} THEN k.owned ELSE encode(sha256(convert_to(k.owned, 'UTF8')), 'hex') END
             AS counted,
-        bool_or(l.id IS NULL) OVER (PARTITION BY e.subject_type, e.subject_id ORDER BY e.id) AS held
+        bool_or(l.id IS NULL) OVER (PARTITION BY e.subject_type, e.subject_id,
+            CASE WHEN e.numbered_by_owner THEN e.organization_id END ORDER BY e.id) AS held
     FROM (
         SELECT subject_type, subject_id, MAX(id) AS newest FROM locked WHERE is_new GROUP BY subject_type, subject_id
     ) s JOIN {event} e ON e.subject_type = s.subject_type AND e.subject_id = s.subject_id AND e.sequence IS NULL
@@ -153,10 +158,10 @@ def _next_numbers(locked: Collection[int]) -> dict[int, int]:
     places: dict[int, tuple[Counted, int]] = {}
     held: set[Counted] = set()
     for pk, subject_type, subject_id, organization, by_owner in rows:
-        if pk not in locked or (subject_type, subject_id) in held:
-            held.add((subject_type, subject_id))
-            continue
         counted = subject_type, owned_key(subject_id, organization) if by_owner else subject_id
+        if pk not in locked or counted in held:
+            held.add(counted)
+            continue
         counts[counted] += 1
         places[pk] = counted, counts[counted]
     if not counts:

@@ -250,7 +250,7 @@ def _key(change: Change) -> str:
 @cache
 def may_lack_owner(source: Source) -> bool:
     """Return whether an object of the source may have no organization, as far as its model shows."""
-    if "id" not in source.own:
+    if source.owner is None or "id" not in source.own:
         return False
     mapped = source.mapped.get(OWNER)
     if mapped is None or not isinstance(mapped.lookup, str):

@@ -20,13 +20,14 @@ from uuid import UUID
 
 from django.db import Error, connections, transaction
 
-from tms_webhooks import catalogue, signals
+from tms_webhooks import catalogue, sharing, signals
 from tms_webhooks.catalogue.values import nested, value_at
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import is_on_commit, last_on_commit, transaction_block
 from tms_webhooks.event_names import UPDATED
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Occurrence
+from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import owned_key, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import (
@@ -160,12 +161,16 @@ def record_changes(
         parts = [part for part in split if part.move or not moves_only]
         organizations = [part.organizations for part in parts]
     else:
-        organizations = [organizations_of(part.change.values) for part in parts]
+        unowned = EventOrganizations(None) if source.owner is None else None
+        organizations = [organizations_of(part.change.values) or unowned for part in parts]
     planned: list[Planned] = []
-    if wanted is None or wanted:
+    if wanted is None or wanted or source.shared_fields:
         known = {one for one in organizations if one is not None}
         subscribed: Mapping[Any, Collection[str]] = dict.fromkeys(known, wanted or ())
-        if wanted is None and known:
+        if source.shared_fields and (elsewhere := sharing.types_elsewhere(source, parts, known, using=using)):
+            # What the owner doesn't subscribe to is recorded, too: the worker looks for the others.
+            subscribed = dict.fromkeys(known, elsewhere)
+        elif wanted is None and known:
             subscribed = matching_types_by_organizations(known, source.event_types, using=using)
         if subscribed and may_lack_owner and not is_split:
             parts = owners.with_first_owners(source, parts, using=using)

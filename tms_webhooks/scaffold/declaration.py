@@ -49,6 +49,9 @@ ENDINGS: Mapping[str, Sequence[str]] = {
     "path": ("path",),
     "badge": ("achievement", "badge"),
     "classroom": ("classroom", "venue"),
+    "company": ("company",),
+    "department": ("department",),
+    "profile": ("subscription_profile",),
 }
 """How the names of models end, by their noun: a key of `SOURCES`, or that of a model that has no source. The longest counts."""
 

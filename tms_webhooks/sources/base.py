@@ -80,7 +80,7 @@ class Source:
 
     - ``owner``: attribute path to the organization that owns the object, a `First` of several, or a method that takes the
       object. A path through a list (``course.organizations``), or a list of paths and functions, means several owners:
-      each gets events of its own
+      each gets events of its own. None, where no organization owns the objects, but others show them
     - ``learner``: the same for the learner's organization, if that may be another one
     - ``owned_by_learner``: whether the owner is always the learner's organization
     - ``only``: which rows are objects of the noun: attribute path to a value, or to several values in a list. A row that
@@ -96,6 +96,8 @@ class Source:
     - ``closed_when``: when the deadline no longer matters
     - ``snapshot``: whether each row of the model is one object of the noun, so that a snapshot can send it
     - ``reconcile``: whether to keep the last recorded state of each object, to detect out-of-band changes
+    - ``shared_fields``: what organizations whose objects refer to the object see of it. They get its events that change one
+      of these fields, with these fields alone
 
     For events that no rule can express, override `events_for`. Fields whose values it adds are ``Computed()``.
     """
@@ -114,6 +116,7 @@ class Source:
     closed_when: ClassVar[ClosedWhen] = ClosedWhen()
     snapshot: ClassVar[bool] = True
     reconcile: ClassVar[bool] = False
+    shared_fields: ClassVar[tuple[str, ...]] = ()
     # The field by which `events_for` locks rows. The changes of a bulk operation are processed in the order of its values,
     # so that two transactions lock rows in the same order.
     _lock_order: ClassVar[str] = ""

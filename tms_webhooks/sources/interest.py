@@ -117,6 +117,9 @@ class Interest:
         # SQL can't know which one of several paths leads to the owner.
         self._certain = set[str]()
         subscriptions = Subscription.objects.using(using)
+        self._of_all = f"tms_webhooks_of_all_{id(source)}" if source.shared_fields else ""
+        if self._of_all:
+            self.columns[self._of_all] = Exists(subscriptions.matching(event_types))
         paths = organization_paths(source)
         if not paths:
             self.columns[f"tms_webhooks_of_any_{id(source)}"] = Exists(subscriptions.matching(event_types))
@@ -140,18 +143,22 @@ class Interest:
             webhooks = Webhook.objects.using(using).filter(others, deleted_at__isnull=True).order_by().values("pk")
             self.columns[name] = _patterns(subscriptions.filter(webhook__in=webhooks))
 
-    def types_for(self, value_of: Callable[[str], Any]) -> tuple[Collection[str], bool]:
+    def types_for(self, value_of: Callable[[str], Any]) -> tuple[Collection[str], bool, bool]:
         """Return the event types that may be subscribed to, and whether the row's organizations subscribe to all of them.
 
+        The last value is whether other organizations may see the object, and any webhook subscribes to its events.
         ``value_of`` returns the value of a column.
         """
         certain, every = frozenset[str](), frozenset[str]()
         for name in self.columns:
+            if name == self._of_all:
+                continue
             patterns = patterns_in(value_of(name))
             every |= patterns
             certain |= patterns if name in self._certain else frozenset()
         types = subscribed_types(self._event_types, every)
-        return types, types == subscribed_types(self._event_types, certain)
+        is_exact = types == subscribed_types(self._event_types, certain)
+        return types, is_exact, bool(self._of_all and value_of(self._of_all))
 
 
 @cache

@@ -15,6 +15,8 @@ from tms_webhooks.sources.base import Source
 S = TypeVar("S", bound=type[Source])
 
 _sources: dict[type[models.Model], list[Source]] = {}
+shared_nouns: set[str] = set()
+"""The names of nouns whose objects other organizations than the owner may see."""
 
 
 def register(*model_classes: type[models.Model]) -> Callable[[S], S]:
@@ -61,6 +63,8 @@ def _add(source_class: type[Source], model: type[models.Model]) -> None:
     # A check reports a noun of another type.
     if isinstance(source.noun, Noun):
         custom.add(source.noun.name, source)
+        if source.shared_fields:
+            shared_nouns.add(source.noun.name)
 
 
 def _is_subclass(candidate: Any, base: type) -> bool:

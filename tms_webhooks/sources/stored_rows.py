@@ -150,6 +150,7 @@ class RowSnapshot:
     - ``event_types``: the types of the source to which the row's organizations subscribe, if ``exact`` is true.
       Otherwise the types to which any webhook subscribes that may receive events of this row
     - ``exact``: whether ``event_types`` are those of the row's organizations
+    - ``shared``: whether a webhook of another organization that may see the object subscribes to one of its event types
     - ``properties``: the values of `compared_properties`, once they are read
     """
 
@@ -157,6 +158,7 @@ class RowSnapshot:
     row: StoredRow | None
     event_types: Collection[str]
     exact: bool = False
+    shared: bool = False
     properties: dict[str, Any] = field(default_factory=dict)
 
     def raw(self, *, using: str) -> dict[str, Any] | None:

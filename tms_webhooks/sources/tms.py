@@ -17,6 +17,7 @@ from tms_webhooks.catalogue.types.course_assignment import ACTIVITY, COURSE_ASSI
 from tms_webhooks.catalogue.types.enrollment import ENROLLMENT
 from tms_webhooks.catalogue.types.feedback import FEEDBACK
 from tms_webhooks.catalogue.types.learning_path import LEARNING_PATH
+from tms_webhooks.catalogue.types.referenced import CLASSROOM, COMPANY, COURSE, DEPARTMENT, ORGANIZATION, PROFILE
 from tms_webhooks.catalogue.types.subscription import SUBSCRIPTION
 from tms_webhooks.catalogue.types.training_class import CLASS
 from tms_webhooks.catalogue.types.user import USER
@@ -34,6 +35,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Occurrence
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
+from tms_webhooks.sources.mapping import organization_path
 from tms_webhooks.sources.paths import follow
 from tms_webhooks.sources.rules import (
     AnyOtherChange,
@@ -201,7 +203,7 @@ class ActivityProgressSource(CourseAssignmentSource):
 
 
 COMPLETED = "learning_path.completed"
-COURSE = Field("course.id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the course that was completed.")
+COURSE_ID = Field("course.id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the course that was completed.")
 
 
 class LearningPathSource(Source):
@@ -243,7 +245,7 @@ class ComputedLearningPathSource(LearningPathSource):
     @cached_property
     def all_fields(self) -> tuple[Field, ...]:
         """The noun's fields, and the course of the assignment, which is in no payload."""
-        return (*super().all_fields, COURSE)
+        return (*super().all_fields, COURSE_ID)
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Return an event for each path that the completion of this course completes."""
@@ -324,6 +326,8 @@ class UserSource(Source):
 
     noun = USER
     owned_by_learner = True
+    # What the objects of other organizations show of an instructor or a learner.
+    shared_fields = ("id", "external_id", "first_name", "last_name", "email")
     fields = {"user_name": "username"}
     rules: ClassVar[tuple[Rule, ...]] = (
         Created("user.created"),
@@ -421,3 +425,70 @@ class SubscriptionSource(Source):
     )
     deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="subscription.expiring", expired=EXPIRED)
     closed_when = ClosedWhen(filled=("cancelled_at",))
+
+
+class ReferencedSource(Source):
+    """A model to which the objects of other organizations may refer, such as a course. Its noun has events of three verbs.
+
+    An organization gets an event of a change if it owns the object, or if one of its objects shows it. The worker finds
+    these organizations. Others than the owner get ``shared_fields`` alone: by default all without personal data.
+    """
+
+    def __init_subclass__(cls) -> None:
+        """Add the rules and the shared fields of the class's own noun, unless it has its own."""
+        noun = vars(cls).get("noun")
+        if isinstance(noun, Noun):
+            created, updated, deleted = (f"{noun.name}.{verb}" for verb in ("created", "updated", "deleted"))
+            shown = tuple(field.name for field in noun.fields if field.privacy is not FieldPrivacy.PERSONAL)
+            cls.rules = vars(cls).get("rules", (Created(created), AnyOtherChange(updated), Deleted(deleted)))
+            cls.shared_fields = vars(cls).get("shared_fields", shown)
+
+
+class CourseSource(ReferencedSource):
+    """A course, to which classes, enrollments and course assignments refer."""
+
+    noun = COURSE
+
+
+class ClassroomSource(ReferencedSource):
+    """A classroom, to which classes and enrollments refer."""
+
+    noun = CLASSROOM
+
+
+class CompanySource(ReferencedSource):
+    """A company, to which classes and users refer."""
+
+    noun = COMPANY
+
+
+class ProfileSource(ReferencedSource):
+    """A subscription profile, from which the subscriptions of learners are made."""
+
+    noun = PROFILE
+    fields = {"course_ids": "courses"}
+
+
+class DepartmentSource(ReferencedSource):
+    """A department of an organization, to which users refer."""
+
+    noun = DEPARTMENT
+
+
+class OrganizationSource(ReferencedSource):
+    """The organizations, which own their own rows. Their names and external ids are those of ``ORGANIZATION_FIELDS``.
+
+    The deletion of an organization is no event: it deletes the organization's webhooks and events.
+    """
+
+    noun = ORGANIZATION
+    owner: ClassVar[Any] = "pk"
+    rules: ClassVar[tuple[Rule, ...]] = (Created("organization.created"), AnyOtherChange("organization.updated"))
+    shared_fields = ("id", "external_id", "name")
+    fields = {"organization.id": "pk"}
+
+    def path_of(self, name: str) -> Path | None:
+        """Return the path of a field of the organization, or of the owner in its events, which it is itself."""
+        own = name.removeprefix("organization.")
+        is_named = own in ("id", "external_id", "name", "time_zone") and name not in self.paths
+        return organization_path(own) if is_named else super().path_of(name)

@@ -63,7 +63,7 @@ SAMPLE = {"event_type": "class.updated"}
     "values, pointer, code, words",
     [
         ({"event_type": "class.canceled"}, "event_type", "unknown", '"class.cancelled"'),
-        ({"subject": "clas:5"}, "subject", "invalid", 'Did you mean "class"?'),
+        ({"subject": "clas:5"}, "subject", "invalid", 'Did you mean "class" or "classroom"?'),
         ({"subject": "enrollment:5"}, "subject", "wrong_noun", "Write class:ID"),
         (
             {"subject": "class:5", "event_type": "webhook.test"},

@@ -48,8 +48,9 @@ def listening(organization, audience="owner", *, children=False, **values):
 
 
 def told_to(webhook):
-    """Return the types of the events that a webhook got, in their order."""
+    """Return the types of the events that a webhook got, in their order; without those of organizations and courses."""
     deliveries = Delivery.objects.filter(webhook=webhook).order_by("event_id")
+    deliveries = deliveries.exclude(event__subject_type__in=("organization", "course"))
     return list(deliveries.values_list("event__type", flat=True))
 
 

@@ -16,17 +16,20 @@ from tms_webhooks.capture import receivers
 from tms_webhooks.catalogue.values import has_value
 from tms_webhooks.models import Event
 
+REFERENCED = ("course", "classroom", "company", "organization", "profile", "department")
+
 
 @pytest.fixture
 def recorded():
     """Return what the outbox holds, in the order of its writing. Each event but a thin one is valid against its schema.
 
+    Events of objects that others only refer to are left out: the organization of a test and its courses are made in it.
     Each holds an old value of every field that it names as changed, or none where the object is new to its organization.
     """
 
     def read():
         number_events()
-        events = [json.loads(event.body) for event in Event.objects.order_by("pk")]
+        events = [json.loads(event.body) for event in Event.objects.exclude(subject_type__in=REFERENCED).order_by("pk")]
         for event in events:
             catalogue.get(event["type"]).validate(event)
             assert not event["previous"] or all(has_value(event["previous"], name) for name in event["changed"])

@@ -9,10 +9,15 @@ import pytest
 
 from example_project.training.factories import (
     ClassEnrollmentFactory,
+    ClassroomFactory,
+    CompanyFactory,
     CourseAssignmentFactory,
+    CourseFactory,
     CourseFeedbackFactory,
+    DepartmentFactory,
     OrganizationFactory,
     SubscriptionAssignmentFactory,
+    SubscriptionProfileFactory,
     TrainingClassFactory,
     UserAchievementFactory,
     UserFactory,
@@ -40,6 +45,12 @@ FACTORIES = {
     "user": UserFactory,
     "achievement": UserAchievementFactory,
     "feedback": CourseFeedbackFactory,
+    "course": CourseFactory,
+    "classroom": ClassroomFactory,
+    "company": CompanyFactory,
+    "organization": OrganizationFactory,
+    "profile": SubscriptionProfileFactory,
+    "department": DepartmentFactory,
 }
 SOURCES = {noun: sources_of(factory._meta.model)[0] for noun, factory in FACTORIES.items()}
 # The rows of activities emit it, not those of assignments.

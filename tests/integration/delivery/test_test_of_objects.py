@@ -112,7 +112,7 @@ def test_its_bytes_are_those_of_the_real_event_of_the_same_change(
     [
         ("class.cancelled", "class", "invalid", "Write a noun, a colon and the id"),
         ("class.cancelled", "class:", "invalid", "Write a noun, a colon and the id"),
-        ("class.cancelled", "clas:5", "invalid", 'Did you mean "class"?'),
+        ("class.cancelled", "clas:5", "invalid", 'Did you mean "class" or "classroom"?'),
         ("class.cancelled", ":5", "invalid", "Unknown noun"),
         ("class.cancelled", "enrollment:5", "wrong_noun", "needs an object of the kind class, not enrollment."),
         ("class.cancelled", "class:abc", "not_found", "have no class with this id"),

@@ -12,7 +12,7 @@ from tms_webhooks.outbox.erasure import erase
 @pytest.fixture
 def organization():
     organization = OrganizationFactory()
-    WebhookFactory(organization=organization, events=["*"])
+    WebhookFactory(organization=organization, events=["user.*", "class.*"])
     return organization
 
 

@@ -16,7 +16,7 @@ def test_events_are_captured_without_a_subscription():
 
     with capture_events() as events:
         training_class.cancel()
-        UserFactory()
+        UserFactory(organization=training_class.organization)
     training_class.name = "Without a subscription"
     training_class.save()
 
@@ -71,7 +71,7 @@ def test_a_failed_assertion_shows_the_events_and_the_differences():
     training_class = TrainingClassFactory()
     with capture_events() as events:
         training_class.cancel()
-        UserFactory()
+        UserFactory(organization=training_class.organization)
 
     expected = {"data": {"status.name": "Completed", "color": 1}, "changed": ["name"]}
     assert message_lines(events, "class.cancelled", **expected) == [

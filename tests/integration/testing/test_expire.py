@@ -24,7 +24,7 @@ def test_the_events_of_a_date_are_captured_without_a_subscription(now):
         assert expire(now=now + 35 * DAY) == 1
         assert expire(now=now + 41 * DAY) == 1
 
-    assert events.types == [
+    assert [name for name in events.types if not name.startswith(("organization.", "course."))] == [
         "user.created", "course_assignment.created", "course_assignment.expiring", "course_assignment.expired",
     ]  # fmt: skip
     expiring = assert_event(

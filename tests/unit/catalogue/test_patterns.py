@@ -52,7 +52,7 @@ def test_the_patterns_for_a_name_are_those_that_match_it():
 
 @pytest.mark.parametrize(
     "pattern",
-    ["", ".", ".*", "**", "class", "class*", "class.", "class.sched*", "*.cancelled", "course.*", "class.*.*"],
+    ["", ".", ".*", "**", "class", "class*", "class.", "class.sched*", "*.cancelled", "courses.*", "class.*.*"],
 )
 def test_an_unknown_or_ill_formed_pattern_means_nothing(pattern):
     assert catalogue.expand(pattern) == []

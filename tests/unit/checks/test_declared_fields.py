@@ -26,11 +26,14 @@ from tests.unit.checks.conftest import (
 )
 from tms_webhooks.catalogue import EventType, FieldKind, FieldPrivacy, Noun, references
 from tms_webhooks.catalogue.types.user import USER
+from tms_webhooks.checks import GROUPS
 from tms_webhooks.checks.sources import check_sources
+from tms_webhooks.checks.values import check_references
 from tms_webhooks.scaffold.names import is_secret
 from tms_webhooks.sources import (
     ActivityProgressSource,
     ClassSource,
+    CompanySource,
     Computed,
     Constant,
     Created,
@@ -39,6 +42,7 @@ from tms_webhooks.sources import (
     Filled,
     First,
     Not,
+    OrganizationSource,
     Source,
 )
 
@@ -323,6 +327,35 @@ def test_the_completion_of_an_assignment_follows_from_its_dates():
 )
 def test_names_of_secrets(name, is_one):
     assert is_secret(name) is is_one
+
+
+def nouns_without_source():
+    return [(one.id, one.msg.partition("registered for ")[2]) for one in check_references()]
+
+
+def test_before_production_each_object_in_a_payload_whose_noun_has_no_source_is_named():
+    users.register()
+    assert nouns_without_source() == [("tms_webhooks.W105", "['company', 'organization'].")]
+
+    Declared(CompanySource, Company).register()
+    assert nouns_without_source() == [("tms_webhooks.W105", "['organization'].")]
+
+    Declared(OrganizationSource, Organization).register()
+    assert nouns_without_source() == []
+    assert check_references in GROUPS["deploy"]
+
+
+def test_a_source_of_a_wrong_form_is_not_reported_for_what_it_shows():
+    users(fields=["phone"]).register()
+    assert nouns_without_source() == []
+
+
+def test_only_an_object_that_others_refer_to_may_have_no_owner():
+    assert report(Declared(CompanySource, Company, {"owner": None})) == []
+
+
+def test_an_object_to_which_nobody_refers_has_an_owner():
+    assert only(report(classes(owner=None)), "E030").msg == "owner is None, not a path."
 
 
 # Fields of the host's own and the catalogue

@@ -9,6 +9,7 @@ from tms_webhooks.catalogue.types import (
     enrollment,
     feedback,
     learning_path,
+    referenced,
     subscription,
     training_class,
     user,
@@ -26,6 +27,7 @@ for _event_type in (
     *learning_path.EVENT_TYPES,
     *achievement.EVENT_TYPES,
     *voucher.EVENT_TYPES,
+    *referenced.EVENT_TYPES,
     *webhook.EVENT_TYPES,
 ):
     register(_event_type)

@@ -8,7 +8,10 @@ from typing import Any
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
 
-NOUN_OF_REFERENCE: Mapping[str, str] = {"instructor": "user", "manager": "user", "merged_into": "user"}
+NOUN_OF_REFERENCE: Mapping[str, str] = {
+    **dict.fromkeys(("instructor", "manager", "merged_into"), "user"),
+    **dict.fromkeys(("learner_organization", "parent"), "organization"),
+}
 """The nouns of references that have another name than the noun."""
 
 

@@ -16,6 +16,7 @@ LISTS = {
     "class": ["SessionTimes", "InstructorIds", "Instructors"],
     "user": ["Roles", "RoleNames", "ManagedOrganizations"],
     "learning_path": ["Courses"],
+    "profile": ["CourseIds", "Courses"],
 }
 PERSON = ("UserFirstName", "UserLastName", "UserEmail")
 

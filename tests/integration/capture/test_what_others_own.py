@@ -1,0 +1,382 @@
+"""A change of what others own is one event for each organization that subscribes to it and whose objects show it."""
+
+import json
+from collections import Counter
+from unittest import mock
+
+import pytest
+from django.db import transaction
+from django.db.models import QuerySet
+
+from example_project.training import models
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    ClassroomFactory,
+    CompanyFactory,
+    CourseAssignmentFactory,
+    CourseFactory,
+    DepartmentFactory,
+    OrganizationFactory,
+    SubscriptionAssignmentFactory,
+    SubscriptionProfileFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
+from tests.factories import WebhookFactory
+from tms_webhooks import sharing, sources
+from tms_webhooks.choices import Audience
+from tms_webhooks.models import Delivery, Event
+from tms_webhooks.outbox import fanout, numbers
+from tms_webhooks.outbox.fanout import fan_out
+
+
+class Killed(BaseException):
+    """Ends a worker at some point."""
+
+
+def course(owner):
+    return CourseFactory(organization=owner, name="Cooking")
+
+
+def shown_by_class(thing, organization, *, name):
+    return TrainingClassFactory(
+        organization=organization, course=CourseFactory(organization=organization), **{name: thing}
+    )
+
+
+def taught_by(instructor, organization):
+    shown_by_class(instructor, organization, name="primary_instructor")
+
+
+def taught_with(instructor, organization):
+    training_class = TrainingClassFactory(organization=organization, primary_instructor=None)
+    training_class.instructors.add(instructor)
+
+
+def learner_of(owner, organization):
+    """A class of ``organization`` has a learner of ``owner``."""
+    ClassEnrollmentFactory(
+        training_class=TrainingClassFactory(organization=organization), user=UserFactory(organization=owner)
+    )
+
+
+# How a thing of one organization is made, and how an object of another one comes to show it.
+THINGS = {
+    "course": (course, lambda thing, other: TrainingClassFactory(course=thing, organization=other)),
+    "course of an enrollment": (
+        course,
+        lambda thing, other: ClassEnrollmentFactory(
+            training_class=TrainingClassFactory(course=thing), user=UserFactory(organization=other)
+        ),
+    ),
+    "course of an assignment": (
+        course,
+        lambda thing, other: CourseAssignmentFactory(course=thing, user=UserFactory(organization=other)),
+    ),
+    "course of a profile": (
+        course,
+        lambda thing, other: SubscriptionProfileFactory(organization=other).courses.add(thing),
+    ),
+    "classroom": (
+        lambda owner: ClassroomFactory(organization=owner),
+        lambda thing, other: shown_by_class(thing, other, name="primary_classroom"),
+    ),
+    "company": (
+        lambda owner: CompanyFactory(organization=owner),
+        lambda thing, other: shown_by_class(thing, other, name="company"),
+    ),
+    "organization": (lambda owner: owner, learner_of),
+    "profile": (
+        lambda owner: SubscriptionProfileFactory(organization=owner),
+        lambda thing, other: SubscriptionAssignmentFactory(profile=thing, user=UserFactory(organization=other)),
+    ),
+    "department": (
+        lambda owner: DepartmentFactory(organization=owner),
+        lambda thing, other: UserFactory(organization=other, department=thing),
+    ),
+    "user": (lambda owner: UserFactory(organization=owner, first_name="Bob"), taught_by),
+    "user beside others": (lambda owner: UserFactory(organization=owner), taught_with),
+    "user who learns": (
+        lambda owner: UserFactory(organization=owner),
+        lambda thing, other: ClassEnrollmentFactory(
+            user=thing, training_class=TrainingClassFactory(organization=other)
+        ),
+    ),
+}
+
+each_thing = pytest.mark.parametrize("kind", THINGS)
+
+
+@pytest.fixture
+def owner():
+    return OrganizationFactory(name="Owner")
+
+
+@pytest.fixture
+def shows():
+    return OrganizationFactory(name="Shows", external_id="SHOWS")
+
+
+@pytest.fixture
+def others():
+    """Organizations of which one shows the thing and does not subscribe to it, and the other one does not show it."""
+    return OrganizationFactory(name="Not subscribed"), OrganizationFactory(name="Elsewhere")
+
+
+@pytest.fixture
+def thing(kind, owner, shows, others):
+    make, show = THINGS[kind]
+    thing = make(owner)
+    for organization in (shows, shows, others[0]):
+        show(thing, organization)
+    return thing
+
+
+@pytest.fixture
+def webhooks(thing, owner, shows, others, kind):
+    """Webhooks of the owner, of the organization that shows the thing, and of the one that does not."""
+    events = [f"{kind.partition(' ')[0]}.*"]
+    WebhookFactory(organization=others[0], events=["webhook.*"])
+    return [WebhookFactory(organization=one, events=events) for one in (owner, shows, others[1])]
+
+
+def rename(thing, name="Renamed"):
+    field = "first_name" if isinstance(thing, models.User) else "name"
+    setattr(thing, field, name)
+    thing.save()
+
+
+def fan_out_all(clock):
+    while fan_out(clock.now):
+        pass
+
+
+def received(webhook):
+    return [
+        json.loads(body)
+        for body in Event.objects.filter(deliveries__webhook=webhook).order_by("pk").values_list("body", flat=True)
+    ]
+
+
+@each_thing
+def test_a_new_name_is_one_event_for_each_organization_that_shows_it(thing, webhooks, clock):
+    rename(thing)
+    fan_out_all(clock)
+
+    of_owner, of_other, of_none = map(received, webhooks)
+    assert [event["data"]["id"] for event in (*of_owner, *of_other)] == [thing.pk, thing.pk]
+    assert of_none == []
+    assert Event.objects.count() == 2
+    assert of_owner[0]["organization"]["id"] == webhooks[0].organization_id
+    assert of_other[0]["organization"] == {"id": webhooks[1].organization_id, "external_id": "SHOWS"}
+    assert of_owner[0]["id"] != of_other[0]["id"]
+    assert of_other[0]["changed"] == of_owner[0]["changed"]
+    assert of_other[0]["previous"] == of_owner[0]["previous"]
+
+
+@each_thing
+def test_each_organization_has_numbers_of_its_own(thing, webhooks, clock):
+    for name in ("One", "Two", "Three"):
+        rename(thing, name)
+        if name == "Two":
+            fan_out_all(clock)
+    fan_out_all(clock)
+
+    for webhook in webhooks[:2]:
+        assert [event["sequence"] for event in received(webhook)] == [1, 2, 3]
+
+
+@each_thing
+def test_nothing_is_recorded_that_no_webhook_subscribes_to(thing, others):
+    WebhookFactory(organization=others[1], events=["webhook.*"])
+
+    rename(thing)
+    type(thing)._default_manager.filter(pk=thing.pk).update(
+        **{"first_name" if isinstance(thing, models.User) else "name": "Bulk"}
+    )
+
+    assert not Event.objects.exists()
+
+
+@each_thing
+def test_an_organization_that_shows_it_gets_it_where_the_owner_does_not_subscribe(thing, webhooks, clock):
+    webhooks[0].subscriptions.all().delete()
+
+    rename(thing)
+    fan_out_all(clock)
+
+    assert [len(received(webhook)) for webhook in webhooks] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("kind", ["course", "user"])
+@pytest.mark.parametrize("point", ["copied", "numbered"])
+def test_a_worker_that_is_killed_repeats_without_a_second_event(thing, webhooks, clock, point):
+    rename(thing)
+    killed = {
+        "copied": mock.patch.object(QuerySet, "bulk_create", side_effect=Killed),
+        "numbered": mock.patch.object(numbers, "number", side_effect=Killed),
+    }[point]
+    with killed, pytest.raises(Killed), transaction.atomic():
+        fan_out(clock.now)
+    assert Event.objects.filter(is_copy=True).count() == 0
+
+    fan_out_all(clock)
+
+    assert [len(received(webhook)) for webhook in webhooks] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("kind", ["course"])
+def test_a_worker_that_is_killed_after_the_copies_makes_no_second_one(thing, webhooks, clock):
+    rename(thing)
+    with mock.patch.object(fanout.numbers, "number", side_effect=Killed), pytest.raises(Killed):
+        fan_out(clock.now)
+    assert Event.objects.filter(is_copy=True).count() == 1
+
+    fan_out_all(clock)
+
+    assert [len(received(webhook)) for webhook in webhooks] == [1, 1, 0]
+    assert Counter(Event.objects.values_list("organization_id", flat=True)).most_common(1)[0][1] == 1
+
+
+@pytest.mark.parametrize("kind", ["course"])
+def test_many_copies_are_made_a_few_at_a_time_and_in_order(thing, webhooks, clock, monkeypatch):
+    monkeypatch.setattr(sharing, "COPIES", 2)
+    more = [WebhookFactory(events=["course.updated"]) for _ in range(4)]
+    for webhook in more:
+        TrainingClassFactory(course=thing, organization=webhook.organization)
+    rename(thing, "First")
+    rename(thing, "Second")
+
+    assert fan_out(clock.now) == 1
+    assert Event.objects.filter(is_copy=True).count() == 2
+    assert not Event.objects.filter(is_copy=False, fanned_out_at__isnull=False).exists()
+    fan_out_all(clock)
+
+    for webhook in (*webhooks[:2], *more):
+        assert [event["data"]["name"] for event in received(webhook)] == ["First", "Second"]
+
+
+@pytest.mark.parametrize("kind", ["user"])
+def test_another_organization_sees_of_a_user_only_what_its_objects_show(thing, webhooks, clock):
+    thing.phone = "+31 20 555 0100"
+    thing.save()
+    fan_out_all(clock)
+    assert [len(received(webhook)) for webhook in webhooks] == [1, 0, 0]
+
+    thing.first_name, thing.phone = "Robert", "+31 20 555 0199"
+    thing.save()
+    fan_out_all(clock)
+
+    (event,) = received(webhooks[1])
+    assert event["data"].keys() == {"id", "external_id", "first_name", "last_name", "email"}
+    assert (event["changed"], event["previous"]) == (["first_name"], {"first_name": "Bob"})
+    assert "phone" in received(webhooks[0])[-1]["changed"]
+
+
+@pytest.mark.parametrize("kind", ["course"])
+def test_a_parent_that_includes_its_children_gets_one_event_for_all_of_them(thing, webhooks, clock, shows):
+    parent = OrganizationFactory()
+    branches = [shows, *OrganizationFactory.create_batch(2)]
+    for branch in branches:
+        branch.parent = parent
+        branch.save()
+        TrainingClassFactory(course=thing, organization=branch)
+    webhook = WebhookFactory(organization=parent, events=["course.*"], include_children=True)
+
+    rename(thing)
+    fan_out_all(clock)
+
+    (event,) = received(webhook)
+    assert event["organization"]["id"] == parent.pk
+    assert len(received(webhooks[1])) == 1
+
+
+@pytest.mark.parametrize("kind", ["course"])
+def test_a_parent_of_the_owner_gets_the_owners_event_and_no_copy(thing, webhooks, clock, owner):
+    owner.parent = OrganizationFactory()
+    owner.save()
+    TrainingClassFactory(course=thing, organization=owner.parent)
+    webhook = WebhookFactory(organization=owner.parent, events=["course.*"], include_children=True)
+
+    rename(thing)
+    fan_out_all(clock)
+
+    assert [event["organization"]["id"] for event in received(webhook)] == [owner.pk]
+
+
+@pytest.mark.parametrize("kind", ["course of an enrollment"])
+def test_a_webhook_for_learners_gets_what_their_objects_show(thing, webhooks, clock):
+    webhooks[1].audience = Audience.LEARNER
+    webhooks[1].save()
+
+    rename(thing)
+    fan_out_all(clock)
+
+    assert len(received(webhooks[1])) == 1
+
+
+@pytest.mark.parametrize("kind", ["department"])
+def test_a_deletion_is_an_event_for_those_who_got_events_of_the_object(thing, webhooks, clock):
+    rename(thing)
+    fan_out_all(clock)
+
+    thing.delete()
+    fan_out_all(clock)
+
+    assert [[event["type"] for event in received(webhook)] for webhook in webhooks] == [
+        ["department.updated", "department.deleted"],
+        ["department.updated", "department.deleted"],
+        [],
+    ]
+
+
+@pytest.mark.parametrize("kind", ["profile"])
+def test_a_list_of_what_others_own_is_changed_in_one_event(thing, webhooks, clock):
+    with transaction.atomic():
+        rename(thing)
+        thing.courses.add(CourseFactory())
+    fan_out_all(clock)
+
+    for webhook in webhooks[:2]:
+        (event,) = received(webhook)
+        assert set(event["changed"]) == {"name", "course_ids"}
+
+
+def test_a_new_course_is_an_event_for_its_owner_alone(owner, clock):
+    of_owner, of_other = (
+        WebhookFactory(organization=one, events=["course.*"]) for one in (owner, OrganizationFactory())
+    )
+
+    TrainingClassFactory(course=CourseFactory(organization=owner), organization=of_other.organization)
+    fan_out_all(clock)
+
+    assert [event["type"] for event in received(of_owner)] == ["course.created"]
+    assert received(of_other) == []
+
+
+@pytest.mark.parametrize("kind", ["course"])
+def test_a_changed_name_of_a_bulk_update_is_an_event_for_each(thing, webhooks, clock):
+    models.Course.objects.update(name="All")
+    fan_out_all(clock)
+
+    assert [len(received(webhook)) for webhook in webhooks] == [1, 1, 0]
+    assert Delivery.objects.count() == 2
+
+
+def test_what_no_organization_owns_is_an_event_for_those_that_show_it(shows, clock, listen):
+    class Public(sources.CourseSource):
+        owner = None
+
+    listen(Public, models.Role)
+    thing = models.Role.objects.create(name="Teacher")
+    webhook = WebhookFactory(organization=shows, events=["course.*"])
+    elsewhere = WebhookFactory(events=["course.*"])
+    UserFactory(organization=shows).roles.add(thing)
+
+    rename(thing)
+    fan_out_all(clock)
+
+    (event,) = received(webhook)
+    assert (event["type"], event["organization"]["id"], event["sequence"]) == ("course.updated", shows.pk, 1)
+    assert received(elsewhere) == []
+    assert Event.objects.count() == 1
