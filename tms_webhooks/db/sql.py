@@ -86,6 +86,13 @@ def moment(value: datetime) -> Any:
     return database().ops.adapt_datetimefield_value(value)
 
 
+def as_datetime(value: Any, zone: Any = None) -> Any:
+    """Return a time that `read` has returned, with its zone, which SQLite and MariaDB leave out: that of the connection."""
+    if isinstance(value, str):
+        value = datetime.fromisoformat(value)
+    return value and value.replace(tzinfo=value.tzinfo or zone or database().timezone)
+
+
 def numbers(keys: Iterable[int]) -> str:
     """Return keys for ``IN (…)`` and ``NOT IN (…)``; without keys a 0, which no row has."""
     return ", ".join(map(str, map(int, keys))) or "0"
@@ -115,7 +122,7 @@ def for_update(*, skip_locked: bool = False) -> str:
 # By vendor: the query for rows that are passed as one parameter, and one of its columns.
 RECORDSETS = {
     "postgresql": ("SELECT * FROM json_to_recordset(%s) AS line ({})", '"{}" {}'),
-    "sqlite": ("SELECT {} FROM json_each(%s)", "json_extract(value, '$.{}')"),
+    "sqlite": ("SELECT {} FROM json_each(%s)", "json_extract(value, '$.{0}') AS {0}"),
     "mysql": ("SELECT * FROM JSON_TABLE(%s, '$[*]' COLUMNS ({})) line", "`{0}` {1} PATH '$.{0}'"),
 }
 

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import models
 
@@ -25,13 +25,16 @@ LAGS = (*(f"lag_{limit}" for limit in LAG_LIMITS_MS), "lag_longer")
 RESULTS = tuple(result.value for result in AttemptResult)
 COUNTS = RESULTS + DURATIONS + LAGS
 NAMES = {result: result.value for result in AttemptResult}
+KEY = ("webhook_id", "span", "starts_at")
 
-# Add rows of counts. By the unique constraint tms_total_once_per_span. Counts are whole numbers in the statement itself.
+# Add rows of counts. By the unique constraint tms_total_once_per_span. SQLite needs the condition:
+# without one, it takes ON CONFLICT for a part of the query.
 ADD = """
-INSERT INTO {deliverytotal} (webhook_id, span, starts_at, {columns}) {rows}
+INSERT INTO {deliverytotal} (webhook_id, span, starts_at, {columns})
+SELECT webhook_id, span, starts_at, {counts} FROM ({rows}) added WHERE {condition}
 {conflict} {sums}"""
-ON_CONFLICT = "ON CONFLICT (webhook_id, span, starts_at) DO UPDATE SET"
-ON_CONFLICT_IN_MYSQL = "ON DUPLICATE KEY UPDATE"
+ON_CONFLICT = "ON CONFLICT (webhook_id, span, starts_at) DO UPDATE SET", "excluded.{0}"
+ON_CONFLICT_IN_MYSQL = "ON DUPLICATE KEY UPDATE", "VALUES({0})"
 
 
 class CountedAttempt(NamedTuple):
@@ -61,78 +64,52 @@ class DeliveryTotalManager(models.Manager["DeliveryTotal"]):
     def addition(self, attempts: Iterable[CountedAttempt]) -> Callable[[], object]:
         """Return a function that counts these attempts, prepared ahead to keep the transaction that calls it short."""
         rows = increments_of(attempts)
-        if not rows:
-            return lambda: None
-        moments = {moment: sql.moment(moment) for moment in {row.starts_at for row in rows}}
-        counted = sorted(set().union(*(row.counts for row in rows)), key=COUNTS.index)
-        lines = [
-            f"({int(row.webhook_id)}, {int(row.span)}, %s, {', '.join(str(int(row.counts[name])) for name in COUNTS)})"
-            for row in rows
-        ]
-        statement = addition_of(f"VALUES {', '.join(lines)}", counted)
-        return partial(sql.write, statement, [moments[row.starts_at] for row in rows])
+        counted = tuple(name for name in COUNTS if any(name in row for row in rows))
+        return partial(sql.write, addition_of(counted), [sql.as_json(rows)]) if rows else lambda: None
 
 
-class TotalIncrement(NamedTuple):
-    """The counts to add to one row."""
-
-    webhook_id: int
-    span: TotalSpan
-    starts_at: datetime
-    counts: Counter[str]
-
-
-def increments_of(attempts: Iterable[CountedAttempt]) -> list[TotalIncrement]:
-    """Return the counts that these attempts add to each row, in the order of the rows."""
+def increments_of(attempts: Iterable[CountedAttempt]) -> list[dict[str, Any]]:
+    """Return the rows that these attempts add, by column and in their order: with the counts that are not 0."""
     # Equal attempts are counted first, to keep the work for each attempt small.
     equal = Counter(
         (
             one.webhook_id,
-            one.started_at.astimezone(UTC).replace(minute=0, second=0, microsecond=0),
-            one.result,
+            start_of(TotalSpan.HOUR, one.started_at),
+            NAMES[one.result],
             None if one.duration_ms is None else DURATIONS[bisect_left(DURATION_LIMITS_MS, one.duration_ms)],
             None if one.lag_ms is None else LAGS[bisect_left(LAG_LIMITS_MS, one.lag_ms)],
         )
         for one in attempts
     )
-    counts: dict[tuple[int, TotalSpan, datetime], Counter[str]] = defaultdict(Counter)
-    for (webhook_id, hour, result, *buckets), number in equal.items():
-        added = dict.fromkeys([NAMES[result], *filter(None, buckets)], number)
+    hours = {hour for _pk, hour, *_names in equal}
+    starts = {(span, hour): sql.moment(start_of(span, hour)) for span in TotalSpan for hour in hours}
+    rows = defaultdict[tuple[Any, ...], dict[str, Any]](dict)
+    for (webhook_id, hour, *names), number in equal.items():
         for span in TotalSpan:
-            counts[webhook_id, span, start_of(span, hour)].update(added)
-    return [TotalIncrement(*key, counts[key]) for key in sorted(counts)]
-
-
-def addition_of(rows: str, counted: Iterable[str] = COUNTS) -> str:
-    """Return the statement that adds these rows, a ``VALUES`` list or a query, to the totals.
-
-    ``counted`` are the counts that are not zero in all rows.
-    """
-    in_mysql = sql.database().vendor == "mysql"
-    table = sql.filled("{deliverytotal}")
-    added = "{0} = {0} + VALUES({0})" if in_mysql else f"{{0}} = {table}.{{0}} + excluded.{{0}}"
-    return ADD.format(
-        deliverytotal=table,
-        columns=", ".join(COUNTS),
-        rows=rows,
-        conflict=ON_CONFLICT_IN_MYSQL if in_mysql else ON_CONFLICT,
-        sums=", ".join(added.format(name) for name in counted),
-    )
+            row = rows[webhook_id, span, starts[span, hour]]
+            for name in filter(None, names):
+                row[name] = row.get(name, 0) + number
+    return [dict(zip(KEY, key, strict=True)) | rows[key] for key in sorted(rows)]
 
 
 @cache
-def json_rows() -> str:
-    """Return PostgreSQL's query for the increments in one parameter from `json_of`."""
-    fields = DeliveryTotal._meta.concrete_fields
-    return sql.recordset([one for one in fields if not one.primary_key], sql.database())
+def addition_of(counted: tuple[str, ...] = COUNTS, condition: str = "true") -> str:
+    """Return the statement that adds rows, one parameter from `as_json` of `increments_of`, under a condition.
 
-
-def json_of(increments: Iterable[TotalIncrement]) -> str:
-    """Return increments as the parameter of `json_rows`."""
-    return sql.as_json(
-        {"webhook_id": one.webhook_id, "span": int(one.span), "starts_at": one.starts_at}
-        | {name: one.counts.get(name, 0) for name in COUNTS}
-        for one in increments
+    ``counted`` are the counts that are not zero in all rows.
+    """
+    connection = sql.database()
+    fields = {one.column: one for one in DeliveryTotal._meta.concrete_fields}
+    conflict, added = ON_CONFLICT_IN_MYSQL if connection.vendor == "mysql" else ON_CONFLICT
+    table = sql.filled("{deliverytotal}")
+    return ADD.format(
+        deliverytotal=table,
+        columns=", ".join(COUNTS),
+        counts=", ".join(f"COALESCE({name}, 0)" if name in counted else "0" for name in COUNTS),
+        rows=sql.recordset([fields[name] for name in (*KEY, *counted)], connection),
+        condition=condition,
+        conflict=conflict,
+        sums=", ".join(f"{name} = {table}.{name} + {added.format(name)}" for name in counted),
     )
 
 

@@ -54,8 +54,8 @@ from tms_webhooks.worker.leases import (
 from tms_webhooks.worker.results import write_results
 from tms_webhooks.worker.send import Sender, make_requests
 
-# Deliveries that are read together.
-READ_BATCH = 512
+# Deliveries that are read together. Each may be of another webhook, and SQLite takes a union of 500 selects.
+READ_BATCH = 500
 # Seconds between two polls: of a drain that is busy or can't be woken, of an idle one, and of one that hears each wake-up.
 DRAIN_POLL, DRAIN_REST, DRAIN_SLEEP = 0.02, 0.5, 10.0
 # For this many seconds after a wake-up, the next ones may have been left out.

@@ -163,7 +163,7 @@ class EndpointQueue:
     @property
     def wanted(self) -> list[int]:
         """How many more deliveries, and how many more replays, are worth reading now."""
-        if self.is_leaving or self.halts:
+        if self.is_leaving or self.halts or not any(self.has_more):
             return [0, 0]
         # The requests that the receiver takes now, and one after the other in the next moment.
         most, each = min(self.slots, self.limit.limit), self.limit.seconds_each
@@ -292,13 +292,13 @@ class EndpointQueues:
     def to_read(self, limit: int) -> list[EndpointQueue]:
         """Return the queues to read for, in turns of the organizations: as many as take ``limit`` deliveries together."""
         by_organization = defaultdict[object, list[EndpointQueue]](list)
-        for queue in sorted(self._wanting(), key=lambda queue: queue.read_at):
+        wanting = dict(self._wanting())
+        for queue in sorted(wanting, key=lambda queue: queue.read_at):
             by_organization[queue.organization].append(queue)
         chosen = []
-        for queue in chain.from_iterable(zip_longest(*by_organization.values())):
-            if queue is not None:
-                chosen.append(queue)
-                limit -= sum(queue.wanted)
+        for queue in filter(None, chain.from_iterable(zip_longest(*by_organization.values()))):
+            chosen.append(queue)
+            limit -= wanting[queue]
             if limit <= 0:
                 break
         return chosen
@@ -308,11 +308,11 @@ class EndpointQueues:
         """Whether more is worth reading for a webhook."""
         return next(self._wanting(), None) is not None
 
-    def _wanting(self) -> Iterator[EndpointQueue]:
+    def _wanting(self) -> Iterator[tuple[EndpointQueue, int]]:
         for key in list(self._short):
             queue = self._queues.get(key)
-            if queue is not None and any(queue.wanted):
-                yield queue
+            if queue is not None and (wanted := sum(queue.wanted)):
+                yield queue, wanted
             elif queue is None or not queue.waits_for_rate:
                 del self._short[key]
 

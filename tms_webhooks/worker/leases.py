@@ -21,6 +21,8 @@ from django.db.models import Q
 from tms_webhooks.db.sql import (
     among,
     array,
+    as_datetime,
+    as_json,
     columns_of,
     database,
     filled,
@@ -231,9 +233,6 @@ def leave_to_others(lacking: Collection[int], now: datetime) -> Collection[int]:
 
 # --- The webhooks that a drain holds, and their due deliveries ---
 
-# SQLite takes a union of 500 selects.
-MAX_UNION = 400
-
 SECRET: Any = WebhookSecret._meta.get_field("value")
 
 
@@ -252,7 +251,8 @@ class Quota(NamedTuple):
     after: datetime | None
 
 
-WEBHOOK = Webhook._meta.concrete_fields
+# Without the times that nothing is decided by: to read one takes longer than several other columns.
+WEBHOOK = tuple(one for one in Webhook._meta.concrete_fields if one.name not in ("created_at", "updated_at"))
 # What a drain needs to know of a webhook's state. The rest of it changes with each write of results.
 STATE = tuple(
     map(WebhookState._meta.get_field, ("webhook", "failures", "paused_until", "held_until", "tokens", "tokens_at"))
@@ -275,7 +275,7 @@ def held_webhooks(
 ) -> dict[int, WebhookRow]:
     """Return those of these webhooks that the holder of ``token`` has leased, by their keys.
 
-    A webhook that has not changed is the ``known`` one, with the state of now.
+    A webhook that has not changed is the ``known`` one.
     """
     condition, params = among(keys)
     rows = read(
@@ -290,52 +290,44 @@ def held_webhooks(
     # One row for each secret: they differ in it alone.
     for pk, group in groupby(rows, itemgetter(0)):
         found = list(group)
-        made_of = [row[len(STATE) :] for row in found]
-        if pk not in known or known[pk].made_of != made_of:
-            secrets = [Sealed(secret, SECRET.place(pk)) for *_columns, secret in made_of if secret is not None]
-            known[pk] = WebhookRow(instance(WEBHOOK, made_of[0]), secrets, made_of)
-        known[pk].webhook.state = instance(STATE, found[0])
+        if pk not in known or known[pk].made_of != found:
+            secrets = [Sealed(secret, SECRET.place(pk)) for *_columns, secret in found if secret is not None]
+            known[pk] = WebhookRow(instance(WEBHOOK, found[0][len(STATE) :]), secrets, found)
+            known[pk].webhook.state = instance(STATE, found[0])
         held[pk] = known[pk]
     return held
 
 
 def due_within(quotas: Sequence[Quota], *, now: datetime) -> list[ClaimedDelivery]:
     """Return the deliveries that came due first within each quota, in the order of their priorities and times."""
-    plain: list[Any] = [quota for quota in quotas if quota.priority is not None]
+    plain, vendor = [quota for quota in quotas if quota.priority is not None], database().vendor
     found = []
-    if database().vendor == "postgresql" and plain:
-        webhooks, priorities, limits, ordered, held, bounds = zip(*plain, strict=True)
-        params = {
-            "webhooks": array(webhooks),
-            "priorities": array(priorities),
-            "after": array(at or "-infinity" for at in bounds),
-            "limits": array(limits),
-            "ordered": array(ordered),
-            "held": array(set().union(*held)),
-            "now": now,
-        }
+    if plain and vendor in statements.WITHIN_QUOTAS:
+        held: set[int] = set().union(*(quota.held for quota in plain))
+        lines = [quota._replace(held=(), after=quota.after and moment(quota.after)) for quota in plain]
+        if vendor == "sqlite":
+            params = {"quotas": as_json(line._asdict() for line in lines), "held": f"[{numbers(held)}]"}
+        else:
+            columns = map(array, zip(*lines, strict=True))
+            params = {**dict(zip(Quota._fields, columns, strict=True)), "held": array(held)}
         # Few texts, so that each is prepared.
-        limit = 1 << (max(limits) - 1).bit_length()
-        due = statements.WITHIN_QUOTAS.format(in_order=statements.IS_FIRST_OF_OBJECT, limit=limit)
-        found += read(statements.DUE, params, repeated=True, due=filled(due))
+        limit = 1 << (max(quota.limit for quota in plain) - 1).bit_length()
+        due = statements.WITHIN_QUOTAS[vendor].format(in_order=statements.IS_FIRST_OF_OBJECT, limit=limit)
+        found += read(statements.DUE, {**params, "now": moment(now)}, repeated=True, due=filled(due))
         quotas = [quota for quota in quotas if quota.priority is None]
-    for start in range(0, len(quotas), MAX_UNION):
-        params, parts = {"now": moment(now)}, []
-        for number, quota in enumerate(quotas[start : start + MAX_UNION]):
-            if quota.after:
-                params[f"after_{number}"] = moment(quota.after)
-            part = statements.RETRIES_WITHIN_QUOTA if quota.priority is None else statements.WITHIN_QUOTA
-            parts.append(
-                part.format(
-                    webhook_id=quota.webhook_id,
-                    priority=quota.priority,
-                    limit=quota.limit,
-                    held=numbers(quota.held),
-                    in_order=f"AND {statements.IS_FIRST_OF_OBJECT}" if quota.in_order else "",
-                    after=f"AND d.due_at >= %(after_{number})s" if quota.after else "",
-                )
-            )
-        found += read(statements.DUE, params, due=filled(" UNION ALL ".join(parts)))
+    parts = [
+        (statements.RETRIES_WITHIN_QUOTA if quota.priority is None else statements.WITHIN_QUOTA).format(
+            webhook_id=quota.webhook_id,
+            priority=quota.priority,
+            limit=quota.limit,
+            held=numbers(quota.held),
+            in_order=f"AND {statements.IS_FIRST_OF_OBJECT}" if quota.in_order else "",
+            after=f"AND d.due_at >= '{moment(quota.after)}'" if quota.after else "",
+        )
+        for quota in quotas
+    ]
+    if parts:
+        found += read(statements.DUE, {"now": moment(now)}, due=filled(" UNION ALL ".join(parts)))
     zone = database().timezone
     return [
         ClaimedDelivery._make((*values, as_datetime(at, zone), as_datetime(due_at, zone)))
@@ -350,9 +342,3 @@ def next_due_at(*, token: str, now: datetime) -> tuple[datetime | None, bool]:
     """
     ((at, others),) = read(statements.NEXT_DUE, {"now": moment(now), "token": token}, repeated=True)
     return as_datetime(at), others > 0
-
-
-def as_datetime(value: Any, zone: Any = None) -> Any:
-    """Return a time that `read` has returned, with its zone, which SQLite and MariaDB leave out: that of the connection."""
-    known = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return known if known is None or known.tzinfo else known.replace(tzinfo=zone or database().timezone)

@@ -21,7 +21,7 @@ from django.db.models.functions import Coalesce
 from tms_webhooks import signals
 from tms_webhooks.choices import AttemptResult, DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.sql import array, database, filled, for_update, moment, numbers, read, write
+from tms_webhooks.db.sql import array, as_datetime, as_json, database, filled, for_update, moment, numbers, read, write
 from tms_webhooks.db.writer import brief_write
 from tms_webhooks.delivery import health, lifecycle, retry
 from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
@@ -33,7 +33,6 @@ from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.net import proxy
 from tms_webhooks.worker import statements
-from tms_webhooks.worker.leases import as_datetime
 
 # Errors that may not come again: the database is away, or another transaction holds a lock.
 PASSING = (OperationalError, InterfaceError)
@@ -104,7 +103,7 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
     if database().vendor == "postgresql":
         params = {
             "lines": attempt.json_of(rows),
-            "totals": total.json_of(total.increments_of(counted)),
+            "totals": as_json(total.increments_of(counted)),
             "webhooks": array(webhooks),
             "ids": array(events),
             "uids": array(event_id.removeprefix(PUBLIC_PREFIX) for event_id in events.values()),
@@ -131,11 +130,10 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
 
 @cache
 def _record_successes() -> str:
-    sums = total.json_rows().replace("%s", "%(totals)s")
     return filled(
         statements.RECORD_SUCCESSES,
         lines=attempt.json_rows().replace("%s", "%(lines)s"),
-        totals=total.addition_of(statements.TOTALS_IF_PLAIN.format(rows=sums)),
+        totals=total.addition_of(condition="(SELECT yes FROM plain)").replace("%s", "%(totals)s"),
         columns=attempt.COLUMNS,
     )
 

@@ -132,8 +132,8 @@ DUE = f"""
 SELECT {CLAIMED_COLUMNS} FROM ({{due}}) n JOIN {{delivery}} d ON d.id = n.id JOIN {{event}} e ON e.id = d.event_id
 ORDER BY d.priority, d.due_at, d.id"""  # noqa: S608 (names of ours)
 
-# The next deliveries within one quota. All quotas are one UNION ALL: no database has a limit for each group that stops
-# reading at the index. ``after`` is the owner's lower bound: the entries below it are of finished deliveries. Index:
+# The next deliveries within one quota. All quotas are one UNION ALL: MariaDB has no limit for each group that stops reading
+# at the index. ``after`` is the owner's lower bound: the entries below it are of finished deliveries. Index:
 # tms_delivery_claim.
 WITHIN_QUOTA = f"""SELECT id FROM (
     SELECT d.id FROM {{{{delivery}}}} d {FORCE_DUE_INDEX}
@@ -147,20 +147,30 @@ RETRIES_WITHIN_QUOTA = f"""SELECT id FROM (
     WHERE d.status = 'waiting' AND d.webhook_id = {{webhook_id}} AND d.priority <> 0 AND {IS_DUE}
     AND d.id NOT IN ({{held}}) {{in_order}} ORDER BY d.status, d.webhook_id, d.due_at LIMIT {{limit}}) q"""  # noqa: S608 (names of ours)
 
-# The next deliveries within all quotas, for PostgreSQL: a loop over the quotas, planned once however many they are. One
-# limit for all: one that differs makes PostgreSQL compile the query. Index: tms_delivery_claim. The inner SELECTs hide how
-# many quotas there are. Otherwise PostgreSQL would make a plan for their number each time, which takes longer than to read.
-WITHIN_QUOTAS = f"""
-SELECT n.id FROM unnest((SELECT %(webhooks)s::bigint[]), (SELECT %(priorities)s::int[]),
-        (SELECT %(after)s::timestamptz[]), (SELECT %(limits)s::int[]), (SELECT %(ordered)s::bool[]))
+# The next deliveries within all quotas, for databases with a loop over the quotas: prepared once, however many they are.
+# One limit for all, because each one is another statement. Index: tms_delivery_claim. PostgreSQL: the inner SELECTs hide how
+# many quotas there are. Otherwise it would make a plan for their number each time, which takes longer than to read.
+WITHIN_QUOTAS = {
+    "postgresql": f"""
+SELECT n.id FROM unnest((SELECT %(webhook_id)s::bigint[]), (SELECT %(priority)s::int[]),
+        (SELECT %(after)s::timestamptz[]), (SELECT %(limit)s::int[]), (SELECT %(in_order)s::bool[]))
     AS w (id, priority, after, most, ordered)
 CROSS JOIN LATERAL (
     SELECT r.id, ROW_NUMBER() OVER (ORDER BY r.due_at, r.id) AS place FROM (
         SELECT d.id, d.due_at FROM {{{{delivery}}}} d
-        WHERE d.webhook_id = w.id AND d.priority = w.priority AND {IS_DUE} AND d.due_at >= w.after
+        WHERE d.webhook_id = w.id AND d.priority = w.priority AND {IS_DUE} AND d.due_at >= COALESCE(w.after, '-infinity')
         AND d.id <> ALL(%(held)s::bigint[]) AND (NOT w.ordered OR {{in_order}})
         ORDER BY d.due_at, d.id LIMIT {{limit}}) r) n
-WHERE n.place <= w.most"""  # noqa: S608 (names of ours)
+WHERE n.place <= w.most""",  # noqa: S608 (names of ours)
+    "sqlite": f"""
+SELECT n.value AS id FROM json_each(%(quotas)s) w, json_each((SELECT json_group_array(r.id) FROM (
+    SELECT d.id FROM {{{{delivery}}}} d
+    WHERE d.webhook_id = json_extract(w.value, '$.webhook_id') AND d.priority = json_extract(w.value, '$.priority')
+    AND {IS_DUE} AND d.due_at >= COALESCE(json_extract(w.value, '$.after'), '') AND d.id NOT IN (SELECT value FROM json_each(%(held)s))
+    AND (NOT json_extract(w.value, '$.in_order') OR {{in_order}})
+    ORDER BY d.due_at, d.id LIMIT {{limit}}) r)) n
+WHERE n.key < json_extract(w.value, '$.limit')""",  # noqa: S608 (names of ours)
+}
 
 # --- Results ---
 
@@ -203,6 +213,3 @@ delivered AS (
 added AS ({{totals}})
 INSERT INTO {{deliveryattempt}} ({{columns}})
 SELECT {{columns}} FROM line WHERE (SELECT yes FROM plain)"""  # noqa: S608 (names of ours)
-
-# The rows of RECORD_SUCCESSES that the totals are increased by.
-TOTALS_IF_PLAIN = "{rows} WHERE (SELECT yes FROM plain)"
