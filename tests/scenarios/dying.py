@@ -1,9 +1,9 @@
-"""A drain that is killed with -9 while it writes results down, in the third transaction that does.
+"""A worker that is killed with -9 while it writes, by default a drain with results, in the third transaction that does.
 
-    python -m tests.scenarios.dying MOMENT
+    python -m tests.scenarios.dying MOMENT [jobs NUMBER]
 
 ``MOMENT`` is ``recording``, when deliveries have moved on whose attempts are not written yet, or ``recorded``, right after
-the commit.
+the commit. With ``jobs``, it is a worker that writes the events of a job, in the transaction of this number.
 """
 
 import os
@@ -20,10 +20,10 @@ WRITES = 3
 class Death:
     """Sees every statement of the drain's own connection."""
 
-    def __init__(self, moment, table):
+    def __init__(self, moment, table, writes):
         self.moment = moment
         self.table = table
-        self.left = WRITES
+        self.left = int(writes)
 
     def __call__(self, execute, sql, params, many, context):
         if self.table not in sql or not sql.lstrip().upper().startswith("INSERT"):
@@ -47,16 +47,24 @@ class Death:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(moment):
-    """Drain until it happens."""
-    from tms_webhooks.models import DeliveryAttempt
+def main(moment, what="results", writes=WRITES):
+    """Work until it happens."""
+    from tms_webhooks.models import DeliveryAttempt, Event
+    from tms_webhooks.tasks import work_on_jobs
 
-    death = Death(moment, DeliveryAttempt._meta.db_table)
+    table = DeliveryAttempt._meta.db_table
+    if what == "jobs":
+        # Other statements read the events.
+        table = f"INSERT INTO {connection.ops.quote_name(Event._meta.db_table)}"
+    death = Death(moment, table, writes)
     connection.commit = death.commits(connection.commit)
     with connection.execute_wrapper(death):
-        call_command("webhooks_drain", "--seconds", "20")
+        if what == "jobs":
+            work_on_jobs()
+        else:
+            call_command("webhooks_drain", "--seconds", "20")
 
 
 if __name__ == "__main__":
     django.setup()
-    main(sys.argv[1])
+    main(*sys.argv[1:])
