@@ -66,7 +66,7 @@ def followers_of(moved: Source) -> list[Follower]:
             if "__".join(parts[length:]) in own
             and follow(source.model, ".".join(parts[:length])) is moved.model._meta.concrete_model
         ]
-        if ways and source.snapshot and "id" in moved.own:
+        if ways and source.has_moves and "id" in moved.own:
             found.append(Follower(source, ways))
     return found
 

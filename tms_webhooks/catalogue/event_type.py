@@ -279,28 +279,29 @@ class EventType:
 
 
 def types_of_every_noun(like: EventType) -> Iterator[EventType]:
-    """Yield the types of the events that each noun has, given another type of it: of its moves, and of its snapshot.
+    """Yield the types of the events that each noun has, given another type of it: of moves, if it has any, and of its snapshot.
 
     Their samples are that of the other type, without details and old values.
     """
     noun = like.noun
-    ids = copy.deepcopy(dict(like.sample))
-    for item in noun.fields:
-        if not _is_own_id(item):
-            _remove(ids, item.name)
-    removed, added = event_names.moves_of(noun.name)
-    yield EventType(
-        removed,
-        noun,
-        "Your organization no longer sees an object, such as after a move: delete your copy. The data has ids only.",
-        sample=ids,
-    )
-    yield EventType(
-        added,
-        noun,
-        "Your organization sees an object from now on, such as after a move. The data is its current state.",
-        sample=like.sample,
-    )
+    if noun.moves:
+        ids = copy.deepcopy(dict(like.sample))
+        for item in noun.fields:
+            if not _is_own_id(item):
+                _remove(ids, item.name)
+        removed, added = event_names.moves_of(noun.name)
+        yield EventType(
+            removed,
+            noun,
+            "Your organization no longer sees an object, such as after a move: delete your copy. The data has ids only.",
+            sample=ids,
+        )
+        yield EventType(
+            added,
+            noun,
+            "Your organization sees an object from now on, such as after a move. The data is its current state.",
+            sample=like.sample,
+        )
     yield EventType(
         event_names.snapshot_of(noun.name),
         noun,

@@ -115,12 +115,14 @@ class Field:
 class Noun:
     """A kind of object that events are about, with its canonical fields, one of which is "id".
 
-    ``title`` is its name for people, in English. The admin translates it with the catalogs of all installed apps.
+    - ``title``: its name for people, in English. The admin translates it with the catalogs of all installed apps
+    - ``moves``: whether an object can move to another organization, so that it has events of that
     """
 
     name: str
     title: str
     fields: tuple[Field, ...]
+    moves: bool = True
 
     def __post_init__(self) -> None:
         if not NOUN_NAME.fullmatch(self.name):

@@ -194,10 +194,15 @@ class Source:
             found.append(link.model)
         return list(dict.fromkeys(found))
 
+    @property
+    def has_moves(self) -> bool:
+        """Whether its objects have events of moves to another organization."""
+        return self.snapshot and self.noun.moves
+
     @cached_property
     def event_types(self) -> tuple[str, ...]:
         """Every event type that this source can emit."""
-        moves = event_names.moves_of(self.noun.name) if self.snapshot else ()
+        moves = event_names.moves_of(self.noun.name) if self.has_moves else ()
         found = [*event_types_of(self.rules), getattr(self.deadline, "expired", None), *moves]
         return tuple(dict.fromkeys(name for name in found if name))
 

@@ -73,6 +73,11 @@ def test_the_removal_of_an_object_has_its_ids_alone():
     assert removed.schema()["properties"]["data"]["required"] == ["id"]
 
 
+def test_what_stays_with_its_first_organization_has_no_moves():
+    assert event_names.matching("learning_path.*") == ["learning_path.completed"]
+    assert not event_names.is_known("learning_path.removed")
+
+
 def test_a_second_type_of_a_hosts_noun_leaves_its_moves_and_its_snapshot_the_last(make_event_type):
     first = make_event_type("exam.passed")
     with temporary_type(first), temporary_type(make_event_type("exam.failed", noun=first.noun)):

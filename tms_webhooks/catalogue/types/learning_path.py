@@ -37,6 +37,8 @@ LEARNING_PATH = Noun(
         *references.reference("subscription", "the subscription that gave access to the path"),
         *references.organization("the learner's organization"),
     ),
+    # A completion stays with the organization that the learner had then.
+    moves=False,
 )
 
 EVENT_TYPES = (
