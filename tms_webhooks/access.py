@@ -39,6 +39,13 @@ class AccessPolicy:
         """Return the organizations in which the caller may do ``action``, children included. By default none."""
         return _organizations().none()
 
+    def may_keep_hooks(self, maker: Actor, organization: Any) -> bool:
+        """Return whether the caller that made hooks in the organization with this key may have them now. By default True.
+
+        Otherwise they are deleted within a minute or two. Return False for a key that was revoked. No request is involved.
+        """
+        return True
+
     def caller(self, request: Any) -> Actor:
         """Return the caller, for the audit log and to distinguish callers by their ids. By default the user."""
         return actor_of(request)

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.conf import CHECKS_TAG, COMMAND_CHECKS, app_settings
 from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.signals import webhook_disabled
 
 
 class TmsWebhooksConfig(AppConfig):
@@ -38,6 +39,7 @@ class TmsWebhooksConfig(AppConfig):
         for source in all_sources():
             receivers.connect(source)
         connect_webhook_signals()
+        webhook_disabled.connect(_delete_gone_hook, dispatch_uid="tms_webhooks.hooks")
         post_save.connect(_add_recipients, sender=Webhook, dispatch_uid="tms_webhooks.notices")
         register_checks()
         post_migrate.connect(_install_schedules, sender=self)
@@ -72,6 +74,12 @@ def _add_recipients(**signal: Any) -> None:
     from tms_webhooks.delivery import notices
 
     notices.add_recipients(**signal)
+
+
+def _delete_gone_hook(**signal: Any) -> None:
+    from tms_webhooks import hooks
+
+    hooks.delete_gone(**signal)
 
 
 def _install_schedules(**signal: Any) -> None:

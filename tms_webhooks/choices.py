@@ -432,12 +432,14 @@ class DisabledReason(models.TextChoices):
     """The receiver answered with the header ``webhook-delivery: disable``."""
     ADMIN = "admin", _("Administrator")
     """A user disabled it."""
+    EXPIRED = "expired", pgettext_lazy("hook", "Expired")
+    """The hook was not refreshed before its end."""
     BLOCKED_TARGET = "blocked_target", _("Blocked target")
     """Its URL, or the token URL of its authentication, has a blocked address."""
 
 
-DISABLED_BY_USER: tuple[str, ...] = ("", DisabledReason.ADMIN)
-"""The reasons of webhooks that a user disabled."""
+DISABLED_BY_USER: tuple[str, ...] = ("", DisabledReason.ADMIN, DisabledReason.EXPIRED)
+"""The reasons of webhooks that a user disabled, or let expire: nothing has failed."""
 
 
 class HoldReason(models.TextChoices):

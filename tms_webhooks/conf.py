@@ -188,6 +188,11 @@ class AppSettings:
 
     # Limits of a customer
     WEBHOOKS_LIMIT = whole(100, "Webhooks that an organization may have. Deleted ones do not count.", least=1)
+    HOOKS_LIMIT = whole(
+        50,
+        "[Hooks](../howto/hooks.md) that one API key or user may have. They count as webhooks of their organizations, too.",
+        least=1,
+    )
     SUBSCRIPTIONS_LIMIT = whole(200, "Subscriptions that a webhook may have.", least=1)
     JOBS_LIMIT = whole(100, "Unfinished jobs of an organization.", least=1)
     TEST_SENDS_LIMIT = whole(10, "Test sends of an organization in one minute.", least=1)

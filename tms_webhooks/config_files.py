@@ -280,7 +280,7 @@ class FileSerializer(WebhookSerializer):
 
     def validate_name(self, name: str) -> str:
         """Find the stored webhook of this name, with which the fields that follow are compared."""
-        stored = Webhook.objects.existing().filter(organization=self.owner, name=name)[:2]
+        stored = Webhook.objects.existing().filter(organization=self.owner, name=name, hook_of="")[:2]
         if len(stored) > 1 or (self.owner, name) in self.context["seen"]:
             raise InvalidValues("Several webhooks of the organization have this name; rename all but one.")
         self.context["seen"].append((self.owner, name))
@@ -363,7 +363,9 @@ def synchronize(
         changes = [one for one in rows if one.details]
         if prune:
             # First: the number of webhooks is limited.
-            others = Webhook.objects.existing().filter(organization__in={one.webhook.organization_id for one in rows})
+            others = Webhook.objects.existing().filter(
+                hook_of="", organization__in={one.webhook.organization_id for one in rows}
+            )
             changes[:0] = [
                 WebhookChange(AuditAction.WEBHOOK_DELETED, one, (), [partial(webhooks.delete, one)])
                 for one in others.exclude(pk__in=[one.webhook.pk for one in rows])

@@ -20,7 +20,8 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 
-from tms_webhooks import moves, reconciliation, snapshot
+from tms_webhooks import hooks, moves, reconciliation, snapshot
+from tms_webhooks.access import get_policy
 from tms_webhooks.batches import Batches, after, run_alternately
 from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import app_settings
@@ -169,7 +170,7 @@ def _enqueue_successor(slot: int, *, at: datetime | None = None) -> bool:
 def sweep(**_future: Any) -> None:
     """Make sure that a drain runs in every slot, and do what a drain does not.
 
-    It records the first events of objects that have an organization by now. It
+    It records the first events of objects that have an organization by now. It ends hooks. It
     warns of failing webhooks, and publishes new events in the catch-up feed, so that its readers need not do it. It
     notifies people of webhooks that fail, are disabled or recover.
     """
@@ -179,6 +180,7 @@ def sweep(**_future: Any) -> None:
     if not get_queue().has_schedules:
         get_queue().enqueue_at(clock.on_this_machine(now + timedelta(seconds=RESTART_SECONDS)), DUE_JOBS)
     reconciliation.settle_ownerless(now)
+    hooks.end(get_policy().may_keep_hooks, now=now, stop=after(STEP_SECONDS))
     health.warn_all(now, stop=after(STEP_SECONDS))
     feed.keep_up(now, seconds=STEP_SECONDS)
     # Last: it may wait some seconds for a mail server.

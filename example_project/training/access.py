@@ -6,8 +6,9 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from example_project.training.models import Organization
+from example_project.training.models import ApiKey, Organization, User
 from tms_webhooks.access import AccessPolicy
+from tms_webhooks.actors import Actor
 from tms_webhooks.choices import Action
 
 
@@ -21,6 +22,17 @@ class TrainingPolicy(AccessPolicy):
     def organizations(self, request: Any, action: Action) -> QuerySet[Organization]:
         """Return the organizations in which the caller may do ``action``: here the same for all of them."""
         user = getattr(request, "user", None)
+        return self._organizations_of(user)
+
+    def may_keep_hooks(self, maker: Actor, organization: Any) -> bool:
+        """Return whether the key or the user still works for the organization."""
+        key = ApiKey.objects.filter(prefix=maker.id, revoked=False).first()
+        if key is not None:
+            return not key.has_expired and organization in {one.pk for one in key.organization.with_descendants()}
+        user = User.objects.filter(pk=maker.id).first() if str(maker.id).isdecimal() else None
+        return self._organizations_of(user).filter(pk=organization).exists()
+
+    def _organizations_of(self, user: Any) -> QuerySet[Organization]:
         if user is None or not user.is_active or getattr(user, "disabled", False):
             return Organization.objects.none()
         if user.is_superuser:

@@ -44,14 +44,22 @@ def system_with(given: str) -> tuple[System, ApiKey]:
     return System(key.prefix, key.name, key.organization), key
 
 
+class BearerParser(KeyParser):
+    """Reads a key after ``Bearer``."""
+
+    keyword = "Bearer"
+
+
 class ApiKeyAuthentication(BaseAuthentication):
-    """Takes ``Authorization: Api-Key <key>``."""
+    """Takes ``Authorization: Api-Key <key>``, or ``Bearer <key>``, which is all that many programs can send."""
 
     parser = KeyParser()
 
     def authenticate(self, request: Any) -> tuple[System, ApiKey] | None:
         """Return the system behind the key; None for a request that comes without one."""
         given = self.parser.get(request)
+        if given is None:
+            given = BearerParser().get(request)
         return None if given is None else system_with(given)
 
     def authenticate_header(self, request: Any) -> str:
@@ -71,5 +79,5 @@ class ApiKeyScheme(OpenApiAuthenticationExtension):
             "type": "apiKey",
             "in": "header",
             "name": "Authorization",
-            "description": "A key of an organization, as `Api-Key <key>`.",
+            "description": "A key of an organization, as `Api-Key <key>` or `Bearer <key>`.",
         }

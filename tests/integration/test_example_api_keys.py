@@ -38,6 +38,11 @@ def seen(request, action=Action.VIEW):
     return set(TrainingPolicy().organizations(request, action))
 
 
+@pytest.mark.parametrize("scheme", ["Api-Key", "Bearer"])
+def test_a_key_is_taken_by_both_schemes(acme, scheme):
+    assert seen(request_with(f"{scheme} {issue(acme)}")) == {acme}
+
+
 @pytest.mark.parametrize("action", Action)
 def test_a_key_is_good_for_its_organization_and_those_below(acme, action):
     branch = OrganizationFactory.create(parent=acme)
@@ -78,7 +83,7 @@ def test_a_key_that_was_revoked_or_has_expired_is_refused(acme):
     assert seen(request_with(f"Api-Key {good}")) == {acme}
 
 
-@pytest.mark.parametrize("authorization", ["", "Token abc", "Bearer abc", "Api-Key"])
+@pytest.mark.parametrize("authorization", ["", "Token abc", "Basic abc", "Api-Key", "Bearer"])
 def test_a_request_without_a_key_is_left_to_the_others(authorization):
     request = request_with(authorization)
 

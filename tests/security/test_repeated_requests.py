@@ -25,6 +25,8 @@ def repeat(client, world):
     class Repeating:
         """A client that sends each route's first body again, with one idempotency key."""
 
+        session = client.session
+
         def post(self, address, data, **options):
             return client.post(address, bodies.setdefault(address, data), headers={"Idempotency-Key": key}, **options)
 

@@ -37,7 +37,7 @@ ADMIN = [
     for name, slug in re.findall(r"`(\w+)`(?: (\w+))?", pages)
     for method in methods.split(", ")
 ]
-OF_EVENT_TYPES = {"event-type-detail", "event-type-schema", "event-type-example"}
+OF_EVENT_TYPES = {f"event-type-{name}" for name in ("detail", "schema", "example", "samples")}
 OTHERS = {str(action) for action in Action} - {"view"}
 
 

@@ -17,22 +17,22 @@ SLACK = 300
 
 CEILINGS = {
     "__init__": 9,
-    "access": 442,
+    "access": 457,
     "actors": 807,
     "admin": 31_841,
-    "api": 23_383,
-    "apps": 302,
+    "api": 24_742,
+    "apps": 331,
     "batches": 229,
     "capture": 7_561,
     "catalogue": 11_478,
     "checks": 8_461,
-    "choices": 2_275,
+    "choices": 2_292,
     "comparison": 1_137,
     "computed": 1_609,
-    "conf": 1_520,
-    "config_files": 2_492,
+    "conf": 1_530,
+    "config_files": 2_496,
     "db": 5_500,
-    "delivery": 14_998,
+    "delivery": 14_997,
     "digests": 1_347,
     "documents": 3_521,
     "event_names": 869,
@@ -40,11 +40,12 @@ CEILINGS = {
     "exceptions": 455,
     "expiry": 3_148,
     "filters": 5_501,
+    "hooks": 254,
     "listener": 1_002,
-    "manage": 5_073,
-    "management": 9_915,
-    "models": 23_778,
-    "monitoring": 5_361,
+    "manage": 5_435,
+    "management": 9_920,
+    "models": 23_934,
+    "monitoring": 5_369,
     "moves": 1_925,
     "net": 11_970,
     "outbox": 22_613,
@@ -58,15 +59,15 @@ CEILINGS = {
     "signals": 281,
     "snapshot": 4_365,
     "sources": 25_981,
-    "tasks": 1_510,
+    "tasks": 1_533,
     "telemetry": 990,
     "testing": 3_011,
     "validators": 1_625,
     "worker": 15_963,
 }
 
-FUNCTIONS = 2_651
-FILES = 272
+FUNCTIONS = 2_669
+FILES = 276
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

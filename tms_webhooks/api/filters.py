@@ -156,7 +156,14 @@ class WebhookFilterSet(OrganizationFilterSet):
         filters.TypedChoiceFilter(choices=(("true", "true"), ("false", "false")), coerce=lambda value: value == "true")
     )
     name = filters.CharFilter(lookup_expr="icontains")
+    url = filters.CharFilter()
     format = filters.ChoiceFilter(choices=choices.PayloadFormat.choices)
+
+
+class HookFilterSet(filters.FilterSet):
+    """Filters of hooks."""
+
+    target_url = filters.CharFilter("url")
 
 
 class WebhookRelatedFilterSet(filters.FilterSet):

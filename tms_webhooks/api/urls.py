@@ -17,6 +17,7 @@ from rest_framework.routers import SimpleRouter
 from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES
 from tms_webhooks.api.views.deliveries import DeliveryViewSet
 from tms_webhooks.api.views.events import EventViewSet, WebhookEventViewSet
+from tms_webhooks.api.views.hooks import HookViewSet
 from tms_webhooks.api.views.jobs import JobViewSet
 from tms_webhooks.api.views.read_only import EventTypeViewSet, MeViewSet
 from tms_webhooks.api.views.webhooks import SecretViewSet, SubscriptionViewSet, WebhookViewSet
@@ -51,6 +52,7 @@ router.register("event-types", EventTypeViewSet, basename="event-type")
 router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("jobs", JobViewSet, basename="job")
 router.register("events", EventViewSet, basename="event")
+router.register("hooks", HookViewSet, basename="hook")
 router.register("me", MeViewSet, basename="me")
 
 # Only URLs below these names: the host may have its own URLs under the same prefix.

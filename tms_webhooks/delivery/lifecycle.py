@@ -16,7 +16,7 @@ from django.db import router, transaction
 
 from tms_webhooks import signals
 from tms_webhooks.actors import SYSTEM, Actor
-from tms_webhooks.choices import AuditAction, DisabledReason, ErrorAction
+from tms_webhooks.choices import DISABLED_BY_USER, AuditAction, DisabledReason, ErrorAction
 from tms_webhooks.delivery.replay import WORK
 from tms_webhooks.models import AuditEntry, Delivery, Webhook, WebhookState
 from tms_webhooks.models.webhook import ReceiverQuerySet
@@ -34,7 +34,7 @@ def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime, actor: A
         rows = Webhook.objects.filter(enabled=True)
         if not write(webhook, rows, enabled=False, disabled_reason=reason, disabled_at=now, updated_at=now):
             return
-        if reason != DisabledReason.ADMIN:
+        if reason not in DISABLED_BY_USER:
             # A success after this time is a recovery.
             WebhookState.objects.filter(pk=webhook.pk).update(failed_at=now)
         logger.warning("disabled webhook=%s reason=%s", webhook.pk, reason.value)

@@ -46,7 +46,7 @@ def differences(
     changes: dict[str, Any] = {}
     names = None if fields is None else set(fields)
     for field in after._meta.concrete_fields:
-        if not field.editable or field.primary_key or (names is not None and field.name not in names):
+        if field.primary_key or not (field.editable if names is None else field.name in names):
             continue
         old = None if before is None else getattr(before, field.attname)
         new = getattr(after, field.attname)

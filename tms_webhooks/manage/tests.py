@@ -12,7 +12,7 @@ from django.db import connections, router, transaction
 from django.utils.translation import gettext as _
 
 from tms_webhooks.actors import Actor
-from tms_webhooks.choices import AuditAction, DisabledReason, Priority
+from tms_webhooks.choices import DISABLED_BY_USER, AuditAction, Priority
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.delivery.rendering import with_contents
@@ -168,7 +168,7 @@ def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:
     """Enable a webhook that works again, or end its pause, unless a user disabled it; return whether it did."""
     with Webhook.objects.locked(webhook.pk, with_state=True):
         webhook.refresh_from_db(fields=["enabled", "disabled_reason"])
-        by_a_user = not webhook.enabled and webhook.disabled_reason == DisabledReason.ADMIN
+        by_a_user = not webhook.enabled and webhook.disabled_reason in DISABLED_BY_USER
         if by_a_user or (webhook.enabled and not WebhookState.objects.get(pk=webhook.pk).pauses):
             return False
         webhooks.enable(webhook, actor=actor, now=now)

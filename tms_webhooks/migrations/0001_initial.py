@@ -461,6 +461,7 @@ class Migration(migrations.Migration):
                             ("failing", "Failing"),
                             ("receiver_requested", "Receiver's request"),
                             ("admin", "Administrator"),
+                            ("expired", "Expired"),
                             ("blocked_target", "Blocked target"),
                         ],
                         default="",
@@ -470,6 +471,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("disabled_at", models.DateTimeField(editable=False, null=True, verbose_name="disabled at")),
+                ("hook_of", models.CharField(blank=True, default="", editable=False, max_length=120)),
+                ("expires_at", models.DateTimeField(editable=False, null=True)),
                 ("deleted_at", models.DateTimeField(editable=False, null=True, verbose_name="deleted at")),
                 ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated at")),
@@ -497,6 +500,9 @@ class Migration(migrations.Migration):
                         condition=models.Q(("deleted_at__isnull", True), ("include_children", True)),
                         fields=["include_children"],
                         name="tms_webhook_with_children",
+                    ),
+                    models.Index(
+                        condition=models.Q(("hook_of__gt", "")), fields=["hook_of"], name="tms_webhook_hooks"
                     ),
                     models.Index(
                         condition=models.Q(("enabled", False)), fields=["disabled_reason"], name="tms_webhook_disabled"

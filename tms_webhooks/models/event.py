@@ -27,7 +27,7 @@ from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Audience
 from tms_webhooks.db.sql import KeyIn, PrimaryManager, numbers
 from tms_webhooks.exceptions import SubjectError
-from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, ancestors
+from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, ancestors, visible_to
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.subscription import Subscription
@@ -45,6 +45,8 @@ LONGEST_EXTERNAL_ID = 64
 LONGEST_SUBJECT_NAME = 120
 OUTSIDE_THE_FEED = 0
 """The position of an event that is in no feed; positions in the feed begin with 1."""
+LATEST = 500
+"""The number of events of an organization among which `EventQuerySet.latest_of` looks."""
 
 # Django's own fields are not generic at run time.
 if TYPE_CHECKING:
@@ -102,6 +104,17 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Keep those of objects with this external id."""
         # The first condition is implied by the second; it lets the database use a partial index.
         return self.filter(external_id__gt="", external_id=external_id)
+
+    def latest_of(self, organizations: Collection[Any], event_type: str) -> EventQuerySet:
+        """Keep those of a type with a body that are among the latest of each of these organizations, newest first.
+
+        The index ``tms_event_feed_of_owner`` serves each organization.
+        """
+        rows = self.filter(position__gt=OUTSIDE_THE_FEED, webhook__isnull=True).order_by("-position")
+        keys: set[int] = set()
+        for organization in organizations:
+            keys |= set(rows.filter(organization=organization).values_list("pk", flat=True)[:LATEST])
+        return rows.filter(visible_to(organizations), pk__in=keys, type=event_type).exclude(body="")
 
     def named(self, text: str) -> EventQuerySet:
         """Keep those whose names contain each word of a text, in any order and in upper or lower case.

@@ -188,6 +188,9 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         editable=False,
     )
     disabled_at = models.DateTimeField(_("disabled at"), null=True, editable=False)
+    # Of a hook, which a program has made for itself: the caller, as api/views/hooks.py names it, and the end.
+    hook_of = models.CharField(max_length=120, blank=True, default="", editable=False)
+    expires_at = models.DateTimeField(null=True, editable=False)
     deleted_at = models.DateTimeField(_("deleted at"), null=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
@@ -214,6 +217,8 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
                 name="tms_webhook_with_children",
                 condition=Q(deleted_at__isnull=True, include_children=True),
             ),
+            # manage/hooks.py, hooks.py: the hooks of a caller, and all hooks.
+            models.Index(fields=["hook_of"], name="tms_webhook_hooks", condition=Q(hook_of__gt="")),
             # delivery/notices.py: the few webhooks that are disabled.
             models.Index(fields=["disabled_reason"], name="tms_webhook_disabled", condition=Q(enabled=False)),
         ]

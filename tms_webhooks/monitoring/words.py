@@ -111,6 +111,7 @@ def disabled_reason(webhook: Webhook) -> str:
             "The receiver requested it with “webhook-delivery: disable” in its response."
         ),
         DisabledReason.ADMIN: _("A user disabled it."),
+        DisabledReason.EXPIRED: _("The hook was not refreshed before its end. It is deleted a day later."),
         DisabledReason.BLOCKED_TARGET: _("Its URL leads to a blocked address. Change the URL first."),
     }
     return texts[DisabledReason(reason)] if reason in DisabledReason.values else _("No reason was recorded.")

@@ -1,12 +1,19 @@
 """The catalogue over the API: each event type with its schema and a sample that fits it."""
 
+import json
 from dataclasses import replace
 
 import pytest
+from django.utils import timezone
 from jsonschema import Draft202012Validator
 
+from example_project.training.factories import OrganizationFactory
 from tests.catalogue import temporary_type
+from tests.integration.delivery.rows import write_event
 from tms_webhooks.catalogue import registry
+from tms_webhooks.choices import PayloadDetail
+from tms_webhooks.digests import digested
+from tms_webhooks.outbox import feed
 
 LIST = "/api/event-types/"
 
@@ -55,3 +62,17 @@ def test_an_unknown_type_is_rejected_with_similar_names(client, problem, rest):
     data = problem(client.get(f"{LIST}class.canceled/{rest}"), "not-found")
 
     assert data["detail"].startswith('Unknown event type "class.canceled". Did you mean "class.cancelled"')
+
+
+def test_samples_are_the_latest_events_of_the_callers_organization(client, acme, restricted):
+    address = "/api/event-types/class.cancelled/samples/"
+    catalogue = client.get("/api/event-types/class.cancelled/example/").json()
+    assert client.get(address).json() == [catalogue]
+    events = [write_event(acme) for _ in range(5)]
+    write_event(OrganizationFactory())
+    write_event(acme, "class.updated")
+    feed.keep_up(timezone.now(), seconds=60)
+
+    newest = [json.loads(digested(event.body, PayloadDetail.FULL)) for event in reversed(events[2:])]
+    assert client.get(address).json() == newest
+    assert restricted("view_payload").get(address).json() == [catalogue]

@@ -3,20 +3,24 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.contrib.auth import SESSION_KEY, get_user_model
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import SimpleLazyObject
 
 from example_project.training.factories import OrganizationFactory, UserFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.people import at, client_of, member_of
 from tests.integration.delivery.rows import write_delivery
-from tms_webhooks.actors import SYSTEM
+from tms_webhooks.actors import SYSTEM, actor_of
 from tms_webhooks.api.urls import app_name, urlpatterns
 from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Job, Subscription, Webhook, WebhookSecret
+from tms_webhooks.models.idempotency import digest_of
 from tms_webhooks.models.webhook import new_secret
 
 
@@ -57,6 +61,11 @@ def new_webhook(world):
     return {"organization": world.webhook.organization_id, "name": "X", "url": "https://receiver.example.com/"}
 
 
+def new_hook(world):
+    url = "https://receiver.example.com/"
+    return {"organization": world.webhook.organization_id, "target_url": url, "event": "class.updated"}
+
+
 def yesterday(world):
     return {"since": (timezone.now() - timedelta(days=1)).isoformat(), "dry_run": True}
 
@@ -71,6 +80,11 @@ ROUTES = {
     ("webhook-detail", "get"): Request("webhook"),
     ("webhook-detail", "patch"): Request("webhook", lambda world: {"name": "Stolen"}),
     ("webhook-detail", "delete"): Request("webhook"),
+    ("hook-list", "get"): Request(lists=lambda world: world.webhook.public_id),
+    ("hook-list", "post"): Request(body=new_hook),
+    ("hook-detail", "get"): Request("webhook"),
+    ("hook-detail", "delete"): Request("webhook"),
+    ("hook-refresh", "post"): Request("webhook"),
     ("webhook-enable", "post"): Request("webhook"),
     ("webhook-disable", "post"): Request("webhook"),
     ("webhook-rotate-secret", "post"): Request("webhook"),
@@ -125,6 +139,8 @@ SAME_FOR_ALL = {
     "event-type-detail",
     "event-type-schema",
     "event-type-example",
+    # Of the caller's own organizations.
+    "event-type-samples",
     # Of the caller alone.
     "me-list",
     *NO_RESOURCE,
@@ -157,11 +173,22 @@ def routes():
                 yield pattern.name, method
 
 
+def mark_of(client):
+    """Return the mark of the hooks of a user who is signed in."""
+    user = get_user_model().objects.get(pk=client.session[SESSION_KEY])
+    caller = actor_of(SimpleNamespace(user=user, session=client.session))
+    # The class of the user of a session.
+    scope = digest_of(caller.kind, caller.id, f"{SimpleLazyObject.__module__}.{SimpleLazyObject.__qualname__}")
+    return f"{scope[:32]}:{caller.kind}:{caller.id}"
+
+
 def call(client, world, route, method):
     request = ROUTES[route, method]
     if route == "delivery-send-now":
         waits = {"status": "waiting", "due_at": timezone.now(), "finished_at": None}
         Delivery.objects.filter(pk=world.delivery.pk).update(**waits)
+    if route.startswith("hook-"):
+        Webhook.objects.filter(pk=world.webhook.pk).update(hook_of=mark_of(client))
     address = reverse(f"{app_name}:{route}", kwargs=request.keys(world))
     arguments = {"data": request.query(world)} if method == "get" else {"data": request.body(world), "format": "json"}
     return getattr(client, method)(address, **arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from rest_framework import mixins
@@ -15,8 +16,13 @@ from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.results import EventTypeSerializer, MeSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.catalogue import EventType, registry
-from tms_webhooks.choices import Action
+from tms_webhooks.choices import Action, PayloadDetail
+from tms_webhooks.digests import digested
 from tms_webhooks.exceptions import UnknownEventType
+from tms_webhooks.models import Event
+
+MOST_SAMPLES, MOST_ORGANIZATIONS = 3, 5
+"""The number of samples, and of the caller's organizations whose events they are."""
 
 EVENT_TYPE = parameter(
     "name",
@@ -34,7 +40,7 @@ class EventTypeViewSet(mixins.RetrieveModelMixin, ResourceViewSet):
     pagination_class = SinglePagination
     serializer_class = EventTypeSerializer
     lookup_url_kwarg = "name"
-    parameters = dict.fromkeys(("retrieve", "json_schema", "example"), (EVENT_TYPE,))
+    parameters = dict.fromkeys(("retrieve", "json_schema", "example", "samples"), (EVENT_TYPE,))
 
     @extend_schema(responses=EventTypeSerializer(many=True), filters=False)
     def list(self, request: Any) -> Response:
@@ -53,6 +59,15 @@ class EventTypeViewSet(mixins.RetrieveModelMixin, ResourceViewSet):
     def example(self, request: Any, name: str) -> Response:
         """Return an example event that is valid by the schema."""
         return Response(self.get_object().example())
+
+    @extend_schema(responses={200: {"type": "array", "items": FREE_OBJECT, "description": "One to three events."}})
+    @action(detail=True)
+    def samples(self, request: Any, name: str) -> Response:
+        """Return up to three events as a webhook gets them: the latest of the caller's organizations, or else the example."""
+        kind, organizations = self.get_object(), self.organizations(Action.VIEW_PAYLOAD).order_by("pk")
+        events = Event.objects.latest_of(organizations.values_list("pk", flat=True)[:MOST_ORGANIZATIONS], kind.name)
+        bodies = [json.loads(digested(one.body, PayloadDetail.FULL)) for one in events[:MOST_SAMPLES]]
+        return Response(bodies or [kind.example()])
 
     def get_object(self, **_options: Any) -> EventType:
         """Return the event type of the URL; raise a `Problem` for an unknown name."""

@@ -110,7 +110,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
         serializer.is_valid(raise_exception=True)
         # Names are looked up only for callers who may set one.
         self.require(Action.MANAGE, serializer.validated_data["organization_id"])
-        _refuse_unreachable(request.data)
+        refuse_unreachable(request.data)
 
         def create() -> Response:
             now, values = timezone.now(), dict(serializer.validated_data)
@@ -134,7 +134,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
     @extend_schema(request=WebhookUpdateSerializer, parameters=[IF_MATCH, ETAG])
     def partial_update(self, request: Any, pk: str) -> Response:
         """Change the fields in the body. Other fields stay as they are."""
-        _refuse_unreachable(request.data, stored=self.get_object())
+        refuse_unreachable(request.data, stored=self.get_object())
 
         def update() -> Response:
             webhook = self.get_object(lock=True)
@@ -233,7 +233,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
         return Response(data, status=code, headers={"ETag": etag_of(webhook)})
 
 
-def _refuse_unreachable(data: Mapping[str, Any], *, stored: Webhook | None = None) -> None:
+def refuse_unreachable(data: Mapping[str, Any], *, name: str = "url", stored: Webhook | None = None) -> None:
     """Raise ``ValidationError`` for new URLs of a body whose host has no address, or one that webhooks may not call.
 
     It does DNS lookups, so call it outside of any transaction.
@@ -242,7 +242,7 @@ def _refuse_unreachable(data: Mapping[str, Any], *, stored: Webhook | None = Non
     token_url = authentication.get("token_url") if isinstance(authentication, Mapping) else None
     known = ("",) if stored is None else ("", stored.url, (stored.known_credentials() or {}).get("token_url"))
     errors = []
-    for url, path in ((data.get("url"), ["url"]), (token_url, ["authentication", "token_url"])):
+    for url, path in ((data.get(name), [name]), (token_url, ["authentication", "token_url"])):
         if isinstance(url, str) and url not in known:
             try:
                 urls.check_url(url, resolve=system_resolver)

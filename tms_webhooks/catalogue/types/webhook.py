@@ -68,7 +68,7 @@ EVENT_TYPES = (
         "A webhook was disabled. Its events are kept and can be replayed.",
         sample=_SAMPLE,
         sample_details={"reason": "failing"},
-        details=(_text("reason", "Reason: gone, failing, receiver_requested, admin or blocked_target."),),
+        details=(_text("reason", "Reason: gone, failing, receiver_requested, admin, expired or blocked_target."),),
         sample_actor=ActorKind.SYSTEM,
     ),
     EventType(

@@ -26,7 +26,12 @@ class Command(WebhooksCommand):
     def handle(self, *, organization: str | None, output: Path | None, **_options: Any) -> None:
         """Write the document."""
         module = config_files()
-        webhooks = Webhook.objects.existing().select_related("organization").prefetch_related("subscriptions")
+        webhooks = (
+            Webhook.objects.existing()
+            .filter(hook_of="")
+            .select_related("organization")
+            .prefetch_related("subscriptions")
+        )
         if organization is not None:
             webhooks = webhooks.filter(organization=key_of_organization(organization))
         try:

@@ -1,0 +1,51 @@
+"""Hooks: webhooks with one subscription that programs make for themselves. `Webhook.hook_of` says whose they are."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import router, transaction
+
+from tms_webhooks.actors import Actor
+from tms_webhooks.choices import DisabledReason
+from tms_webhooks.manage import secrets, subscriptions, webhooks
+from tms_webhooks.models import Subscription, Webhook, limits
+
+LIFETIME = timedelta(days=30)
+"""How long a hook that has an end lives on from a refresh that names no other end."""
+
+
+def subscribe(
+    hook: Webhook, subscription: Subscription, *, now: datetime, actor: Actor, secret: str | None = None
+) -> tuple[Webhook, bool]:
+    """Save a new hook, and return it with True; with False the hook of its maker that has its URL and event already.
+
+    That one gets the filters, the end and the secret of the new one. ``secret`` is the client's own; without it, a new hook
+    has a generated one. Raise `LimitReached` if the maker has HOOKS_LIMIT hooks, or its organization too many webhooks.
+    """
+    own = Webhook.objects.existing().filter(hook_of=hook.hook_of)
+    event = {"subscriptions__event_type": subscription.event_type}
+    same = own.filter(organization=hook.organization_id, url=hook.url, **event).order_by("pk")
+    using = router.db_for_write(Webhook)
+    with transaction.atomic(using=using):
+        if not same:
+            # Locked, so that another request does not make one, too.
+            limits.lock_organization(hook.organization_id, using=using)
+            if not same.all():
+                limits.refuse("HOOKS_LIMIT", own.count())
+                webhooks.create(hook, [subscription], secret=secret, actor=actor, now=now)
+                return hook, True
+        found: Webhook = same.all()[0]
+        subscriptions.replace(found, [subscription], actor=actor, now=now)
+        if secret and secret != found.signing_secrets(now)[0]:
+            secrets.rotate(found, secret=secret, overlap=timedelta(), actor=actor, now=now)
+        refresh(found, hook.expires_at, actor=actor, now=now)
+    return found, False
+
+
+def refresh(hook: Webhook, expires_at: datetime | None, *, now: datetime, actor: Actor) -> None:
+    """Set the end of a hook; None is no end. One that was disabled at its end is enabled."""
+    hook.expires_at = expires_at
+    webhooks.update(hook, ["expires_at"], actor=actor, now=now)
+    if hook.disabled_reason == DisabledReason.EXPIRED:
+        webhooks.enable(hook, actor=actor, now=now)
