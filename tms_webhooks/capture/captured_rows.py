@@ -80,9 +80,10 @@ class CapturedRows:
     def record_after(self, keys: Sequence[Any] | None = None) -> None:
         """Record the events of the operation, by default of all ``keys``; objects that `read_before` did not find are new.
 
+        Objects that are being deleted have none: their last event is that of the deletion.
         Fields that the operation does not change have their current values: other operations record their changes.
         """
-        keys = self.keys if keys is None else keys
+        keys = [one for one in keys or self.keys if not is_being_deleted(self.source, one, using=self._using)]
         for chunk in chunks([] if self._failed else keys, CHUNK):
             with source_errors_logged(self.source):
                 found = dict(read_rows(self.source, self._rows(chunk)))

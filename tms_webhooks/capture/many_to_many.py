@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 from django.db import models, transaction
 
 from tms_webhooks.capture.captured_rows import CapturedRows, sources_to_record
-from tms_webhooks.capture.saves import Scope, atomic, is_being_deleted, is_open, scope_of
+from tms_webhooks.capture.saves import Scope, atomic, is_open, scope_of
 from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.stored_rows import as_key
@@ -103,10 +103,10 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
 
 
 def record_after_change(through: Model, cause: Any, *, using: str) -> None:
-    """Record the events of the change, except for objects that are being deleted."""
+    """Record the events of the change."""
     captured_rows = _thread.pop(through, cause, using)
     for captured in [] if transaction.get_rollback(using) else captured_rows:
-        captured.record_after([one for one in captured.keys if not is_being_deleted(captured.source, one, using=using)])
+        captured.record_after()
 
 
 @contextmanager

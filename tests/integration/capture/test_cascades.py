@@ -3,7 +3,13 @@
 import pytest
 from django.db import models, transaction
 
-from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory, UserFactory
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    CourseAssignmentFactory,
+    SubscriptionAssignmentFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
 from example_project.training.models import TrainingClass, User
 from tests.factories import WebhookFactory
 from tests.outbox import prune_events
@@ -76,3 +82,15 @@ def test_a_class_that_is_deleted_with_its_roster_makes_an_event_for_each(trainin
     assert sorted(event["data"]["id"] for event in events if event["type"] == "enrollment.deleted") == keys
     assert [event["type"] for event in events].count("class.deleted") == 1
     assert len(events) == 3
+
+
+def test_the_last_event_of_an_object_that_is_deleted_with_what_it_refers_to_is_that_of_its_deletion(recorded):
+    """Django deletes the learner's subscription, sets it to null in the assignment, and then deletes the assignment."""
+    subscription = SubscriptionAssignmentFactory()
+    assignment = CourseAssignmentFactory(user=subscription.user, subscription=subscription)
+    WebhookFactory(organization=subscription.user.organization, events=["course_assignment.*"])
+    key = assignment.pk
+
+    subscription.user.delete()
+
+    assert [(event["type"], event["data"]["id"]) for event in recorded()] == [("course_assignment.deleted", key)]

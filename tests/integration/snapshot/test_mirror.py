@@ -1,12 +1,19 @@
 """A program of a customer keeps a copy, finds exactly what is wrong with it, and heals it by a snapshot of that alone."""
 
 import json
+import re
+import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.db import connection
+from django.utils import timezone
 
 from example_project.training.factories import (
     ClassEnrollmentFactory,
+    CourseAssignmentFactory,
+    CourseFeedbackFactory,
     OrganizationFactory,
     TrainingClassFactory,
     UserFactory,
@@ -15,11 +22,13 @@ from example_project.training.models import ClassEnrollment, TrainingClass
 from tests import uncaptured
 from tests.factories import WebhookFactory
 from tests.integration.api.people import POLICY, at, client_of, member_of
-from tms_webhooks import snapshot
+from tms_webhooks import catalogue, snapshot
 from tms_webhooks.choices import JobKind, JobStatus, PayloadDetail
+from tms_webhooks.comparison import Comparison
 from tms_webhooks.models import Job
 
 BUCKETS = 16
+PROGRAM = Path(__file__).parents[3] / "docs" / "howto" / "mirror.md"
 HOW_TO = Path(__file__).parents[3] / "docs" / "howto" / "snapshot.md"
 PAGE = {}
 """The functions that the page shows for such a program."""
@@ -227,3 +236,99 @@ def test_ids_that_no_object_has_select_nothing(client, organization):
             at(webhook, "snapshot"), {"nouns": ["class"], "ids": ids, "dry_run": True}, format="json"
         )
         assert response.json() == {"dry_run": True, "total": 0, "jobs": []}
+
+
+class Program:
+    """The program of the page on mirrors, with its table in memory."""
+
+    def __init__(self):
+        (code,) = re.findall(
+            r"^```python\n(# mirror\.py\n.*?)^if __name__", PROGRAM.read_text(encoding="utf-8"), re.M | re.S
+        )
+        exec(code, names := {})
+        self.table, self._handle = sqlite3.connect(":memory:"), names["handle"]
+        self.table.executescript(names["TABLES"])
+
+    def receive(self, event):
+        self._handle(event, self.table)
+
+
+def test_a_mirror_keeps_each_noun_under_the_name_by_which_it_is_compared(client, organization, deliver_to):
+    webhook = WebhookFactory(organization=organization, events=["*"])
+    program = Program()
+    assignment = CourseAssignmentFactory(course__organization=organization)
+    feedback, other = CourseFeedbackFactory.create_batch(2, course_assignment=assignment)
+    other.delete()
+    deliver_to(program)
+
+    (row,) = program.table.execute("SELECT id FROM mirror WHERE noun = 'feedback' AND data IS NOT NULL").fetchall()
+    assert row == (str(feedback.pk),)
+    assert {noun for (noun,) in program.table.execute("SELECT noun FROM mirror")} <= {*snapshot.available(webhook)}
+
+
+def test_each_event_leaves_in_a_mirror_what_it_says():
+    def event(name, **values):
+        return catalogue.get(name).example() | values
+
+    program = Program()
+    achievement, path, cancelled = map(event, ("achievement.received", "learning_path.completed", "class.cancelled"))
+    for one in (
+        event("enrollment.cancelled", test=True),
+        event("webhook.failing"),
+        achievement,
+        event("achievement.revoked", data=achievement["data"], sequence=achievement["sequence"] + 1),
+        # A computed learning path has no id.
+        path,
+        path | {"data": path["data"] | {"user": {"id": 9}}},
+        cancelled,
+        # One that is older than the last one changes nothing.
+        event("class.deleted", data=cancelled["data"], sequence=cancelled["sequence"] - 1),
+    ):
+        program.receive(one)
+
+    rows = program.table.execute("SELECT noun, id, data IS NOT NULL FROM mirror ORDER BY noun, id").fetchall()
+    assert rows == [
+        ("achievement", str(achievement["data"]["id"]), False),
+        ("class", str(cancelled["data"]["id"]), True),
+        ("learning_path", "44:5012", True),
+        ("learning_path", "44:9", True),
+    ]
+
+
+def test_in_postgresql_the_statements_of_the_page_answer_as_the_api_does(client, organization, deliver_to):
+    if connection.vendor != "postgresql":
+        pytest.skip("The statements are those of PostgreSQL.")
+    from psycopg import RawCursor
+
+    webhook = WebhookFactory(organization=organization, events=["*"])
+    program = Program()
+    seats = ClassEnrollmentFactory.create_batch(40, training_class__organization=organization)
+    seats[0].user.delete()
+    seats[1].training_class.delete()
+    CourseFeedbackFactory(course_assignment__course__organization=organization)
+    client.post(at(webhook, "snapshot"), {"nouns": "all"}, format="json")
+    deliver_to(program)
+    (block,) = re.findall(r"^```postgresql\n(.*?)^```", PROGRAM.read_text(encoding="utf-8"), re.M | re.S)
+    create, store, sweep, digests, forget, reset, names = [one for one in block.split(";\n") if one.strip()]
+
+    with connection.cursor(), RawCursor(connection.connection) as page:
+        page.execute(create)
+        rows = program.table.execute("SELECT noun, id, sequence, digest, data FROM mirror").fetchall()
+        for row in [*rows, *((noun, key, sequence - 1, "old", "{}") for noun, key, sequence, *_others in rows)]:
+            page.execute(store, row)
+        for noun in snapshot.available(webhook):
+            found = {bucket: (count, digest) for bucket, count, digest in page.execute(digests, [noun])}
+            answer = Comparison(webhook, noun).buckets(of=64).buckets
+            assert found == {one.bucket: (one.count, one.digest) for one in answer if one.count}
+        joined = dict(page.execute(names).fetchall())
+        assert joined == {str(one.pk): one.user.last_name for one in seats[2:]}
+
+        ghost, stale = str(seats[2].pk), str(seats[3].pk)
+        page.execute(forget, ["enrollment", [ghost]])
+        page.execute(reset, ["enrollment", [stale]])
+        page.execute(store, ["enrollment", stale, 1, "healed", "{}"])
+        page.execute("SELECT digest FROM mirror WHERE noun = 'enrollment' AND id = ANY($1)", [[ghost, stale]])
+        assert page.fetchall() == [("healed",)]
+        page.execute(sweep, ["enrollment", timezone.now() + timedelta(days=1)])
+        assert page.execute(names).fetchall() == []
+        assert page.execute("SELECT count(*) FROM mirror").fetchone() == (len(rows) - 1,)
