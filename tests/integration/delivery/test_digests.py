@@ -4,12 +4,18 @@ import json
 
 import pytest
 
-from example_project.training.factories import TrainingClassFactory
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    OrganizationFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
 from tests.factories import WebhookFactory
 from tms_webhooks import catalogue, digests
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
+from tms_webhooks.comparison import Comparison
 from tms_webhooks.digests import digest_of, own_fields
-from tms_webhooks.models import Event
+from tms_webhooks.models import Event, Webhook
 from tms_webhooks.payloads.envelope import nested_json
 from tms_webhooks.sources.registry import sources_of_noun
 from tms_webhooks.sources.rows import database_of, read_whole
@@ -51,6 +57,49 @@ def test_a_request_has_the_digest_of_its_object_in_each_format(receiver, drain, 
 
     (request,) = receiver.received
     assert read(json.loads(request.body)) == digest_of_row(training_class, detail)
+
+
+READ = {
+    PayloadFormat.STANDARD: lambda body: (body["data"]["id"], body["digest"]),
+    PayloadFormat.SKILLABLE: lambda body: (body["Id"], body["Digest"]),
+    PayloadFormat.CLOUDEVENTS: lambda body: (body["data"]["data"]["id"], body["data"]["digest"]),
+    PayloadFormat.CUSTOM: lambda body: (body["id"], body["digest"]),
+}
+
+
+@pytest.mark.parametrize("is_filtered", [False, True], ids=["all", "filtered"])
+@pytest.mark.parametrize(
+    ("audience", "received"), [("owner", (0, 1, 2)), ("learner", (0, 1, 3)), ("both", (0, 1, 2, 3))]
+)
+@pytest.mark.parametrize("detail", PayloadDetail)
+def test_an_event_has_the_digest_that_a_comparison_lists_for_the_same_webhook(
+    run, wire, detail, audience, received, is_filtered
+):
+    acme, other = OrganizationFactory.create_batch(2)
+    enrollments = [
+        ClassEnrollmentFactory(training_class__organization=owner, user=UserFactory(organization=learners))
+        for owner, learners in ((acme, acme), (acme, acme), (acme, other), (other, acme), (other, other))
+    ]
+    classes = [one.training_class_id for one in enrollments[1:4]]
+    for format_ in PayloadFormat:
+        content = '{"id": {data.id}, "digest": "{digest}"}' if format_ == PayloadFormat.CUSTOM else ""
+        fields = {"format": format_, "content": content, "payload": detail, "audience": audience}
+        webhook = WebhookFactory(organization=acme, url=f"https://receiver.example.com/{format_}", **fields)
+        filters = {"class": classes} if is_filtered else {}
+        webhook.subscriptions.create(event_type="enrollment.*", filters=filters)
+
+    for one in enrollments:
+        one.external_id = f"{one.external_id}-B"
+        one.save()
+    run()
+
+    expected = {enrollments[number].pk for number in received if number or not is_filtered}
+    for webhook in Webhook.objects.all():
+        bodies = [json.loads(one.body) for one in wire.requests if one.url == webhook.url]
+        sent = dict(READ[webhook.format](body) for body in bodies)
+        listed = Comparison(webhook, "enrollment").objects(None, limit=100).objects
+        assert sent.keys() == expected
+        assert {str(key): digest for key, digest in sent.items()} == {one.id: one.digest for one in listed}
 
 
 def test_a_body_that_is_too_large_has_the_digest_of_the_whole_object(receiver, drain, training_class, settings_of_app):
