@@ -212,8 +212,10 @@ class SourceReader:
             examined, matching, after = examined + PAGE, matching + len(page.events), page.end
         return matching + max(0, total - examined)
 
-    def read(self, after: str, *, now: datetime) -> ObjectPage:
+    def read(self, after: str, *, now: datetime, pause: float = 0.0) -> ObjectPage:
         """Return the events of the next objects after this key, oldest key first, with their sequence numbers.
+
+        After each object, it waits for ``pause`` seconds.
 
         The numbers are read first, and then the objects. So a change that is committed between the two is in the
         object, and its own event has a higher number than the snapshot. The receiver then gets the same state twice. In
@@ -230,7 +232,7 @@ class SourceReader:
             ):
                 event, is_skipped = self._event_or_log(key, raw, now=now)
                 # The drain may be a thread of this process, and would wait 5 ms for Python's lock at each statement.
-                sleep(0)
+                sleep(pause)
                 skipped += is_skipped
                 if event is not None:
                     set_sequence(event, numbers.get(event.sequence_key, 0))
@@ -383,6 +385,9 @@ NOUN = "webhook"
 CONTINUED_AFTER = timedelta(seconds=2)
 """After which a task continues a job that waits for its deliveries."""
 
+PAUSE_NEXT_TO_LIVE = 0.01
+"""Seconds after each object of a snapshot while other events happen: their deliveries would wait for the work."""
+
 POLL_SECONDS = 0.05
 """For which `wait` waits."""
 
@@ -438,7 +443,10 @@ def work_on(job: Job, *, now: datetime) -> bool:
     else:
         branches = {side: [*map(organization_key, keys)] for side, keys in job.moved.items()}
         reader = BranchReader(webhook, source, **branches)
-    return _write_page(job, webhook, source, reader.read(job.key, now=now), now=now)
+    # By the index ``tms_event_by_age``.
+    live = Event.objects.filter(occurred_at__gt=now - timedelta(seconds=1), snapshot_job=0).order_by()
+    page = reader.read(job.key, now=now, pause=PAUSE_NEXT_TO_LIVE if live.exists() else 0.0)
+    return _write_page(job, webhook, source, page, now=now)
 
 
 def _follows_another(job: Job) -> bool:

@@ -57,7 +57,7 @@ CEILINGS = {
     "scaffold": 4_089,
     "sharing": 1_469,
     "signals": 281,
-    "snapshot": 4_365,
+    "snapshot": 4_416,
     "sources": 25_981,
     "tasks": 1_533,
     "telemetry": 990,

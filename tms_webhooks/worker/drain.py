@@ -276,7 +276,7 @@ class Drain:
         # A process of another user, or in another container, has no socket in common with this one.
         is_announced, pause, now = self._expects_events, monotonic() - self._events_polled_at, self._clock()
         events = self._fan_out(now)
-        self._misses_wake_ups = self._misses_wake_ups or (not is_announced and pause > DRAIN_REST and events > 0)
+        self._misses_wake_ups |= not is_announced and pause > DRAIN_REST and events > 0
         self._events_polled_at = monotonic()
         self._expects_events = events > FEW_EVENTS
         self.tally.events += events

@@ -33,6 +33,9 @@ UNBOUNDED_EVERY = 10.0
 
 # While live deliveries are due, a webhook gets so many of them for each replay.
 LIVE_PER_REPLAY = 3
+# After a drain has sent a live delivery, it reads few replays of a webhook together for these seconds. The next live one
+# waits for the end of a read.
+LIVE_SECONDS, FEW_REPLAYS = 1.0, 8
 
 
 class AdaptiveLimit:
@@ -60,8 +63,7 @@ class AdaptiveLimit:
         """The mean seconds of an answer in the last round; None before."""
         self._usual: float | None = None
         self._rounds = 0
-        # Of this round: the answers, their seconds, and whether the limit was reached.
-        self._answers, self._seconds, self._was_full = 0, 0.0, False
+        self._begin_round()
         # How many requests are in flight that began under a higher limit: their answers say nothing about this one.
         self._outdated = 0
 
@@ -70,7 +72,7 @@ class AdaptiveLimit:
         if self._outdated:
             self._outdated -= 1
             return
-        self._was_full = self._was_full or in_flight >= self.limit
+        self._was_full |= in_flight >= self.limit
         if is_overloaded:
             self._halve(in_flight)
             return
@@ -92,10 +94,8 @@ class AdaptiveLimit:
             self._usual = mean
         if mean > self.TWICE * self._usual + self.NOISE or self._rounds > self.STALE_ROUNDS:
             self._halve(in_flight)
-        elif may_grow and mean <= self.SLOWER * self._usual + self.NOISE:
-            self.limit += 1
-            self._rounds = 0
-        elif not may_grow:
+        elif not may_grow or mean <= self.SLOWER * self._usual + self.NOISE:
+            self.limit += may_grow
             self._rounds = 0
 
     def _halve(self, in_flight: int) -> None:
@@ -104,6 +104,7 @@ class AdaptiveLimit:
         self._begin_round()
 
     def _begin_round(self) -> None:
+        # The answers, their seconds, and whether the limit was reached.
         self._answers, self._seconds, self._was_full = 0, 0.0, False
 
 
@@ -143,7 +144,7 @@ class EndpointQueue:
     @property
     def may_send(self) -> bool:
         """Whether a request may go out now."""
-        is_full = self.in_flight >= self.slots or self.in_flight >= self.limit.limit
+        is_full = self.in_flight >= min(self.slots, self.limit.limit)
         return not (is_full or self.halts or self.is_leaving) and any(self.waiting)
 
     @property
@@ -169,11 +170,11 @@ class EndpointQueue:
         most, each = min(self.slots, self.limit.limit), self.limit.seconds_each
         rounds = 0 if each is None else int(PREFETCH_SECONDS / max(each, 1e-6))
         room = max(0, most - self.in_flight) + min(most * rounds, self._queues.prefetch)
-        rooms = [room, room]
+        rooms = [room, room if monotonic() > self._queues.live_until else min(room, FEW_REPLAYS)]
         if self.waiting[False] or self.has_more[False]:
             # Of a receiver that takes few, one in its turn.
             of_turns = min(room, self.live_since_replay // LIVE_PER_REPLAY, 1)
-            rooms[True] = max(room // (LIVE_PER_REPLAY + 1), of_turns)
+            rooms[True] = max(rooms[True] // (LIVE_PER_REPLAY + 1), of_turns)
         waiting = [len(requests) for requests in self.waiting]
         allowed = room if self.rate is None else int(self.rate.allowed(self._queues.clock())) - sum(waiting)
         return [
@@ -220,10 +221,9 @@ class EndpointQueue:
         counts: Counter[int | None] = Counter(one.priority for one in found)
         counts[None] = len(found) - counts[Priority.MANUAL]
         full = {quota.priority == Priority.REPLAY for quota in quotas if quota.limit <= counts[quota.priority]}
-        self.has_more = [
-            kind in full if asked else more
-            for kind, asked, more in zip((False, True), self.asked, self.has_more, strict=True)
-        ]
+        for kind in (False, True):
+            if self.asked[kind]:
+                self.has_more[kind] = kind in full
         for quota in quotas:
             # Of an ordered webhook, earlier ones may be blocked. A user may have a delivery sent that is long due.
             if quota.priority and not quota.in_order:
@@ -236,6 +236,9 @@ class EndpointQueues:
 
     ``slots`` is how many may be in flight.
     """
+
+    live_until = 0.0
+    """Until when live deliveries are expected, by `monotonic`."""
 
     def __init__(self, *, slots: int, clock: Callable[[], datetime]) -> None:
         self._queues: dict[int, EndpointQueue] = {}
@@ -375,11 +378,13 @@ class EndpointQueues:
             live, replays = queue.waiting
             is_replay = bool(replays) and (not live or queue.live_since_replay >= LIVE_PER_REPLAY)
             request = queue.waiting[is_replay].popleft()
+            queue.worked_at = monotonic()
             queue.live_since_replay = 0 if is_replay else queue.live_since_replay + 1
+            if not is_replay:
+                self.live_until = queue.worked_at + LIVE_SECONDS
             self._count(request, queue, 1)
             if queue.rate is not None:
                 queue.rate.take(self.clock())
-            queue.worked_at = monotonic()
             self._update_turn(queue)
             return request
         return None
@@ -427,7 +432,7 @@ class EndpointQueues:
             queue.halts -= 1
             # The webhook may be paused, held or disabled now.
             queue.clear()
-        queue.has_more[False] = queue.has_more[False] or request.endpoint.webhook.ordered
+        queue.has_more[False] |= request.endpoint.webhook.ordered
         self._update_turn(queue)
 
     # --- Giving back ---

@@ -212,3 +212,22 @@ def test_an_ordered_webhook_gets_the_snapshot_of_an_object_before_its_later_chan
 
     delivery = Delivery.objects.get(event__type="class.snapshot")
     assert delivery.order_key == delivery.event.subject_key
+
+
+def test_beside_other_events_a_snapshot_waits_after_each_object(webhook, clock, monkeypatch):
+    first, *_others = TrainingClassFactory.create_batch(3, organization=webhook.organization)
+    pauses = []
+    monkeypatch.setattr(snapshot, "sleep", pauses.append)
+
+    def pauses_of_a_snapshot(*, after):
+        job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
+        pauses.clear()
+        snapshot.work_on(job, now=Event.objects.filter(snapshot_job=0).latest("pk").occurred_at + after)
+        job.finish(now=clock.now)
+        return pauses
+
+    first.cancel()
+
+    assert pauses_of_a_snapshot(after=timedelta(seconds=0.9)) == [0.01] * 3
+    # The events of the snapshot itself are no others.
+    assert pauses_of_a_snapshot(after=timedelta(seconds=1.1)) == [0] * 3

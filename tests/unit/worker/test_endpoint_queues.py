@@ -16,6 +16,7 @@ from tests.unit.worker.requests import (
     requests,
 )
 from tms_webhooks.worker import endpoint_queues
+from tms_webhooks.worker.endpoint_queues import FEW_REPLAYS
 
 
 @pytest.fixture
@@ -371,6 +372,31 @@ def test_so_many_replays_are_worth_reading_as_a_receiver_takes_in_the_next_momen
     queue_of(queues).has_more = [not quiet, True]
 
     assert queue_of(queues).wanted[True] == number
+
+
+def test_for_a_second_after_a_live_request_of_any_webhook_few_replays_are_read_together(now):
+    queues = with_limit(8, seconds=0.001)
+    read(queues, [a_request(2, organization="B")])
+    queue_of(queues).has_more = [False, True]
+    quiet = queue_of(queues).wanted[True]
+
+    queues.next()
+
+    assert queue_of(queues).wanted[True] == FEW_REPLAYS < quiet
+    queue_of(queues).has_more[False] = True
+    assert queue_of(queues).wanted == [quiet, FEW_REPLAYS // 4]
+    queue_of(queues).has_more[False] = False
+    now[0] += 1.1
+    assert queue_of(queues).wanted[True] == quiet
+
+
+def test_beside_live_requests_of_others_a_slow_receiver_with_one_slot_gets_its_replays(now):
+    queues = with_limit(1, seconds=2.0)
+    read(queues, [a_request(2, organization="B")])
+    queues.next()
+    queue_of(queues).has_more, queue_of(queues).live_since_replay = [False, True], 0
+
+    assert queue_of(queues).wanted[True] == 1
 
 
 # Requests that were not started
