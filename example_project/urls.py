@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.utils.translation import gettext_lazy
 from django.views.generic import RedirectView
 
 from tms_webhooks.admin import CustomerSite
+from tms_webhooks.api.urls import unknown_url
 
 NAME = "Training Management System"
 admin.site.site_header = admin.site.site_title = NAME
@@ -33,4 +34,6 @@ urlpatterns = [
     path("api/2.0/", include("example_project.training.api")),
     path("api/", include("tms_webhooks.api.schema.urls")),
     path("api/", include("tms_webhooks.api.urls")),
+    # Instead of pages for people.
+    re_path(r"^api(?:/(?!2\.0/)|$)", unknown_url),
 ]

@@ -195,7 +195,9 @@ class AppSettings:
     )
     SUBSCRIPTIONS_LIMIT = whole(200, "Subscriptions that a webhook may have.", least=1)
     JOBS_LIMIT = whole(100, "Unfinished jobs of an organization.", least=1)
-    TEST_SENDS_LIMIT = whole(10, "Test sends of an organization in one minute.", least=1)
+    TEST_SENDS_LIMIT = whole(
+        10, "Test sends of a webhook in one minute. Its organization may send ten times as many.", least=1
+    )
 
     # The management API
     API_URL = text(

@@ -258,7 +258,7 @@ class FileSerializer(WebhookSerializer):
     secret = SecretField(required=False)
     preset = None  # type: ignore[assignment]
 
-    read_only_remedies = {"id": "remove it, because ids differ between environments"}
+    remedies = {"id": "remove it, because ids differ between environments"}
 
     class Meta(WebhookSerializer.Meta):
         only_on_create = ()

@@ -60,6 +60,10 @@ MOST_DAYS = 36_500.0
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Control characters, and the separators of lines and paragraphs.
 _NOT_IN_NAMES = ("Cc", "Zl", "Zp")
+# They change the direction of text, and so how what follows a name is read.
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+LONGEST_HEADER_VALUE = 4_096
+"""In characters."""
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -131,7 +135,7 @@ def validate_header_lines(text: str) -> None:
 
 def validate_name(value: str) -> None:
     """Raise `ValidationError` for a name with line breaks or other control characters, which mails and logs would show."""
-    found = next((character for character in value if unicodedata.category(character) in _NOT_IN_NAMES), None)
+    found = next((one for one in value if one in _TURNING or unicodedata.category(one) in _NOT_IN_NAMES), None)
     if found is not None:
         raise invalid_value(
             _("The name contains a line break or another control character, U+%(point)s. Remove it."),
@@ -169,6 +173,13 @@ def refuse_control_characters(value: str) -> None:
 def validate_header_value(value: str) -> None:
     """Raise `ValidationError` unless HTTP can carry ``value``. The error never holds the value."""
     refuse_control_characters(value)
+    if len(value) > LONGEST_HEADER_VALUE:
+        raise invalid_value(
+            _("The value has %(count)d characters; the limit is %(limit)d. Shorten it."),
+            code="max_length",
+            count=len(value),
+            limit=LONGEST_HEADER_VALUE,
+        )
     if not all(ord(character) < 256 for character in value):
         raise invalid_value(
             _("The value contains a character outside Latin-1, which HTTP can't carry. Encode the value."),

@@ -209,19 +209,23 @@ def webhook(receiver, acme):
     return WebhookFactory(organization=acme, url=receiver.url)
 
 
-def test_an_organization_sends_a_limited_number_of_tests_a_minute(client, receiver, webhook, limit, problem):
-    limit(TEST_SENDS_LIMIT=2)
-    another = WebhookFactory(organization=webhook.organization, url=receiver.url)
+def test_a_webhook_and_its_organization_send_a_limited_number_of_tests_a_minute(
+    client, receiver, webhook, limit, problem
+):
+    limit(TEST_SENDS_LIMIT=1)
     page = "/api/webhooks/{}/test/"
-    assert [client.post(page.format(one.public_id)).status_code for one in (webhook, another)] == [200, 200]
+    others = [WebhookFactory(organization=webhook.organization, url=receiver.url) for _ in range(10)]
 
-    refused = client.post(page.format(another.public_id))
+    def refused(one):
+        response = client.post(page.format(one.public_id))
+        assert 0 < int(response.headers["Retry-After"]) <= 60
+        return problem(response, "too-many-requests")["detail"]
 
-    assert problem(refused, "too-many-requests")["detail"] == (
-        "The organization has sent 2 tests in the last minute, the limit. Wait a minute."
-    )
-    assert 0 < int(refused.headers["Retry-After"]) <= 60
-    assert (len(receiver.received), Delivery.objects.count(), Event.objects.count()) == (2, 2, 2)
+    assert client.post(page.format(webhook.public_id)).status_code == 200
+    assert refused(webhook) == "The webhook has sent 1 tests in the last minute, the limit. Wait a minute."
+    assert {client.post(page.format(one.public_id)).status_code for one in others[:9]} == {200}
+    assert refused(others[9]) == "The organization has sent 10 tests in the last minute, the limit. Wait a minute."
+    assert (len(receiver.received), Delivery.objects.count(), Event.objects.count()) == (10, 10, 10)
 
 
 def test_after_a_minute_another_test_is_sent_and_others_have_their_own(receiver, webhook, limit):

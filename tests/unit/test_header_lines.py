@@ -77,6 +77,11 @@ def test_lines_become_headers(text, headers):
             "Line 1: The value contains a control character, such as a line break. Type the value again.",
         ),
         (
+            "X-A=" + "y" * 4_097,
+            "max_length",
+            "Line 1: The value has 4097 characters; the limit is 4096. Shorten it.",
+        ),
+        (
             "X-A=hunter2€",
             "header_not_latin1",
             "Line 1: The value contains a character outside Latin-1, which HTTP can't carry. Encode the value.",

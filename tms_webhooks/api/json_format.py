@@ -24,6 +24,7 @@ BODY_LIMIT = 262_144
 LARGEST_NUMBER = 1e300
 MAX_DEPTH = 32
 """The maximum nesting of objects and lists in a body."""
+_REFUSED = re.compile(r";\s*q=0(\.0*)?\s*(;|\Z)", re.IGNORECASE)
 # NUL and lone surrogates: PostgreSQL stores neither.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -63,9 +64,12 @@ class JSONNegotiation(DefaultContentNegotiation):
     def get_accept_list(self, request: Any) -> list[str]:
         """Return the media types that the caller accepts, with JSON for the type of problems.
 
-        A generated client names the documented types of an operation: only that of problems, if success has no body.
+        Those with the weight 0 are refused. A generated client names the documented types of an operation: only that of problems, if success has no body.
         """
-        accepted = super().get_accept_list(request)
+        given = super().get_accept_list(request)
+        accepted = [one for one in given if not _REFUSED.search(one)]
+        if any(one.partition(";")[0].strip().lower() == MEDIA_TYPE for one in set(given) - set(accepted)):
+            return []
         return [MEDIA_TYPE if media_type_matches(CONTENT_TYPE, one) else one for one in accepted]
 
 

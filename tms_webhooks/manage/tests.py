@@ -86,7 +86,7 @@ def send_test(
     entry.
 
     Raises `PullOnlyWebhook`, and the errors of `example_event`. Raises `LimitReached` if another test of the webhook is in
-    flight or the organization has sent TEST_SENDS_LIMIT tests in the last minute. Never call it in a transaction, which
+    flight, or it or its organization has sent too many tests in the last minute (TEST_SENDS_LIMIT). Never call it in a transaction, which
     would stay open during the request.
     """
     if webhook.pull_only:
@@ -161,7 +161,7 @@ def _refuse_beyond_limits(webhook: Webhook, *, now: datetime, using: str) -> Non
     sent = Event.objects.using(using).filter(
         type=TEST, organization=webhook.organization_id, occurred_at__gt=now - limits.MINUTE, occurred_at__lte=now
     )
-    limits.refuse_test_send(sent.order_by("-occurred_at").values_list("occurred_at", flat=True), now=now)
+    limits.refuse_test_send(sent, webhook.public_id, now=now)
 
 
 def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:

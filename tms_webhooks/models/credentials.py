@@ -20,6 +20,7 @@ from tms_webhooks.exceptions import SecretError, UnsafeURL
 from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed, reveal
 from tms_webhooks.net import urls
 from tms_webhooks.validators import (
+    LONGEST_HEADER_VALUE,
     header_key,
     invalid_value,
     parse_headers,
@@ -28,10 +29,9 @@ from tms_webhooks.validators import (
     validate_header_value,
 )
 
-LONGEST_VALUE = 4_096
 LONGEST_NAME = 100
 LONGEST_URL = 2_000
-"""All in characters."""
+"""Both in characters."""
 
 AUTHORIZATION = "authorization"
 """The header that every kind but ``header`` sets, in lower case."""
@@ -75,7 +75,7 @@ class CredentialField(NamedTuple):
     is_secret: bool = False
     is_required: bool = True
     must_be_given: bool = False
-    longest: int = LONGEST_VALUE
+    longest: int = LONGEST_HEADER_VALUE
     default: str = ""
     help_text: Any = ""
 

@@ -22,6 +22,8 @@ from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models.organization import organization_model
 
 MINUTE = timedelta(minutes=1)
+TESTS_OF_ORGANIZATION = 10
+"""An organization may send as many tests as this number of webhooks."""
 
 
 def lock_organization(organization_id: Any, *, using: str) -> None:
@@ -57,12 +59,27 @@ def refuse(name: str, present: int, *, adding: int = 1) -> None:
         raise LimitReached(MESSAGES[name] % _numbers(present=present, adding=adding, limit=limit))
 
 
-def refuse_test_send(sent: Any, *, now: datetime) -> None:
-    """Raise `LimitReached` if an organization may not send a test now; ``sent`` has the times of the last minute, newest first."""
+def refuse_test_send(sent: Any, webhook: str, *, now: datetime) -> None:
+    """Raise `LimitReached` if a webhook or its organization may not send a test now.
+
+    ``sent`` are the tests of the organization in the last minute, and ``webhook`` is a public id.
+    """
     limit = app_settings.TEST_SENDS_LIMIT
-    for oldest in sent[limit - 1 : limit]:
-        message = _("The organization has sent %(limit)d tests in the last minute, the limit. Wait a minute.")
-        raise LimitReached(message % {"limit": limit}, retry_after=math.ceil((oldest + MINUTE - now).total_seconds()))
+    for most, rows, message in (
+        (
+            limit,
+            sent.filter(subject_id=webhook),
+            _("The webhook has sent %(limit)d tests in the last minute, the limit. Wait a minute."),
+        ),
+        (
+            TESTS_OF_ORGANIZATION * limit,
+            sent,
+            _("The organization has sent %(limit)d tests in the last minute, the limit. Wait a minute."),
+        ),
+    ):
+        for oldest in rows.order_by("-occurred_at").values_list("occurred_at", flat=True)[most - 1 : most]:
+            seconds = (oldest + MINUTE - now).total_seconds()
+            raise LimitReached(message % {"limit": most}, retry_after=math.ceil(seconds))
 
 
 def in_flight_problems(webhook: Any) -> Iterator[tuple[str, ValidationError]]:

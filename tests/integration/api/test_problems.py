@@ -43,6 +43,26 @@ def refused(create):
         ("name", " ", "blank", "This field may not be blank."),
         ("timeout_seconds", "5", "invalid", "Expected a whole number, got a string."),
         ("timeout_seconds", 5.5, "invalid", "Expected a whole number, got a number with a fraction."),
+        ("timeout_seconds", 1.0, "invalid", "Expected a whole number, got 1.0; write it in digits alone."),
+        ("delay_seconds", 1e12, "invalid", "Expected a whole number, got 1000000000000.0; write it in digits alone."),
+        (
+            "secret",
+            "whsec_x",
+            "unknown",
+            "Omit it: the server makes it. POST to rotate-secret/ of the webhook for a new one.",
+        ),
+        (
+            "expires_at",
+            "2030-01-01T00:00:00Z",
+            "unknown",
+            "Omit it: only a hook has an end. POST to hooks/ to make one.",
+        ),
+        (
+            "name",
+            "invoice\u202efdp.exe",
+            "control_character",
+            "The name contains a line break or another control character, U+202E. Remove it.",
+        ),
         (
             "max_in_flight",
             33,

@@ -65,7 +65,20 @@ def test_an_address_without_its_last_slash_is_led_to_the_right_one(method, appen
 
 
 def test_addresses_of_others_are_left_alone(client):
-    assert client.get("/api/elsewhere/").headers["Content-Type"].startswith("text/html")
+    assert client.get("/api/2.0/elsewhere/").headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+@pytest.mark.parametrize("address", ["", "/", "/webhook/", "/elsewhere", "/openapi/"])
+def test_a_host_has_problems_for_all_unknown_addresses_below_its_prefix(problem, method, address):
+    client = APIClient(enforce_csrf_checks=True)
+
+    problem(getattr(client, method)(f"/api{address}"), "not-found")
+
+
+@pytest.mark.parametrize("document", ["openapi.json", "events.schema.json", "docs/"])
+def test_a_document_that_is_posted_to_is_answered_without_a_page_about_cookies(document):
+    assert APIClient(enforce_csrf_checks=True).post(f"/api/{document}").status_code == 405
 
 
 def test_a_body_of_another_kind_is_refused(client, problem):
@@ -75,7 +88,10 @@ def test_a_body_of_another_kind_is_refused(client, problem):
     assert data["detail"].endswith(' "text/xml" in request. Send JSON, with Content-Type: application/json.')
 
 
-@pytest.mark.parametrize("accepted", ["application/problem+json", "application/problem+json;q=0.9, text/html"])
+@pytest.mark.parametrize(
+    "accepted",
+    ["application/problem+json", "application/problem+json;q=0.9, text/html", "application/json;q=0.05, text/html;q=0"],
+)
 def test_a_caller_who_accepts_the_type_of_errors_gets_each_answer(client, acme, accepted):
     webhook = WebhookFactory(organization=acme)
     address = at(webhook)
@@ -88,7 +104,10 @@ def test_a_caller_who_accepts_the_type_of_errors_gets_each_answer(client, acme, 
     assert (missing.status_code, missing["Content-Type"]) == (404, "application/problem+json")
 
 
-def test_an_answer_of_another_kind_is_refused(client, problem):
-    data = problem(client.get("/api/webhooks/", HTTP_ACCEPT="text/html"), "not-acceptable")
+@pytest.mark.parametrize(
+    "accepted", ["text/html", "application/json;q=0", "*/*, application/json; q=0.0", "*/*;q=0", "APPLICATION/JSON;Q=0"]
+)
+def test_an_answer_of_another_kind_is_refused(client, problem, accepted):
+    data = problem(client.get("/api/webhooks/", HTTP_ACCEPT=accepted), "not-acceptable")
 
     assert data["detail"].endswith(" Accept application/json.")

@@ -13,6 +13,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.utils import translation
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from django.views.generic import TemplateView
 from drf_spectacular.generators import SchemaGenerator
@@ -63,6 +64,7 @@ def _document() -> dict[str, Any]:
 app_name = "tms_webhooks_schema"
 
 
+@csrf_exempt
 @require_safe
 def openapi(request: HttpRequest) -> JsonResponse:
     """Return the OpenAPI document, with the URL of this server."""
@@ -70,6 +72,7 @@ def openapi(request: HttpRequest) -> JsonResponse:
     return JsonResponse({**document(), "servers": [server]})
 
 
+@csrf_exempt
 @require_safe
 def json_schema(_request: HttpRequest) -> HttpResponse:
     """Return the JSON Schema of all events."""
@@ -89,7 +92,7 @@ urlpatterns = [
     path("events.schema.json", json_schema, name="json-schema"),
     path(
         "docs/",
-        require_safe(TemplateView.as_view(template_name="tms_webhooks/documentation.html")),
+        csrf_exempt(require_safe(TemplateView.as_view(template_name="tms_webhooks/documentation.html"))),
         name="documentation",
     ),
 ]

@@ -53,8 +53,10 @@ class _OneTypeField(serializers.Field):
 
     def to_internal_value(self, data: Any) -> Any:
         if not isinstance(data, self.types) or (isinstance(data, bool) and bool not in self.types):
-            fraction = isinstance(data, float) and self.types == (int,)
-            kind = "a number with a fraction" if fraction else json_type_of(data)
+            kind = json_type_of(data)
+            if isinstance(data, float) and self.types == (int,):
+                is_whole = data.is_integer()
+                kind = f"{data}; write it in digits alone" if is_whole else "a number with a fraction"
             self.fail("invalid", expected=self.expected, kind=kind)
         return data
 
@@ -230,8 +232,8 @@ MAX_UNKNOWN_FIELDS = 20
 class StrictMixin(serializers.Serializer):
     """Mixed into a serializer, it rejects unknown names and read-only fields."""
 
-    read_only_remedies: Mapping[str, str] = {}
-    """For some read-only fields, how to change them instead. The default is to omit them."""
+    remedies: Mapping[str, str] = {}
+    """For some names that a request may not have, what to do instead. The default is to omit them."""
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the values; raise ``ValidationError`` with all errors, including unknown names."""
@@ -240,8 +242,9 @@ class StrictMixin(serializers.Serializer):
         refused = [name for name in data if name not in writable] if isinstance(data, Mapping) else []
         for name in refused[:MAX_UNKNOWN_FIELDS]:
             if name in self.fields:
-                remedy = self.read_only_remedies.get(name, "omit it")
-                detail, code = f"This field is read-only here; {remedy}.", "read_only"
+                detail, code = f"This field is read-only here; {self.remedies.get(name, 'omit it')}.", "read_only"
+            elif name in self.remedies:
+                detail, code = f"Omit it: {self.remedies[name]}.", "unknown"
             else:
                 detail, code = unknown_name_message(name, writable, kind="field"), "unknown"
             errors[name] = [serializers.ErrorDetail(detail, code=code)]

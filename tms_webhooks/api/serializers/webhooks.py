@@ -93,7 +93,9 @@ class WebhookSerializer(StrictModelSerializer):
     warnings = serializers.SerializerMethodField()
     subscriptions: Any = SubscriptionListField()
 
-    read_only_remedies = {
+    remedies = {
+        "secret": "the server makes it. POST to rotate-secret/ of the webhook for a new one",
+        "expires_at": "only a hook has an end. POST to hooks/ to make one",
         "organization": "the organization of a webhook can't change",
         "enabled": "POST to enable/ or disable/ of the webhook",
         "subscriptions": "change them at subscriptions/ of the webhook",
