@@ -65,7 +65,9 @@ class EventTypeViewSet(mixins.RetrieveModelMixin, ResourceViewSet):
     def samples(self, request: Any, name: str) -> Response:
         """Return up to three events as a webhook gets them: the latest of the caller's organizations, or else the example."""
         kind, organizations = self.get_object(), self.organizations(Action.VIEW_PAYLOAD).order_by("pk")
-        events = Event.objects.latest_of(organizations.values_list("pk", flat=True)[:MOST_ORGANIZATIONS], kind.name)
+        events = Event.objects.latest_of(
+            list(organizations.values_list("pk", flat=True)[:MOST_ORGANIZATIONS]), kind.name
+        )
         bodies = [json.loads(digested(one.body, PayloadDetail.FULL)) for one in events[:MOST_SAMPLES]]
         return Response(bodies or [kind.example()])
 
