@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from django.apps import apps
+from django.contrib.auth import get_user_model
 from django.db import models
 from django.utils.module_loading import import_string
 
@@ -60,6 +61,11 @@ class SuperusersOnly(AccessPolicy):
         if getattr(user, "is_active", False) and getattr(user, "is_superuser", False):
             return _organizations()
         return super().organizations(request, action)
+
+    def may_keep_hooks(self, maker: Actor, organization: Any) -> bool:
+        """Return whether the user is an active superuser still."""
+        rows: Any = get_user_model()._default_manager.filter(is_active=True, is_superuser=True)
+        return bool(rows.filter(pk=maker.id).exists())
 
 
 def get_policy() -> AccessPolicy:

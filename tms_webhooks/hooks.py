@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +13,8 @@ from tms_webhooks.choices import DisabledReason
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Webhook
+
+logger = logging.getLogger(__name__)
 
 KEPT = timedelta(days=1)
 """How long a hook can be refreshed after its end."""
@@ -32,7 +35,12 @@ def end(may_keep: Callable[[Actor, Any], bool], *, now: datetime, stop: Stop = n
         if stop():
             return
         _scope, kind, key = maker.split(":", 2)
-        if not may_keep(Actor(kind, key), organization):
+        try:
+            ends = not may_keep(Actor(kind, key), organization)
+        except Exception:
+            logger.exception("ACCESS_POLICY failed for the hooks of %s %s, which stay.", kind, key)
+            continue
+        if ends:
             for hook in hooks.filter(hook_of=maker, organization=organization):
                 webhooks.delete(hook, now=now)
 

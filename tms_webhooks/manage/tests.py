@@ -86,8 +86,7 @@ def send_test(
     entry.
 
     Raises `PullOnlyWebhook`, and the errors of `example_event`. Raises `LimitReached` if another test of the webhook is in
-    flight, or it or its organization has sent too many tests in the last minute (TEST_SENDS_LIMIT). Never call it in a transaction, which
-    would stay open during the request.
+    flight, or by TEST_SENDS_LIMIT. Never call it in a transaction, which would stay open during the request.
     """
     if webhook.pull_only:
         raise PullOnlyWebhook(

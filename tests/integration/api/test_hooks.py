@@ -14,8 +14,9 @@ from tests.integration.api.people import Caller, codes_of, error_of
 from tests.integration.delivery.conftest import run, wire
 from tests.integration.delivery.rows import write_event
 from tests.integration.delivery.wire import is_signed_by
-from tms_webhooks import hooks
-from tms_webhooks.access import get_policy
+from tms_webhooks import hooks, tasks
+from tms_webhooks.access import SuperusersOnly, get_policy
+from tms_webhooks.actors import Actor
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.webhook import new_secret
 
@@ -196,6 +197,29 @@ def test_a_hook_does_not_outlive_its_key(program, acme, lose):
     end()
 
     assert sorted(existing()) == ["https://other.example.com/", "https://receiver.example.com/kept"]
+
+
+def test_the_sweep_ends_hooks_and_a_policy_that_fails_keeps_them(program, acme, monkeypatch, caplog):
+    program.hook()
+    Webhook.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    monkeypatch.setattr(type(get_policy()), "may_keep_hooks", lambda *_args: 1 / 0)
+
+    tasks.sweep()
+
+    assert Webhook.objects.get().disabled_reason == "expired"
+    assert existing() == [TARGET]
+    assert "which stay" in caplog.text
+
+
+def test_a_superusers_hook_ends_with_the_superuser(alice):
+    policy = SuperusersOnly()
+    maker = Actor("administrator", str(alice.pk))
+    assert not policy.may_keep_hooks(maker, 1)
+
+    alice.is_superuser = True
+    alice.save()
+
+    assert policy.may_keep_hooks(maker, 1)
 
 
 def test_a_hook_of_a_user_ends_with_the_right(alice, client):
