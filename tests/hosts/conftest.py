@@ -45,7 +45,7 @@ else:
 
     OWN = {"tenant": "tenant", "topic": "topic"}
     meetup = made(Meetup, **OWN, title="Azure, mornings")
-    member = made(Member, tenant="tenant", email="alice@example.com", given_name="Alice")
+    member = made(Member, tenant="tenant", email="alice@example.com", given_name="Alice", password="!")
     online = made(OnlineTraining, **OWN, title="Azure", meeting="Meet 1")
     learner = made(Learner, tenant="tenant", name="Alice")
     account = made(Account, tenant="tenant", name="Bob")

@@ -12,11 +12,7 @@ from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.hosts.tagged.models import TaggedClass
 from tests.hosts.versioned.models import RecordedCourse, RevertedCourse
 
-SCHEDULED, CANCELLED, TENTATIVE = (
-    {"code": 0, "name": "Scheduled"},
-    {"code": 2, "name": "Cancelled"},
-    {"code": 4, "name": "Tentative"},
-)
+SCHEDULED, TENTATIVE = {"code": 0, "name": "Scheduled"}, {"code": 4, "name": "Tentative"}
 CLASS = ["tenant", "topic"]
 VERSIONED = ["kept_in_history", "kept_in_revisions"]
 
@@ -42,13 +38,10 @@ CREATED = [
         for model in (RecordedCourse, RevertedCourse)
     ),
 ]
-# A fixture or an attribute of it, with the new values; then the type of its event, the old values, and some of its data.
+# What is more than a change of the object's own row, which test_every_change.py tries: a fixture or an attribute of it, with the
+# new values; then the type of its event, the old values, and some of its data.
 CHANGED = [
-    ("meetup", {"state": "off"}, "class.cancelled", {"status": SCHEDULED}, {"status": CANCELLED}),
-    ("online", {"state": "cancelled"}, "class.cancelled", {"status": SCHEDULED}, {"max_students": 10}),
     ("online.training_ptr", {"state": "cancelled"}, "class.cancelled", {"status": SCHEDULED}, {"max_students": 10}),
-    ("learner", {"city": "Bergen"}, "user.updated", {"city": "Oslo"}, {}),
-    ("learner", {"name": "Carol"}, "user.updated", {"user_name": "Alice"}, {"city": "Oslo"}),
     ("learner.account_ptr", {"name": "Carol"}, "user.updated", {"user_name": "Alice"}, {"city": "Oslo"}),
     ("account", {"name": "Carol"}, None, {}, {}),
     ("study.person", {"name": "Eve"}, "user.updated", {"user_name": "Dan"}, {}),
@@ -58,8 +51,6 @@ CHANGED = [
     ("trainer", {"role": "learner"}, "enrollment.requested", {}, {}),
     ("participant", {"role": "trainer"}, "enrollment.deleted", {}, {}),
     ("clinic", {"deleted_at": timezone.now()}, "class.deleted", {}, {"name": "Azure"}),
-    ("tagged", {"is_active": False}, "class.tentative", {"status": SCHEDULED}, {"status": TENTATIVE}),
-    *((path, {"state": "cancelled"}, "class.cancelled", {"status": SCHEDULED}, {}) for path in VERSIONED),
 ]
 # A fixture or an attribute of it; then the type of its event, and some of its data.
 DELETED = [
