@@ -31,7 +31,10 @@ def run(*, db, rounds):
 
 def fill():
     """Make the classes, and a webhook that receives their events."""
+    from tests.bench import world
+
     bulk.fill(OBJECTS)
+    world.analyze()
 
 
 def compare(rounds):
