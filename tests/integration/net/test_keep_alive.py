@@ -1,5 +1,7 @@
+import socket
 import threading
 
+import pycurl
 import pytest
 
 from tests.integration.net.conftest import ONLY_CURL, ONLY_THREADS
@@ -8,6 +10,7 @@ from tests.patience import PATIENCE
 from tms_webhooks.net.transports import client as waiting
 from tms_webhooks.net.transports import curl_exchange
 from tms_webhooks.net.transports.base import Request
+from tms_webhooks.net.transports.curl import CurlTransport
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
 
@@ -99,6 +102,25 @@ def test_a_connection_that_was_closed_while_idle_is_replaced(serve, send):
 
     assert server.accepted == 3
     assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("is_forgotten", [False, True])
+def test_an_idle_connection_that_libcurl_closes_before_its_turn_ends_no_drain(monkeypatch, is_forgotten):
+    """The receiver closed several at once. While libcurl reads of one, it closes another, or opens one with its number."""
+    transport = CurlTransport()
+    here, there = socket.socketpair()
+    number = here.fileno()
+    transport._opened(number)
+    transport._watch(pycurl.POLL_REMOVE, number, None, None)
+    there.close()
+    ready = transport._selector.select(PATIENCE)
+    here.close()
+    if is_forgotten:
+        transport._forget(number)
+    monkeypatch.setattr(transport._selector, "select", lambda _timeout: ready)
+
+    assert transport.collect() == []
+    transport.close()
 
 
 @ONLY_THREADS

@@ -103,6 +103,9 @@ class CurlTransport:
             if key.fileobj is self._resolved:
                 self._begin_resolved()
                 continue
+            if key.fd not in self._watched:
+                # In this loop, libcurl has opened another one with its number.
+                continue
             if not self._watched[key.fd]:
                 self._drop_idle(key.fd)
                 continue
@@ -233,11 +236,12 @@ class CurlTransport:
     def _drop_idle(self, number: int) -> None:
         # libcurl may not look before it uses a connection again. It would take what has arrived for the next request's answer.
         self._forget(number)
-        # libcurl closes the socket itself.
-        connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=number)
+        # libcurl closes the socket itself, or has done so.
         with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
-        connection.detach()
+            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=number)
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.detach()
 
     def _opened(self, number: int) -> None:
         # It may have the number of a connection that libcurl has closed.
