@@ -15,13 +15,15 @@ from tests.bench.metered import Meter, difference
 
 CLASSES, SEATS, ASSIGNMENTS, FEEDBACK = 40, 5, 100, 20
 """Rows of each customer: classes, enrollments in each class, course assignments and feedback."""
-KINDS = ("class", "enrollment", "started", "completed", "feedback")
+KINDS = ("class", "enrollment", "started", "completed", "extended", "feedback", "deleted")
 EVENTS = {
     "class": "class.cancelled",
     "enrollment": "enrollment.cancelled",
     "started": "course_assignment.started",
     "completed": "course_assignment.completed",
+    "extended": "course_assignment.updated",
     "feedback": "course_feedback.created",
+    "deleted": "enrollment.deleted",
 }
 """The events of the kinds of change."""
 
@@ -45,8 +47,8 @@ def fill(count):
             for _ in range(ASSIGNMENTS)
         )
         _insert(
-            models.CourseFeedback(course=course, user=learner, course_assignment=one, title="Good")
-            for one in assignments[:FEEDBACK]
+            models.CourseFeedback(course=course, user=learner, course_assignment=one, title=f"Good {number}")
+            for number, one in enumerate(assignments[:FEEDBACK])
         )
     _age()
     return keys
@@ -111,7 +113,10 @@ def _act(kind, organization):
     assert enrollment is not None
 
     def act():
-        subject = {"class": enrollment.training_class, "enrollment": enrollment}.get(kind, assignment)
+        subject = {"class": enrollment.training_class, "enrollment": enrollment, "deleted": enrollment}.get(
+            kind, assignment
+        )
+        key = subject.pk
         match kind:
             case "class" | "enrollment":
                 subject.cancel()
@@ -119,12 +124,16 @@ def _act(kind, organization):
                 subject.start(at=timezone.now())
             case "completed":
                 subject.complete(at=timezone.now())
+            case "extended":
+                subject.extend(expires_at=timezone.now() + timedelta(days=120))
+            case "deleted":
+                subject.delete()
             case _:
                 title = f"Feedback for {organization.pk}"
                 fields = {"course": subject.course, "user": subject.user, "course_assignment": subject}
                 subject = models.CourseFeedback.objects.create(title=title, **fields)
                 return kind, f"{kind}:{title}", subject.pk
-        return kind, f"{kind}:{subject.pk}", subject.pk
+        return kind, f"{kind}:{key}", key
 
     return act
 

@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http.client import HTTPConnection
+from urllib.parse import urlencode
 
 from tests.bench import environment
 from tests.bench.environment import lasting, sized
@@ -25,7 +26,6 @@ STARTING = 4.0
 """Seconds until the processes of a run have started."""
 IDLE = lasting(10.0)
 """Seconds for which the idle drain is measured."""
-HOUR = 3_600.0
 MEASURED = {
     "requests": ("requests", "", ""),
     "p50": ("time from the commit to the customer, median", "s", "ms"),
@@ -34,12 +34,15 @@ MEASURED = {
     "database": ("database time", "ms", "ms"),
 }
 """The figures of one minute of both ways, with the units of polling and of webhooks."""
+COSTS = {name: MEASURED[name][0] for name in ("cpu", "database")}
 FIGURES = (
     *(
         Figure(f"{way}_{name}", f"{way}: {label}", unit)
         for name, (label, *units) in MEASURED.items()
         for way, unit in zip(("polling", "webhooks"), units, strict=True)
     ),
+    *(Figure(f"poll_{name}", f"a poll of a customer: {label}", "ms") for name, label in COSTS.items()),
+    *(Figure(f"delivery_{name}", f"an event with its delivery: {label}", "ms") for name, label in COSTS.items()),
     Figure("equal_database", "changes of a customer an hour, up to which webhooks take less database time"),
     Figure("equal_cpu", "changes of a customer an hour, up to which webhooks take less CPU time"),
     Figure("idle_database", "database time of a drain without work, in a minute", "ms"),
@@ -49,15 +52,17 @@ FIGURES = (
 
 OVERLAP = 1
 """Seconds that a poll looks back beyond the last one: the API's times are whole seconds."""
+PAGE = 1_000
+"""The most rows of an answer."""
 
-REQUESTS = {
-    "class": ("SearchClasses", "lastModifiedAfter", "Id"),
-    "enrollment": ("SearchClassEnrollments", "lastModifiedAfter", "Id"),
-    "started": ("SearchCourseAssignments", "startedAfter", "Id"),
-    "completed": ("SearchCourseAssignments", "completedAfter", "Id"),
-    "feedback": ("SearchCourseFeedback", "createdAfter", "Title"),
+CHANGED = {
+    "class": ("SearchClasses", "lastModifiedAfter"),
+    "enrollment": ("SearchClassEnrollments", "lastModifiedAfter"),
+    "feedback": ("SearchCourseFeedback", "createdAfter"),
 }
-"""The requests of a poll by the kind of change that they find: operation, parameter, and the name of its id."""
+"""The searches that can select what changed, by the kind of change. None of them finds a deleted row."""
+ASSIGNMENTS = "SearchCourseAssignments"
+"""No parameter of this search selects an extended, cancelled or deleted assignment, so a poll reads all of them."""
 
 
 def run(*, db, rounds):
@@ -72,24 +77,25 @@ def run(*, db, rounds):
         report |= {f"{way}_{name}": [figures[name]] for name in MEASURED}
     for name in ("p50", "p95"):
         report[f"polling_{name}"] = [polling[name] / 1000]
-    for name in ("database", "cpu"):
-        report[f"equal_{name}"] = [_break_even(polling, webhooks, name)]
-        report[f"idle_{name}"] = [webhooks["idle"][name]]
+    for name in COSTS:
+        idle = webhooks["idle"][name]
+        # The changes themselves cost something in both; webhooks add their events.
+        poll = (polling[name] - polling["changes"][name]) / CUSTOMERS
+        delivery = (webhooks[name] - idle - polling["changes"][name]) / CUSTOMERS
+        report |= {f"poll_{name}": [poll], f"delivery_{name}": [delivery], f"idle_{name}": [idle]}
+        report[f"equal_{name}"] = [break_even(poll, delivery, idle, customers=CUSTOMERS, minutes=MINUTE / 60)]
     return report
 
 
-def _break_even(polling, webhooks, name):
+def break_even(poll, delivery, idle, *, customers, minutes):
     """Return the changes of a customer in an hour for which webhooks need as much as polling; with fewer, they need less.
 
-    Return None if the changes took longer during the polls than with webhooks, as on a busy machine.
+    ``poll`` and ``delivery`` are what one takes, and ``idle`` is what a drain without work takes in a minute. Each of the
+    ``customers`` polls every so many ``minutes``. Return None if a delivery takes nothing, as on a busy machine.
     """
-    idle = webhooks["idle"][name]
-    # The changes themselves cost something in both; webhooks add their events.
-    per_change = (webhooks[name] - idle - polling["changes"][name]) / CUSTOMERS
-    spent_on_polls = polling[name] - polling["changes"][name]
-    if per_change <= 0:
+    if delivery <= 0:
         return None
-    return max(0.0, (spent_on_polls - idle) / CUSTOMERS / per_change * HOUR / MINUTE)
+    return max(0.0, (poll * 60 / minutes - idle * 60 / customers) / delivery)
 
 
 def _poll(keys):
@@ -171,13 +177,18 @@ def _report(requests, done, figures, delays):
 
 
 class Pollers:
-    """Polls for all customers, spread evenly over the time between two polls of one, and keeps when it saw what."""
+    """Polls for all customers, spread evenly over the time between two polls of one, and keeps when it saw what.
+
+    A poll sees what the events report. It asks for changed rows where it can. It finds deletions by the number of rows:
+    where there are fewer than it knows, it reads all.
+    """
 
     def __init__(self, keys, port):
         self.seen = {}
         self._keys = keys
         self._port = port
         self._since = [int(time.time())] * len(keys)
+        self._known = [self._read_all(key) for key in keys]
 
     def run(self, start, seconds, every):
         """Poll for so long from ``start`` on, by the clock of `time.monotonic`; each customer ``every`` so many seconds."""
@@ -187,17 +198,41 @@ class Pollers:
             self._poll(number % len(self._keys))
             number += 1
 
+    def _read_all(self, key):
+        """Return all rows of a customer by their ids, of each kind."""
+        operations = {**{kind: operation for kind, (operation, _since) in CHANGED.items()}, "assignment": ASSIGNMENTS}
+        return {kind: self._by_id(self._ask(operation, key, pageSize=PAGE)) for kind, operation in operations.items()}
+
     def _poll(self, customer):
         since, self._since[customer] = self._since[customer] - OVERLAP, int(time.time())
-        for kind, (operation, parameter, name) in REQUESTS.items():
-            rows = self._ask(f"/api/2.0/{operation}?{parameter}={since}", self._keys[customer])
-            for row in rows:
-                self.seen.setdefault(f"{kind}:{row[name]}", time.monotonic())
+        key, known = self._keys[customer], self._known[customer]
+        for kind, (operation, parameter) in CHANGED.items():
+            rows = self._by_id(self._ask(operation, key, **{parameter: since, "pageSize": PAGE}))
+            known[kind] |= rows
+            self._note(kind, rows)
+            if self._ask(operation, key, pageSize=1)["TotalCount"] < len(known[kind]):
+                left = self._by_id(self._ask(operation, key, pageSize=PAGE))
+                self._note("deleted", known[kind].keys() - left)
+                known[kind] = left
+        before, known["assignment"] = known["assignment"], self._by_id(self._ask(ASSIGNMENTS, key, pageSize=PAGE))
+        for name, row in known["assignment"].items():
+            for kind, field in (("started", "Started"), ("completed", "Completed"), ("extended", "Expires")):
+                if row[field] != before.get(name, row)[field]:
+                    self._note(kind, [name])
 
-    def _ask(self, path, key):
+    def _note(self, kind, names):
+        for name in names:
+            self.seen.setdefault(f"{kind}:{name}", time.monotonic())
+
+    @staticmethod
+    def _by_id(answer):
+        """Return the rows of an answer by their ids. Feedback has none: here, its titles differ."""
+        return {row["Id"] if "Id" in row else row["Title"]: row for row in answer["Results"]}
+
+    def _ask(self, operation, key, **parameters):
         connection = HTTPConnection("127.0.0.1", self._port, timeout=30)
-        connection.request("GET", path, headers={"api_key": key})
+        connection.request("GET", f"/api/2.0/{operation}?{urlencode(parameters)}", headers={"api_key": key})
         answer = json.loads(connection.getresponse().read())
         connection.close()
         assert answer["Status"] == 0, answer
-        return answer["Results"]
+        return answer
