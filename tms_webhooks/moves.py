@@ -120,7 +120,7 @@ def note_branches(before: Lineages, after: Lineages, *, now: datetime, using: st
     moved = [key for key in before if before[key] != after[key]]
     above = {key for one in moved for key in before[one] ^ after[one]}
     webhooks = Webhook.objects.using(using).existing().filter(organization__in=above, include_children=True)
-    for webhook in webhooks.prefetch_related("subscriptions"):
+    for webhook in webhooks.order_by("pk").prefetch_related("subscriptions"):
         patterns = {one.event_type for one in webhook.subscriptions.all()}
         names = {name for pattern in patterns for name in event_names.matching(pattern) if event_names.is_move(name)}
         nouns = sorted(noun for noun in {name.rpartition(".")[0] for name in names} if sources_of_noun(noun))

@@ -56,9 +56,9 @@ ALL = "all"
 """In place of names: each noun that a snapshot of the webhook can have."""
 
 
-def subscriptions_to(webhook: Webhook, noun: str) -> list[Subscription]:
-    """Return the webhook's subscriptions to at least one event of a noun."""
-    names = {event_type.name for event_type in catalogue.grouped().get(noun, ())}
+def subscriptions_to(webhook: Webhook, noun: str, only: str = "") -> list[Subscription]:
+    """Return the webhook's subscriptions to at least one event of a noun, or to this event ``only``."""
+    names = {only} if only else {event_type.name for event_type in catalogue.grouped().get(noun, ())}
     return [
         one for one in webhook.subscriptions.order_by("pk") if names.intersection(event_names.matching(one.event_type))
     ]
@@ -359,12 +359,9 @@ class BranchReader(SourceReader):
     def __init__(self, webhook: Webhook, source: Source, *, left: Collection[Any], joined: Collection[Any]) -> None:
         super().__init__(webhook, source)
         removed, added = event_names.moves_of(source.noun.name)
-        subscriptions = {
-            name: [one for one in subscriptions_to(webhook, source.noun.name) if one.event_type in patterns]
-            for name, patterns in ((name, event_names.patterns_for(name)) for name in (removed, added))
-        }
-        self._removal = catalogue.get(removed) if subscriptions[removed] else None
-        self._emit(added, subscriptions[added])
+        is_removal_wanted = subscriptions_to(webhook, source.noun.name, removed)
+        self._removal = catalogue.get(removed) if is_removal_wanted else None
+        self._emit(added, subscriptions_to(webhook, source.noun.name, added))
         before = {*self._objects.organizations, *left} - {*joined}
         self._objects_before = owners.ObjectScope(webhook.scope, before)
         self._read_of({*left, *joined}, webhook.audience)

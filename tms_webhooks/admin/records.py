@@ -74,8 +74,6 @@ class JobAdmin(LogAdmin):
         """Return the fields; those of a snapshot's objects for a snapshot alone, and the nouns also for what moved along."""
         others = {JobKind.SNAPSHOT: (), JobKind.MOVE: ("since", "until")}
         left_out = others.get(obj.kind, ("nouns", "skipped"))
-        if obj.kind == JobKind.MOVE and obj.webhook_id is None:
-            left_out = (*left_out, "skipped", "deliveries")
         return [name for name in self.fields if name not in left_out]
 
     @admin.display(description=_("status"))

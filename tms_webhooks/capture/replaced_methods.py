@@ -81,9 +81,12 @@ def _save_base(
     model = type(instance)
     using = using or router.db_for_write(model, instance=instance)
     arguments = (raw, force_insert, force_update, using, update_fields)
-    is_moved = model in organization_models and not instance._state.adding and not (raw and is_loading_fixture())
-    tree = captured_tree(at_keys(model, [instance.pk], using=using), update_fields) if is_moved else nullcontext()
-    if model not in captured_models or (raw and is_loading_fixture()):
+    if raw and is_loading_fixture():
+        save_base(instance, *arguments)
+        return
+    is_in_tree = model in organization_models and not instance._state.adding
+    tree = captured_tree(at_keys(model, [instance.pk], using=using), update_fields) if is_in_tree else nullcontext()
+    if model not in captured_models:
         with tree:
             save_base(instance, *arguments)
         return
