@@ -6,9 +6,14 @@ the sources declare. It makes a copy for each that subscribes to the type.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import product
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache, reduce
+from operator import or_
+from typing import Any, NamedTuple
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Cast
 
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
@@ -23,13 +28,14 @@ from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_ty
 from tms_webhooks.sources.mapping import OWNERS, organization_value
 from tms_webhooks.sources.paths import steps_of
 from tms_webhooks.sources.registry import all_sources
-from tms_webhooks.sources.rows import rows_of
-from tms_webhooks.sources.tms import CLOSED
+from tms_webhooks.sources.rows import Rows, rows_of
 
 SEARCHES = 20
 """Events whose organizations one call looks for, so that others don't wait for them."""
 COPIES = 200
 """Copies in one transaction. The other ones of an event follow before it is fanned out."""
+
+MERGED = "user.merged"
 
 # The row of `PeriodicRun` that is locked while copies are made: each is made once, in the order of events.
 SHARING = "tms_webhooks.sharing"
@@ -89,12 +95,65 @@ def share(keys: Collection[int]) -> tuple[int, set[int]]:
     return copies, unfinished
 
 
+def shown_to(source: Source, organizations: Collection[Any]) -> Q | None:
+    """Return a filter for the objects of a source that objects of these organizations show, whether or not they own them.
+
+    None for a noun whose objects are seen by their own organizations alone.
+    """
+    if not source.shared_fields:
+        return None
+    shown = Q(pk__in=())
+    for view in _views_of(source):
+        seeing = reduce(or_, (Q(**{f"{column}__in": organizations}) for column in view.columns))
+        shown |= Q(pk__in=view.rows.filter(seeing).values(f"{view.lookup}__pk"))
+    return shown
+
+
+def part_of(values: Mapping[str, Any], source: Source) -> dict[str, Any]:
+    """Return what others than the owner see of the nested values of an object."""
+    return nested({name: value_at(values, name) for name in source.shared_fields if has_value(values, name)})
+
+
+def copy_of(event: Event, body: Mapping[str, Any], organization: models.Model, source: Source) -> Event:
+    """Return an unsaved copy of an event with this body for another organization: with what that sees of the object."""
+    one, key, external_id = (
+        event.copy_for(organization.pk),
+        organization.pk,
+        organization_value(organization, "external_id"),
+    )
+    one.body = to_text(
+        {
+            **body,
+            "id": one.public_id,
+            "organization": {
+                "id": key if isinstance(key, int) else str(key),
+                "external_id": external_id and str(external_id),
+            },
+            "sequence": None,
+            "data": part_of(body["data"], source),
+            "changed": [name for name in body["changed"] if name in source.shared_fields],
+            "previous": part_of(body["previous"], source),
+        }
+    )
+    return one
+
+
+def is_end(event_type: str, source: Source) -> bool:
+    """Return whether after such an event no object may show its object: it was deleted, or merged into another one."""
+    return event_type in (*source.deletion_types, MERGED)
+
+
+def is_awaited(event_type: str, source: Source, *, using: str) -> bool:
+    """Return whether such an event of a source is the end of an object that others may have seen, and a webhook subscribes to it."""
+    is_seen = bool(source.shared_fields) and is_end(event_type, source)
+    return is_seen and Subscription.objects.using(using).matching([event_type]).exists()
+
+
 def _is_seen(source: Source, event_type: str, changed: Iterable[str]) -> bool:
     """Return whether other organizations than the owner may see what an event of this type reports."""
-    # Of the fields that a closed account loses, an event names no personal ones.
-    is_end = event_type in (*source.deletion_types, CLOSED)
-    is_shown = is_end or not {*source.shared_fields}.isdisjoint(changed)
-    return is_shown and event_type in source.event_types and bool(source.shared_fields)
+    return event_type in source.event_types and bool(
+        source.shared_fields and (is_end(event_type, source) or {*source.shared_fields}.intersection(changed))
+    )
 
 
 def _copy(event: Event, body: Mapping[str, Any], sources: Sequence[Source]) -> int:
@@ -102,26 +161,17 @@ def _copy(event: Event, body: Mapping[str, Any], sources: Sequence[Source]) -> i
 
     There may be more where it returns `COPIES`, as it does while another transaction makes copies.
     """
-    keys, fields = _recipients(event, body, sources), sources[0].shared_fields
+    keys = _recipients(event, body, sources)
     if not keys:
         return 0
     organizations: Any = Event._meta.get_field("organization").related_model
-    seen: dict[str, Any] = {
-        part: nested({name: value_at(body[part], name) for name in fields if has_value(body[part], name)})
-        for part in ("data", "previous")
-    }
-    seen["changed"] = [name for name in body["changed"] if name in fields]
     same = event.of_same_object.filter(type=event.type, occurred_at=event.occurred_at)
     with brief_write(durable=False):
         if not PeriodicRun.objects.lock(SHARING):
             return COPIES
         keys -= set(same.values_list("organization_id", flat=True))
-        owners = organizations._base_manager.in_bulk(sorted(keys)[:COPIES])
-        copies = [event.copy_for(key) for key in owners]
-        for one in copies:
-            key, external_id = one.organization_id, organization_value(owners[one.organization_id], "external_id")
-            named = {"id": key if isinstance(key, int) else str(key), "external_id": external_id and str(external_id)}
-            one.body = to_text({**body, "id": one.public_id, "organization": named, "sequence": None, **seen})
+        owners = organizations._base_manager.in_bulk(sorted(keys)[:COPIES]).values()
+        copies = [copy_of(event, body, one, sources[0]) for one in owners]
         Event.objects.using(event._state.db).bulk_create(copies)
     return len(copies)
 
@@ -139,23 +189,54 @@ def _recipients(event: Event, body: Mapping[str, Any], sources: Iterable[Source]
 def _showing(event: Event, body: Mapping[str, Any], sources: Iterable[Source]) -> set[Any]:
     """Return the keys of the organizations that own an object, or whose learner's it is, that shows an event's object.
 
-    ``sources`` are those of the event. Nothing shows a deleted object: of that, they are those that got events of it.
+    ``sources`` are those of the event. To an object at its end, nothing may refer: those that got events of it are added.
     """
     found: set[Any] = set()
     as_key: Any = Event._meta.get_field("organization").target_field.to_python
-    for shown, source in product(sources, all_sources()):
-        if event.type in shown.deletion_types:
-            return set(event.of_same_object.values_list("organization_id", flat=True))
+    for shown in sources:
+        if is_end(event.type, shown):
+            found.update(event.of_same_object.values_list("organization_id", flat=True))
+        # As text, because a host may keep the key in columns of several types: one statement reads them all.
+        keys = [
+            view.rows.filter(**{f"{view.lookup}__{shown.mapped['id'].path}": body["data"]["id"]}).values_list(
+                Cast(column, models.TextField()), flat=True
+            )
+            for view in _views_of(shown)
+            for column in view.columns
+        ]
+        if keys:
+            found.update(as_key(key) for key in keys[0].union(*keys[1:]) if key is not None)
+    return found - {None}
+
+
+class View(NamedTuple):
+    """How objects of one source show those of another one.
+
+    - ``rows``: the objects that show them
+    - ``lookup``: that of the shown object in these rows
+    - ``columns``: the lookups of the organizations that the rows belong to
+    """
+
+    rows: Rows
+    lookup: str
+    columns: Sequence[str]
+
+
+def _views_of(shown: Source) -> Iterator[View]:
+    """Yield all ways in which objects of a source are shown: by the paths of all sources."""
+    for source in all_sources():
         # Of several paths of which the first counts, all.
         names = OWNER, OWNERS, LEARNER_ORGANIZATION.name, *source.computed.get(OWNER, ((), ()))[1]
         owners = (source.mapped[name] for name in names if name in source.mapped)
         columns = [one.path.replace(".", "__") for one in owners if one.lookup is not None]
-        for lookup in _lookups_of(shown, source) if columns else ():
-            rows = rows_of(source).filter(**{f"{lookup}__{shown.mapped['id'].path}": body["data"]["id"]})
-            found.update(as_key(key) for row in rows.values_list(*columns).distinct() for key in row if key is not None)
-    return found
+        for lookup in sorted(_lookups_of(shown, source)):
+            # The organization of a shown object itself is no other one.
+            own = f"{lookup}__{shown.mapped[OWNER].path.replace('.', '__')}" if OWNER in shown.mapped else ""
+            if others := [one for one in columns if one != own]:
+                yield View(rows_of(source), lookup, others)
 
 
+@cache
 def _lookups_of(shown: Source, source: Source) -> set[str]:
     """Return the lookups of objects of ``shown`` that objects of a source show."""
     return {

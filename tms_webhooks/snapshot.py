@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from django.db import router, transaction
 from django.utils.translation import gettext as _
 
-from tms_webhooks import catalogue, event_names, moves
+from tms_webhooks import catalogue, event_names, moves, sharing
 from tms_webhooks.actors import actor_context
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.choices import ActorKind, DeliveryStatus, JobKind, Priority
@@ -31,7 +31,7 @@ from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.filters.paths import suggested
 from tms_webhooks.models import Delivery, DrainSlot, Event, EventSequence, Job, PeriodicRun, Subscription, Webhook
-from tms_webhooks.models.audience import RELATIONS
+from tms_webhooks.models.audience import RELATIONS, EventOrganizations
 from tms_webhooks.models.delivery import UNSUCCESSFUL, DeliveryQuerySet
 from tms_webhooks.models.event import OUTSIDE_THE_FEED, owned_key, subject_key
 from tms_webhooks.models.job import ALL_READ
@@ -39,7 +39,7 @@ from tms_webhooks.models.organization import organization_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, organizations_of, set_sequence
 from tms_webhooks.outbox.record import wake_on_commit
-from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, nested_json
+from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text, nested_json
 from tms_webhooks.routing.subscription_rules import event_values, present_checks, values_of
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
@@ -180,6 +180,7 @@ class SourceReader:
         self._selection = selection or EVERYTHING
         self._source, self._detail = source, webhook.payload
         self._objects = owners.ObjectScope(webhook.scope)
+        self._webhook, self._shown = webhook, sharing.shown_to(source, self._objects.organizations)
         subscriptions = subscriptions_to(webhook, source.noun.name)
         self._emit(event_names.snapshot_of(source.noun.name), subscriptions)
         self._read_of(self._objects.organizations, webhook.audience)
@@ -195,6 +196,8 @@ class SourceReader:
         self._organizations = organizations
         relations = [one for one in RELATIONS if one.closed_to != audience]
         self._scope = in_organizations(self._source, dict.fromkeys(relations, organizations))
+        if self._scope is not None and self._shown is not None:
+            self._scope |= self._shown
 
     def count(self, *, now: datetime) -> int:
         """Return the number of objects that the webhook receives; see `MOST_EXAMINED`."""
@@ -227,10 +230,10 @@ class SourceReader:
         numbers = self._numbers([subject_key(text) for _key, text in found], using=using)
         events, skipped = [], 0
         with actor_context(ActorKind.SYSTEM):
-            for key, raw in read_rows(
-                self._source, at_keys(self._source.model, [key for key, _text in found], using=using)
-            ):
-                event, is_skipped = self._event_or_log(key, raw, now=now)
+            rows = at_keys(self._source.model, [key for key, _text in found], using=using)
+            shown = self._shown_among(rows)
+            for key, raw in read_rows(self._source, rows):
+                event, is_skipped = self._event_or_log(key, raw, now=now, is_shown=key in shown)
                 # The drain may be a thread of this process, and would wait 5 ms for Python's lock at each statement.
                 sleep(pause)
                 skipped += is_skipped
@@ -268,9 +271,10 @@ class SourceReader:
         """Yield the digests of those of the objects with these keys that the webhook receives; `PAGE` objects are read at a time."""
         for start in range(0, len(keys), PAGE):
             page = at_keys(self._source.model, keys[start : start + PAGE], using=database_of(self._source))
+            shown = self._shown_among(page)
             for key, raw in read_rows(self._source, page):
                 try:
-                    digest = self._digest(raw)
+                    digest = self._digest(raw, is_shown=key in shown)
                 except Exception:
                     # As in a snapshot, which leaves the object out, too.
                     if strict_payloads():
@@ -280,13 +284,20 @@ class SourceReader:
                 if digest is not None:
                     yield digest
 
-    def _digest(self, raw: Mapping[str, Any]) -> ObjectDigest | None:
+    def _shown_among(self, rows: Rows) -> set[Any]:
+        """Return the keys of those of these rows that objects of the webhook's organizations show."""
+        return set() if self._shown is None else set(rows.filter(self._shown).values_list("pk", flat=True))
+
+    def _digest(self, raw: Mapping[str, Any], *, is_shown: bool) -> ObjectDigest | None:
         """Return the digest of an object, or None if the webhook does not receive it."""
-        values = self._objects.canonical(self._source, raw)
-        organizations = None if values is None else organizations_of(values)
+        values, key = self._objects.canonical(self._source, raw), self._webhook.organization_id
+        is_copy = values is None and is_shown
+        values = owners.first_values(self._source, raw) if is_copy else values
+        organizations = EventOrganizations(key, key) if is_copy else organizations_of(values or {})
         if values is None or organizations is None:
             return None
         data = nested_json(self._event_type.fields, values)
+        data = sharing.part_of(data, self._source) if is_copy else data
         if not self._takes_all and not self._is_met(values_of({"data": data}, organizations)):
             return None
         external_id = data.get("external_id")
@@ -295,10 +306,11 @@ class SourceReader:
 
     def _numbers(self, subjects: Collection[str], *, using: str) -> dict[str, int]:
         """Return the numbers of the last events of these objects, by the keys by which they are numbered."""
-        keys = subjects
-        if self._source.owners is not None:
-            keys = [owned_key(subject, one) for subject in subjects for one in self._organizations]
-        return EventSequence.objects.current(self._source.noun.name, set(keys), using=using)
+        has_several = self._source.owners is not None
+        owned_by = self._organizations if has_several else [self._webhook.organization_id] if self._shown else []
+        keys = {owned_key(subject, one) for subject in subjects for one in owned_by}
+        keys |= set() if has_several else {*subjects}
+        return EventSequence.objects.current(self._source.noun.name, keys, using=using)
 
     def _rows(self) -> Rows:
         rows, ids = rows_of(self._source), columns_of(self._source).get("id")
@@ -308,21 +320,23 @@ class SourceReader:
             rows = rows.filter(**{f"{ids}__in": list(known)})
         return rows if self._scope is None else rows.filter(self._scope)
 
-    def _event_or_log(self, key: Any, raw: Mapping[str, Any], *, now: datetime) -> tuple[Event | None, bool]:
+    def _event_or_log(
+        self, key: Any, raw: Mapping[str, Any], *, now: datetime, is_shown: bool
+    ) -> tuple[Event | None, bool]:
         """Return the event of an object, or None if the webhook does not receive it, and whether it can't be built."""
         try:
-            event = self._event(raw, now=now)
+            event = self._event(raw, now=now, is_shown=is_shown)
         except Exception:
             if strict_payloads():
                 raise
             logger.exception("A snapshot leaves out %s %s.", self._source.model._meta.label, key)
             return None, True
-        if event is not None and event.error:
-            return None, True
-        return event, False
+        return (None, True) if event is not None and event.error else (event, False)
 
-    def _event(self, raw: Mapping[str, Any], *, now: datetime) -> Event | None:
+    def _event(self, raw: Mapping[str, Any], *, now: datetime, is_shown: bool) -> Event | None:
         found = self._typed(raw)
+        is_copy = found is None and is_shown
+        found = (self._event_type, owners.first_values(self._source, raw)) if is_copy else found
         if found is None:
             return None
         event_type, values = found
@@ -336,6 +350,8 @@ class SourceReader:
             strict=strict_payloads(),
             numbered_by_owner=self._source.owners is not None,
         )
+        if is_copy and not event.error:
+            event = sharing.copy_of(event, from_text(event.body), self._webhook.organization, self._source)
         if event.error or self._takes_all or event_type.is_removal:
             return event
         return event if self._is_met(event_values(event)) else None
@@ -358,6 +374,7 @@ class BranchReader(SourceReader):
 
     def __init__(self, webhook: Webhook, source: Source, *, left: Collection[Any], joined: Collection[Any]) -> None:
         super().__init__(webhook, source)
+        self._shown = None
         removed, added = event_names.moves_of(source.noun.name)
         is_removal_wanted = subscriptions_to(webhook, source.noun.name, removed)
         self._removal = catalogue.get(removed) if is_removal_wanted else None

@@ -11,6 +11,7 @@ from collections import Counter
 
 import django
 from django.db import OperationalError
+from django.db.models import F
 from django.utils import timezone
 
 
@@ -26,10 +27,11 @@ def fill(url, count):
     from example_project.training.models import ApiKey
     from tests.integration.delivery.rows import subscribed
 
-    course = CourseFactory()
+    course, of_others = CourseFactory.create_batch(2)
     own = {"organization": course.organization}
     learners = UserFactory.create_batch(max(4, count // 10), **own)
-    classes = TrainingClassFactory.create_batch(count // 5, course=course, **own)
+    classes = TrainingClassFactory.create_batch(count // 5 - count // 10, course=course, **own)
+    classes += TrainingClassFactory.create_batch(count // 10, course=of_others, primary_instructor=UserFactory(), **own)
     for number in range(count - len(learners) - len(classes)):
         user = learners[number % len(learners)]
         if number % 2:
@@ -94,14 +96,21 @@ def instructors_set(dice):
 def class_made(dice):
     from example_project.training.factories import TrainingClassFactory
 
-    course = one_of(dice, "Course")
-    TrainingClassFactory(organization=course.organization, course=course, external_id=None)
+    organization = one_of(dice, "TrainingClass").organization
+    TrainingClassFactory(organization=organization, course=one_of(dice, "Course"), external_id=None)
+    return True
+
+
+def course_saved(dice):
+    one = one_of(dice, "Course")
+    one.name = f"Renamed {dice.randrange(1000)}"
+    one.save()
     return True
 
 
 def class_deleted(dice):
-    """Delete a class and, with it, its enrollments."""
-    one_of(dice, "TrainingClass").delete()
+    """Delete a class and, with it, its enrollments. Those of another organization's course stay: they show it."""
+    one_of(dice, "TrainingClass", course__organization=F("organization")).delete()
     return True
 
 
@@ -156,6 +165,7 @@ WAYS = (
     enrollment_saved,
     enrollment_deleted,
     user_saved,
+    course_saved,
     assignment_updated,
 )
 COMMANDS = {"fill": lambda url, count: fill(url, int(count)), "edit": lambda count: edit(int(count))}

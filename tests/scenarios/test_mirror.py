@@ -16,7 +16,7 @@ import urllib.request
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from example_project.training.models import TrainingClass, User
+from example_project.training.models import Course, TrainingClass, User
 from tests.patience import PATIENCE
 from tests.scenarios.processes import stop
 from tests.scenarios.test_snapshot import is_idle
@@ -28,6 +28,11 @@ DAMAGED = int(os.environ.get("TMS_MIRROR_DAMAGED", "6"))
 SECONDS = PATIENCE + OBJECTS / 20 + EDITS / 5
 # The nouns whose rows are damaged. Each takes a snapshot.
 NOUNS = ("class", "enrollment")
+NOUNS_OF_REFERENCES = {
+    **{name: name for name in ("class", "user", "course", "classroom", "company", "organization")},
+    "instructor": "user",
+    "learner_organization": "organization",
+}
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "mirror.md"
 
 
@@ -157,7 +162,10 @@ def test_after_edits_and_kills_the_mirror_is_equal_and_each_damaged_row_is_found
     rows = mirror.rows()
     for noun, key in rows:
         data = rows[noun, key][1]
-        for other, nested in [(name, data[name]) for name in ("class", "user") if isinstance(data.get(name), dict)]:
-            assert (other, str(nested["id"])) in rows, (noun, key)
+        for name, other in NOUNS_OF_REFERENCES.items():
+            # Of what others own, a row has the ids of further objects, and none of their values.
+            if isinstance(data.get(name), dict) and data[name].keys() > {"id"} and data[name]["id"] is not None:
+                assert (other, str(data[name]["id"])) in rows, (noun, key)
     assert names_of(rows, "class", "name") == names_in(tables, TrainingClass, "name")
+    assert names_of(rows, "course", "name") == names_in(tables, Course, "name")
     assert names_of(rows, "user", "last_name") == names_in(tables, User, "last_name")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import models, router, transaction
 from django.utils import timezone
 
-from tms_webhooks import catalogue, event_names, signals
+from tms_webhooks import catalogue, event_names, sharing, signals
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import subject_key
@@ -76,7 +76,10 @@ def emit(
         raise PayloadError(
             f"{event_type}: a {subject._meta.label} may have several owners; pass the organization that the event is for."
         )
-    if not matching_types([event_type], organizations_of(values), using=using):
+    if not (
+        matching_types([event_type], organizations_of(values), using=using)
+        or (source is not None and sharing.is_awaited(event_type, source, using=using))
+    ):
         return None
     if organization is not None:
         model: Any = Event._meta.get_field("organization").related_model

@@ -85,6 +85,12 @@ class ObjectScope:
         return None
 
 
+def first_values(source: Source, raw: Values) -> Values:
+    """Return the canonical values of an object with these raw values; of one with several owners, those for the first."""
+    values = source.canonical(raw)
+    return values if source.owners is None else next(values_by_owner(values), values)
+
+
 def by_organization(source: Source, parts: Sequence[Part], *, using: str) -> list[Part]:
     """Return the changes for the owners of the objects; those of objects that move for each side.
 

@@ -52,11 +52,13 @@ def in_organizations(source: Source, keys: Mapping[audience.Relation, Any]) -> m
 
     None where SQL can't read to whom they belong.
     """
+    found = models.Q(pk__in=())
+    if source.owner is None:
+        return found
     owner, learner = source.mapped.get(OWNER), source.mapped.get(LEARNER_ORGANIZATION.name)
     columns = {audience.OWNER: owner, audience.LEARNER: owner if source.owned_by_learner else learner}
     if source.owners is not None or owner is None or (columns[audience.LEARNER] is None and source.has_learner):
         return None
-    found = models.Q(pk__in=())
     for relation, column in columns.items():
         if column is None or relation not in keys:
             continue

@@ -326,8 +326,17 @@ class UserSource(Source):
 
     noun = USER
     owned_by_learner = True
-    # What the objects of other organizations show of an instructor or a learner.
-    shared_fields = ("id", "external_id", "first_name", "last_name", "email")
+    # What the objects of other organizations show of an instructor or a learner, and whether the account still exists.
+    shared_fields = (
+        "id",
+        "external_id",
+        "first_name",
+        "last_name",
+        "email",
+        "disabled",
+        "closed_at",
+        "merged_into.id",
+    )
     fields = {"user_name": "username"}
     rules: ClassVar[tuple[Rule, ...]] = (
         Created("user.created"),
@@ -431,17 +440,18 @@ class ReferencedSource(Source):
     """A model to which the objects of other organizations may refer, such as a course. Its noun has events of three verbs.
 
     An organization gets an event of a change if it owns the object, or if one of its objects shows it. The worker finds
-    these organizations. Others than the owner get ``shared_fields`` alone: by default all without personal data.
+    these organizations. Others than the owner get ``shared_fields`` alone: by default its own values without personal data,
+    and ids.
     """
 
     def __init_subclass__(cls) -> None:
-        """Add the rules and the shared fields of the class's own noun, unless it has its own."""
+        """Add the rules and the shared fields of the class's own noun."""
         noun = vars(cls).get("noun")
         if isinstance(noun, Noun):
-            created, updated, deleted = (f"{noun.name}.{verb}" for verb in ("created", "updated", "deleted"))
-            shown = tuple(field.name for field in noun.fields if field.privacy is not FieldPrivacy.PERSONAL)
-            cls.rules = vars(cls).get("rules", (Created(created), AnyOtherChange(updated), Deleted(deleted)))
-            cls.shared_fields = vars(cls).get("shared_fields", shown)
+            name = noun.name
+            cls.rules = (Created(f"{name}.created"), AnyOtherChange(f"{name}.updated"), Deleted(f"{name}.deleted"))
+            own = (one for one in noun.fields if not one.items and ("." not in one.name or one.name.endswith(".id")))
+            cls.shared_fields = tuple(field.name for field in own if field.privacy is not FieldPrivacy.PERSONAL)
 
 
 class CourseSource(ReferencedSource):
@@ -475,7 +485,7 @@ class DepartmentSource(ReferencedSource):
     noun = DEPARTMENT
 
 
-class OrganizationSource(ReferencedSource):
+class OrganizationSource(Source):
     """The organizations, which own their own rows. Their names and external ids are those of ``ORGANIZATION_FIELDS``.
 
     The deletion of an organization is no event: it deletes the organization's webhooks and events.

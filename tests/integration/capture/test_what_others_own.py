@@ -268,7 +268,8 @@ def test_another_organization_sees_of_a_user_only_what_its_objects_show(thing, w
     fan_out_all(clock)
 
     (event,) = received(webhooks[1])
-    assert event["data"].keys() == {"id", "external_id", "first_name", "last_name", "email"}
+    names = {"id", "external_id", "first_name", "last_name", "email", "disabled", "closed_at", "merged_into"}
+    assert event["data"].keys() == names
     assert (event["changed"], event["previous"]) == (["first_name"], {"first_name": "Bob"})
     assert "phone" in received(webhooks[0])[-1]["changed"]
 
@@ -380,3 +381,73 @@ def test_what_no_organization_owns_is_an_event_for_those_that_show_it(shows, clo
     assert (event["type"], event["organization"]["id"], event["sequence"]) == ("course.updated", shows.pk, 1)
     assert received(elsewhere) == []
     assert Event.objects.count() == 1
+
+
+@pytest.mark.parametrize("kind", ["course"])
+def test_two_thousand_objects_that_show_it_are_one_event_and_no_more_statements(
+    thing, webhooks, clock, shows, django_assert_max_num_queries
+):
+    classes = [TrainingClassFactory.build(course=thing, organization=shows, external_id=None) for _ in range(2000)]
+    models.TrainingClass.objects.bulk_create(classes)
+    Event.objects.all().delete()
+    rename(thing)
+
+    with django_assert_max_num_queries(60):
+        fan_out_all(clock)
+
+    assert [len(received(webhook)) for webhook in webhooks] == [1, 1, 0]
+
+
+@pytest.mark.parametrize("kind", ["course"])
+def test_a_bulk_update_of_many_courses_is_an_event_of_each_with_few_statements(
+    thing, webhooks, clock, owner, shows, django_assert_max_num_queries
+):
+    courses = [thing, *CourseFactory.create_batch(499, organization=owner)]
+    models.SubscriptionProfile.objects.filter(organization=shows).delete()
+    SubscriptionProfileFactory(organization=shows).courses.set(courses)
+    Event.objects.all().delete()
+    with django_assert_max_num_queries(60):
+        models.Course.objects.filter(organization=owner).update(name="All")
+    assert Event.objects.count() == 500
+
+    with django_assert_max_num_queries(500 * 11):
+        fan_out_all(clock)
+
+    for webhook in webhooks[:2]:
+        events = received(webhook)
+        assert {event["data"]["id"] for event in events} == {one.pk for one in courses}
+        assert (len(events), {event["sequence"] for event in events}) == (500, {1})
+
+
+@pytest.mark.parametrize("kind", ["user"])
+def test_a_closed_account_is_an_event_for_those_that_show_its_name(thing, webhooks, clock):
+    thing.disable()
+    thing.close()
+    fan_out_all(clock)
+
+    of_owner, of_other, of_none = ([event["type"] for event in received(webhook)] for webhook in webhooks)
+    assert of_owner == of_other == ["user.deactivated", "user.closed"]
+    assert of_none == []
+    closed = received(webhooks[1])[-1]
+    assert (closed["data"]["first_name"], closed["data"]["last_name"]) == ("Closed", "Account")
+    assert closed["data"]["closed_at"] is not None
+    assert "first_name" not in closed["previous"]
+
+
+@pytest.mark.parametrize("kind", ["user who learns"])
+@pytest.mark.parametrize("subscribes", [True, False], ids=["the owner, too", "the owner does not"])
+def test_a_merged_account_is_an_event_for_those_that_got_events_of_it(thing, webhooks, clock, owner, subscribes):
+    into = UserFactory(organization=owner)
+    if not subscribes:
+        webhooks[0].subscriptions.all().delete()
+    rename(thing)
+    fan_out_all(clock)
+
+    key = thing.pk
+    into.merge(thing)
+    fan_out_all(clock)
+
+    of_other = [event for event in received(webhooks[1]) if event["data"]["id"] == key]
+    assert [event["type"] for event in of_other] == ["user.updated", "user.merged", "user.deleted"]
+    assert of_other[1]["data"]["merged_into"]["id"] == into.pk
+    assert received(webhooks[2]) == []

@@ -4,11 +4,13 @@ import json
 
 import pytest
 
+from example_project.training.factories import OrganizationFactory
+from tests.integration.api.people import POLICY, client_of, member_of
 from tests.integration.delivery.wire import Wire
 from tms_webhooks import catalogue, snapshot
 from tms_webhooks.choices import DeliveryStatus, JobKind
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Delivery
+from tms_webhooks.models import Delivery, Job
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
@@ -69,3 +71,34 @@ def bodies(webhook):
 def sent(webhook):
     """Return the types of these events, each with the id of its object."""
     return [(event["type"], event["data"]["id"]) for event in bodies(webhook)]
+
+
+@pytest.fixture
+def organization():
+    return OrganizationFactory()
+
+
+@pytest.fixture
+def client(organization, settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": POLICY}
+    return client_of(member_of(organization))
+
+
+@pytest.fixture
+def deliver_to(run, wire, clock):
+    """Work off all jobs and deliveries, and have mirrors receive the requests to them."""
+
+    def deliver_to(*mirrors):
+        while True:
+            for job in Job.objects.unfinished().filter(kind=JobKind.SNAPSHOT):
+                while snapshot.work_on(job, now=clock.now):
+                    pass
+            run()
+            if not Job.objects.unfinished().exists():
+                break
+        for request in wire.requests:
+            for mirror in mirrors:
+                mirror.receive(json.loads(request.body))
+        del wire.requests[:]
+
+    return deliver_to

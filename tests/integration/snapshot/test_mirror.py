@@ -1,6 +1,5 @@
 """A program of a customer keeps a copy, finds exactly what is wrong with it, and heals it by a snapshot of that alone."""
 
-import json
 import re
 import sqlite3
 from datetime import timedelta
@@ -14,16 +13,15 @@ from example_project.training.factories import (
     ClassEnrollmentFactory,
     CourseAssignmentFactory,
     CourseFeedbackFactory,
-    OrganizationFactory,
     TrainingClassFactory,
     UserFactory,
 )
 from example_project.training.models import ClassEnrollment, TrainingClass
 from tests import uncaptured
 from tests.factories import WebhookFactory
-from tests.integration.api.people import POLICY, at, client_of, member_of
+from tests.integration.api.people import at
 from tms_webhooks import catalogue, snapshot
-from tms_webhooks.choices import JobKind, JobStatus, PayloadDetail
+from tms_webhooks.choices import JobStatus, PayloadDetail
 from tms_webhooks.comparison import Comparison
 from tms_webhooks.models import Job
 
@@ -95,37 +93,6 @@ class Mirror:
 
 def bucket_of(key):
     return PAGE["bucket_of"](key, BUCKETS)
-
-
-@pytest.fixture
-def organization():
-    return OrganizationFactory()
-
-
-@pytest.fixture
-def client(organization, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": POLICY}
-    return client_of(member_of(organization))
-
-
-@pytest.fixture
-def deliver_to(run, wire, clock):
-    """Work off all jobs and deliveries, and have mirrors receive the requests to them."""
-
-    def deliver_to(*mirrors):
-        while True:
-            for job in Job.objects.unfinished().filter(kind=JobKind.SNAPSHOT):
-                while snapshot.work_on(job, now=clock.now):
-                    pass
-            run()
-            if not Job.objects.unfinished().exists():
-                break
-        for request in wire.requests:
-            for mirror in mirrors:
-                mirror.receive(json.loads(request.body))
-        del wire.requests[:]
-
-    return deliver_to
 
 
 @pytest.mark.parametrize("detail", PayloadDetail)
