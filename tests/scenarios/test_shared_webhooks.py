@@ -46,12 +46,13 @@ def assert_each_came_once(tables, receiver, number):
     assert not DeliveryAttempt.objects.using(tables.using).filter(number=None).exists()
 
 
-def test_after_each_burst_nothing_stands_and_in_the_silence_all_is_given_back(processes, tables, receiver):
+@pytest.mark.parametrize("number", [2, 4])
+def test_after_each_burst_nothing_stands_and_in_the_silence_all_is_given_back(processes, tables, receiver, number):
     random, events = Random(4), 0
     receiver.respond = lambda _request: Answer(delay=random.choice([0.0, 0.0, 0.01, 0.05]))
     for path in range(WEBHOOKS):
         tables.subscribe(receiver, str(path))
-    with drains(processes, 4) as running:
+    with drains(processes, number) as running:
         for _ in range(ROUNDS):
             for burst in random.choices([1, 3, 20, 60], k=random.randint(1, 3)):
                 tables.add_events(burst)
