@@ -55,8 +55,6 @@ class _Rotation(threading.local):
 
     def __init__(self) -> None:
         self.matcher = BudgetedMatcher()
-        # Whether another worker was fanning out when this one was ready to.
-        self.was_late = False
         # The deliveries of each event in the batch before; at first an assumption.
         self.deliveries_per_event = 10.0
 
@@ -82,9 +80,6 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     order: the worker's claim queries see to that. Events that other organizations may see are copied for them first. Events and deliveries change in one transaction, and one worker at a
     time fans out, so each event gets its number and its deliveries once.
     """
-    if _rotation.was_late and not numbers.is_free():
-        return 0
-    _rotation.was_late = False
     events = _next_events(limit or _rotation.batch_size())
     if not events:
         return 0
@@ -114,7 +109,6 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
             matching = plan.insert_deliveries(batch, matched.verdicts, now=now) if batch.events else set()
             if may_wait := {event.id for event in batch.events if event.type in waiting_types}:
                 quiet.hold(may_wait, matching, now=now)
-        _rotation.was_late = not numbered
         _check_schemas(batch)
     return len(numbered) or min(len(unfinished), 1)
 

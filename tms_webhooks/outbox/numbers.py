@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
+from functools import partial
 
 from django.db import transaction
 
 from tms_webhooks.db.sql import among, as_json, database, filled, for_update, moment, read, recordset, write
+from tms_webhooks.db.writer import ASYNCHRONOUS_COMMIT
 from tms_webhooks.models import Event, EventSequence, PeriodicRun
 from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, owned_key
 
@@ -66,21 +68,22 @@ BODY = {
 }
 
 # All of it in one round trip, for PostgreSQL. ``held`` are events after one of their object that another transaction has
-# locked. Indexes as above; ``owned`` is `owned_key`.
-NUMBER_TOGETHER = """
-WITH locked AS MATERIALIZED (
-    SELECT id, subject_type, subject_id, sequence IS NULL AS is_new FROM {event}
-    WHERE id {among} AND (fanned_out_at IS NULL) IS TRUE ORDER BY id FOR UPDATE SKIP LOCKED),
+# locked, or numbered since this statement began. Indexes as above; ``owned`` is `owned_key`.
+NUMBER_TOGETHER = f"""
+WITH turn AS MATERIALIZED ({ASYNCHRONOUS_COMMIT} FROM {{periodicrun}} WHERE function = %(turn)s FOR UPDATE SKIP LOCKED),
+locked AS MATERIALIZED (
+    SELECT id, subject_type, subject_id, sequence IS NULL AS is_new FROM {{event}}
+    WHERE EXISTS (SELECT 1 FROM turn) AND id {{among}} AND (fanned_out_at IS NULL) IS TRUE ORDER BY id FOR UPDATE SKIP LOCKED),
 waiting AS (
     SELECT e.id, e.subject_type, CASE WHEN NOT e.numbered_by_owner THEN e.subject_id
-            WHEN char_length(k.owned) <= {longest} THEN k.owned ELSE encode(sha256(convert_to(k.owned, 'UTF8')), 'hex') END
+            WHEN char_length(k.owned) <= {{longest}} THEN k.owned ELSE encode(sha256(convert_to(k.owned, 'UTF8')), 'hex') END
             AS counted,
         bool_or(l.id IS NULL) OVER (PARTITION BY e.subject_type, e.subject_id,
             CASE WHEN e.numbered_by_owner THEN e.organization_id END ORDER BY e.id) AS held
     FROM (
         SELECT subject_type, subject_id, MAX(id) AS newest FROM locked WHERE is_new GROUP BY subject_type, subject_id
-    ) s JOIN {event} e ON e.subject_type = s.subject_type AND e.subject_id = s.subject_id AND e.sequence IS NULL
-    LEFT JOIN locked l ON l.id = e.id
+    ) s JOIN {{event}} e ON e.subject_type = s.subject_type AND e.subject_id = s.subject_id AND e.sequence IS NULL
+    LEFT JOIN locked l ON l.id = e.id AND l.is_new
     CROSS JOIN LATERAL (SELECT e.subject_id || '@' || e.organization_id AS owned) k
     WHERE (e.fanned_out_at IS NULL) IS TRUE AND e.id <= s.newest),
 placed AS (
@@ -88,17 +91,17 @@ placed AS (
         COUNT(*) OVER (PARTITION BY subject_type, counted) AS many
     FROM waiting WHERE NOT held),
 counts AS (
-    INSERT INTO {eventsequence} (subject_type, subject_id, last)
+    INSERT INTO {{eventsequence}} (subject_type, subject_id, last)
     SELECT subject_type, counted, many FROM placed WHERE place = 1 ORDER BY subject_type, counted
-    ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {eventsequence}.last + excluded.last
+    ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {{eventsequence}}.last + excluded.last
     RETURNING subject_type, subject_id, last),
 n AS (
     SELECT p.id AS column1, c.last - p.many + p.place AS column2
     FROM placed p JOIN counts c ON c.subject_type = p.subject_type AND c.subject_id = p.counted
     UNION ALL SELECT id, NULL FROM locked WHERE NOT is_new)
-UPDATE {event} SET sequence = COALESCE(n.column2, sequence),
-    body = CASE WHEN body = '' OR n.column2 IS NULL THEN body ELSE {body} END {also}
-FROM n WHERE {event}.id = n.column1 RETURNING {event}.id, body <> ''"""
+UPDATE {{event}} SET sequence = COALESCE(n.column2, sequence),
+    body = CASE WHEN body = '' OR n.column2 IS NULL THEN body ELSE {{body}} END {{also}}
+FROM n WHERE {{event}}.id = n.column1 RETURNING {{event}}.id, body <> ''"""  # noqa: S608 (names of ours)
 
 
 def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> dict[int, bool]:
@@ -107,7 +110,7 @@ def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> di
     Call it in a transaction. Left out are events that another transaction has locked, and later ones of their objects;
     without the turn, all are.
     """
-    if not ids or not PeriodicRun.objects.lock(NUMBERING):
+    if not ids:
         return {}
     condition, keys = among(ids)
     also = "" if fanned_out_at is None else ", fanned_out_at = %(now)s"
@@ -115,7 +118,11 @@ def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> di
     body = filled(BODY[database().vendor])
     if database().vendor == "postgresql":
         parts = {"among": condition, "longest": str(LONGEST_SUBJECT_KEY), "body": body, "also": also}
-        return dict(read(NUMBER_TOGETHER, keys | params, repeated=True, **parts))
+        together = partial(read, NUMBER_TOGETHER, {**keys, **params, "turn": NUMBERING}, repeated=True, **parts)
+        # Again if there was no row to lock.
+        return dict(together() or (together() if PeriodicRun.objects.lock(NUMBERING) else ()))
+    if not PeriodicRun.objects.lock(NUMBERING):
+        return {}
     is_mysql = database().vendor == "mysql"
     by_key = "FORCE INDEX (PRIMARY)" if is_mysql else ""
     lock = for_update(skip_locked=True)
@@ -133,12 +140,6 @@ def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> di
             also=also,
         )
     return done
-
-
-def is_free() -> bool:
-    """Return whether no other transaction gives numbers at this moment."""
-    with transaction.atomic(using=database().alias):
-        return PeriodicRun.objects.lock(NUMBERING)
 
 
 def number_all(*, using: str) -> None:
