@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 
 from tests.integration.delivery.rows import distinct
+from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.mixed import DELIVERIES, assert_limits_are_exact, write_mixed
 from tests.scenarios.outcome import came, wait_until_all
@@ -29,8 +30,10 @@ LEASE = 15.0
 @contextmanager
 def drains(processes, number):
     """Start so many drains, with leases as installed."""
+    leased = processes.but(**lease_of(LEASE))
     with ExitStack() as stack:
-        yield [stack.enter_context(processes.but(**lease_of(LEASE)).drain("--no-timer")) for _ in range(number)]
+        # They run until they are stopped, however many rounds there are.
+        yield [stack.enter_context(leased.drain("--no-timer", seconds=PATIENCE + 5 * ROUNDS)) for _ in range(number)]
 
 
 def holders(tables):
