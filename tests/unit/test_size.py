@@ -48,7 +48,7 @@ CEILINGS = {
     "monitoring": 5_369,
     "moves": 1_929,
     "net": 11_991,
-    "outbox": 22_678,
+    "outbox": 22_649,
     "payloads": 9_451,
     "pytest_plugin": 240,
     "queues": 3_737,
@@ -63,10 +63,10 @@ CEILINGS = {
     "telemetry": 990,
     "testing": 3_011,
     "validators": 1_675,
-    "worker": 15_963,
+    "worker": 15_980,
 }
 
-FUNCTIONS = 2_678
+FUNCTIONS = 2_677
 FILES = 276
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

@@ -119,7 +119,7 @@ def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> di
     if database().vendor == "postgresql":
         parts = {"among": condition, "longest": str(LONGEST_SUBJECT_KEY), "body": body, "also": also}
         together = partial(read, NUMBER_TOGETHER, {**keys, **params, "turn": NUMBERING}, repeated=True, **parts)
-        # Again if there was no row to lock.
+        # Again if the row to lock was missing: `lock` has added it.
         return dict(together() or (together() if PeriodicRun.objects.lock(NUMBERING) else ()))
     if not PeriodicRun.objects.lock(NUMBERING):
         return {}

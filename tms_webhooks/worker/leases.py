@@ -37,6 +37,7 @@ from tms_webhooks.db.sql import (
 from tms_webhooks.db.writer import brief_write
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint
 from tms_webhooks.models import DrainSlot, Webhook, WebhookSecret, WebhookState, encryption
+from tms_webhooks.models.drain import LONG_AGO
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.worker import statements
 from tms_webhooks.worker.statements import RECENT_LIMIT
@@ -300,34 +301,39 @@ def held_webhooks(
 
 def due_within(quotas: Sequence[Quota], *, now: datetime) -> list[ClaimedDelivery]:
     """Return the deliveries that came due first within each quota, in the order of their priorities and times."""
-    plain, vendor = [quota for quota in quotas if quota.priority is not None], database().vendor
-    found = []
-    if plain and vendor in statements.WITHIN_QUOTAS:
-        held: set[int] = set().union(*(quota.held for quota in plain))
-        lines = [quota._replace(held=(), after=quota.after and moment(quota.after)) for quota in plain]
-        if vendor == "sqlite":
-            params = {"quotas": as_json(line._asdict() for line in lines), "held": f"[{numbers(held)}]"}
+    vendor, found = database().vendor, []
+    for are_retries, (kind, index) in enumerate((statements.OF_PRIORITY, statements.RETRIES)):
+        chosen = [quota for quota in quotas if (quota.priority is None) == are_retries]
+        if not chosen:
+            continue
+        params: dict[str, Any] = {"now": moment(now)}
+        if vendor == "mysql":
+            due = " UNION ALL ".join(
+                statements.WITHIN_QUOTA.format(
+                    index=index,
+                    webhook_id=quota.webhook_id,
+                    kind=kind.format(priority=quota.priority, after=f"'{moment(quota.after or LONG_AGO)}'"),
+                    limit=quota.limit,
+                    held=numbers(quota.held),
+                    in_order=f"AND {statements.IS_FIRST_OF_OBJECT}" if quota.in_order else "",
+                )
+                for quota in chosen
+            )
         else:
-            columns = map(array, zip(*lines, strict=True))
-            params = {**dict(zip(Quota._fields, columns, strict=True)), "held": array(held)}
-        # Few texts, so that each is prepared.
-        limit = 1 << (max(quota.limit for quota in plain) - 1).bit_length()
-        due = statements.WITHIN_QUOTAS[vendor].format(in_order=statements.IS_FIRST_OF_OBJECT, limit=limit)
-        found += read(statements.DUE, {**params, "now": moment(now)}, repeated=True, due=filled(due))
-        quotas = [quota for quota in quotas if quota.priority is None]
-    parts = [
-        (statements.RETRIES_WITHIN_QUOTA if quota.priority is None else statements.WITHIN_QUOTA).format(
-            webhook_id=quota.webhook_id,
-            priority=quota.priority,
-            limit=quota.limit,
-            held=numbers(quota.held),
-            in_order=f"AND {statements.IS_FIRST_OF_OBJECT}" if quota.in_order else "",
-            after=f"AND d.due_at >= '{moment(quota.after)}'" if quota.after else "",
-        )
-        for quota in quotas
-    ]
-    if parts:
-        found += read(statements.DUE, {"now": moment(now)}, due=filled(" UNION ALL ".join(parts)))
+            held: set[int] = set().union(*(quota.held for quota in chosen))
+            lines = [quota._replace(held=(), after=quota.after and moment(quota.after)) for quota in chosen]
+            if vendor == "sqlite":
+                params |= {"quotas": as_json(line._asdict() for line in lines), "held": f"[{numbers(held)}]"}
+            else:
+                columns = map(array, zip(*lines, strict=True))
+                params |= {**dict(zip(Quota._fields, columns, strict=True)), "held": array(held)}
+            due = statements.WITHIN_QUOTAS[vendor].format(
+                kind=kind.format(**statements.IN_QUOTAS[vendor]),
+                in_order=statements.IS_FIRST_OF_OBJECT,
+                # Few texts, so that each is prepared.
+                limit=1 << (max(quota.limit for quota in chosen) - 1).bit_length(),
+            )
+        found += read(statements.DUE, params, repeated=True, due=filled(due))
     zone = database().timezone
     return [
         ClaimedDelivery._make((*values, as_datetime(at, zone), as_datetime(due_at, zone)))
