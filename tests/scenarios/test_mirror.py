@@ -11,28 +11,45 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from example_project.training.models import Course, TrainingClass, User
 from tests.patience import PATIENCE
 from tests.scenarios.processes import stop
 from tests.scenarios.test_snapshot import is_idle
 from tms_webhooks.models import Delivery
+from tms_webhooks.sources.states import SAVE_TIMESTAMPS
 
-OBJECTS = int(os.environ.get("TMS_MIRROR_OBJECTS", "40"))
-EDITS = int(os.environ.get("TMS_MIRROR_EDITS", "60"))
+OBJECTS = int(os.environ.get("TMS_MIRROR_OBJECTS", "60"))
+EDITS = int(os.environ.get("TMS_MIRROR_EDITS", "160"))
 DAMAGED = int(os.environ.get("TMS_MIRROR_DAMAGED", "6"))
-SECONDS = PATIENCE + OBJECTS / 20 + EDITS / 5
-# The nouns whose rows are damaged. Each takes a snapshot.
-NOUNS = ("class", "enrollment")
-NOUNS_OF_REFERENCES = {
-    **{name: name for name in ("class", "user", "course", "classroom", "company", "organization")},
-    "instructor": "user",
-    "learner_organization": "organization",
+SECONDS = PATIENCE + OBJECTS / 10 + EDITS / 2
+NOT_COMPARED = {*SAVE_TIMESTAMPS, "enrolled_count", "open_count"}
+"""Fields that no digest covers: they count other rows, or change with each save."""
+NO_ID = {("subscription", "name"), ("user", "custom"), ("class", "custom")}
+"""Fields with names of other rows, but without their ids."""
+NOUNS = {
+    ("class", "instructor"): "user",
+    ("class", "instructors"): "user",
+    ("user", "manager"): "user",
+    ("achievement", "achievement"): "definition",
 }
+"""The nouns of nested objects that have other names."""
+PATHS = {
+    ("enrollment", "course"): ("class", "course"),
+    ("enrollment", "organization"): ("class", "organization"),
+    ("enrollment", "learner_organization"): ("user", "organization"),
+    ("course_assignment", "organization"): ("user", "organization"),
+    ("subscription", "organization"): ("user", "organization"),
+    ("achievement", "organization"): ("achievement", "organization"),
+    ("feedback", "class"): ("enrollment", "class"),
+    ("feedback", "organization"): ("course", "organization"),
+}
+"""Nested objects that are those of another nested object."""
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "mirror.md"
 
 
@@ -41,8 +58,12 @@ class Mirror:
 
     def __init__(self, folder, environment):
         (code,) = re.findall(r"^```python\n(# mirror\.py\n.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+        folder.mkdir()
         (folder / "mirror.py").write_text(code)
+        exec(code.partition("if __name__")[0], program := {})
         self.folder, self.environment = folder, {**os.environ, **environment}
+        with closing(sqlite3.connect(folder / "mirror.sqlite3")) as table:
+            table.executescript(program["TABLES"])
 
     def start(self, command):
         arguments = [sys.executable, "mirror.py", command]
@@ -59,20 +80,63 @@ class Mirror:
             return table.execute(statement, parameters).fetchall()
 
     def rows(self):
-        found = self.execute("SELECT noun, id, digest, data FROM mirror WHERE data IS NOT NULL")
-        return {(noun, key): (digest, json.loads(data)) for noun, key, digest, data in found}
+        found = self.execute("SELECT noun, id, data FROM mirror WHERE data IS NOT NULL")
+        return {(noun, key): json.loads(data) for noun, key, data in found}
+
+    def add_ghost(self):
+        """Add a row that no snapshot names; return its noun and id."""
+        self.execute("INSERT INTO mirror VALUES ('class', '800000', 1, 'ghost', '{}', 0)")
+        return "class", "800000"
 
 
-def digests(rows):
-    return {place: digest for place, (digest, _data) in rows.items()}
+class Times:
+    """The seconds of each part."""
+
+    def __init__(self):
+        self.seconds, self._last = {}, time.monotonic()
+
+    def note(self, name):
+        now = time.monotonic()
+        self.seconds[name], self._last = round(now - self._last, 1), now
 
 
-def names_of(rows, noun, field):
-    return {key: data[field] for (other, key), (_digest, data) in rows.items() if other == noun}
+def unequal(rows, truth):
+    """Return the rows and values of a mirror that differ from the truth. Nested objects have the values of their own rows."""
+    found = [(*place, "ghost") for place in rows.keys() - truth] + [(*place, "lost") for place in truth.keys() - rows]
+    for (noun, key), there in truth.items():
+        here = rows.get((noun, key), there)
+        for name in there.keys() - NOT_COMPARED - {name for other, name in NO_ID if other == noun}:
+            value, expected = here.get(name), there[name]
+            if (noun, name) in PATHS or is_object(value) or is_object(expected):
+                value = joined(rows, noun, here, PATHS.get((noun, name), (name,)))
+                expected = value and {one: (expected or {}).get(one) for one in value}
+            elif name == "instructors":
+                value = [whole(rows, noun, name, one) for one in value]
+                expected = [{field: one[field] for field in ours} for one, ours in zip(expected, value, strict=False)]
+            if value != expected:
+                found.append((noun, key, name, repr((value, expected))))
+    return found
 
 
-def names_in(tables, model, field):
-    return {str(key): name for key, name in model.objects.using(tables.using).values_list("pk", field)}
+def is_object(value):
+    return isinstance(value, dict) and "id" in value
+
+
+def joined(rows, noun, data, path):
+    """Return the nested object at a path of nouns; None if a row on the way is not in the mirror."""
+    *way, last = path
+    for name in way:
+        noun, key = NOUNS.get((noun, name), name), (data.get(name) or {}).get("id")
+        data = rows.get((noun, str(key)))
+        if data is None:
+            return None
+    return whole(rows, noun, last, data.get(last))
+
+
+def whole(rows, noun, name, nested):
+    """Return a nested object with the values of its own row, or its id alone if it has none."""
+    row = rows.get((NOUNS.get((noun, name), name), str((nested or {}).get("id"))))
+    return {"id": nested and nested["id"]} if row is None else {one: row.get(one) for one in nested}
 
 
 @contextmanager
@@ -102,29 +166,48 @@ def answers(url):
 
 
 def damage(mirror, dice):
-    """Damage rows; return how many are lost or stale now, and how many are ghosts, of each noun."""
-    whole = sorted(place for place in mirror.rows() if place[0] in NOUNS)
+    """Damage rows of all nouns; return how many are lost or stale now, and how many are ghosts, of each noun."""
+    whole, gone = sorted(mirror.rows()), mirror.execute("SELECT noun, id FROM mirror WHERE data IS NULL ORDER BY 1, 2")
     rows, wrong = dice.sample(whole, 2 * DAMAGED // 3), {}
     for number, (noun, key) in enumerate(rows):
         if number % 2:
             mirror.execute("DELETE FROM mirror WHERE noun = ? AND id = ?", noun, key)
         else:
-            mirror.execute("UPDATE mirror SET digest = 'stale', sequence = 999 WHERE noun = ? AND id = ?", noun, key)
+            mirror.execute(
+                "UPDATE mirror SET digest = 'x', data = '{}', sequence = 999 WHERE noun = ? AND id = ?", noun, key
+            )
         wrong.setdefault(noun, [0, 0])[1] += 1
     for number in range(DAMAGED - len(rows)):
-        noun = dice.choice(NOUNS)
-        mirror.execute("INSERT INTO mirror VALUES (?, ?, 1, 'ghost', '{}', 0)", noun, str(900_000 + number))
+        if number % 2:
+            noun, key = gone.pop(dice.randrange(len(gone)))
+        else:
+            noun, key = dice.choice(whole)[0], str(900_000 + number)
+        ghost = "INSERT OR REPLACE INTO mirror VALUES (?, ?, 1, 'ghost', '{}', 0)"
+        mirror.execute(ghost, noun, key)
         wrong.setdefault(noun, [0, 0])[0] += 1
     return wrong
+
+
+def sent_by(tables):
+    """Return how many objects and snapshots were sent."""
+    rows = Delivery.objects.using(tables.using).values_list("event__type", flat=True)
+    names = [name for name in rows if name.endswith((".snapshot", ".snapshot_completed"))]
+    return Counter(name.partition(".")[0] for name in names)
 
 
 def test_after_edits_and_kills_the_mirror_is_equal_and_each_damaged_row_is_found(processes, tables, tmp_path):
     port, api = free_port(), free_port()
     here = processes.but(ALLOWED_PORTS=[port])
-    with here.start("tests.scenarios.mirrored", "fill", f"http://127.0.0.1:{port}/hook", str(OBJECTS)) as filler:
-        known = json.loads(filler.communicate(timeout=SECONDS)[0])
+
+    def call(*arguments):
+        with here.start("tests.scenarios.mirrored", *arguments) as process:
+            return json.loads(process.communicate(timeout=SECONDS)[0])
+
+    known = call("fill", f"http://127.0.0.1:{port}/hook", str(OBJECTS))
     known |= {"TMS_API": f"http://127.0.0.1:{api}/api", "PORT": str(port), "PAUSE": "0.2"}
-    mirror = Mirror(tmp_path, known)
+    mirror = Mirror(tmp_path / "pushed", known)
+    reader = Mirror(tmp_path / "pulled", {**known, "WEBHOOK_ID": known["PULLED"]})
+    times = Times()
 
     with (
         here.start("django", "runserver", "--noreload", "--skip-checks", f"127.0.0.1:{api}"),
@@ -132,40 +215,53 @@ def test_after_edits_and_kills_the_mirror_is_equal_and_each_damaged_row_is_found
     ):
         tables.wait_until(lambda: answers(known["TMS_API"]) and answers(f"http://127.0.0.1:{port}/"))
         with here.drain(seconds=SECONDS):
+            ghost = mirror.add_ghost()
             mirror.run("snapshot")
+            times.note("snapshot")
+            reader.run("snapshot")
+            times.note("snapshot by the feed")
             # The worker is killed here, and once more below.
-        assert len(mirror.rows()) >= OBJECTS
+        assert ghost not in mirror.rows()
+        assert mirror.rows().keys() == reader.rows().keys()
 
         with here.start("tests.scenarios.mirrored", "edit", str(EDITS)) as editor:
             with here.drain(seconds=SECONDS):
-                tables.wait_until(lambda: Delivery.objects.using(tables.using).count() > OBJECTS + EDITS // 3)
+                sent = Delivery.objects.using(tables.using).count()
+                tables.wait_until(lambda: Delivery.objects.using(tables.using).count() > sent + EDITS // 3)
             with here.drain(seconds=SECONDS) as heir:
                 edits = json.loads(editor.communicate(timeout=SECONDS)[0])
+                times.note("edits")
                 tables.wait_until(lambda: is_idle(tables.using), seconds=SECONDS)
+                times.note("deliveries")
+                reader.run("follow")
+                times.note("the feed")
+                objects = call("truth", known["WEBHOOK_ID"])
+                truth = {(noun, key): data for noun, some in objects.items() for key, data in some.items()}
+                # Of what others own, no event says that an own object shows it from now on, or no longer.
+                others = {(*place, fault) for place in call("foreign") for fault in ("lost", "ghost")}
+                assert not (wrong := {*unequal(mirror.rows(), truth)} - others), sorted(wrong)[:20]
+                assert not (wrong := {*unequal(reader.rows(), truth)} - others), sorted(wrong)[:20]
+                *_found, last = mirror.run("compare")
+                assert last == "The mirror is equal."
+                times.note("first comparison")
+                assert reader.run("compare")[-1] == "The mirror is equal."
                 assert mirror.run("compare") == ["The mirror is equal."]
-                whole, sent = mirror.rows(), Delivery.objects.using(tables.using).count()
+                times.note("comparison of equal rows")
+                whole, sent = mirror.rows(), sent_by(tables)
 
                 wrong = damage(mirror, random.Random(3))
                 *found, last = mirror.run("compare")
+                times.note("comparison and repair")
                 stop(heir)
 
-    print(json.dumps({"objects": len(whole), "edits": edits, "damaged": wrong}))  # noqa: T201
+    figures = {"objects": len(whole), "edits": edits, "damaged": wrong, "seconds": times.seconds}
+    print(json.dumps(figures))  # noqa: T201
     assert last == "The mirror is equal."
     expected = [f"{noun}: {ghosts} ghosts, {others} lost or stale" for noun, (ghosts, others) in wrong.items()]
     assert sorted(line for line in found if not line.endswith(": 0 ghosts, 0 lost or stale")) == sorted(expected)
-    # A snapshot of each noun with its last event.
-    requested = sum(others for _ghosts, others in wrong.values())
-    nouns = sum(others > 0 for _ghosts, others in wrong.values())
-    assert Delivery.objects.using(tables.using).count() == sent + requested + nouns
-    assert digests(mirror.rows()) == digests(whole)
-    # What a row shows of another object may be of an earlier day: the other one's own row has the value of now.
-    rows = mirror.rows()
-    for noun, key in rows:
-        data = rows[noun, key][1]
-        for name, other in NOUNS_OF_REFERENCES.items():
-            # Of what others own, a row has the ids of further objects, and none of their values.
-            if isinstance(data.get(name), dict) and data[name].keys() > {"id"} and data[name]["id"] is not None:
-                assert (other, str(data[name]["id"])) in rows, (noun, key)
-    assert names_of(rows, "class", "name") == names_in(tables, TrainingClass, "name")
-    assert names_of(rows, "course", "name") == names_in(tables, Course, "name")
-    assert names_of(rows, "user", "last_name") == names_in(tables, User, "last_name")
+    # Those objects alone, and the last event of one snapshot of each noun.
+    requested = Counter({noun: others for noun, (_ghosts, others) in wrong.items() if others})
+    assert sent_by(tables) - sent == requested + Counter(webhook=len(requested))
+
+    assert mirror.rows().keys() == whole.keys()
+    assert not (wrong := unequal(mirror.rows(), truth)), wrong[:20]

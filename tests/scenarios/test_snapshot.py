@@ -74,9 +74,9 @@ def state_of(using):
 
 
 def is_idle(using):
-    """Return whether nothing is left to send."""
-    events, deliveries = Event.objects.using(using).to_fan_out(), Delivery.objects.using(using).open()
-    return not (events.exists() or deliveries.exists())
+    """Return whether nothing is left to record and to send."""
+    rows = Event.objects.to_fan_out(), Delivery.objects.open(), Job.objects.unfinished()
+    return not any(some.using(using).exists() for some in rows)
 
 
 class Sizes:
