@@ -139,6 +139,14 @@ def start_snapshot(day: Day, endpoint: Endpoint) -> str:
         for noun, (model, owner) in OBJECTS.items()
         for one in model._default_manager.filter(**{owner: organization.pk})
     ]
+    # Learners of other organizations in its classes, and their organizations: its enrollments show them.
+    guests = models.User.objects.filter(
+        pk__in=models.ClassEnrollment.objects.filter(training_class__organization=organization).values("user")
+    ).exclude(organization=organization)
+    objects += [("user", guest) for guest in guests]
+    objects += [
+        ("organization", one) for one in models.Organization.objects.filter(pk__in=guests.values("organization"))
+    ]
     for noun, one in objects:
         day.awaits(f"{noun}.snapshot", one, only=endpoint)
     day.awaits("webhook.snapshot_completed", webhook.public_id, only=endpoint)
