@@ -39,7 +39,7 @@ MESSAGES = {
         "one, subscribe an existing one to more events, or ask the operator for a higher limit."
     ),
     "HOOKS_LIMIT": gettext_lazy(
-        "Your key has %(present)s hooks, and HOOKS_LIMIT is %(limit)s. Delete those that you no longer use."
+        "Your key has %(present)s hooks, the limit is %(limit)s. Delete those that you no longer use."
     ),
     "SUBSCRIPTIONS_LIMIT": gettext_lazy(
         "The webhook has %(present)s subscriptions; adding %(adding)s would exceed the limit of %(limit)s. Delete "

@@ -248,7 +248,7 @@ def test_a_key_has_a_limited_number_of_hooks(program, acme, settings, problem):
 
     refused = problem(program.subscribe(event="class.updated"), "conflict")["detail"]
 
-    assert refused == "Your key has 1 hooks, and HOOKS_LIMIT is 1. Delete those that you no longer use."
+    assert refused == "Your key has 1 hooks, the limit is 1. Delete those that you no longer use."
     assert program.subscribe().status_code == 200
     assert Program(acme).subscribe().status_code == 201
 

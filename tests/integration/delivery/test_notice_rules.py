@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.factories import WebhookFactory
-from tms_webhooks.choices import DisabledReason, NoticeKind
+from tms_webhooks.choices import DISABLED_BY_USER, DisabledReason, NoticeKind
 from tms_webhooks.delivery.notices import due_states
 
 pytestmark = pytest.mark.django_db
@@ -50,7 +50,7 @@ def test_a_failing_webhook_is_due_a_notice_after_nine_minutes_and_after_a_day(kn
     assert due(failing_since=ago(**delta), failed_at=ago(seconds=1), notified_of=known) == expected
 
 
-@pytest.mark.parametrize("reason", [one for one in DisabledReason if one != DisabledReason.ADMIN])
+@pytest.mark.parametrize("reason", [one for one in DisabledReason if one not in DISABLED_BY_USER])
 @pytest.mark.parametrize("known", ["", "failing", "failing_for_a_day", "given_up"])
 def test_a_webhook_that_the_system_disabled_is_due_a_notice(reason, known):
     state = {"enabled": False, "disabled_reason": reason, "disabled_at": ago(minutes=1), "notified_at": ago(hours=1)}
@@ -59,7 +59,7 @@ def test_a_webhook_that_the_system_disabled_is_due_a_notice(reason, known):
     assert due(**state | {"notified_at": NOW}, notified_of="disabled") is None
 
 
-@pytest.mark.parametrize("reason", ["", DisabledReason.ADMIN])
+@pytest.mark.parametrize("reason", DISABLED_BY_USER)
 def test_a_webhook_that_a_user_disabled_is_due_none(reason):
     state = {"failing_since": ago(days=2), "given_up_at": ago(days=1)}
 

@@ -14,7 +14,7 @@ from tests.receiver import Answer
 from tests.threads import at_once, several
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.catalogue import registry
-from tms_webhooks.choices import DisabledReason, JobKind, Priority
+from tms_webhooks.choices import DISABLED_BY_USER, DisabledReason, JobKind, Priority
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.manage import tests as test_send
@@ -166,7 +166,7 @@ def test_it_takes_no_longer_than_the_webhooks_timeout(receiver, webhook, test):
 @pytest.mark.parametrize(
     "reason, status, heals",
     [
-        *((reason, 200, reason != DisabledReason.ADMIN) for reason in DisabledReason),
+        *((reason, 200, reason not in DISABLED_BY_USER) for reason in DisabledReason),
         (DisabledReason.FAILING, 500, False),
     ],
 )
