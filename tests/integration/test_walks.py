@@ -20,6 +20,8 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
 PACKAGE = str(Path(tms_webhooks.__file__).parent)
+# Whether a drain enters these depends on how long an answer takes: the one after a pause, the other for a first count of its kind.
+DEPEND_ON_DURATION = {"acknowledge_immediately", "addition_of"}
 
 pytestmark = [
     pytest.mark.skipif(connection.vendor != "sqlite", reason="a walk differs a little from database to database"),
@@ -41,7 +43,8 @@ def walk_of(action):
 
     def trace(frame, event, _argument):
         code = frame.f_code
-        if event == "call" and code.co_filename.startswith(PACKAGE) and not code.co_name.startswith("<"):
+        is_entered = event == "call" and code.co_filename.startswith(PACKAGE) and not code.co_name.startswith("<")
+        if is_entered and code.co_name not in DEPEND_ON_DURATION:
             entered.append((code.co_filename, code.co_qualname))
 
     sys.setprofile(trace)
@@ -106,4 +109,4 @@ def test_a_turn_of_a_drain_with_one_delivery_enters_few_functions(training_class
 
     assert len(receiver.received) == 1
     # A drain turns again as long as it waits for the answer, and on a slow machine it renews what it holds.
-    assert exceeded(walk, Walk(calls=inf, functions=188, files=36)) == []
+    assert exceeded(walk, Walk(calls=inf, functions=187, files=36)) == []
