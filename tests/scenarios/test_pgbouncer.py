@@ -20,7 +20,8 @@ pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="PgBou
 PRODUCERS = 2
 # More than the uses of a connection after which a saving process would prepare its statements.
 SAVES = 40
-EVENTS = PRODUCERS * SAVES
+# Each producer creates a course, too.
+EVENTS = PRODUCERS * (SAVES + 1)
 WEBHOOKS = 4
 LEASE = 3.0
 # As Django's documentation wants it behind such a pooler.
