@@ -288,7 +288,14 @@ def _condition() -> str:
 # Deliveries
 
 
-def insert_deliveries(
+class Insertion(NamedTuple):
+    """The parts of `INSERT_DELIVERIES`, and its parameters."""
+
+    parts: dict[str, str]
+    params: dict[str, Any]
+
+
+def insertion(
     batch: EventBatch,
     *,
     relation: Relation | None,
@@ -296,8 +303,8 @@ def insert_deliveries(
     now: datetime,
     wanted: str,
     may_exist: bool,
-) -> int:
-    """Insert the deliveries to webhooks of one relation that fulfill the condition ``wanted``; return their number.
+) -> Insertion:
+    """Return the insertion of deliveries to webhooks of one relation that fulfill the condition ``wanted``.
 
     ``delays`` are those of webhooks, in seconds; a webhook whose delay changes at this moment has none. ``may_exist`` says
     that there can be deliveries already: they stay.
@@ -305,22 +312,24 @@ def insert_deliveries(
     insert, suffix = insert_ignoring_conflicts(database())
     after = {f"after{delay}": moment(now + timedelta(seconds=delay)) for delay in delays}
     cases = " ".join(f"WHEN w.delay_seconds = {delay} THEN %(after{delay})s" for delay in delays)
-    params = {**batch.params, **after, "now": moment(now)}
     excludes = may_exist and database().vendor == "mysql"
     existing: dict[str, Any] = {name: filled(part) if excludes else "" for name, part in WITHOUT_EXISTING.items()}
-    return write(
-        INSERT_DELIVERIES,
-        params,
-        # Its text is another for each number of types.
-        repeated=batch.is_of_one_type,
-        insert=insert,
-        suffix=suffix,
-        wanted=wanted,
+    parts = {
+        "insert": insert,
+        "suffix": suffix,
+        "wanted": wanted,
         **existing,
-        due_at=f"CASE WHEN NOT w.enabled THEN NULL {cases} ELSE %(now)s END",
+        "due_at": f"CASE WHEN NOT w.enabled THEN NULL {cases} ELSE %(now)s END",
         **STATE,
         **batch.parts(relation),
-    )
+    }
+    return Insertion(parts, {**batch.params, **after, "now": moment(now)})
+
+
+def insert_deliveries(batch: EventBatch, insertion: Insertion) -> int:
+    """Insert the deliveries of these events, and return their number."""
+    # The text is another for each number of types.
+    return write(INSERT_DELIVERIES, insertion.params, repeated=batch.is_of_one_type, **insertion.parts)
 
 
 # Quiet periods

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from django.db import transaction
 
@@ -17,6 +18,7 @@ from tms_webhooks.db.sql import among, as_json, database, filled, for_update, mo
 from tms_webhooks.db.writer import ASYNCHRONOUS_COMMIT
 from tms_webhooks.models import Event, EventSequence, PeriodicRun
 from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, owned_key
+from tms_webhooks.outbox.fanout_sql import INSERT_DELIVERIES, Insertion
 
 # The key of the object whose events are counted: its type, and its id or that of one of its owners' copies.
 Counted = tuple[str, str]
@@ -98,27 +100,40 @@ counts AS (
 n AS (
     SELECT p.id AS column1, c.last - p.many + p.place AS column2
     FROM placed p JOIN counts c ON c.subject_type = p.subject_type AND c.subject_id = p.counted
-    UNION ALL SELECT id, NULL FROM locked WHERE NOT is_new)
-UPDATE {{event}} SET sequence = COALESCE(n.column2, sequence),
-    body = CASE WHEN body = '' OR n.column2 IS NULL THEN body ELSE {{body}} END {{also}}
-FROM n WHERE {{event}}.id = n.column1 RETURNING {{event}}.id, body <> ''"""  # noqa: S608 (names of ours)
+    UNION ALL SELECT id, NULL FROM locked WHERE NOT is_new),
+numbered AS (
+    UPDATE {{event}} SET sequence = COALESCE(n.column2, sequence),
+        body = CASE WHEN body = '' OR n.column2 IS NULL THEN body ELSE {{body}} END {{also}}
+    FROM n WHERE {{event}}.id = n.column1 RETURNING {{event}}.id, body <> '' AS has_body)
+{{deliveries}}
+SELECT id, has_body FROM numbered"""  # noqa: S608 (names of ours)
+# The insertion of their deliveries as a part of that.
+OF_NUMBERED = "{among} AND e.id IN (SELECT id FROM numbered WHERE has_body)"
+DELIVERIES = f", inserted AS ({INSERT_DELIVERIES.replace('{among}', OF_NUMBERED)})"  # noqa: S608 (names of ours)
 
 
-def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> dict[int, bool]:
+def number(
+    ids: Collection[int], *, fanned_out_at: datetime | None = None, deliveries: Insertion | None = None
+) -> dict[int, bool]:
     """Give new events their numbers, and mark them as fanned out at a time; return whether each has a body, by its key.
 
     Call it in a transaction. Left out are events that another transaction has locked, and later ones of their objects;
-    without the turn, all are.
+    without the turn, all are. On PostgreSQL, the same statement inserts their ``deliveries``, and needs no transaction.
     """
     if not ids:
         return {}
-    condition, keys = among(ids)
+    params: dict[str, Any]
+    condition, params = among(ids)
     also = "" if fanned_out_at is None else ", fanned_out_at = %(now)s"
-    params = {} if fanned_out_at is None else {"now": moment(fanned_out_at)}
+    if fanned_out_at is not None:
+        params = {**params, "now": moment(fanned_out_at)}
     body = filled(BODY[database().vendor])
     if database().vendor == "postgresql":
-        parts = {"among": condition, "longest": str(LONGEST_SUBJECT_KEY), "body": body, "also": also}
-        together = partial(read, NUMBER_TOGETHER, {**keys, **params, "turn": NUMBERING}, repeated=True, **parts)
+        parts = {"among": condition, "longest": str(LONGEST_SUBJECT_KEY), "body": body, "also": also, "deliveries": ""}
+        if deliveries is not None:
+            parts["deliveries"] = filled(DELIVERIES, **deliveries.parts)
+            params = {**params, **deliveries.params}
+        together = partial(read, NUMBER_TOGETHER, {**params, "turn": NUMBERING}, repeated=True, **parts)
         # Again if the row to lock was missing: `lock` has added it.
         return dict(together() or (together() if PeriodicRun.objects.lock(NUMBERING) else ()))
     if not PeriodicRun.objects.lock(NUMBERING):
@@ -126,7 +141,7 @@ def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> di
     is_mysql = database().vendor == "mysql"
     by_key = "FORCE INDEX (PRIMARY)" if is_mysql else ""
     lock = for_update(skip_locked=True)
-    rows = read(LOCK_EVENTS, keys, repeated=True, among=condition, by_key=by_key, lock=lock)
+    rows = read(LOCK_EVENTS, params, repeated=True, among=condition, by_key=by_key, lock=lock)
     given = _next_numbers({pk for pk, *_others in rows}) if rows else {}
     done = {pk: bool(has_body) for pk, has_number, has_body in rows if has_number or pk in given}
     if done:

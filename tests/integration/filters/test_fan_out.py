@@ -159,8 +159,9 @@ def test_a_batch_takes_few_queries_more_however_many_events_and_subscriptions_th
     first, few = queries(1), queries(1)
 
     assert queries(50) == few
-    # The candidates before and in the transaction, their subscriptions, their bodies, and their deliveries.
-    assert few - plain == 5
+    # The candidates before and in the transaction, their subscriptions, their bodies, and their deliveries. Without filters,
+    # PostgreSQL numbers and delivers events by one statement, which needs no BEGIN and COMMIT.
+    assert few - plain == (8 if connection.vendor == "postgresql" else 5)
     # PostgreSQL reads the rules of new subscriptions by themselves.
     assert first - few == (connection.vendor == "postgresql")
     assert Delivery.objects.count() == 2 + 21 + 21 + 21 * 50
