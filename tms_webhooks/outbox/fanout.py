@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tms_webhooks import catalogue, event_names, sharing
 from tms_webhooks.choices import Audience
-from tms_webhooks.db.sql import database
+from tms_webhooks.db.sql import database, write
 from tms_webhooks.db.writer import brief_write, has_one_writer, others_write
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event, Webhook
@@ -101,10 +101,13 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     waiting_types = {name for name in {event.type for event in batch.events} if plan.quiet and plan.may_wait(name)}
     numbered: Mapping[int, bool] = {}
     if batch.events:
-        deliveries = None
-        if batch.is_of_one_type and not waiting_types and plan.is_plain and database().vendor == "postgresql":
+        deliveries, is_plain = None, not waiting_types and not plan.has_filters and len(plan.relations) == 1
+        if database().vendor == "postgresql" and is_plain and batch.is_of_one_type:
             # One statement does all, and is a transaction of its own.
-            deliveries = plan.insertion(batch, OWNER, batch.by_name(unfiltered=False), now)
+            wanted = batch.by_name(unfiltered=False)
+            deliveries = fanout_sql.insertion(
+                batch, relation=OWNER, delays=plan.delays, now=now, wanted=wanted, may_exist=False
+            )
         with brief_write() if deliveries is None else nullcontext():
             # What another worker has locked is left out, and all while another worker fans out. An event that is lost with
             # its deliveries is fanned out again: the commit need not wait for the disk.
@@ -164,19 +167,6 @@ class FanOutPlan(NamedTuple):
             sorted(candidates, key=lambda one: (position[one.event_id], one.subscription_id))
         )
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether one insertion makes all deliveries."""
-        return not self.has_filters and len(self.relations) == 1
-
-    def insertion(
-        self, batch: EventBatch, relation: Relation | None, wanted: str, now: datetime
-    ) -> fanout_sql.Insertion:
-        """Return the insertion of the deliveries of one relation that fulfill the condition ``wanted``."""
-        return fanout_sql.insertion(
-            batch, relation=relation, delays=self.delays, now=now, wanted=wanted, may_exist=not self.is_plain
-        )
-
     def insert_deliveries(self, batch: EventBatch, verdicts: Mapping[Pair, Verdict], *, now: datetime) -> set[Pair]:
         """Insert the deliveries of these events; return the events and filtered subscriptions that match."""
         # Read again, because a subscription may have got its filters since the events were matched.
@@ -187,13 +177,17 @@ class FanOutPlan(NamedTuple):
         # All are decided together, in their order.
         pairs = {(one.event_id, one.subscription_id) for rows in candidates.values() for one in rows}
         matching = filtered.matching(pairs, known=verdicts) if pairs else set()
-        inserted = 0
+        may_exist, inserted = self.has_filters or len(self.relations) > 1, 0
         for relation, rows in candidates.items():
             chosen = fanout_sql.in_pairs(
                 {(one.event_id, one.webhook_id) for one in rows if (one.event_id, one.subscription_id) in matching}
             )
             for wanted in filter(None, (chosen, batch.by_name(unfiltered=self.has_filters))):
-                inserted += fanout_sql.insert_deliveries(batch, self.insertion(batch, relation, wanted, now))
+                parts, params = fanout_sql.insertion(
+                    batch, relation=relation, delays=self.delays, now=now, wanted=wanted, may_exist=may_exist
+                )
+                # The text is another for each number of types.
+                inserted += write(fanout_sql.INSERT_DELIVERIES, params, repeated=batch.is_of_one_type, **parts)
         if has_one_writer():
             _rotation.deliveries_per_event = inserted / len(batch.events)
         return matching

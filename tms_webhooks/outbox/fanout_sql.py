@@ -326,12 +326,6 @@ def insertion(
     return Insertion(parts, {**batch.params, **after, "now": moment(now)})
 
 
-def insert_deliveries(batch: EventBatch, insertion: Insertion) -> int:
-    """Insert the deliveries of these events, and return their number."""
-    # The text is another for each number of types.
-    return write(INSERT_DELIVERIES, insertion.params, repeated=batch.is_of_one_type, **insertion.parts)
-
-
 # Quiet periods
 
 

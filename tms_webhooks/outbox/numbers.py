@@ -109,7 +109,7 @@ numbered AS (
 SELECT id, has_body FROM numbered"""  # noqa: S608 (names of ours)
 # The insertion of their deliveries as a part of that.
 OF_NUMBERED = "{among} AND e.id IN (SELECT id FROM numbered WHERE has_body)"
-DELIVERIES = f", inserted AS ({INSERT_DELIVERIES.replace('{among}', OF_NUMBERED)})"  # noqa: S608 (names of ours)
+DELIVERIES = f", inserted AS ({INSERT_DELIVERIES.replace('{among}', OF_NUMBERED)})"
 
 
 def number(
