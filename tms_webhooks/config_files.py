@@ -197,9 +197,9 @@ class OrganizationKeyField(OrganizationField):
         with suppress(ValidationError, TypeError, ValueError, OverflowError):
             (found,) = ORGANIZATION._base_manager.filter(**{path.replace(".", "__"): data})[:2]
             return found.pk
-        word = path.replace("_", " ")
-        text = f"Not exactly one organization has the {word} {data!r}. Is this document from another environment?"
-        raise InvalidValues(text)
+        raise InvalidValues(
+            f"Not exactly one organization has the {path.replace('_', ' ')} {data!r}. Is this document from another environment?"
+        )
 
 
 class SecretField(StrictCharField):
@@ -254,7 +254,7 @@ class FileSerializer(WebhookSerializer):
 
     organization = OrganizationKeyField(source="organization_id")
     headers = FileHeadersField(required=False)
-    authentication = FileAuthenticationField(required=False)
+    authentication = FileAuthenticationField(source="*", required=False)
     secret = SecretField(required=False)
     preset = None  # type: ignore[assignment]
 

@@ -20,7 +20,7 @@ CEILINGS = {
     "access": 506,
     "actors": 807,
     "admin": 31_810,
-    "api": 24_873,
+    "api": 24_121,
     "apps": 331,
     "batches": 229,
     "capture": 7_555,
@@ -30,7 +30,7 @@ CEILINGS = {
     "comparison": 1_137,
     "computed": 1_609,
     "conf": 1_530,
-    "config_files": 2_496,
+    "config_files": 2_488,
     "db": 5_500,
     "delivery": 14_997,
     "digests": 1_347,
@@ -43,12 +43,12 @@ CEILINGS = {
     "hooks": 287,
     "listener": 1_002,
     "manage": 5_429,
-    "management": 9_920,
+    "management": 9_911,
     "models": 23_989,
     "monitoring": 5_369,
     "moves": 1_929,
     "net": 11_991,
-    "outbox": 22_891,
+    "outbox": 22_878,
     "payloads": 9_451,
     "pytest_plugin": 240,
     "queues": 3_737,
@@ -66,8 +66,8 @@ CEILINGS = {
     "worker": 15_980,
 }
 
-FUNCTIONS = 2_677
-FILES = 276
+FUNCTIONS = 2_669
+FILES = 272
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

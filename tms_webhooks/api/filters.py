@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from contextlib import suppress
 from typing import Any
 
 from django import forms
@@ -18,8 +17,8 @@ from tms_webhooks.api.problems import (
     MAX_SHOWN,
     ErrorItem,
     Problem,
+    problem_at,
     unknown_name_message,
-    unknown_reference,
 )
 from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.base import EventIDField, IDField, OrganizationIDField, parse_utc
@@ -100,7 +99,7 @@ def referenced(rows: Any, key: str, name: str) -> Any:
     row = rows.filter(rows.model.by_public_id(key)).first()
     if row is None:
         kind = rows.model._meta.model_name
-        raise unknown_reference("parameter", name, f"Unknown {kind}; use the id of one of yours.")
+        raise problem_at("parameter", name, "unknown", f"Unknown {kind}; use the id of one of yours.", kind="not-found")
     return row
 
 
@@ -140,12 +139,8 @@ class OrganizationFilterSet(filters.FilterSet):
     def by_organization(self, queryset: Any, name: str, value: str) -> Any:
         """Return the rows of an organization that the caller may view; raise a `Problem` for another one."""
         view: Any = self.request.parser_context["view"]  # type: ignore[union-attr]
-        organization = None
-        with suppress(ValidationError, ValueError, OverflowError):
-            organization = view.organizations(Action.VIEW).filter(pk=value).first()
-        if organization is None:
-            raise unknown_reference("parameter", name, "Unknown organization; use the id of one of yours.")
-        return queryset.filter(**{view.organization_path: organization})
+        view.find_organization(value, "parameter", name)
+        return queryset.filter(**{view.organization_path: value})
 
 
 class WebhookFilterSet(OrganizationFilterSet):

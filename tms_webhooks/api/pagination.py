@@ -9,7 +9,7 @@ from rest_framework.pagination import BasePagination, Cursor, CursorPagination
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from tms_webhooks.api.problems import ErrorItem, Problem, invalid_parameter
+from tms_webhooks.api.problems import Problem, problem_at
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models.encryption import decrypt, encrypt
@@ -26,7 +26,7 @@ def whole_number(request: Any, name: str, least: int, most: int, *, default: Any
     if text is None:
         return default
     if not (text.isascii() and text.isdecimal() and len(text) <= 9 and least <= int(text) <= most):
-        raise invalid_parameter(name, "invalid", f"Use a whole number from {least} to {most}.")
+        raise problem_at("parameter", name, "invalid", f"Use a whole number from {least} to {most}.")
     return int(text)
 
 
@@ -62,7 +62,7 @@ class SealedCursorPagination(CursorPagination):
     def invalid_cursor(self) -> Problem:
         """Return the problem of a cursor that this list has not made."""
         remedy = "Use the complete URL in `next` or `previous`, or start without a cursor."
-        return Problem("invalid-cursor", errors=[ErrorItem("parameter", CURSOR, "invalid", remedy)])
+        return problem_at("parameter", CURSOR, "invalid", remedy, kind="invalid-cursor")
 
     def encode_cursor(self, cursor: Cursor) -> str:
         # Encrypted, because keys count the rows of all organizations. No two rows have one position: no offset.

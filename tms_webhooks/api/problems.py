@@ -44,12 +44,16 @@ logger = logging.getLogger(__name__)
 
 
 class ProblemType(NamedTuple):
-    """A type of problem: its name in ``type``, its HTTP status, its title, and its documented meaning."""
+    """A type of problem: its name in ``type``, its HTTP status, and its documented meaning."""
 
     name: str
     status: int
-    title: str
     meaning: str
+
+    @property
+    def title(self) -> str:
+        """The name as people write it."""
+        return self.name.replace("-", " ").capitalize()
 
     @property
     def uri(self) -> str:
@@ -60,66 +64,52 @@ class ProblemType(NamedTuple):
 PROBLEM_TYPES = {
     problem_type.name: problem_type
     for problem_type in (
-        ProblemType("malformed-body", 400, "Malformed body", "The body is not valid JSON, or not a JSON object."),
-        ProblemType(
-            "invalid-request", 400, "Invalid request", "Fields, parameters or headers are invalid; `errors` lists them."
-        ),
-        ProblemType(
-            "invalid-cursor", 400, "Invalid cursor", "The cursor does not match this list, its filters or the caller."
-        ),
-        ProblemType("not-authenticated", 401, "Not authenticated", "Credentials are missing or invalid."),
-        ProblemType("forbidden", 403, "Forbidden", "The caller lacks the permission for this action."),
-        ProblemType("not-found", 404, "Not found", "The object does not exist, or belongs to another organization."),
+        ProblemType("malformed-body", 400, "The body is not valid JSON, or not a JSON object."),
+        ProblemType("invalid-request", 400, "Fields, parameters or headers are invalid; `errors` lists them."),
+        ProblemType("invalid-cursor", 400, "The cursor does not match this list, its filters or the caller."),
+        ProblemType("not-authenticated", 401, "Credentials are missing or invalid."),
+        ProblemType("forbidden", 403, "The caller lacks the permission for this action."),
+        ProblemType("not-found", 404, "The object does not exist, or belongs to another organization."),
         ProblemType(
             "method-not-allowed",
             405,
-            "Method not allowed",
             "The resource does not support this method; the header `Allow` lists those that it supports.",
         ),
-        ProblemType("not-acceptable", 406, "Not acceptable", "`Accept` excludes JSON, which is the only format."),
+        ProblemType("not-acceptable", 406, "`Accept` excludes JSON, which is the only format."),
         ProblemType(
             "conflict",
             409,
-            "Conflict",
             "The current state of the object, or a limit, does not allow this action; `detail` gives the reason.",
         ),
         ProblemType(
             "request-in-progress",
             409,
-            "Request in progress",
             "An earlier request with the same `Idempotency-Key` is still in progress.",
         ),
         ProblemType(
             "precondition-failed",
             412,
-            "Precondition failed",
             "The webhook has changed since the response whose `ETag` is in `If-Match`.",
         ),
         ProblemType(
             "body-too-large",
             413,
-            "Body too large",
             "The body has more bytes than this installation allows; `detail` gives the limit.",
         ),
-        ProblemType(
-            "unsupported-media-type", 415, "Unsupported media type", "The `Content-Type` is not `application/json`."
-        ),
+        ProblemType("unsupported-media-type", 415, "The `Content-Type` is not `application/json`."),
         ProblemType(
             "idempotency-key-reused",
             422,
-            "Idempotency key reused",
             "The `Idempotency-Key` was used for a different request; use a new key.",
         ),
         ProblemType(
             "too-many-requests",
             429,
-            "Too many requests",
             "A rate limit is reached; `Retry-After` is the number of seconds to wait.",
         ),
         ProblemType(
             "unavailable",
             503,
-            "Unavailable",
             "The database is overloaded or unreachable; `Retry-After` is the number of seconds to wait.",
         ),
     )
@@ -164,14 +154,9 @@ class Problem(exceptions.APIException):
         self.wait = retry_after
 
 
-def invalid_parameter(name: str, code: str, detail: str) -> Problem:
-    """Return the problem of one query parameter."""
-    return Problem("invalid-request", errors=[ErrorItem("parameter", name, code, detail)])
-
-
-def unknown_reference(location: str, name: str, detail: str) -> Problem:
-    """Return the problem of a request that names an object that does not exist, or belongs to another organization."""
-    return Problem("not-found", errors=[ErrorItem(location, name, "unknown", detail)])
+def problem_at(location: str, name: str, code: str, detail: str, *, kind: str = "invalid-request") -> Problem:
+    """Return the problem of one part of a request; see `ErrorItem`."""
+    return Problem(kind, errors=[ErrorItem(location, name, code, detail)])
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
@@ -187,13 +172,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     wait = getattr(exception, "wait", None)
     if wait is not None or isinstance(exception, exceptions.Throttled):
         headers["Retry-After"] = str(max(1, math.ceil(wait or 1)))
-    data = _details_of(exception)
+    data = details_of(exception)
     return Response(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
-
-
-def no_such_row(kind: str, public_id: str) -> Problem:
-    """Return the problem of an id that no row of this kind has, such as a webhook, or none that the caller may view."""
-    return Problem("not-found", f"No {kind} has the id {public_id[:MAX_SHOWN]}.")
 
 
 def unknown_name_message(name: str, known: Iterable[str], *, kind: str) -> str:
@@ -204,7 +184,7 @@ def unknown_name_message(name: str, known: Iterable[str], *, kind: str) -> str:
     return f"Unknown {kind} {shown!r}.{did_you_mean(difflib.get_close_matches(shown, names)) or known_names}"
 
 
-def _details_of(exception: exceptions.APIException) -> dict[str, Any]:
+def details_of(exception: exceptions.APIException) -> dict[str, Any]:
     """Return the body of the response to an exception."""
     errors: Sequence[ErrorItem] = getattr(exception, "errors", ())
     detail = str(exception.detail)
@@ -215,7 +195,7 @@ def _details_of(exception: exceptions.APIException) -> dict[str, Any]:
     is_unknown = isinstance(exception, exceptions.NotAuthenticated | exceptions.AuthenticationFailed)
     status = 401 if is_unknown else exception.status_code
     same = (one for one in PROBLEM_TYPES.values() if one.status == status)
-    problem_type = exception.problem_type if isinstance(exception, Problem) else next(same, None)
+    problem_type = getattr(exception, "problem_type", None) or next(same, None)
     # Where Django REST framework says only what is wrong.
     remedy = REMEDIES.get(exception.status_code, "")
     scheme = str(getattr(exception, "auth_header", None) or "").partition(" ")[0]
@@ -247,8 +227,8 @@ def _as_api_exception(error: Exception, location: str) -> exceptions.APIExceptio
     if isinstance(error, ReplayError | SubjectError | UnknownEventType | PayloadError) and error.field:
         name = f"#/{error.field}" if location == "pointer" else error.field
         if error.code == SubjectError.NOT_FOUND:
-            return unknown_reference(location, name, str(error))
-        return Problem("invalid-request", errors=[ErrorItem(location, name, error.code, str(error))])
+            return problem_at(location, name, "unknown", str(error), kind="not-found")
+        return problem_at(location, name, error.code, str(error))
     if isinstance(error, LimitReached) and error.retry_after is not None:
         return Problem("too-many-requests", str(error), retry_after=error.retry_after)
     if isinstance(error, LimitReached | ReplayError | SecretInUse | PullOnlyWebhook):
@@ -259,7 +239,7 @@ def _as_api_exception(error: Exception, location: str) -> exceptions.APIExceptio
         detail = "The database is overloaded or unreachable; nothing was changed."
         return Problem("unavailable", detail, retry_after=_DATABASE_RETRY_SECONDS)
     if isinstance(error, CursorError):
-        return Problem("invalid-cursor", errors=[ErrorItem("parameter", "after", error.code, str(error))])
+        return problem_at("parameter", "after", error.code, str(error), kind="invalid-cursor")
     return None
 
 

@@ -20,7 +20,7 @@ from rest_framework.response import Response
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.api.json_format import CompactJSONRenderer
-from tms_webhooks.api.problems import ErrorItem, Problem
+from tms_webhooks.api.problems import Problem, problem_at
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
@@ -38,16 +38,8 @@ RETRY_SECONDS = 1
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-Rights = Collection[tuple[str, str]]
-"""Actions of the policy, each with the key of an organization."""
-
-
 class RequestReplayed(Exception):
-    """The request was done before; ``response`` is its stored response."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__("the request was done before")
-        self.response = response
+    """The request was done before; the argument is its stored response."""
 
 
 def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> IdempotentRequest | None:
@@ -60,10 +52,10 @@ def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> Idempote
     if key is None:
         return None
     if not _KEY.fullmatch(key):
-        raise _invalid_header(HEADER, "Use 1 to 255 visible ASCII characters, such as a UUID.")
+        raise problem_at("header", HEADER, "invalid", "Use 1 to 255 visible ASCII characters, such as a UUID.")
     if not caller.id:
         detail = "Omit the header: your credentials don't identify you, so another caller could get your response."
-        raise _invalid_header(HEADER, detail, code="no_caller")
+        raise problem_at("header", HEADER, "no_caller", detail)
     digest = digest_of(scope, key)
     # The parsed body: a retry may have other whitespace.
     body = json.dumps(request.data, sort_keys=True)
@@ -84,8 +76,11 @@ def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> Idempote
     return stored
 
 
-def store_response(claimed: IdempotentRequest, response: Response, rights: Rights) -> None:
-    """Store the response of a request for later requests with the same key, without its secret."""
+def store_response(claimed: IdempotentRequest, response: Response, rights: Collection[tuple[str, str]]) -> None:
+    """Store the response of a request for later requests with the same key, without its secret.
+
+    ``rights`` are actions of the policy, each with the key of an organization.
+    """
     data = response.data
     if isinstance(data, Mapping):
         data = {name: None if name in NOT_STORED else value for name, value in data.items()}
@@ -129,11 +124,8 @@ def require_match(request: Any, webhook: Webhook) -> None:
     if header is None:
         return
     if not _TAGS.fullmatch(header):
-        raise _invalid_header("If-Match", 'Use the ETag of a response unchanged, with its quotes, or "*".')
+        remedy = 'Use the ETag of a response unchanged, with its quotes, or "*".'
+        raise problem_at("header", "If-Match", "invalid", remedy)
     if header.strip() != "*" and etag_of(webhook) not in _TAG.findall(header):
         detail = "The webhook has changed since you read it; read it again before you change it."
         raise Problem("precondition-failed", detail)
-
-
-def _invalid_header(name: str, detail: str, *, code: str = "invalid") -> Problem:
-    return Problem("invalid-request", errors=[ErrorItem("header", name, code, detail)])

@@ -14,13 +14,11 @@ from django.utils.http import escape_leading_slashes
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.routers import SimpleRouter
 
-from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES
-from tms_webhooks.api.views.deliveries import DeliveryViewSet
+from tms_webhooks.api.problems import CONTENT_TYPE, Problem, details_of
+from tms_webhooks.api.views.deliveries import DeliveryViewSet, JobViewSet
 from tms_webhooks.api.views.events import EventViewSet, WebhookEventViewSet
-from tms_webhooks.api.views.hooks import HookViewSet
-from tms_webhooks.api.views.jobs import JobViewSet
 from tms_webhooks.api.views.read_only import EventTypeViewSet, MeViewSet
-from tms_webhooks.api.views.webhooks import SecretViewSet, SubscriptionViewSet, WebhookViewSet
+from tms_webhooks.api.views.webhooks import HookViewSet, SecretViewSet, SubscriptionViewSet, WebhookViewSet
 
 app_name = "tms_webhooks"
 
@@ -28,10 +26,8 @@ app_name = "tms_webhooks"
 @csrf_exempt
 def unknown_url(_request: HttpRequest, **_kwargs: str) -> JsonResponse:
     """Answer 404 with a problem to every method."""
-    kind = PROBLEM_TYPES["not-found"]
-    detail = "No resource has this URL. The OpenAPI document lists all of them."
-    data = {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": detail}
-    return JsonResponse(data, status=kind.status, content_type=CONTENT_TYPE)
+    problem = Problem("not-found", "No resource has this URL. The OpenAPI document lists all of them.")
+    return JsonResponse(details_of(problem), status=problem.status_code, content_type=CONTENT_TYPE)
 
 
 @csrf_exempt

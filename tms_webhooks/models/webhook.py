@@ -188,7 +188,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         editable=False,
     )
     disabled_at = models.DateTimeField(_("disabled at"), null=True, editable=False)
-    # Of a hook, which a program has made for itself: the caller, as api/views/hooks.py names it, and the end.
+    # Of a hook, which a program has made for itself: the caller, as api/views/webhooks.py names it, and the end.
     hook_of = models.CharField(max_length=120, blank=True, default="", editable=False)
     expires_at = models.DateTimeField(null=True, editable=False)
     deleted_at = models.DateTimeField(_("deleted at"), null=True, editable=False)

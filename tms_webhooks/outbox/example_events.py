@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import router
@@ -43,13 +43,6 @@ WEBHOOK = "webhook"
 """The noun of webhooks: the sample of an event about a webhook is about the webhook itself."""
 
 
-class _FoundObject(NamedTuple):
-    """An object with the source that reads it, and its canonical values for one of its owners."""
-
-    source: Source
-    values: Mapping[str, Any]
-
-
 def subscribed_types(webhook: Webhook) -> list[str]:
     """Return the event types that a webhook subscribes to, in the order of its subscriptions."""
     patterns = webhook.subscriptions.order_by("pk").values_list("event_type", flat=True)
@@ -63,13 +56,13 @@ def first_type(webhook: Webhook) -> str:
 
 def example_event(
     webhook: Webhook,
-    event_type: str,
+    event_type: str = "",
     *,
     subject: str = "",
     actor: Actor,
     now: datetime,
 ) -> Event:
-    """Return an unsaved event of a type, which a webhook could receive.
+    """Return an unsaved event of a type, by default the `first_type`, which a webhook could receive.
 
     Without ``subject`` it is the sample of the type, of the webhook's organization. A ``subject``, such as "class:8840", is
     an object of the webhook's organizations, and ``actor`` is the cause of the event.
@@ -77,9 +70,9 @@ def example_event(
     Raises `UnknownEventType`, and `SubjectError` for a subject that is malformed, that the type is not about, or that
     does not exist. Raises `PayloadError` for an event that can't be built, or that breaks the schema.
     """
-    kind = catalogue.get(event_type)
+    kind = catalogue.get(event_type or first_type(webhook))
     if subject:
-        event = _event_of(_found(webhook, subject, kind), kind, actor=actor, now=now)
+        event = _event_of(*_found(webhook, subject, kind), kind, actor=actor, now=now)
     else:
         event = _sample_event(webhook, kind, now=now)
     kind.validate(from_text(event.body))
@@ -110,8 +103,11 @@ def _sample_event(webhook: Webhook, kind: EventType, *, now: datetime) -> Event:
 # Events of real objects
 
 
-def _found(webhook: Webhook, subject: str, kind: EventType) -> _FoundObject:
-    """Return the object that a subject names; raise `SubjectError` if the webhook's organizations have no such object."""
+def _found(webhook: Webhook, subject: str, kind: EventType) -> tuple[Source, Values]:
+    """Return the source of the object that a subject names, and its canonical values for one of its owners.
+
+    Raise `SubjectError` if the webhook's organizations have no such object.
+    """
     noun, key = _parsed(subject, kind)
     sources = sources_of_noun(noun)
     if not sources:
@@ -128,7 +124,7 @@ def _found(webhook: Webhook, subject: str, kind: EventType) -> _FoundObject:
             for scope in scopes:
                 values = scope.canonical(source, raw)
                 if values is not None:
-                    return _FoundObject(source, values)
+                    return source, values
     message = _("The webhook's organizations have no %(noun)s with this id. Use the id that events have in data.id.")
     raise SubjectError(message % {"noun": noun}, code=SubjectError.NOT_FOUND)
 
@@ -165,9 +161,8 @@ def _raw(source: Source, key: str) -> list[Mapping[str, Any]]:
     return [raw for _key, raw in read_rows(source, rows[:1])]
 
 
-def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: datetime) -> Event:
+def _event_of(source: Source, values: Values, kind: EventType, *, actor: Actor, now: datetime) -> Event:
     """Return the event of a change that leads to the object's current state, or that begins with it."""
-    source, values = found
     subject = (source.noun.name, subject_key(values["id"]))
     stored = _stored(kind, values[OWNER], subject)
     change = _likely_change(source, values, kind, stored=stored, now=now)

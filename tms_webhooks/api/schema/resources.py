@@ -5,16 +5,16 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator
-from functools import partial, wraps
+from functools import wraps
 from typing import Any, TypeVar
 
 from rest_framework.decorators import action
-from rest_framework.serializers import ChoiceField, JSONField
+from rest_framework.serializers import ChoiceField, JSONField, ListSerializer
 
 from tms_webhooks.api import safe_writes
 from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES, URN
 from tms_webhooks.api.schema.shim import AutoSchema, ResolvedComponent, parameter, utils
-from tms_webhooks.api.serializers.base import IDField, Schema, StrictMixin, WordField, one_of
+from tms_webhooks.api.serializers.base import IDField, Schema, StrictSerializer, WordField, one_of
 from tms_webhooks.conf import DELAYS_LIMIT, LONGEST_DELAY
 from tms_webhooks.validators import NAMED_SCHEDULES
 
@@ -151,7 +151,8 @@ class ResourceSchema(AutoSchema):
         found = [*self.view.parameters.get(self.view.action, ())]
         if self.method == "POST":
             found.append(IDEMPOTENCY_KEY_HEADER)
-        if self.view.action == "list" and "list" in self.view.paged:
+        is_list = isinstance(self.get_response_serializers(), ListSerializer)
+        if self.view.action in self.view.paged and not is_list:
             pages = self.view.paginator.get_schema_operation_parameters(self.view)
             found += [parameter(one["name"], one["schema"], one["description"]) for one in pages]
         return found
@@ -207,7 +208,7 @@ class ResourceSchema(AutoSchema):
         that depend on the database. Remove titles, because they are labels of forms, and generators would name classes by
         them.
         """
-        is_strict = isinstance(serializer, StrictMixin)
+        is_strict = isinstance(serializer, StrictSerializer)
         if direction == "request" and is_strict:
             schema["additionalProperties"] = False
         for name, value in schema.get("properties", {}).items():
@@ -251,32 +252,13 @@ def extend_schema(**described: Any) -> Callable[[ViewAction], ViewAction]:
     return (lambda method: method) if utils is None else decorate
 
 
-def writes(**described: Any) -> Callable[[ViewAction], ViewAction]:
-    """Return a decorator for an action that changes rows, and gets neither the request nor its path.
-
-    It runs in one transaction, which stores its response for the idempotency key. ``described`` is for ``extend_schema``.
-    """
-
-    def decorate(method: ViewAction) -> ViewAction:
-        @wraps(method)
-        def run(view: Any, _request: Any, **_kwargs: Any) -> Any:
-            return view.commit(partial(method, view))
-
-        return extend_schema(**described)(run)  # type: ignore[return-value]
-
-    return decorate
-
-
-def row_action(
-    answer: Any, *headers: Any, body: Any = None, atomic: bool | None = None, **options: Any
-) -> Callable[[ViewAction], ViewAction]:
-    """Return a decorator for an action of a row: by POST, if it has a ``body``, or else by GET.
+def writes(answer: Any, *headers: Any, body: Any = None, atomic: bool = True) -> Callable[[ViewAction], ViewAction]:
+    """Return a decorator for an action that gets neither the request nor its path.
 
     The action gets the validated values of the ``body``, a serializer, as keywords. It returns a response, or the object of
-    ``answer``, a serializer or what ``extend_schema`` takes as responses. ``headers`` are those of request and response. It
-    runs in one transaction if it is ``atomic``, as a POST is by default. ``options`` are those of Django REST framework's ``action``.
+    ``answer``, a serializer or what ``extend_schema`` takes as responses. ``headers`` are those of request and response. If
+    it is ``atomic``, it runs in one transaction, which stores its response for the idempotency key.
     """
-    is_atomic = body is not None if atomic is None else atomic
 
     def decorate(method: ViewAction) -> ViewAction:
         @wraps(method)
@@ -284,12 +266,23 @@ def row_action(
             values = view.read(body) if body else {}
 
             def work() -> Any:
-                return view.response_of(answer, method(view, **values))
+                return view.response_of(answer, method(view, **values), is_new=LOCATION in headers)
 
-            return view.commit(work) if is_atomic else work()
+            return view.commit(work) if atomic else work()
 
-        is_action = action(**{"detail": True, "methods": ["post" if body else "get"], **options})
         described = {"request": body} if body else {}
-        return extend_schema(responses=answer, parameters=list(headers), filters=False, **described)(is_action(run))  # type: ignore[return-value]
+        return extend_schema(responses=answer, parameters=list(headers), filters=False, **described)(run)  # type: ignore[return-value]
 
     return decorate
+
+
+def row_action(
+    answer: Any, *headers: Any, body: Any = None, atomic: bool | None = None, **options: Any
+) -> Callable[[ViewAction], ViewAction]:
+    """Return a decorator for an action of a row, as `writes`: by POST, if it has a ``body``, or else by GET.
+
+    A POST is ``atomic`` by default. ``options`` are those of Django REST framework's ``action``.
+    """
+    decorate = writes(answer, *headers, body=body, atomic=body is not None if atomic is None else atomic)
+    is_action = action(**{"detail": True, "methods": ["post" if body else "get"], **options})
+    return lambda method: decorate(is_action(method))  # type: ignore[return-value]

@@ -124,9 +124,6 @@ class IDField(DescribedField):
 
     json_schema = {"type": "string", "pattern": "^[a-z]{3}_([0-9a-f]{32}){1,2}$"}
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"read_only": True, **kwargs})
-
     def to_representation(self, value: Any) -> str:
         return str(value)
 
@@ -173,14 +170,11 @@ class MillisecondsField(NumberField):
 
 
 class PayloadField(serializers.CharField):
-    """A text that only callers who may see payloads get: ``shows_payloads`` in the context. Others get null."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"allow_null": True, **kwargs})
+    """A text that only callers who may see payloads get: ``shows_payloads`` of the view. Others get null."""
 
     def get_attribute(self, instance: Any) -> Any:
         """Return the text, or None if the caller may not see it."""
-        return super().get_attribute(instance) if self.context["shows_payloads"] else None
+        return super().get_attribute(instance) if self.context["view"].shows_payloads else None
 
     def to_representation(self, value: str | bytes) -> str:
         return value.decode() if isinstance(value, bytes) else value
@@ -229,8 +223,8 @@ MAX_UNKNOWN_FIELDS = 20
 """The maximum number of unknown fields in one error: finding similar names for thousands takes seconds."""
 
 
-class StrictMixin(serializers.Serializer):
-    """Mixed into a serializer, it rejects unknown names and read-only fields."""
+class StrictSerializer(serializers.Serializer):
+    """A serializer that rejects unknown names and read-only fields."""
 
     remedies: Mapping[str, str] = {}
     """For some names that a request may not have, what to do instead. The default is to omit them."""
@@ -257,11 +251,7 @@ class StrictMixin(serializers.Serializer):
         return values
 
 
-class StrictSerializer(StrictMixin, serializers.Serializer):
-    """A strict serializer without a model."""
-
-
-class StrictModelSerializer(StrictMixin, serializers.ModelSerializer):
+class StrictModelSerializer(StrictSerializer, serializers.ModelSerializer):
     """A strict serializer of a model."""
 
     serializer_field_mapping = {

@@ -62,7 +62,7 @@ class EventSerializer(DeliveryEventSerializer):
         if not event.body:
             return "pruned"
         # The view decides for a whole page.
-        return "kept" if self.context["shows_payload"](event) else "hidden"
+        return "kept" if self.context["view"].shows_payload(event) else "hidden"
 
     def get_payload(self, event: Event) -> dict[str, Any] | None:
         """Return the event, or null unless ``payload_state`` is ``kept``."""
@@ -81,7 +81,7 @@ class WebhookEventSerializer(DeliveryEventSerializer):
 
     def to_representation(self, instance: Event) -> dict[str, Any]:
         """Return the event with its body, which is rendered once."""
-        content = rendering.content_for(self.context["webhook"], instance.body) if instance.body else None
+        content = rendering.content_for(self.context["view"].shown_webhook, instance.body) if instance.body else None
         sent = None if content is None or content.problem is not None else content
         state = "kept" if sent else "failed" if instance.body or instance.error else "pruned"
         body = {"body_state": state, "content_type": sent and sent.content_type, "body": sent and sent.body.decode()}
@@ -91,8 +91,8 @@ class WebhookEventSerializer(DeliveryEventSerializer):
 class DeliverySerializer(StrictModelSerializer):
     """The delivery of one event to one webhook. ``id`` is the ``tms-delivery-id`` of its requests."""
 
-    id = IDField(source="public_id")
-    webhook = IDField(source="webhook.public_id")
+    id = IDField(source="public_id", read_only=True)
+    webhook = IDField(source="webhook.public_id", read_only=True)
     organization = OrganizationIDField(source="webhook.organization_id")
     event = DeliveryEventSerializer(read_only=True)
     priority = serializers.SerializerMethodField()
@@ -170,7 +170,9 @@ class AttemptSerializer(StrictModelSerializer):
     """One HTTP request of a delivery. ``number`` is null if the worker had lost the delivery to another worker."""
 
     response_body = PayloadField(
-        read_only=True, help_text="The receiver's response, or null if the caller may not see payloads."
+        read_only=True,
+        allow_null=True,
+        help_text="The receiver's response, or null if the caller may not see payloads.",
     )
     timing_ms = TimingSerializer(source="parts", read_only=True)
 
@@ -216,8 +218,8 @@ class JobSerializer(StrictModelSerializer):
     when its last delivery is. ``cursor`` is that of the catch-up feed at its start: later changes come after it.
     """
 
-    id = IDField(source="public_id")
-    webhook = IDField(source="webhook.public_id")
+    id = IDField(source="public_id", read_only=True)
+    webhook = IDField(source="webhook.public_id", read_only=True)
     organization = OrganizationIDField(source="webhook.organization_id")
     deliveries = serializers.SerializerMethodField()
 
@@ -256,7 +258,7 @@ class JobSerializer(StrictModelSerializer):
     )
     def get_deliveries(self, job: Job) -> dict[str, int] | None:
         """Return the numbers of the job's deliveries, where the view wants them counted."""
-        counted = progress_by_job([job]).get(job.pk) if self.context.get("counts_deliveries") else None
+        counted = progress_by_job([job]).get(job.pk) if self.context["view"].counts_deliveries else None
         return None if counted is None else counted._asdict()
 
 
@@ -271,7 +273,7 @@ class StartedJobsSerializer(serializers.Serializer):
 class SecretSerializer(StrictModelSerializer):
     """A signing secret of a webhook, without its value. The current one has no end: ``expires_at`` is null."""
 
-    id = IDField(source="public_id")
+    id = IDField(source="public_id", read_only=True)
 
     class Meta:
         model = WebhookSecret

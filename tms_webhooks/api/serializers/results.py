@@ -111,7 +111,7 @@ class CheckSerializer(Serializer):
     )
     def get_subscription(self, clause: Clause) -> str | None:
         """Return the id of the check's subscription; None for a check of the webhook."""
-        subscriptions = self.context["webhook"].subscriptions.all()
+        subscriptions = self.context["view"].shown_webhook.subscriptions.all()
         return next((one.public_id for one in subscriptions if one.pk == clause.subscription_id), None)
 
 
@@ -144,10 +144,11 @@ class DryRunMissSerializer(Serializer):
     """A check that events have failed."""
 
     name = CharField()
-    detail = CharField()
+    detail = CharField(source="sentence")
     events = IntegerField()
     position = IntegerField(
         allow_null=True,
+        source="subscription",
         help_text="The index of the subscription that the check belongs to. Null for a check of the webhook.",
     )
 
@@ -160,27 +161,14 @@ class DryRunReportSerializer(Serializer):
     misses = DryRunMissSerializer(
         many=True, help_text="The failed checks of the events that match no subscription, the most frequent first."
     )
-    events = ListField(child=EventIDField(read_only=False), help_text="The events that match, the latest first.")
+    events = ListField(child=EventIDField(), help_text="The events that match, the latest first.")
 
     def to_representation(self, instance: DryRunReport) -> dict[str, Any]:
         """Return the counts of a report, and those of each failed check."""
-        misses = [
-            {
-                "name": reason.name,
-                "detail": reason.sentence,
-                "events": count,
-                "position": reason.subscription,
-            }
-            for reason, count in instance.main_reasons
-        ]
-        return super().to_representation(
-            {
-                "examined": instance.examined,
-                "matched": len(instance.events),
-                "misses": misses,
-                "events": [event.public_id for event in instance.events],
-            }
-        )
+        events = [event.public_id for event in instance.events]
+        misses = [{**reason._asdict(), "events": count} for reason, count in instance.main_reasons]
+        report = {"examined": instance.examined, "matched": len(events), "misses": misses, "events": events}
+        return super().to_representation(report)
 
 
 class TestRequestSerializer(Serializer):
@@ -188,7 +176,7 @@ class TestRequestSerializer(Serializer):
 
     method = CharField(source="result.request.endpoint.webhook.verb")
     headers = DictField(child=CharField(), source="signed")
-    body = PayloadField()
+    body = PayloadField(allow_null=True)
 
 
 class TestSendResultSerializer(Serializer):
@@ -205,7 +193,7 @@ class TestSendResultSerializer(Serializer):
     event = EventIDField(source="delivery.event.public_id")
     event_type = CharField(source="imitated.type")
     request = TestRequestSerializer(source="*")
-    response_body = PayloadField(source="result.body")
+    response_body = PayloadField(source="result.body", allow_null=True)
     healed = BooleanField()
 
 

@@ -6,7 +6,6 @@ The table stores headers and contacts as lines of text; the API shows an object 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -15,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.fields import get_error_detail
 
-from tms_webhooks.api.problems import MAX_ERRORS, unknown_reference
+from tms_webhooks.api.problems import MAX_ERRORS
 from tms_webhooks.api.serializers.base import (
     DescribedField,
     OrganizationIDField,
@@ -24,7 +23,6 @@ from tms_webhooks.api.serializers.base import (
     json_type_of,
     to_drf_detail,
 )
-from tms_webhooks.choices import Action
 from tms_webhooks.models.credentials import (
     FIELDS,
     field_names,
@@ -36,6 +34,7 @@ from tms_webhooks.models.credentials import (
     validate,
 )
 from tms_webhooks.models.encryption import MASK
+from tms_webhooks.models.notification import lines_of
 from tms_webhooks.models.organization import has_whole_number_key
 from tms_webhooks.validators import check_header, validate_contacts, validate_header_lines
 
@@ -54,14 +53,24 @@ class OrganizationField(DescribedField):
         number = has_whole_number_key()
         if type(data) is not (int if number else str):
             self.fail("type", expected="a whole number" if number else "a string", kind=json_type_of(data))
-        with suppress(ValidationError, ValueError, OverflowError):
-            if self.context["view"].organizations(Action.VIEW).filter(pk=data).exists():
-                return data
-        raise unknown_reference("pointer", "#/organization", "Unknown organization; use the id of one of yours.")
+        self.context["view"].find_organization(data, "pointer", "#/organization")
+        return data
 
 
 class MaskedTextsField(DescribedField):
     """An object of names and texts, of which responses mask the secret ones. In a request, the mask keeps the stored text."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, dict):
+            self.fail("invalid", kind=json_type_of(data))
+        return self.stored_value(data, getattr(self.parent, "instance", None))
+
+    def stored_value(self, data: dict[str, Any], webhook: Any) -> Any:
+        """Return the value to store, which is the stored one if nothing changes. ``webhook`` is None for a new one.
+
+        Errors name a part of the value, and never repeat it.
+        """
+        raise NotImplementedError
 
     def texts_of(self, data: Mapping[str, Any], stored: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
         """Return the texts of a request, with the ``stored`` ones in place of masks; and the errors by name, without values."""
@@ -102,11 +111,7 @@ class HeadersField(MaskedTextsField):
         """Return the names with a mask for each value, or {} if the headers can't be decrypted."""
         return dict.fromkeys(known_headers(value) or (), MASK)
 
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the lines to store, or the stored token if nothing changes. Errors name the header and never its value."""
-        if not isinstance(data, dict):
-            self.fail("invalid", kind=json_type_of(data))
-        webhook: Any = getattr(self.parent, "instance", None)
+    def stored_value(self, data: dict[str, Any], webhook: Any) -> Any:
         stored = {} if webhook is None else known_headers(webhook.headers) or {}
         headers, errors = self.texts_of(data, stored)
         if errors:
@@ -125,7 +130,10 @@ class HeadersField(MaskedTextsField):
 
 
 class AuthenticationField(MaskedTextsField):
-    """How requests authenticate: an object of ``kind`` and all values of that kind. Responses mask the secret values."""
+    """How requests authenticate: an object of ``kind`` and all values of that kind. Responses mask the secret values.
+
+    Its source is "*", for two columns: the kind, and the encrypted values.
+    """
 
     json_schema = {
         "type": "object",
@@ -144,23 +152,15 @@ class AuthenticationField(MaskedTextsField):
         "masked": _("The webhook has no such value to keep; give the value instead of the mask."),
     }
 
-    def __init__(self, **kwargs: Any) -> None:
-        # Two columns: the kind, and the encrypted values.
-        super().__init__(**{"source": "*", **kwargs})
-
     def to_representation(self, webhook: Any) -> dict[str, str]:
         """Return kind and values with a mask for each secret; the kind alone if the values can't be decrypted."""
         kind, values = webhook.authentication, webhook.known_credentials()
         return {"kind": kind, **({} if values is None else masked(kind, values))}
 
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the columns to store; the stored token if nothing changes. Errors name the value and never repeat it."""
-        if not isinstance(data, dict):
-            self.fail("invalid", kind=json_type_of(data))
+    def stored_value(self, data: dict[str, Any], webhook: Any) -> Any:
         kind = data.get("kind")
         if not isinstance(kind, str) or kind not in FIELDS:
             raise invalid(["kind"], error=self.error_messages["kind"].format(kinds=", ".join(FIELDS)), code="kind")
-        webhook: Any = getattr(self.parent, "instance", None)
         is_same_kind = webhook is not None and webhook.authentication == kind
         known = (webhook.known_credentials() if is_same_kind else None) or {}
         given = {name: value for name, value in data.items() if name != "kind"}
@@ -190,7 +190,7 @@ class ContactsField(serializers.ListField):
     )
 
     def to_representation(self, data: Any) -> list[str]:
-        return [line.strip() for line in str(data).splitlines() if line.strip()]
+        return lines_of(str(data))
 
     def to_internal_value(self, data: Any) -> str:  # type: ignore[override]
         lines = "\n".join(super().to_internal_value(data))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.utils import timezone
@@ -10,7 +10,7 @@ from rest_framework.response import Response
 
 from tms_webhooks.api.filters import referenced, visible_events, visible_webhooks
 from tms_webhooks.api.pagination import FeedPagination
-from tms_webhooks.api.problems import invalid_parameter
+from tms_webhooks.api.problems import problem_at
 from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.base import IDField
 from tms_webhooks.api.serializers.records import EventSerializer, WebhookEventSerializer
@@ -63,13 +63,12 @@ class FeedViewSet(ResourceViewSet):
             now=timezone.now(),
             after=given.get("after", ""),
             among=among,
-            limit=FeedPagination().get_page_size(self.request),
+            limit=self.paginator.get_page_size(self.request),  # type: ignore[union-attr]
             **more,
         )
 
-    def feed_response(self, page: feed.Page, **context: Any) -> Response:
-        """Return the response with a page, whose serializers get ``context``."""
-        self.more_context = context
+    def feed_response(self, page: feed.Page) -> Response:
+        """Return the response with a page."""
         results = self.get_serializer(page.events, many=True).data
         return Response({"results": results, "cursor": page.cursor, "has_more": page.has_more})
 
@@ -85,29 +84,31 @@ class EventViewSet(FeedViewSet):
     def list(self, request: Any) -> Response:
         """Return a page of events, oldest first, and the cursor of the next page. Each page has a cursor, also the last one."""
         types = [name for value in request.query_params.getlist("type") for name in value.split(",")]
+        name = UNDELIVERED_TO.name
+        key = request.query_params.get(name)
+        events = key and replay.undelivered(referenced(visible_webhooks(self), key, name))
         try:
-            page = self.read_feed(feed.read, self.organizations(Action.VIEW), types=types, events=self._undelivered())
+            page = self.read_feed(feed.read, self.organizations(Action.VIEW), types=types, events=events)
         except UnknownEventType as error:
-            raise invalid_parameter("type", "unknown", str(error)) from error
-        return self.feed_response(page, shows_payload=self._shows_payload(page.events))
+            raise problem_at("parameter", "type", "unknown", str(error)) from error
+        self._find_visible_payloads(page.events)
+        return self.feed_response(page)
 
     def retrieve(self, request: Any, id: str) -> Response:  # noqa: A002 (the name in the URL)
         """Return one event."""
         event = self.find(visible_events(self), id, self.row_kind)
-        self.more_context = {"shows_payload": self._shows_payload([event])}
+        self._find_visible_payloads([event])
         return self.response_of(EventSerializer, event)
 
-    def _undelivered(self) -> Any:
-        """Return the undelivered events of the webhook in ``undelivered_to``, or None without that parameter."""
-        key, name = self.request.query_params.get(UNDELIVERED_TO.name), UNDELIVERED_TO.name
-        return None if key is None else replay.undelivered(referenced(visible_webhooks(self), key, name))
+    def shows_payload(self, event: Event) -> bool:
+        """Return whether the caller may see the payload of an event in the answer."""
+        return not self._with_payloads.isdisjoint({event.organization_id, event.learner_organization_id})
 
-    def _shows_payload(self, events: Sequence[Event]) -> Callable[[Event], bool]:
-        """Return a function that says whether the caller may see an event's payload. One query serves all these events."""
-        ids = {key for event in events for key in (event.organization_id, event.learner_organization_id)} - {None}
-        allowed = self.organizations(Action.VIEW_PAYLOAD).filter(pk__in=ids).order_by()
-        with_payloads = set(allowed.values_list("pk", flat=True))
-        return lambda event: not with_payloads.isdisjoint({event.organization_id, event.learner_organization_id})
+    def _find_visible_payloads(self, events: Iterable[Event]) -> None:
+        """Find the organizations of these events in which the caller may see payloads, by one query."""
+        keys = {key for event in events for key in (event.organization_id, event.learner_organization_id)} - {None}
+        allowed = self.organizations(Action.VIEW_PAYLOAD).filter(pk__in=keys).order_by()
+        self._with_payloads = set(allowed.values_list("pk", flat=True))
 
 
 class WebhookEventViewSet(FeedViewSet, WebhookPartViewSet):
@@ -121,5 +122,5 @@ class WebhookEventViewSet(FeedViewSet, WebhookPartViewSet):
     def list(self, request: Any, webhook_id: str) -> Response:
         """Return a page of the events that match the webhook's subscriptions, oldest first. A page may be empty and have
         more after it: the filters of a limited number of events are evaluated for each."""
-        webhook = self.webhook()
-        return self.feed_response(self.read_feed(feed.read_webhook, webhook), webhook=webhook)
+        self.shown_webhook = self.webhook()
+        return self.feed_response(self.read_feed(feed.read_webhook, self.shown_webhook))

@@ -1,4 +1,4 @@
-"""The actions that try a webhook out: test, preview, explain and dry run."""
+"""The actions that try a webhook out, or compare a copy: test, preview, explain, dry run, and the digests of its objects."""
 
 from __future__ import annotations
 
@@ -8,28 +8,36 @@ from dataclasses import asdict
 from typing import Any
 
 from rest_framework.exceptions import PermissionDenied
+from rest_framework.pagination import Cursor
+from rest_framework.utils.urls import replace_query_param
 
 from tms_webhooks.access import covers
 from tms_webhooks.api.filters import referenced, visible_events
-from tms_webhooks.api.problems import invalid_parameter
+from tms_webhooks.api.pagination import whole_number
+from tms_webhooks.api.problems import problem_at
 from tms_webhooks.api.schema.resources import row_action
 from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.actions import PreviewSerializer, SendTestSerializer, SubscriptionDryRunSerializer
 from tms_webhooks.api.serializers.base import EventIDField
 from tms_webhooks.api.serializers.results import (
+    BucketsSerializer,
     DryRunReportSerializer,
     ExplainedEventSerializer,
+    ObjectDigestsSerializer,
     RequestPreviewSerializer,
     TestSendResultSerializer,
 )
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.choices import Action
+from tms_webhooks.comparison import Comparison, Place
 from tms_webhooks.db import clock
+from tms_webhooks.digests import MOST_BUCKETS
 from tms_webhooks.documents.request_preview import preview_of_event
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Event, Subscription, Webhook
-from tms_webhooks.outbox.example_events import example_event, first_type
+from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.routing.explain import dry_run, explain
+from tms_webhooks.snapshot import EVERYTHING, Selection
 
 EXPLAINED_EVENT = parameter("event", EventIDField.json_schema, "The event to explain.")
 EXPLAINED_TYPE = parameter(
@@ -51,11 +59,10 @@ class ExampleViewSet(ResourceViewSet):
     def test(self, **body: Any) -> Any:
         """Send a test event to a webhook now and return the result. The delivery log contains it, too."""
         webhook = self.get_object()
-        sent = send_test(webhook, actor=self.actor, **{"event_type": first_type(webhook), **body})
-        shows_payloads = self.allows(Action.VIEW_PAYLOAD, webhook.organization_id)
-        if "subject" in body:
-            shows_payloads = shows_payloads and covers(self.organizations(Action.VIEW_PAYLOAD), webhook)
-        self.more_context = {"shows_payloads": shows_payloads}
+        sent = send_test(webhook, actor=self.actor, **body)
+        self.shows_payloads = self.allows(Action.VIEW_PAYLOAD, webhook.organization_id) and (
+            "subject" not in body or covers(self.organizations(Action.VIEW_PAYLOAD), webhook)
+        )
         return sent
 
     @row_action(RequestPreviewSerializer, body=PreviewSerializer, atomic=False)
@@ -67,17 +74,16 @@ class ExampleViewSet(ResourceViewSet):
             self.require_children(Action.VIEW_PAYLOAD, webhook)
         tried = copy.copy(webhook)
         tried.format = body.get("format", webhook.format)
-        now = clock.measured_now()
         event = self._example(webhook, body)
-        preview = preview_of_event(tried, event, now=now)
+        preview = preview_of_event(tried, event, now=clock.measured_now())
         return {**asdict(preview), "event_type": event.type, "body": None if preview.problem else preview.body}
 
     @row_action(ExplainedEventSerializer)
     def explain(self) -> Any:
         """Return why a webhook receives an event or not, check by check, by its current settings."""
         webhook = self.get_object()
-        event = self._event_to_explain(webhook)
-        explanation, self.more_context = explain(webhook, event), {"webhook": webhook}
+        self.shown_webhook, event = webhook, self._event_to_explain(webhook)
+        explanation = explain(webhook, event)
         key = None if explanation.is_example else event.public_id
         return {"event": key, "event_type": event.type, "explanation": explanation}
 
@@ -96,7 +102,7 @@ class ExampleViewSet(ResourceViewSet):
         """Return the event of the query: a recorded one whose payload the caller may see, or one that has not happened."""
         given = self.request.query_params.dict()
         if ("event" in given) is ("event_type" in given) or {"event", "subject"} <= set(given):
-            raise invalid_parameter("event", "required", "Give event, or event_type with an optional subject.")
+            raise problem_at("parameter", "event", "required", "Give event, or event_type with an optional subject.")
         if "event" not in given:
             if "subject" in given:
                 self.require_children(Action.VIEW_PAYLOAD, webhook)
@@ -107,5 +113,70 @@ class ExampleViewSet(ResourceViewSet):
         return event
 
     def _example(self, webhook: Webhook, values: Mapping[str, Any]) -> Event:
-        event_type, subject = values.get("event_type") or first_type(webhook), values.get("subject", "")
-        return example_event(webhook, event_type, subject=subject, actor=self.actor, now=clock.measured_now())
+        chosen = {name: values[name] for name in ("event_type", "subject") if name in values}
+        return example_event(webhook, **chosen, actor=self.actor, now=clock.measured_now())
+
+
+BUCKETS_BY_DEFAULT = 64
+
+NOUN = parameter(
+    "noun",
+    {"type": "string", "examples": ["class"]},
+    "The noun of the objects: one that a snapshot of the webhook can have.",
+    required=True,
+)
+BUCKETS = parameter(
+    "buckets",
+    {"type": "integer", "minimum": 1, "maximum": MOST_BUCKETS, "default": BUCKETS_BY_DEFAULT},
+    "The number of buckets into which the ids are divided.",
+)
+BUCKET = parameter(
+    "bucket", {"type": "integer", "minimum": 0}, "Only the objects of the bucket with this number, from 0."
+)
+FIRST = parameter(
+    "first", {"type": "integer", "minimum": 0, "default": 0}, "The first bucket of the page. Use the URL in `next`."
+)
+
+COMPARISON_PARAMETERS = {"objects": (NOUN, BUCKETS, BUCKET), "digests": (NOUN, BUCKETS, FIRST)}
+
+
+class ComparisonViewSet(ResourceViewSet):
+    """Adds the actions to a viewset of webhooks."""
+
+    paged = ("objects",)
+
+    @row_action(ObjectDigestsSerializer)
+    def objects(self) -> Any:
+        """Return the id and the digest of each object that a webhook receives. A page can be empty and have more after it."""
+        pages: Any = self.paginator
+        pages.base_url = self.request.build_absolute_uri()
+        cursor, buckets = pages.decode_cursor(self.request), self._buckets()
+        if cursor is not None and not isinstance(cursor.position, list):
+            # Of another list.
+            raise pages.invalid_cursor()
+        bucket = whole_number(self.request, BUCKET.name, 0, buckets - 1)
+        comparison = self._comparison(EVERYTHING if bucket is None else Selection(buckets=(bucket,), of=buckets))
+        place = cursor and Place(*cursor.position)
+        page = comparison.objects(place, limit=pages.get_page_size(self.request))
+        following = page.next and pages.encode_cursor(Cursor(0, False, page.next))  # type: ignore[arg-type]
+        return {"next": following, "results": page.objects}
+
+    @row_action(BucketsSerializer)
+    def digests(self) -> Any:
+        """Return the number of objects and the digest of each bucket. If there are many objects, a page has some of the buckets."""
+        comparison, buckets = self._comparison(), self._buckets()
+        first = whole_number(self.request, FIRST.name, 0, buckets - 1, default=0)
+        page, url = comparison.buckets(of=buckets, first=first), self.request.build_absolute_uri()
+        following = None if page.next is None else replace_query_param(url, FIRST.name, page.next)
+        return {"next": following, "cursor": page.cursor, "results": page.buckets}
+
+    def _buckets(self) -> int:
+        """Return the number of buckets."""
+        return int(whole_number(self.request, BUCKETS.name, 1, MOST_BUCKETS, default=BUCKETS_BY_DEFAULT))
+
+    def _comparison(self, selection: Selection = EVERYTHING) -> Comparison:
+        """Return the comparison of the webhook of the URL, by the noun of the query."""
+        webhook, noun = self.get_object(), self.request.query_params.get(NOUN.name)
+        if noun is None:
+            raise problem_at("parameter", NOUN.name, "required", "Missing; name one noun, such as noun=class.")
+        return Comparison(webhook, noun, selection)

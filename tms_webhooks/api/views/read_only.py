@@ -6,12 +6,11 @@ import json
 from typing import Any
 
 from rest_framework import mixins
-from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from tms_webhooks.api.pagination import SinglePagination
 from tms_webhooks.api.problems import Problem
-from tms_webhooks.api.schema.resources import FREE_OBJECT, extend_schema
+from tms_webhooks.api.schema.resources import FREE_OBJECT, extend_schema, row_action
 from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.results import EventTypeSerializer, MeSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
@@ -47,22 +46,21 @@ class EventTypeViewSet(mixins.RetrieveModelMixin, ResourceViewSet):
         """Return all event types."""
         return self.get_paginated_response(self.get_serializer(registry.all_types(), many=True).data)
 
-    @extend_schema(responses={200: {**FREE_OBJECT, "description": "A JSON Schema, draft 2020-12."}})
     # Not named `schema`: Django REST framework uses that attribute.
-    @action(detail=True, url_path="schema", url_name="schema")
-    def json_schema(self, request: Any, name: str) -> Response:
+    @row_action(
+        {200: {**FREE_OBJECT, "description": "A JSON Schema, draft 2020-12."}}, url_path="schema", url_name="schema"
+    )
+    def json_schema(self) -> Response:
         """Return the JSON Schema of an event type."""
         return Response(self.get_object().schema())
 
-    @extend_schema(responses={200: {**FREE_OBJECT, "description": "A complete event that is valid by the schema."}})
-    @action(detail=True)
-    def example(self, request: Any, name: str) -> Response:
+    @row_action({200: {**FREE_OBJECT, "description": "A complete event that is valid by the schema."}})
+    def example(self) -> Response:
         """Return an example event that is valid by the schema."""
         return Response(self.get_object().example())
 
-    @extend_schema(responses={200: {"type": "array", "items": FREE_OBJECT, "description": "One to three events."}})
-    @action(detail=True)
-    def samples(self, request: Any, name: str) -> Response:
+    @row_action({200: {"type": "array", "items": FREE_OBJECT, "description": "One to three events."}})
+    def samples(self) -> Response:
         """Return up to three events as a webhook gets them: the latest of the caller's organizations, or else the example."""
         kind, organizations = self.get_object(), self.organizations(Action.VIEW_PAYLOAD).order_by("pk")
         events = Event.objects.latest_of(
@@ -91,7 +89,7 @@ class MeViewSet(ResourceViewSet):
         """Return the caller, and its rights in each organization. The organizations are paged, as in other lists."""
         page: Any = self.paginate_queryset(self.organizations(Action.VIEW).order_by())
         paginator: Any = self.paginator
-        caller, keys = self.policy.caller(request), [organization.pk for organization in page]
+        caller, keys = self.actor, [organization.pk for organization in page]
         # One query for each right.
         allowed = {
             action: set(self.organizations(action).filter(pk__in=keys).order_by().values_list("pk", flat=True))

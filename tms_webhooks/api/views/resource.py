@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from functools import cache, partial
 from typing import Any, ClassVar
 
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, models, router, transaction
 from django.utils import timezone
 from django.utils.functional import cached_property
@@ -81,12 +83,12 @@ class ResourceViewSet(GenericViewSet):
     parameters: ClassVar[Mapping[str, Sequence[Any]]] = {}
     """The parameters of each action, except those of pages, filters and headers."""
     paged: ClassVar[Collection[str]] = ()
-    """The actions other than ``list`` that return pages."""
+    """The actions that return pages, except lists of rows."""
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
     """The default order of a list."""
 
-    more_context: Mapping[str, Any] = {}
-    """The values that an action adds to the context of its serializers."""
+    counts_deliveries = False
+    """Whether the answer has the numbers of a job's deliveries."""
 
     _locked: Webhook | None = None
     """The webhook that this request changes."""
@@ -103,10 +105,6 @@ class ResourceViewSet(GenericViewSet):
         return set()
 
     @cached_property
-    def _organizations(self) -> dict[Action, models.QuerySet[Any]]:
-        return {}
-
-    @cached_property
     def policy(self) -> AccessPolicy:
         """The host's access policy."""
         return get_policy()
@@ -119,25 +117,24 @@ class ResourceViewSet(GenericViewSet):
     @cached_property
     def caller_scope(self) -> str:
         """A digest that identifies the caller. Callers of different kinds, such as users and API keys, may have the same id."""
-        caller, user = self.policy.caller(self.request), type(self.request.user)
+        caller, user = self.actor, type(self.request.user)
         return digest_of(caller.kind, caller.id or "", f"{user.__module__}.{user.__qualname__}")
 
-    def organizations(self, action: Action) -> models.QuerySet[Any]:
-        """Return the organizations in which the caller may do ``action``; the policy is asked once per request."""
-        if action not in self._organizations:
-            self._organizations[action] = self.policy.organizations(self.request, action)
-        return self._organizations[action]
+    @cached_property
+    def organizations(self) -> Callable[[Action], models.QuerySet[Any]]:
+        """Returns the organizations in which the caller may do an action; the policy is asked once per request."""
+        return cache(partial(self.policy.organizations, self.request))
 
     def allows(self, action: Action, organization: Any) -> bool:
         """Return whether the caller may do ``action`` in the organization with this primary key."""
-        is_allowed = self.organizations(action).filter(pk=organization).exists()
-        if is_allowed:
-            self._rights.add((str(action), str(organization)))
-        return is_allowed
+        right = str(action), str(organization)
+        if right not in self._rights and self.organizations(action).filter(pk=organization).exists():
+            self._rights.add(right)
+        return right in self._rights
 
-    def scoped(self, rows: Rows, action: Action = Action.VIEW, *, path: str | None = None) -> Rows:
-        """Return the rows of organizations in which the caller may do ``action``."""
-        return within(rows, self.organizations(action), path=path or self.organization_path)
+    def scoped(self, rows: Rows, *, path: str | None = None) -> Rows:
+        """Return the rows of organizations whose webhooks the caller may view."""
+        return within(rows, self.organizations(Action.VIEW), path=path or self.organization_path)
 
     @property
     def needed(self) -> Action | None:
@@ -150,7 +147,7 @@ class ResourceViewSet(GenericViewSet):
         if action is not None and not self.allows(action, organization):
             raise PermissionDenied(f"You may view this object, but you lack the permission {action.value!r}.")
 
-    def check(self, webhook: Webhook, *, lock: bool) -> None:
+    def check(self, webhook: Webhook, *, lock: bool = False) -> None:
         """Raise ``PermissionDenied`` unless the caller may do this action in all organizations that a webhook covers.
 
         With ``lock``, raise a `Problem` unless the webhook is in the state of ``If-Match``; the response has the new state.
@@ -205,8 +202,16 @@ class ResourceViewSet(GenericViewSet):
             rows = rows.select_related(None).select_for_update()
         row = rows.filter(rows.model.by_public_id(key)).first()
         if row is None:
-            raise problems.no_such_row(kind, key)
+            raise problems.Problem("not-found", f"No {kind} has the id {key[: problems.MAX_SHOWN]}.")
         return row
+
+    def find_organization(self, key: Any, location: str, name: str) -> None:
+        """Raise the same `Problem` for each key, of any form, that no organization has which the caller may view."""
+        with suppress(ValidationError, ValueError, OverflowError):
+            if self.organizations(Action.VIEW).filter(pk=key).exists():
+                return
+        detail = "Unknown organization; use the id of one of yours."
+        raise problems.problem_at(location, name, "unknown", detail, kind="not-found")
 
     def read(self, serializer_class: Any) -> dict[str, Any]:
         """Return the validated body; raise ``ValidationError`` with all errors."""
@@ -214,16 +219,19 @@ class ResourceViewSet(GenericViewSet):
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
 
-    def response_of(self, answer: Any, found: Any) -> Response:
-        """Return the response with an object, written by a serializer or the first one of several; a response as it is."""
+    def response_of(self, answer: Any, found: Any, *, is_new: bool = False) -> Response:
+        """Return the response with an object, written by a serializer, and with its URL if it is new; a response as it is.
+
+        Of several answers by their status, it is the first.
+        """
         if isinstance(found, Response):
             return found
-        serializer_class = next(iter(answer.values())) if isinstance(answer, Mapping) else answer
-        return Response(serializer_class(found, context=self.get_serializer_context()).data)
-
-    def get_serializer_context(self) -> dict[str, Any]:
-        """Return the context of all serializers, with what this action has added to ``more_context``."""
-        return {**super().get_serializer_context(), **self.more_context}
+        code, written_by = next(iter(answer.items())) if isinstance(answer, Mapping) else (None, answer)
+        data = None if found is None else written_by(found, context=self.get_serializer_context()).data
+        response = Response(data, status=code)
+        if is_new:
+            response["Location"] = self.url_of(f"{self.basename}-detail", **{**self.kwargs, "pk": found.public_id})
+        return response
 
     def commit(self, work: Callable[[], Response]) -> Response:
         """Run ``work`` in a transaction, store its response for the idempotency key there, and return the response."""
@@ -257,7 +265,7 @@ class ResourceViewSet(GenericViewSet):
         check_parameters(request, self)
         if request.method != "POST":
             return
-        claimed = safe_writes.claim(request, self.policy.caller(request), scope=self.caller_scope, now=timezone.now())
+        claimed = safe_writes.claim(request, self.actor, scope=self.caller_scope, now=timezone.now())
         if claimed is None or claimed.status_code is None:
             self._idempotent_request = claimed
             return
@@ -276,7 +284,7 @@ class ResourceViewSet(GenericViewSet):
     def handle_exception(self, exc: Exception) -> Response:
         """Return a problem and release the idempotency key, because nothing was changed."""
         if isinstance(exc, safe_writes.RequestReplayed):
-            return exc.response
+            return exc.args[0]
         if self._idempotent_request is not None:
             # Without a database connection, the key expires by itself.
             with suppress(DatabaseError):

@@ -1,6 +1,7 @@
 """Webhooks: list, create, read, change and delete them, and the actions on one webhook; its subscriptions and secrets.
 
-Of a secret there is when it was created and when it ends, never its value.
+Of a secret there is when it was created and when it ends, never its value. Hooks are webhooks that programs make, refresh and
+delete by themselves; each program sees its own ones only.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import Any
 
 from django.utils import timezone
 from rest_framework import mixins, serializers, status
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.response import Response
 
-from tms_webhooks.api.filters import WebhookFilterSet
+from tms_webhooks.api.filters import HookFilterSet, WebhookFilterSet
 from tms_webhooks.api.problems import Problem
 from tms_webhooks.api.safe_writes import etag_of
 from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_schema, row_action, writes
@@ -28,7 +29,7 @@ from tms_webhooks.api.serializers.actions import (
     SnapshotNounsSerializer,
     SnapshotSerializer,
 )
-from tms_webhooks.api.serializers.base import nested, to_drf_detail
+from tms_webhooks.api.serializers.base import apply_and_validate, nested
 from tms_webhooks.api.serializers.records import SecretSerializer
 from tms_webhooks.api.serializers.results import (
     RevealedSecretSerializer,
@@ -37,20 +38,22 @@ from tms_webhooks.api.serializers.results import (
 )
 from tms_webhooks.api.serializers.webhooks import (
     CreatedWebhookSerializer,
+    HookRefreshSerializer,
+    HookSerializer,
+    NewHookSerializer,
     SubscriptionSerializer,
     WebhookSerializer,
     WebhookUpdateSerializer,
 )
-from tms_webhooks.api.views.comparison import COMPARISON_PARAMETERS, ComparisonViewSet
-from tms_webhooks.api.views.examples import EXPLAIN_PARAMETERS, ExampleViewSet
-from tms_webhooks.api.views.jobs import JOBS_OR_COUNT, JobStartingViewSet
-from tms_webhooks.api.views.resource import WebhookPartViewSet
-from tms_webhooks.choices import Action, Health, JobKind
+from tms_webhooks.api.views.deliveries import JOBS_OR_COUNT, JobStartingViewSet
+from tms_webhooks.api.views.examples import COMPARISON_PARAMETERS, EXPLAIN_PARAMETERS, ComparisonViewSet, ExampleViewSet
+from tms_webhooks.api.views.resource import ResourceViewSet, WebhookPartViewSet
+from tms_webhooks.choices import Action, Health
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import SecretError, UnsafeURL
-from tms_webhooks.manage import secrets, subscriptions, webhooks
+from tms_webhooks.manage import hooks, secrets, subscriptions, webhooks
 from tms_webhooks.manage.tests import outside_transactions
 from tms_webhooks.models import Subscription, Webhook, WebhookSecret
 from tms_webhooks.models.subscription import duplicates
@@ -106,18 +109,16 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
     @extend_schema(responses={201: CreatedWebhookSerializer}, parameters=[ETAG, LOCATION])
     def create(self, request: Any) -> Response:
         """Create a webhook with its subscriptions. The response contains its secret, which no later GET returns."""
-        serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
+        values = self.read(WebhookSerializer)
         # Names are looked up only for callers who may set one.
-        self.require(Action.MANAGE, serializer.validated_data["organization_id"])
+        self.require(Action.MANAGE, values["organization_id"])
         refuse_unreachable(request.data)
 
         def create() -> Response:
-            now, values = timezone.now(), dict(serializer.validated_data)
-            subscriptions = values.pop("subscriptions", ())
+            now, given = timezone.now(), values.pop("subscriptions", ())
             webhook = Webhook(**values)
             self.require_children(Action.MANAGE, webhook)
-            subscriptions = [Subscription(webhook=webhook, **one) for one in subscriptions]
+            subscriptions = [Subscription(webhook=webhook, **one) for one in given]
             webhooks.create(webhook, subscriptions, actor=self.actor, now=now)
             (secret,) = webhook.signing_secrets(now)
             response = self._response(webhook, status.HTTP_201_CREATED, secret=secret)
@@ -148,11 +149,10 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
 
         return self.commit(update)
 
-    @writes(parameters=[IF_MATCH])
-    def destroy(self) -> Response:
+    @writes({204: None}, IF_MATCH)
+    def destroy(self) -> None:
         """Delete a webhook and cancel its queued deliveries. Its deliveries stay in the log."""
         self._after(webhooks.delete)
-        return Response(status=status.HTTP_204_NO_CONTENT)
 
     @row_action(WebhookSerializer, IF_MATCH, ETAG, body=EmptySerializer)
     def enable(self) -> Response:
@@ -168,7 +168,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
     def rotate_secret(self, overlap_seconds: int | None = None) -> Any:
         """Create a new secret for a webhook and return it. Until the overlap ends, the old secret also signs."""
         webhook, now = self.get_object(lock=True), clock.measured_now()
-        default = int(app_settings.SECRET_OVERLAP_SECONDS)
+        default = app_settings.SECRET_OVERLAP_SECONDS
         overlap = timedelta(seconds=default if overlap_seconds is None else overlap_seconds)
         secret = secrets.rotate(webhook, overlap=overlap, actor=self.actor, now=now)
         return {"secret": secret, "old_secret_signs_until": now + overlap}
@@ -184,33 +184,33 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
     @row_action(JOBS_OR_COUNT, LOCATION, body=RecoverSerializer)
     def recover(self, **body: Any) -> Response:
         """Start a job that sends failed and cancelled deliveries of a time range again."""
-        return self.start_or_count(JobKind.RECOVER, body)
+        return self.start_or_count(body)
 
     @row_action(JOBS_OR_COUNT, LOCATION, body=DateRangeSerializer, url_path="replay-missed")
     def replay_missed(self, **body: Any) -> Response:
         """Start a job that sends the events that match the current subscriptions and were never sent."""
-        return self.start_or_count(JobKind.REPLAY_MISSED, body)
+        return self.start_or_count(body)
 
     @row_action(JOBS_OR_COUNT, LOCATION, body=DryRunSerializer, url_path="cancel-pending")
     def cancel_pending(self, **body: Any) -> Response:
         """Start a job that cancels the queued deliveries of a webhook."""
-        return self.start_or_count(JobKind.CANCEL_PENDING, body)
+        return self.start_or_count(body)
 
     @row_action(JOBS_OR_COUNT, LOCATION, body=DryRunSerializer, url_path="send-now")
     def send_now(self, **body: Any) -> Response:
         """Start a job that makes an extra attempt of each queued delivery now, which uses up no retry. It ends a pause."""
-        return self.start_or_count(JobKind.SEND_NOW, body)
+        return self.start_or_count(body)
 
     @row_action(JOBS_OR_COUNT, LOCATION, body=SnapshotSerializer)
     def snapshot(self, **body: Any) -> Response:
         """Start a job that sends the current state of every object of some nouns, as the webhook would receive it."""
-        return self.start_or_count(JobKind.SNAPSHOT, body)
+        return self.start_or_count(body)
 
-    @extend_schema(responses=SnapshotNounsSerializer)
+    @writes(SnapshotNounsSerializer, atomic=False)
     @snapshot.mapping.get  # type: ignore[attr-defined, untyped-decorator]
-    def snapshot_nouns(self, request: Any, pk: str) -> Response:
+    def snapshot_nouns(self) -> Any:
         """Return the nouns that a snapshot of a webhook can have."""
-        return Response({"nouns": available(self.get_object())})
+        return {"nouns": available(self.get_object())}
 
     @row_action(WebhookStatsSerializer)
     def stats(self) -> Any:
@@ -295,46 +295,92 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
         self.webhook()
         return super().list(request)
 
-    @writes(parameters=[IF_MATCH, ETAG, LOCATION])
-    def create(self) -> Response:
+    @writes({201: SubscriptionSerializer}, IF_MATCH, ETAG, LOCATION)
+    def create(self) -> Subscription:
         """Add a subscription to a webhook."""
         webhook = self.webhook(lock=True)
         subscription = self._changed(Subscription(webhook=webhook))
         subscriptions.add(webhook, [subscription], actor=self.actor, now=timezone.now())
         subscription.refresh_from_db()
-        url = self.url_of("subscription-detail", webhook_id=webhook.public_id, pk=subscription.public_id)
-        data = self.get_serializer(subscription).data
-        return Response(data, status=status.HTTP_201_CREATED, headers={"Location": url})
+        return subscription
 
-    @writes(parameters=[IF_MATCH, ETAG])
-    def partial_update(self) -> Response:
+    @writes(SubscriptionSerializer, IF_MATCH, ETAG)
+    def partial_update(self) -> Subscription:
         """Change the fields in the body. Other fields stay as they are."""
         self.webhook(lock=True)
         subscription = self._changed(self.get_object())
         subscriptions.update(subscription, actor=self.actor, now=timezone.now())
         subscription.refresh_from_db()
-        return Response(self.get_serializer(subscription).data)
+        return subscription
 
-    @writes(parameters=[IF_MATCH])
-    def destroy(self) -> Response:
+    @writes({204: None}, IF_MATCH)
+    def destroy(self) -> None:
         """Delete a subscription. Queued deliveries are still sent."""
         self.webhook(lock=True)
         subscriptions.remove(self.get_object(), actor=self.actor, now=timezone.now())
-        return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _changed(self, subscription: Subscription) -> Subscription:
         """Set the values of the body; raise ``ValidationError`` if the webhook's content or URL is invalid for its events."""
         stored = None if subscription._state.adding else subscription
         serializer = self.get_serializer(stored, data=self.request.data, partial=stored is not None)
         serializer.is_valid(raise_exception=True)
-        for name, value in serializer.validated_data.items():
-            setattr(subscription, name, value)
         webhook = subscription.webhook
         rows = [*webhook.subscriptions.exclude(pk=subscription.pk), subscription]
-        if error := duplicates(rows).get(len(rows) - 1):
-            raise serializers.ValidationError(to_drf_detail(error))
+        apply_and_validate(subscription, serializer.validated_data, lambda: duplicates(rows).get(len(rows) - 1))
         if "event_type" in serializer.validated_data:
             problems = rendering.problems_for(webhook, [one.event_type for one in rows])
             if problems is not None:
                 raise serializers.ValidationError({"event_type": problems.messages})
         return subscription
+
+
+class HookViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
+    """Return the hooks that the caller has made, newest first."""
+
+    heading = "Hooks"
+    row_kind = "hook"
+    queryset = Webhook.objects.prefetch_related("subscriptions")
+    serializer_class = HookSerializer
+    filterset_class = HookFilterSet
+
+    @property
+    def mark(self) -> str:
+        """The `Webhook.hook_of` of the caller's hooks. Raise ``PermissionDenied`` for a caller without an id."""
+        caller = self.actor
+        if not caller.id:
+            raise PermissionDenied("Your credentials don't identify you, so no hook would be yours. Use an API key.")
+        return f"{self.caller_scope[:32]}:{caller.kind}:{caller.stored_id}"
+
+    def get_queryset(self) -> Any:
+        """Return the caller's hooks. One that is deleted already can be deleted again."""
+        rows: Any = super().get_queryset().filter(hook_of=self.mark)
+        return rows if self.action == "destroy" else rows.existing()
+
+    @extend_schema(
+        request=NewHookSerializer, responses={201: HookSerializer, 200: HookSerializer}, parameters=[LOCATION]
+    )
+    def create(self, request: Any) -> Response:
+        """Subscribe a URL to an event. The same URL and event again are the same hook, with the new values."""
+        body = self.read(NewHookSerializer)
+        self.require(Action.MANAGE, body["hook"].organization_id)
+        refuse_unreachable(request.data, name="target_url")
+
+        def create() -> Response:
+            hook, is_new = hooks.subscribe(**body, actor=self.actor, now=timezone.now())
+            return self.response_of({201 if is_new else 200: HookSerializer}, hook, is_new=True)
+
+        return self.commit(create)
+
+    @writes({204: None}, IF_MATCH)
+    def destroy(self) -> None:
+        """Unsubscribe: delete a hook and cancel its queued deliveries. A body is ignored."""
+        webhooks.delete(self.get_object(lock=True), actor=self.actor, now=timezone.now())
+
+    @row_action(HookSerializer, IF_MATCH, ETAG, body=HookRefreshSerializer)
+    def refresh(self, **body: Any) -> Webhook:
+        """Set the end of a hook. Without one in the body, it is 30 days from now, if the hook has an end."""
+        hook: Webhook = self.get_object(lock=True)
+        now = timezone.now()
+        default = hook.expires_at and now + hooks.LIFETIME
+        hooks.refresh(hook, body.get("expires_at", default), actor=self.actor, now=now)
+        return hook

@@ -40,7 +40,6 @@ from tms_webhooks.management.base import (
 )
 from tms_webhooks.models import Webhook
 from tms_webhooks.net.urls import LOOPBACK, check_url, fixed_address
-from tms_webhooks.outbox.example_events import first_type
 
 
 class Command(WebhooksCommand):
@@ -87,7 +86,7 @@ class Command(WebhooksCommand):
     def send(self, target: Webhook, *, event: str, subject: str, as_json: bool, **_options: Any) -> None:
         """Send the test; exit with 1 if the receiver does not accept it."""
         try:
-            sent = send_test(target, actor=current_actor(), event_type=event or first_type(target), subject=subject)
+            sent = send_test(target, actor=current_actor(), event_type=event, subject=subject)
         except UnknownEventType as error:
             raise bad_input(f"{error} webhooks_catalogue lists the event types.") from error
         except (SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
