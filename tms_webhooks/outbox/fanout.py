@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
-from itertools import takewhile, zip_longest
+from itertools import chain, takewhile, zip_longest
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -198,9 +198,9 @@ def _next_events(limit: int) -> list[NewEvent]:
     events = fanout_sql.waiting_events(limit + 1)
     if len(events) > limit:
         organizations = _next_organizations(min(limit, ORGANIZATIONS))
-        # More than the share of each: some leave theirs to others. Without any, another worker has fanned out all of them.
-        share = min(limit, SHARES * limit // max(len(organizations), 1))
-        events = fanout_sql.waiting_of_organizations(organizations, limit=share) if organizations else []
+        # More than the share of each: some leave theirs to others.
+        share = min(limit, SHARES * limit // (len(organizations) + 1))
+        events = fanout_sql.waiting_of_organizations(organizations, limit=share)
     by_organization: dict[Any, list[NewEvent]] = defaultdict(list)
     for event in events:
         by_organization[event.organization_id].append(event)
@@ -210,7 +210,7 @@ def _next_events(limit: int) -> list[NewEvent]:
         by_organization, key=lambda key: () if key is None else (last is not None and key <= last, key)
     )
     rounds = zip_longest(*(by_organization[key] for key in organizations))
-    return [event for one_round in rounds for event in one_round if event is not None][:limit]
+    return list(filter(None, chain(*rounds)))[:limit]
 
 
 def _next_organizations(most: int) -> list[Any]:

@@ -56,12 +56,12 @@ SELECT organization_id FROM waiting WHERE organization_id IS NOT NULL"""
 # statistics are up to a minute old. No index.
 ENABLE_SORT = "SELECT set_config('enable_sort', %s, true)"
 
-# The oldest such events of one organization; several of these are read together.
+# The oldest such events of one organization, or of none; several of these are read together.
 WAITING_OF_ORGANIZATION = """
 SELECT * FROM (
     SELECT id, type, subject_id, organization_id, other_organization_id FROM {{event}}
-    WHERE fanned_out_at IS NULL AND organization_id = %(organization{number})s
-    ORDER BY fanned_out_at, organization_id, id LIMIT %(limit)s) o{number}"""
+    WHERE fanned_out_at IS NULL AND organization_id {owner}
+    ORDER BY fanned_out_at, organization_id, id LIMIT %(limit)s) o"""
 
 # Webhooks and subscriptions
 
@@ -227,9 +227,11 @@ def waiting_organizations(after: Any, *, most: int) -> list[Any]:
 
 
 def waiting_of_organizations(organizations: Sequence[Any], *, limit: int) -> list[NewEvent]:
-    """Return up to ``limit`` such events of each organization, the oldest."""
+    """Return up to ``limit`` such events of each organization, and of none, the oldest."""
     params = {f"organization{number}": key for number, key in enumerate(organizations)}
-    union = " UNION ALL ".join(WAITING_OF_ORGANIZATION.format(number=number) for number in range(len(organizations)))
+    union = " UNION ALL ".join(
+        WAITING_OF_ORGANIZATION.format(owner=owner) for owner in ("IS NULL", *(f"= %({name})s" for name in params))
+    )
     with _without_sort():
         # Not prepared: its text is another for each number of organizations.
         rows = read(union, {**params, "limit": limit})
@@ -248,10 +250,6 @@ def _without_sort() -> Iterator[None]:
         yield
         if in_transaction:
             read(ENABLE_SORT, ["on"])
-
-
-def _by_key() -> str:
-    return "FORCE INDEX (PRIMARY)" if database().vendor == "mysql" else ""
 
 
 # Webhooks and subscriptions
@@ -346,7 +344,8 @@ def lock_waiting(order_keys: Iterable[int], webhook_ids: Collection[int], *, now
     found = [pk for pk, webhook_id in rows if webhook_id in webhook_ids]
     if not found:
         return []
-    locked = read(LOCK_WAITING, {"now": moment(now)}, ids=numbers(found), by_key=_by_key(), lock=for_update())
+    by_key = "FORCE INDEX (PRIMARY)" if database().vendor == "mysql" else ""
+    locked = read(LOCK_WAITING, {"now": moment(now)}, ids=numbers(found), by_key=by_key, lock=for_update())
     return [pk for (pk,) in locked]
 
 

@@ -61,6 +61,19 @@ def test_of_each_organization_the_oldest_events_come_first(clock):
         assert sorted(webhook.deliveries.values_list("event_id", flat=True)) == keys[:5]
 
 
+@pytest.mark.parametrize("others", [0, 30], ids=["alone", "beside another backlog"])
+def test_however_many_events_wait_those_of_no_organization_are_fanned_out(clock, others):
+    webhook = subscribed(happened=others)
+    write_events(None, 30)
+
+    assert fan_out(clock.now, limit=10) == 10
+    assert Event.objects.to_fan_out().filter(organization=None).count() == (25 if others else 20)
+    assert webhook.deliveries.count() == (5 if others else 0)
+
+    fan_out_all(clock.now)
+    assert not Event.objects.to_fan_out().exists()
+
+
 @pytest.mark.parametrize("limit", [1, 2, 5])
 def test_where_more_organizations_wait_than_fit_a_batch_each_gets_its_turn(clock, monkeypatch, limit):
     monkeypatch.setattr(fanout, "_rotation", fanout._Rotation())

@@ -25,12 +25,15 @@ def test_of_many_new_events_that_the_database_knows_nothing_of_only_a_batch_is_r
     begin_with_fresh_tables()
     for _ in range(organizations):
         write_events(subscribed().organization, EVENTS_TO_READ // organizations, body="{}")
+    write_events(None, EVENTS_TO_READ // 2, body="{}")
 
     with explained() as statements:
         assert fan_out(clock.now, limit=100) == 100
 
     # The organizations, and the oldest events of each.
-    waiting = [plan for sql, plan in statements.of(EVENTS) if "RECURSIVE waiting" in sql or "o0" in sql]
+    waiting = [
+        plan for sql, plan in statements.of(EVENTS) if "RECURSIVE waiting" in sql or "organization_id IS NULL" in sql
+    ]
     assert len(waiting) == 2
     assert all("tms_event_to_fan_out" in plan for plan in waiting)
     assert not any(re.search("Sort|B-TREE FOR ORDER", plan) for plan in waiting)
