@@ -65,9 +65,7 @@ def page():
     for operation, (noun, keys) in SEARCHES.items():
         paths = paths_of(noun)
         yield f"\n## {operation}\n"
-        yield f"The events are [those of `{noun}`](events/{noun}.md).\n"
-        yield "| Key | Path |"
-        yield "|---|---|"
+        yield f"Events: [`{noun}`](events/{noun}.md).\n"
         for key in keys.split():
             remark = f" ({REMARKS[key]})" if key in REMARKS else ""
-            yield f"| `{key}` | {LEFT_OUT[key] if key in LEFT_OUT else f'`{paths[key]}`{remark}'} |"
+            yield f"- `{key}`: {LEFT_OUT[key] if key in LEFT_OUT else f'`{paths[key]}`{remark}'}"

@@ -15,7 +15,7 @@ from django.core.validators import MaxLengthValidator, MaxValueValidator, MinVal
 
 from tests import polled_searches, source_reference
 from tests.catalogue import only_canonical
-from tms_webhooks import choices, conf, signals
+from tms_webhooks import choices, conf, event_names, signals
 from tms_webhooks.api.serializers.webhooks import WebhookSerializer
 from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.documents.events import to_markdown
@@ -27,6 +27,8 @@ SILENT = "../../tests/acceptance/test_silent_database.py#test_another_command_en
 NO_QUERY = "../../tests/acceptance/test_silent_database.py#test_a_query_without_an_answer_ends_health_too"
 PLAIN = ("a string", "True or False", "a list of strings")
 """The types that the default of a setting shows."""
+COMMON = {"--dry-run": "count only, and change nothing", "--json": "print one JSON object"}
+"""Options that most commands have, which the page explains once."""
 OF_DJANGO = {name for action in BaseCommand().create_parser("", "")._actions for name in action.option_strings}
 
 
@@ -71,7 +73,8 @@ def _literal(value):
 def commands():
     """Yield the lines of the page on management commands, from their argparse help."""
     yield "# Commands\n"
-    yield "`--help` shows the same text. Each command exits with status 2 if its arguments are invalid, or [with one"
+    yield "`--help` shows the same text. Unless a command says otherwise, `--dry-run` counts only and changes nothing, and"
+    yield "`--json` prints one JSON object. Each command exits with status 2 if its arguments are invalid, or [with one"
     yield f"line]({NO_DATABASE}) if the database does not answer [within 5 s]({SILENT})."
     yield "But `webhooks_drain` without `--until-idle` and `--seconds` waits, and `webhooks_health --restart-hint` exits with"
     yield f"status 0. If the database does not answer a query, `webhooks_health` [ends after 5 s]({NO_QUERY}), and the"
@@ -81,9 +84,11 @@ def commands():
         parser = command.create_parser("manage.py", name)
         yield f"## {name}\n"
         yield f"{command.help}\n"
-        for action in parser._actions:
-            if not OF_DJANGO.intersection(action.option_strings):
-                yield f"- {_option(action)}: {action.help}"
+        own = [one for one in parser._actions if not OF_DJANGO.intersection(one.option_strings)]
+        common = [one for one in own if COMMON.get(_option(one).strip("`")) == one.help]
+        yield from (f"- {_option(one)}: {one.help}" for one in own if one not in common)
+        if common:
+            yield f"- {', '.join(map(_option, common))}"
         yield ""
 
 
@@ -293,7 +298,15 @@ PAGES = {
 FOLDERS = ("events", "sources")
 """Folders of generated pages only."""
 
-SEE_INDEX = "The fields of `data`. [The events](index.md) explains types, privacy and samples."
+SEE_INDEX = "The fields of `data`. [The events](index.md) explains types, privacy, samples, and `removed`, `added` and `snapshot`."
+
+OF_EVERY_NOUN = """## Events of most nouns
+
+- `removed`: your organization no longer sees an object, such as after a move: delete your copy. It has no `digest`, and `data` has ids only.
+- `added`: your organization sees an object from now on, such as after a move. `data` is its current state.
+- `snapshot`: the current state of one object, sent by a [snapshot](../../howto/snapshot.md). Nothing has changed.
+
+In these events, `changed` and `previous` are empty. `GET event-types/{name}/example/` returns a sample of each."""
 
 
 def event_pages(event_types):
@@ -303,14 +316,16 @@ def event_pages(event_types):
         nouns.setdefault(event_type.noun.name, []).append(event_type)
     whole = to_markdown(event_types)
     first = next(iter(nouns.values()))[0].noun.title
-    lines = [whole.partition(f"## {first}\n")[0] + "## Event types", "", "| Noun | Event types |", "|---|---|"]
+    lines = [whole.partition(f"## {first}\n")[0] + OF_EVERY_NOUN, "", "## Event types", ""]
     texts = {}
     for name, members in nouns.items():
         title = members[0].noun.title
+        own = [one for one in members if one.name not in event_names.of_every_noun(name)]
         # GitHub and MyST leave the dots out of an anchor.
-        links = " ".join(f"[`{one.name}`]({name}.md#{one.name.replace('.', '')})" for one in members)
-        lines.append(f"| [{title}]({name}.md) | {links} |")
-        about = to_markdown(members).partition(f"\n## {title}\n")[2]
+        links = [f"[`{one.name}`]({name}.md#{one.name.replace('.', '')})" for one in own]
+        links += [f"`{one.name}`" for one in members if one not in own]
+        lines.append(f"- **[{title}]({name}.md)**: {' '.join(links)}")
+        about = to_markdown(own).partition(f"\n## {title}\n")[2]
         texts[name] = f"# {title}\n\n{SEE_INDEX}\n" + re.sub(r"^### ", "## ", about, flags=re.MULTILINE).rstrip() + "\n"
     return {"index": "\n".join(lines) + "\n", **texts}
 

@@ -56,7 +56,7 @@ def page_of(source_class):
 def _page(classes):
     noun = classes[0].noun
     yield from (f"# Sources of {noun.title.lower()}", "")
-    yield f"[How to read it](index.md#how-to-read-the-tables-of-a-noun). Type and meaning of each field: [the events](../events/{noun.name}.md)."
+    yield f"[How to read it](index.md#how-to-read-the-tables-of-a-noun). Its [fields](../events/{noun.name}.md)."
     yield ""
     for source_class in classes:
         yield from _section(source_class)
@@ -94,28 +94,37 @@ def _section(source_class):
 def _fields(source_class):
     """Yield a row for all fields that are read from attributes of their names, and one for each other path."""
     yield from ("| Fields | Default path |", "|---|---|")
-    rows = {}
     fields = OWN_FIELDS.get(source_class)
     if fields is None:
         others = [*ORGANIZATION_FIELDS, *([LEARNER_ORGANIZATION] if source_class.learner else [])]
         names = {one.name for one in source_class.noun.fields}
         fields = (*source_class.noun.fields, *(one for one in others if one.name not in names))
+    rows, members = {}, {}
     for field in fields:
         reference, _, name = field.name.rpartition(".")
         path = _default_path(source_class, field.name)
         base, _, end = path.rpartition(".")
         is_same = end == ("pk" if name == "id" else name)
-        if is_same and not base and not reference and not field.items:
-            row = ("", "the same name")
-        elif reference and (not path or (base and is_same)):
-            row = (reference, f"`{base}`" if path else "none")
+        if reference and (not path or (base and is_same)):
+            column = "none" if not path else "the same name" if base == reference else f"`{base}`"
+            members.setdefault((column, reference), []).append(field)
         else:
-            row, name = ("", f"`{path}`" if path else "none"), field.name
-        each = f" (each: {', '.join(map(_label, field.items))})" if field.items else ""
-        rows.setdefault(row, []).append(_label(field, name) + each)
-    for (reference, path), labels in rows.items():
-        yield f"| {f'`{reference}`: ' if reference else ''}{', '.join(labels)} | {path} |"
+            column = "the same name" if is_same and not base and not reference else f"`{path}`" if path else "none"
+            each = f" (each: {', '.join(map(_label, field.items))})" if field.items else ""
+            rows.setdefault((column, bool(each)), []).append(_label(field) + each)
+    for (column, reference), some in members.items():
+        every = [one for one in fields if one.name.startswith(f"{reference}.")]
+        rows.setdefault((column, "references"), []).append(_reference(reference, some, every))
+    yield from (f"| {', '.join(labels)} | {column} |" for (column, _kind), labels in rows.items())
     yield ""
+
+
+def _reference(reference, members, fields):
+    """Return the label of these of the fields of a reference: all of them, or each by its name."""
+    if len(members) < len(fields):
+        return ", ".join(map(_label, members))
+    required = [_label(one, one.name.rpartition(".")[2]) for one in members if one.required]
+    return f"`{reference}.*`" + (f" (with {', '.join(required)})" if required else "")
 
 
 def _label(field, name=""):

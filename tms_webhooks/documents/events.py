@@ -9,12 +9,9 @@ from typing import Any
 
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.event_type import EventType
-from tms_webhooks.catalogue.schema import Field, FieldKind
+from tms_webhooks.catalogue.schema import Field, FieldKind, FieldPrivacy
 from tms_webhooks.catalogue.values import status_name
 from tms_webhooks.choices import ActorKind
-
-# The head of each table of fields.
-TABLE = ("| Field | Type | Privacy | Meaning |", "|---|---|---|---|")
 
 LINE_LENGTH = 100
 
@@ -22,30 +19,24 @@ ENVELOPE = """## Envelope
 
 All events have the same envelope, in the format `standard`:
 
-| Field | Type | Meaning |
-|---|---|---|
-| `id` | string | Id of the event, `evt_…`. It is the header `webhook-id` of each request, and the same in the feed. |
-| `type` | string | The event type, such as `class.cancelled`. |
-| `timestamp` | datetime | When the change happened. |
-| `version` | integer | Version of the schema of `data`. |
-| `organization.id` | id | Id of the organization that owns the object. The organization of an enrollment's learner is `data.learner_organization`. |
-| `organization.external_id` | id or null | External id of this organization. |
-| `sequence` | integer | Number of the event among the events of the same object, from 1. |
-| `actor.kind` | string | The kind of actor that caused the change: ACTOR_KINDS. |
-| `actor.id` | id or null | Id of the user or API key. It is null for `system` and `reconcile`. |
-| `digest` | string | Hash of the object as the webhook gets it, by which you [compare your copy](../../howto/snapshot.md#compare-your-copy). |
-| `data` | object | The object after the change. For a deleted object, its last state. |
-| `data.custom` | object | Fields that the training system adds, if there are any. |
-| `changed` | array of strings | Names of the changed fields of `data` or `details`, with dots, such as `class.id`. It is empty for a new object. |
-| `previous` | object | Old values of the changed fields, nested like these: `{"class": {"id": 8840}}`. |
+- `id`: string. Id of the event, `evt_…`. It is the header `webhook-id` of each request, and the same in the feed.
+- `type`: string. The event type, such as `class.cancelled`.
+- `timestamp`: datetime. When the change happened.
+- `version`: integer. Version of the schema of `data`.
+- `organization.id`: id. The organization that owns the object. That of an enrollment's learner is `data.learner_organization`.
+- `organization.external_id`: id or null.
+- `sequence`: integer. Number of the event among those of the same object, from 1.
+- `actor.kind`: string. The kind of actor that caused the change: ACTOR_KINDS.
+- `actor.id`: id or null. The user or API key. Null for `system` and `reconcile`.
+- `digest`: string. Hash of the object as the webhook gets it, to [compare your copy](../../howto/snapshot.md#compare-your-copy). Absent in
+  `removed` events, and if a noun has no rows to compare with, such as `webhook`.
+- `data`: object. The object after the change; a deleted object's last state. `data.custom` has the fields that the training system adds.
+- `changed`: array of strings. The changed fields of `data` or `details`, with dots, such as `class.id`. Empty for a new object.
+- `previous`: object. Old values of the changed fields, nested like these: `{"class": {"id": 8840}}`.
 
-If one save changes two statuses, it causes two events. Each has all changed fields in `changed`.
+If one save changes two statuses, it causes two events. Each has all changed fields in `changed`. Some events have more keys:
 
-`digest` is absent if a noun has no rows to compare with, such as `webhook`, and in `removed` events.
-
-Some events have more keys:
-
-- `details`, after `data`, if there are values that belong to this event alone. They are no part of the object
+- `details`, after `data`: values that belong to this event alone, and are no part of the object
 - `correlation_id`, if a request caused the event
 - `test`, if a user sent it as a test
 - `truncated`, if the whole event is too large
@@ -55,29 +46,25 @@ Some events have more keys:
 
 PRIVACY = """## Privacy
 
-*Privacy* decides which fields a webhook gets. The setting is its *payload*:
+*Privacy* decides which fields a webhook gets, by its *payload*:
 
-| Privacy | Contains | `full` | `no_personal` | `thin` |
-|---|---|---|---|---|
-| id | ids and external ids | yes | yes | yes |
-| basic | facts about the training: names of courses, dates, statuses | yes | yes | no |
-| personal | names, titles, e-mail addresses, telephone numbers, postal addresses and free text of people | yes | no | no |"""
+- **id**: ids and external ids. Each payload has them, and `thin` nothing else.
+- **basic**: facts about the training, such as names of courses, dates and statuses. `no_personal` and `full` have them.
+- **personal**: names, titles, e-mail addresses, telephone numbers, postal addresses and free text of people. Only `full` has them."""
 
 TYPES = """## Types
 
-| Type | In JSON |
-|---|---|
-| id | an integer or a string: store both as text. An *external id* is the id in your own system |
-| ids | a sorted list of ids, without duplicates |
-| string, integer, number, boolean | the type of JSON |
-| datetime | a string in UTC with milliseconds: `"2026-11-24T15:04:05.123Z"` |
-| status | an object with a number and a name: `{"code": 20, "name": "Waitlist"}` |
-| object | an object with these fields, ids or strings if no type follows. Ids have the privacy *id*, and the others the other one |
-| objects | a list of objects; the rows `name[].field` are their fields |
-| fingerprint | a keyed hash of a value that is not sent, such as a meeting link: it changes when the value changes |
-| json | any value of JSON |
+- **id**: an integer or a string, with the privacy *id*: store both as text. An *external id* is the id in your own system.
+- **ids**: a sorted list of ids, without duplicates
+- **string, integer, number, boolean**: the type of JSON
+- **datetime**: a string in UTC with milliseconds: `"2026-11-24T15:04:05.123Z"`
+- **status**: an object with a number and a name: `{"code": 20, "name": "Waitlist"}`
+- **object**: an object with these fields, ids or strings if no type follows. The privacy is that of fields that are no ids.
+- **objects**: a list of objects; `name[].field` are their fields
+- **fingerprint**: a keyed hash of a value that is not sent, such as a meeting link: it changes when the value changes
+- **json**: any value of JSON
 
-Fields may be null unless their type says *never null*. Fields that the training system lacks are null. A reference
+Fields may be null unless their type says *never null*, and are null if the training system lacks them. A reference
 without an object, such as the `manager` of a user without one, is null or an object whose fields are all null. Check
 both."""
 
@@ -92,7 +79,7 @@ def to_markdown(event_types: Sequence[EventType]) -> str:
         "",
         f"{len(event_types)} event types. A webhook subscribes to one type, to all types of a noun (`class.*`), or to all but `webhook.*` (`*`).",
         "The schema of a type has the id `urn:tms-webhooks:event:<type>:<version>`. The version is 1, unless the type says otherwise.",
-        "The first sample of a noun is complete. The others show only the values that differ from it.",
+        "The first sample of a noun is complete. The others show only the values that differ from it, besides the type.",
         "",
         ENVELOPE,
         "",
@@ -108,14 +95,16 @@ def to_markdown(event_types: Sequence[EventType]) -> str:
 
 def _noun(members: Sequence[EventType]) -> Iterator[str]:
     noun = members[0].noun
-    yield from (f"## {noun.title}", "", *TABLE)
+    yield from (f"## {noun.title}", "")
     yield from _rows((*noun.fields, *custom.fields_of(noun.name)))
     yield ""
     whole = members[0].example()
     for event_type in members:
         sample = event_type.example()
         is_whole = event_type is members[0] or event_type.is_removal
-        yield from _event(event_type, sample if is_whole else _difference(whole, sample))
+        # The heading of another sample is its type.
+        shown = sample if is_whole else _difference(whole, {**sample, "type": whole["type"]})
+        yield from _event(event_type, shown)
 
 
 def _difference(whole: Mapping[str, Any], sample: Mapping[str, Any]) -> dict[str, Any]:
@@ -139,7 +128,7 @@ def _event(event_type: EventType, sample: Mapping[str, Any]) -> Iterator[str]:
         yield f"Never null: {', '.join(f'`{name}`' for name in event_type.needs)}."
         yield ""
     if event_type.details:
-        yield from ("Details:", "", *TABLE)
+        yield from ("Details:", "")
         yield from _rows(event_type.details)
         yield ""
     # The complete sample shows the state of an object.
@@ -160,7 +149,7 @@ def _as_json(value: Any, indent: str = "") -> str:
 
 
 def _rows(fields: Iterable[Field]) -> Iterator[str]:
-    """Yield a row for each field and for each object; after a list of objects, also the rows of the objects' fields."""
+    """Yield an item for each field and for each object; after a list of objects, also those of the objects' fields."""
     for reference, group in groupby(fields, key=lambda one: one.name.rpartition(".")[0]):
         members = list(group)
         if reference and members[0].name == f"{reference}.id" and len(members) > 1:
@@ -172,25 +161,26 @@ def _rows(fields: Iterable[Field]) -> Iterator[str]:
 
 
 def _object(reference: str, members: Sequence[Field]) -> str:
-    """Return one row for the fields of an object that another one refers to. Their names say what they mean."""
+    """Return one item for the fields of an object that another one refers to. Their names say what they mean."""
     names = []
     for one in members:
         notes = [] if one.kind in (FieldKind.ID, FieldKind.STRING) else [one.kind.value]
         notes += ["never null"] if one.required else []
         name = f"`{one.name.removeprefix(f'{reference}.')}`"
         names.append(f"{name} ({', '.join(notes)})" if notes else name)
-    privacies = ", ".join(dict.fromkeys(one.privacy.value for one in members))
+    privacies = dict.fromkeys(one.privacy for one in members if one.privacy != FieldPrivacy.ID)
     meaning = members[0].doc.removeprefix("Id of ")
-    return f"| `{reference}` | object: {', '.join(names)} | {privacies} | {meaning[:1].upper()}{meaning[1:]} |"
+    kinds = ", ".join(["object", *(one.value for one in privacies)])
+    return f"- `{reference}`: {kinds}: {', '.join(names)}. {meaning[:1].upper()}{meaning[1:]}"
 
 
 def _row(one: Field, name: str) -> str:
-    # The table of types says it once.
+    # The list of types says it once.
     doc = one.doc.replace(": the id in your own system", "")
     if one.choices is not None:
         names = ", ".join(f"{int(member.value)} {status_name(member)}" for member in one.choices)
         doc = f"{doc} {names}.".strip()
-    kind = f"{one.kind.value}, never null" if one.required else one.kind.value
-    # The objects of a list have fields of different privacy.
-    privacy = "" if one.items else one.privacy.value
-    return f"| `{name}` | {kind} | {privacy} | {doc} |"
+    # Ids have their own privacy, and so have the fields of the objects of a list.
+    is_plain = one.items or (one.kind in (FieldKind.ID, FieldKind.IDS) and one.privacy == FieldPrivacy.ID)
+    notes = [one.kind.value, *(["never null"] if one.required else []), *([] if is_plain else [one.privacy.value])]
+    return f"- `{name}`: {', '.join(notes)}. {doc}"

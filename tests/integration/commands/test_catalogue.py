@@ -30,7 +30,7 @@ def test_markdown_has_every_event_with_its_fields_and_a_sample(printed):
             block = page.partition(f"### {event_type.name}\n")[2].partition("```json\n")[2].partition("```")[0]
             assert json.loads(block) == event_type.example()
         nouns.append(event_type.noun)
-    assert "| `status` | status, never null | basic | " in page
+    assert "- `status`: status, never null, basic. " in page
     assert "2 Cancelled" in page
 
 

@@ -53,7 +53,7 @@ def test_documents_paths_and_the_reference_follow(users):
     assert "custom" in event_schemas([UPDATED])["UserEventData"]["properties"]
     assert event_paths(UPDATED)["data.custom.department"].kind is FieldKind.STRING
     assert event_paths(UPDATED)["changed"].allowed[-2:] == ("custom.department", "custom.cost_center")
-    assert "| `custom.department` | string | basic | Department of the user. |" in to_markdown([UPDATED])
+    assert "- `custom.department`: string, basic. Department of the user." in to_markdown([UPDATED])
 
 
 def test_they_go_with_their_source():
