@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -14,6 +15,11 @@ from tms_webhooks.catalogue.values import status_name
 from tms_webhooks.choices import ActorKind
 
 LINE_LENGTH = 100
+
+# The meaning of a field that its name says.
+OBVIOUS = re.compile(
+    r"(?:Id|External id|Name|Description|First name|Last name|E-mail address) of the \w+(?: \w+)?\.|When the record was .*"
+)
 
 ENVELOPE = """## Envelope
 
@@ -64,7 +70,7 @@ TYPES = """## Types
 - **fingerprint**: a keyed hash of a value that is not sent, such as a meeting link: it changes when the value changes
 - **json**: any value of JSON
 
-Fields may be null unless their type says *never null*, and are null if the training system lacks them. A reference
+A field without a meaning has that of its name. Fields may be null unless their type says *never null*, and are null if the training system lacks them. A reference
 without an object, such as the `manager` of a user without one, is null or an object whose fields are all null. Check
 both."""
 
@@ -183,4 +189,4 @@ def _row(one: Field, name: str) -> str:
     # Ids have their own privacy, and so have the fields of the objects of a list.
     is_plain = one.items or (one.kind in (FieldKind.ID, FieldKind.IDS) and one.privacy == FieldPrivacy.ID)
     notes = [one.kind.value, *(["never null"] if one.required else []), *([] if is_plain else [one.privacy.value])]
-    return f"- `{name}`: {', '.join(notes)}. {doc}"
+    return f"- `{name}`: {', '.join(notes)}" + ("" if OBVIOUS.fullmatch(doc) else f". {doc}")
