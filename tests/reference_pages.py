@@ -29,6 +29,8 @@ PLAIN = ("a string", "True or False", "a list of strings")
 """The types that the default of a setting shows."""
 COMMON = {"--dry-run": "count only, and change nothing", "--json": "print one JSON object"}
 """Options that most commands have, which the page explains once."""
+NOTHING_STARTED = " 2: an argument is invalid, and nothing was started."
+"""An exit status that the page explains once."""
 OF_DJANGO = {name for action in BaseCommand().create_parser("", "")._actions for name in action.option_strings}
 
 
@@ -73,8 +75,8 @@ def _literal(value):
 def commands():
     """Yield the lines of the page on management commands, from their argparse help."""
     yield "# Commands\n"
-    yield "`--help` shows the same text. Unless a command says otherwise, `--dry-run` counts only and changes nothing, and"
-    yield "`--json` prints one JSON object. Each command exits with status 2 if its arguments are invalid, or [with one"
+    yield "For operators and developers. `--help` shows the same text. Unless a command says otherwise, `--dry-run` counts only and changes nothing, and"
+    yield "`--json` prints one JSON object. Each command exits with status 2 if its arguments are invalid, and does nothing. So it does [with one"
     yield f"line]({NO_DATABASE}) if the database does not answer [within 5 s]({SILENT})."
     yield "But `webhooks_drain` without `--until-idle` and `--seconds` waits, and `webhooks_health --restart-hint` exits with"
     yield f"status 0. If the database does not answer a query, `webhooks_health` [ends after 5 s]({NO_QUERY}), and the"
@@ -83,7 +85,7 @@ def commands():
         command = load_command_class("tms_webhooks", name)
         parser = command.create_parser("manage.py", name)
         yield f"## {name}\n"
-        yield f"{command.help}\n"
+        yield f"{command.help.replace(NOTHING_STARTED, '')}\n"
         own = [one for one in parser._actions if not OF_DJANGO.intersection(one.option_strings)]
         common = [one for one in own if COMMON.get(_option(one).strip("`")) == one.help]
         yield from (f"- {_option(one)}: {one.help}" for one in own if one not in common)

@@ -102,7 +102,7 @@ def test_files_that_a_page_names_are_there(page):
     text = BLOCK.sub("", page.read_text(encoding="utf-8"))
     paths = re.findall(r"`((?:\.ci|docs|example_project|tests|tms_webhooks)/[\w./-]+)`", text)
     if page.name == "package_layout.md":
-        rows = "\n".join(line for line in text.splitlines() if line.startswith("| "))
+        rows = "\n".join(line for line in text.splitlines() if line.startswith("- `"))
         paths += [
             f"tms_webhooks/{path}" for path in re.findall(r"`((?!tests/|docs/|example_project/)[\w/]+\.py)`", rows)
         ]

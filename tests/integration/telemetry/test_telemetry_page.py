@@ -31,11 +31,11 @@ def exported():
     return {name for name in samples if not name.endswith("_created")} | set(prometheus.GAUGES)
 
 
-def test_the_table_has_each_metric(exported):
-    table = set(re.findall(r"^\| `(tms_webhooks_\w+)` \|", PAGE, re.MULTILINE))
+def test_the_list_has_each_metric(exported):
+    listed = set(re.findall(r"^- `(tms_webhooks_\w+)` ", PAGE, re.MULTILINE))
 
     assert exported == COUNTS | set(prometheus.GAUGES)
-    assert table == {"tms_webhooks_attempts_total", "tms_webhooks_attempt_seconds", *prometheus.GAUGES}
+    assert listed == {"tms_webhooks_attempts_total", "tms_webhooks_attempt_seconds", *prometheus.GAUGES}
 
 
 def test_the_page_names_no_other_metric(exported):

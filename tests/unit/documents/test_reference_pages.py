@@ -52,7 +52,9 @@ def test_a_sample_is_the_complete_one_of_its_noun_with_the_values_shown(written)
         blocks = re.findall(r"^```json\n(.*?)^```$", written[f"events/{noun}.md"], re.MULTILINE | re.DOTALL)
         whole, *others = map(json.loads, blocks)
         of_every_noun = event_names.of_every_noun(noun)
-        expected, *samples = (one.example() for one in BUILT_IN if one.noun.name == noun and one.name not in of_every_noun)
+        expected, *samples = (
+            one.example() for one in BUILT_IN if one.noun.name == noun and one.name not in of_every_noun
+        )
         assert whole == expected
         # The heading says the type.
         shown = [{**one, "type": sample["type"]} for one, sample in zip(others, samples, strict=True)]

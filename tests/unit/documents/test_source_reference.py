@@ -31,7 +31,9 @@ def test_every_source_class_has_a_section_with_its_fields_and_events():
         page = pages()[page_of(source_class)]
         section = page.partition(f"\n## {source_class.__name__}\n")[2].partition("\n## ")[0]
         if source_class is not sources.ActivityProgressSource:
-            assert {field.name for field in source_class.noun.fields} - listed_fields(section, source_class.noun) == set()
+            assert {field.name for field in source_class.noun.fields} - listed_fields(
+                section, source_class.noun
+            ) == set()
         names = [name for rule in source_class.rules for name in rule.event_types]
         assert [name for name in names if f"- `{name}`: " not in section] == []
 
