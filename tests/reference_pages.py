@@ -300,7 +300,7 @@ PAGES = {
 FOLDERS = ("events", "sources")
 """Folders of generated pages only."""
 
-SEE_INDEX = "The fields of `data`. [The events](index.md) explains types, privacy, samples, and `removed`, `added` and `snapshot`."
+SEE_INDEX = "The fields of `data` ([how to read them](index.md)):"
 
 OF_EVERY_NOUN = """## Events of most nouns
 

@@ -56,7 +56,7 @@ def page_of(source_class):
 def _page(classes):
     noun = classes[0].noun
     yield from (f"# Sources of {noun.title.lower()}", "")
-    yield f"[How to read it](index.md#how-to-read-the-tables-of-a-noun). Its [fields](../events/{noun.name}.md)."
+    yield f"[How to read it](index.md#how-to-read-the-page-of-a-noun), and its [fields](../events/{noun.name}.md)."
     yield ""
     for source_class in classes:
         yield from _section(source_class)
@@ -93,7 +93,7 @@ def _section(source_class):
 
 def _fields(source_class):
     """Yield a row for all fields that are read from attributes of their names, and one for each other path."""
-    yield from ("| Fields | Default path |", "|---|---|")
+    yield from ("Default paths:", "")
     fields = OWN_FIELDS.get(source_class)
     if fields is None:
         others = [*ORGANIZATION_FIELDS, *([LEARNER_ORGANIZATION] if source_class.learner else [])]
@@ -106,16 +106,16 @@ def _fields(source_class):
         base, _, end = path.rpartition(".")
         is_same = end == ("pk" if name == "id" else name)
         if reference and (not path or (base and is_same)):
-            column = "none" if not path else "the same name" if base == reference else f"`{base}`"
+            column = "none" if not path else "same name" if base == reference else f"`{base}`"
             members.setdefault((column, reference), []).append(field)
         else:
-            column = "the same name" if is_same and not base and not reference else f"`{path}`" if path else "none"
+            column = "same name" if is_same and not base and not reference else f"`{path}`" if path else "none"
             each = f" (each: {', '.join(map(_label, field.items))})" if field.items else ""
             rows.setdefault((column, bool(each)), []).append(_label(field) + each)
     for (column, reference), some in members.items():
         every = [one for one in fields if one.name.startswith(f"{reference}.")]
         rows.setdefault((column, "references"), []).append(_reference(reference, some, every))
-    yield from (f"| {', '.join(labels)} | {column} |" for (column, _kind), labels in rows.items())
+    yield from (f"- {', '.join(labels)}: {column}" for (column, _kind), labels in rows.items())
     yield ""
 
 
@@ -159,6 +159,7 @@ def _events(source_class):
         sentences.setdefault(deadline.expiring, []).append(near)
         if deadline.expired:
             sentences.setdefault(deadline.expired, []).append(f"Time passes `{deadline.field}`.")
+    yield from ("Events:", "")
     yield from (f"- `{name}`: {' '.join(changes)}" for name, changes in sentences.items())
     yield ""
 

@@ -194,8 +194,12 @@ class AnyOtherChange(_OfOneEvent):
         return ()
 
     def describe(self, event_type: str, noun: Noun) -> str:
-        change = f"`{self.field}` gets another value" if self.field else "Any of the object's own values changes"
-        return f"{change}, and no other event is emitted for the change."
+        change = (
+            f"`{self.field}` gets another value, without another event"
+            if self.field
+            else "Any other change of its own values"
+        )
+        return f"{change}."
 
     def read(self, change: Change) -> str | None:
         if self.field and (self.field not in change.changed or change.after.get(self.field) is None):

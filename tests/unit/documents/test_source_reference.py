@@ -19,8 +19,9 @@ EXAMPLES = re.findall(r"^```python\n(.*?)^```$", to_markdown(), re.MULTILINE | r
 
 
 def listed_fields(section, noun):
-    """Return the names of the fields in the first table of a section. ``course.*`` are all fields of a course."""
-    cells = " ".join(re.findall(r"^\| (.*) \| .* \|$", section, re.MULTILINE)[1:])
+    """Return the names of the fields in the list of default paths. ``course.*`` are all fields of a course."""
+    paths = section.partition("Default paths:\n\n")[2].partition("\n\n")[0]
+    cells = " ".join(re.findall(r"^- (.*): ", paths, re.MULTILINE))
     names = re.findall(r"`([\w.]+)(\.\*)?`", re.sub(r" \((?:each:|with) [^)]*\)", "", cells))
     parts = {name for name, has_parts in names if has_parts}
     return {name for name, _ in names} | {one.name for one in noun.fields if one.name.rpartition(".")[0] in parts}
