@@ -302,6 +302,14 @@ FOLDERS = ("events", "sources")
 
 SEE_INDEX = "The fields of `data` ([how to read them](index.md)):"
 
+OBVIOUS = re.compile(
+    r"^(- `[^`]+`: [\w ,]+)\. (?:(?:Id|External id|Name|Description|First name|Last name|E-mail address) of the \w+(?: \w+)?"
+    r"|When the record was .*)\.$",
+    re.MULTILINE,
+)
+"""A field whose name says its meaning."""
+OBVIOUS_FIELDS = "A field without a meaning has that of its name."
+
 OF_EVERY_NOUN = """## Events of most nouns
 
 - `removed`: your organization no longer sees an object, such as after a move: delete your copy. It has no `digest`, and `data` has ids only.
@@ -318,7 +326,8 @@ def event_pages(event_types):
         nouns.setdefault(event_type.noun.name, []).append(event_type)
     whole = to_markdown(event_types)
     first = next(iter(nouns.values()))[0].noun.title
-    lines = [whole.partition(f"## {first}\n")[0] + OF_EVERY_NOUN, "", "## Event types", ""]
+    about = whole.partition(f"## {first}\n")[0].replace("Fields may be null", f"{OBVIOUS_FIELDS} Fields may be null")
+    lines = [about + OF_EVERY_NOUN, "", "## Event types", ""]
     texts = {}
     for name, members in nouns.items():
         title = members[0].noun.title
@@ -327,7 +336,7 @@ def event_pages(event_types):
         links = [f"[`{one.name}`]({name}.md#{one.name.replace('.', '')})" for one in own]
         links += [f"`{one.name}`" for one in members if one not in own]
         lines.append(f"- **[{title}]({name}.md)**: {' '.join(links)}")
-        about = to_markdown(own).partition(f"\n## {title}\n")[2]
+        about = OBVIOUS.sub(r"\1", to_markdown(own).partition(f"\n## {title}\n")[2])
         texts[name] = f"# {title}\n\n{SEE_INDEX}\n" + re.sub(r"^### ", "## ", about, flags=re.MULTILINE).rstrip() + "\n"
     return {"index": "\n".join(lines) + "\n", **texts}
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.event_type import EventType
-from tms_webhooks.catalogue.schema import Field, FieldKind, FieldPrivacy
+from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.values import status_name
 from tms_webhooks.choices import ActorKind
 
 LINE_LENGTH = 100
-
-# The meaning of a field that its name says.
-OBVIOUS = re.compile(
-    r"(?:Id|External id|Name|Description|First name|Last name|E-mail address) of the \w+(?: \w+)?\.|When the record was .*"
-)
 
 ENVELOPE = """## Envelope
 
@@ -70,7 +64,7 @@ TYPES = """## Types
 - **fingerprint**: a keyed hash of a value that is not sent, such as a meeting link: it changes when the value changes
 - **json**: any value of JSON
 
-A field without a meaning has that of its name. Fields may be null unless their type says *never null*, and are null if the training system lacks them. A reference
+Fields may be null unless their type says *never null*, and are null if the training system lacks them. A reference
 without an object, such as the `manager` of a user without one, is null or an object whose fields are all null. Check
 both."""
 
@@ -101,16 +95,13 @@ def to_markdown(event_types: Sequence[EventType]) -> str:
 
 def _noun(members: Sequence[EventType]) -> Iterator[str]:
     noun = members[0].noun
-    yield from (f"## {noun.title}", "")
-    yield from _rows((*noun.fields, *custom.fields_of(noun.name)))
-    yield ""
+    yield from (f"## {noun.title}", "", *_rows((*noun.fields, *custom.fields_of(noun.name))), "")
     whole = members[0].example()
     for event_type in members:
         sample = event_type.example()
         is_whole = event_type is members[0] or event_type.is_removal
         # The heading of another sample is its type.
-        shown = sample if is_whole else _difference(whole, {**sample, "type": whole["type"]})
-        yield from _event(event_type, shown)
+        yield from _event(event_type, sample if is_whole else _difference(whole, {**sample, "type": whole["type"]}))
 
 
 def _difference(whole: Mapping[str, Any], sample: Mapping[str, Any]) -> dict[str, Any]:
@@ -131,12 +122,9 @@ def _event(event_type: EventType, sample: Mapping[str, Any]) -> Iterator[str]:
     if event_type.version != 1:
         yield from (f"Version {event_type.version}.", "")
     if event_type.needs:
-        yield f"Never null: {', '.join(f'`{name}`' for name in event_type.needs)}."
-        yield ""
+        yield from (f"Never null: {', '.join(f'`{name}`' for name in event_type.needs)}.", "")
     if event_type.details:
-        yield from ("Details:", "")
-        yield from _rows(event_type.details)
-        yield ""
+        yield from ("Details:", "", *_rows(event_type.details), "")
     # The complete sample shows the state of an object.
     if not event_type.is_snapshot:
         yield from ("```json", _as_json(sample), "```", "")
@@ -151,14 +139,14 @@ def _as_json(value: Any, indent: str = "") -> str:
         lines = [f"{json.dumps(name)}: {_as_json(one, f'{indent}  ')}" for name, one in value.items()]
     else:
         lines = [_as_json(one, f"{indent}  ") for one in value]
-    return line[0] + ",".join(f"\n{indent}  {one}" for one in lines) + f"\n{indent}" + line[-1]
+    return line[0] + ",".join(f"\n{indent}  {one}" for one in lines) + f"\n{indent}{line[-1]}"
 
 
 def _rows(fields: Iterable[Field]) -> Iterator[str]:
     """Yield an item for each field and for each object; after a list of objects, also those of the objects' fields."""
     for reference, group in groupby(fields, key=lambda one: one.name.rpartition(".")[0]):
         members = list(group)
-        if reference and members[0].name == f"{reference}.id" and len(members) > 1:
+        if reference and members[1:] and members[0].name == f"{reference}.id":
             yield _object(reference, members)
             continue
         for one in members:
@@ -174,19 +162,17 @@ def _object(reference: str, members: Sequence[Field]) -> str:
         notes += ["never null"] if one.required else []
         name = f"`{one.name.removeprefix(f'{reference}.')}`"
         names.append(f"{name} ({', '.join(notes)})" if notes else name)
-    privacies = dict.fromkeys(one.privacy for one in members if one.privacy != FieldPrivacy.ID)
+    privacies = dict.fromkeys(f", {one.privacy.value}" for one in members if one.kind != FieldKind.ID)
     meaning = members[0].doc.removeprefix("Id of ")
-    kinds = ", ".join(["object", *(one.value for one in privacies)])
-    return f"- `{reference}`: {kinds}: {', '.join(names)}. {meaning[:1].upper()}{meaning[1:]}"
+    return f"- `{reference}`: object{''.join(privacies)}: {', '.join(names)}. {meaning[:1].upper()}{meaning[1:]}"
 
 
 def _row(one: Field, name: str) -> str:
     # The list of types says it once.
     doc = one.doc.replace(": the id in your own system", "")
     if one.choices is not None:
-        names = ", ".join(f"{int(member.value)} {status_name(member)}" for member in one.choices)
+        names = ", ".join(f"{member.value:d} {status_name(member)}" for member in one.choices)
         doc = f"{doc} {names}.".strip()
     # Ids have their own privacy, and so have the fields of the objects of a list.
-    is_plain = one.items or (one.kind in (FieldKind.ID, FieldKind.IDS) and one.privacy == FieldPrivacy.ID)
-    notes = [one.kind.value, *(["never null"] if one.required else []), *([] if is_plain else [one.privacy.value])]
-    return f"- `{name}`: {', '.join(notes)}" + ("" if OBVIOUS.fullmatch(doc) else f". {doc}")
+    privacy = "" if one.items or one.kind.value in ("id", "ids") else f", {one.privacy.value}"
+    return f"- `{name}`: {one.kind.value}{', never null' if one.required else ''}{privacy}. {doc}"
