@@ -13,6 +13,8 @@ import difflib
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from time import sleep
 from typing import Any, NamedTuple
 
@@ -196,8 +198,8 @@ class SourceReader:
         self._organizations = organizations
         relations = [one for one in RELATIONS if one.closed_to != audience]
         self._scope = in_organizations(self._source, dict.fromkeys(relations, organizations))
-        if self._scope is not None and self._shown is not None:
-            self._scope |= self._shown
+        if self._scope is not None:
+            self._scope = reduce(or_, self._shown.values(), self._scope)
 
     def count(self, *, now: datetime) -> int:
         """Return the number of objects that the webhook receives; see `MOST_EXAMINED`."""
@@ -231,14 +233,15 @@ class SourceReader:
         events, skipped = [], 0
         with actor_context(ActorKind.SYSTEM):
             rows = at_keys(self._source.model, [key for key, _text in found], using=using)
-            shown = self._shown_among(rows)
+            shown = sharing.seen_among(rows, self._shown)
             for key, raw in read_rows(self._source, rows):
-                event, is_skipped = self._event_or_log(key, raw, now=now, is_shown=key in shown)
+                event, is_skipped = self._event_or_log(key, raw, now=now, seen=shown.get(key, ()))
                 # The drain may be a thread of this process, and would wait 5 ms for Python's lock at each statement.
                 sleep(pause)
                 skipped += is_skipped
                 if event is not None:
-                    set_sequence(event, numbers.get(event.sequence_key, 0))
+                    # A copy has the greater of both numbers, see `EventSequenceManager.catch_up`.
+                    set_sequence(event, max(numbers.get(one, 0) for one in (event.sequence_key, event.subject_id)))
                     events.append(event)
         return ObjectPage(events, skipped, end)
 
@@ -271,10 +274,10 @@ class SourceReader:
         """Yield the digests of those of the objects with these keys that the webhook receives; `PAGE` objects are read at a time."""
         for start in range(0, len(keys), PAGE):
             page = at_keys(self._source.model, keys[start : start + PAGE], using=database_of(self._source))
-            shown = self._shown_among(page)
+            shown = sharing.seen_among(page, self._shown)
             for key, raw in read_rows(self._source, page):
                 try:
-                    digest = self._digest(raw, is_shown=key in shown)
+                    digest = self._digest(raw, seen=shown.get(key, ()))
                 except Exception:
                     # As in a snapshot, which leaves the object out, too.
                     if strict_payloads():
@@ -284,20 +287,16 @@ class SourceReader:
                 if digest is not None:
                     yield digest
 
-    def _shown_among(self, rows: Rows) -> set[Any]:
-        """Return the keys of those of these rows that objects of the webhook's organizations show."""
-        return set() if self._shown is None else set(rows.filter(self._shown).values_list("pk", flat=True))
-
-    def _digest(self, raw: Mapping[str, Any], *, is_shown: bool) -> ObjectDigest | None:
+    def _digest(self, raw: Mapping[str, Any], *, seen: Collection[str]) -> ObjectDigest | None:
         """Return the digest of an object, or None if the webhook does not receive it."""
         values, key = self._objects.canonical(self._source, raw), self._webhook.organization_id
-        is_copy = values is None and is_shown
+        is_copy = values is None and bool(seen)
         values = owners.first_values(self._source, raw) if is_copy else values
         organizations = EventOrganizations(key, key) if is_copy else organizations_of(values or {})
         if values is None or organizations is None:
             return None
         data = nested_json(self._event_type.fields, values)
-        data = sharing.part_of(data, self._source) if is_copy else data
+        data = sharing.part_of(data, self._source, seen) if is_copy else data
         if not self._takes_all and not self._is_met(values_of({"data": data}, organizations)):
             return None
         external_id = data.get("external_id")
@@ -321,11 +320,11 @@ class SourceReader:
         return rows if self._scope is None else rows.filter(self._scope)
 
     def _event_or_log(
-        self, key: Any, raw: Mapping[str, Any], *, now: datetime, is_shown: bool
+        self, key: Any, raw: Mapping[str, Any], *, now: datetime, seen: Collection[str]
     ) -> tuple[Event | None, bool]:
         """Return the event of an object, or None if the webhook does not receive it, and whether it can't be built."""
         try:
-            event = self._event(raw, now=now, is_shown=is_shown)
+            event = self._event(raw, now=now, seen=seen)
         except Exception:
             if strict_payloads():
                 raise
@@ -333,9 +332,9 @@ class SourceReader:
             return None, True
         return (None, True) if event is not None and event.error else (event, False)
 
-    def _event(self, raw: Mapping[str, Any], *, now: datetime, is_shown: bool) -> Event | None:
+    def _event(self, raw: Mapping[str, Any], *, now: datetime, seen: Collection[str]) -> Event | None:
         found = self._typed(raw)
-        is_copy = found is None and is_shown
+        is_copy = found is None and bool(seen)
         found = (self._event_type, owners.first_values(self._source, raw)) if is_copy else found
         if found is None:
             return None
@@ -351,7 +350,7 @@ class SourceReader:
             numbered_by_owner=self._source.owners is not None,
         )
         if is_copy and not event.error:
-            event = sharing.copy_of(event, from_text(event.body), self._webhook.organization, self._source)
+            event = sharing.copy_of(event, from_text(event.body), self._webhook.organization, self._source, seen)
         if event.error or self._takes_all or event_type.is_removal:
             return event
         return event if self._is_met(event_values(event)) else None
@@ -374,7 +373,7 @@ class BranchReader(SourceReader):
 
     def __init__(self, webhook: Webhook, source: Source, *, left: Collection[Any], joined: Collection[Any]) -> None:
         super().__init__(webhook, source)
-        self._shown = None
+        self._shown = {}
         removed, added = event_names.moves_of(source.noun.name)
         is_removal_wanted = subscriptions_to(webhook, source.noun.name, removed)
         self._removal = catalogue.get(removed) if is_removal_wanted else None

@@ -217,7 +217,7 @@ class EventAdmin(LogAdmin):
             "event/page",
             row,
             event=row,
-            actor=f"{kinds.get(row.actor_kind, row.actor_kind)} {row.actor_id}".strip(),
+            actor=f"{kinds.get(row.actor_kind, row.actor_kind)} {'' if row.is_copy else row.actor_id}".strip(),
             title=f"{row.type} {row.subject_type}:{row.subject_id}",
             rows=delivery_rows(shown, request, now=timezone.now()) if permits(request, "view_delivery") else None,
             is_waiting=row.fanned_out_at is None or any(delivery.due_at is not None for delivery in shown),

@@ -175,15 +175,6 @@ def patterns_by_organizations(
     return {one: frozenset(patterns) for one, patterns in found.items()}
 
 
-def organizations_reached(
-    scopes: Iterable[SubscriberScope], organizations: Iterable[EventOrganizations], *, using: str
-) -> set[Any]:
-    """Return the keys of the organizations whose webhooks with these scopes receive events of one of these pairs."""
-    named: Any = [(scope, scope.organization_id) for scope in scopes]
-    found: Mapping[Any, Any] = patterns_by_organizations({*organizations}, named, using=using)
-    return set().union(*found.values())
-
-
 def events_for_scope(scope: SubscriberScope, *, using: str) -> Q:
     """Return a filter for the events that a webhook with this scope receives."""
     matching = visible_to(scope.organizations(using=using), scope.audience)

@@ -97,6 +97,9 @@ def _far_ahead(now: datetime) -> datetime:
 # Locks a row of `PeriodicRun`, unless another transaction has. By its unique index.
 LOCK_RUN = "{select} FROM {periodicrun} WHERE function = %s {lock}"
 
+# The row of `PeriodicRun` that is locked while events get numbers, or copies that are to get some.
+NUMBERING = "tms_webhooks.outbox.numbers"
+
 
 class PeriodicRunManager(PrimaryManager["PeriodicRun"]):
     """Records runs."""

@@ -359,6 +359,24 @@ class EventSequenceManager(models.Manager["EventSequence"]):
         rows = self.using(using).filter(subject_type=subject_type, subject_id__in=subject_ids)
         return dict(rows.values_list("subject_id", "last"))
 
+    def catch_up(self, event: Event, organizations: Collection[Any]) -> None:
+        """Raise the numbers of an object's copies, so that the last new copy of each of these organizations comes after its events.
+
+        An organization may have owned the object before, or own it later: of its events, each number is given once. The
+        caller holds the lock with which numbers are given.
+        """
+        using, kind, own = str(event._state.db), event.subject_type, event.subject_id
+        last = self.current(kind, [own], using=using).get(own, 0)
+        new = event.of_same_object.filter(is_copy=True, sequence__isnull=True, organization__in=organizations)
+        by_number: dict[int, list[str]] = {}
+        for key, many in new.values_list("organization_id").annotate(models.Count("pk")) if last else ():
+            by_number.setdefault(last + 1 - many, []).append(owned_key(own, key))
+        for number, keys in by_number.items():
+            if number > 0:
+                rows = [self.model(subject_type=kind, subject_id=key, last=number) for key in keys]
+                self.using(using).bulk_create(rows, ignore_conflicts=True)
+                self.using(using).filter(subject_type=kind, subject_id__in=keys, last__lt=number).update(last=number)
+
 
 class EventSequence(models.Model):
     """The number of the last event of one object. It outlives the events, which are pruned."""

@@ -17,14 +17,12 @@ from django.db import transaction
 from tms_webhooks.db.sql import among, as_json, database, filled, for_update, moment, read, recordset, write
 from tms_webhooks.db.writer import ASYNCHRONOUS_COMMIT
 from tms_webhooks.models import Event, EventSequence, PeriodicRun
+from tms_webhooks.models.drain import NUMBERING
 from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, owned_key
 from tms_webhooks.outbox.fanout_sql import INSERT_DELIVERIES, Insertion
 
 # The key of the object whose events are counted: its type, and its id or that of one of its owners' copies.
 Counted = tuple[str, str]
-
-# The row of `PeriodicRun` that is locked while numbers are given.
-NUMBERING = "tms_webhooks.outbox.numbers"
 
 # Locks new events that no other transaction has locked. Index: the primary key. ``IS TRUE`` hides the partial indexes.
 # MariaDB is forced to use the key: on another index it locks the gaps where saves insert.
