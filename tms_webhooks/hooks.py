@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Q
+
 from tms_webhooks.actors import Actor
-from tms_webhooks.batches import Stop, never
+from tms_webhooks.batches import Batches, Stop, never, run_alternately
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage import webhooks
@@ -18,31 +21,52 @@ logger = logging.getLogger(__name__)
 
 KEPT = timedelta(days=1)
 """How long a hook can be refreshed after its end."""
+HOOKS_PER_SWEEP = 200
+"""Hooks at their end that one sweep ends. The others wait for the next one."""
 
 
 def end(may_keep: Callable[[Actor, Any], bool], *, now: datetime, stop: Stop = never) -> None:
     """Disable hooks at their end, and delete them a day later; delete those whose makers may no longer have them.
 
-    ``may_keep`` decides that for a maker and the key of an organization. ``stop`` is called before each such pair.
+    ``may_keep`` decides that for a maker and the key of an organization. ``stop`` is called before each hook and each such
+    pair. A failure is logged, and tried again by the next sweep.
     """
-    hooks = Webhook.objects.existing().filter(hook_of__gt="")
-    for hook in hooks.filter(expires_at__lte=now - KEPT):
-        webhooks.delete(hook, now=now)
-    for hook in hooks.filter(expires_at__lte=now, enabled=True):
-        lifecycle.disable(hook, reason=DisabledReason.EXPIRED, now=now)
+    run_alternately({"at their end": _end_due(now), "of makers": _end_forbidden(may_keep, now)}, stop=stop)
+
+
+def _end_due(now: datetime) -> Batches:
+    has_work = Q(enabled=True) | Q(expires_at__lte=now - KEPT)
+    due = Webhook.objects.existing().filter(has_work, hook_of__gt="", expires_at__lte=now).order_by("expires_at")
+    for key in due.values_list("pk", flat=True)[:HOOKS_PER_SWEEP]:
+        with _logged(f"The hook {key}"), Webhook.objects.locked(key):
+            # Read again: its program may have refreshed it.
+            for hook in due.filter(pk=key):
+                if (hook.expires_at or now) <= now - KEPT:
+                    webhooks.delete(hook, now=now)
+                else:
+                    lifecycle.disable(hook, reason=DisabledReason.EXPIRED, now=now)
+        yield 1
+
+
+def _end_forbidden(may_keep: Callable[[Actor, Any], bool], now: datetime) -> Batches:
+    rows = Webhook.objects.existing().filter(hook_of__gt="")
     # In no order, so that each maker's turn comes although runs may stop early.
-    for maker, organization in set(hooks.values_list("hook_of", "organization")):
-        if stop():
-            return
+    for maker, organization in set(rows.values_list("hook_of", "organization")):
         _scope, kind, key = maker.split(":", 2)
-        try:
-            ends = not may_keep(Actor(kind, key), organization)
-        except Exception:
-            logger.exception("ACCESS_POLICY failed for the hooks of %s %s, which stay.", kind, key)
-            continue
-        if ends:
-            for hook in hooks.filter(hook_of=maker, organization=organization):
-                webhooks.delete(hook, now=now)
+        with _logged(f"ACCESS_POLICY for the hooks of {kind} {key}, which stay"):
+            if not may_keep(Actor(kind, key), organization):
+                for hook in rows.filter(hook_of=maker, organization=organization):
+                    with _logged(f"The hook {hook.pk}"):
+                        webhooks.delete(hook, now=now)
+        yield 1
+
+
+@contextmanager
+def _logged(subject: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        logger.exception("%s: an error that does not end the sweep.", subject)
 
 
 def delete_gone(*, webhook: Webhook, reason: DisabledReason, now: datetime, **_signal: Any) -> None:

@@ -15,7 +15,7 @@ from django.conf import settings as django_settings
 from django.core.checks import CheckMessage
 from django.db import models
 
-from tms_webhooks.access import get_policy
+from tms_webhooks.access import AccessPolicy, get_policy
 from tms_webhooks.checks.messages import message, message_of, nearest, shorten
 from tms_webhooks.conf import (
     ORGANIZATION_MODEL_SETTING,
@@ -33,11 +33,23 @@ from tms_webhooks.models.encryption import encrypt
 from tms_webhooks.net import transports, urls
 from tms_webhooks.net.proxy import configured_proxy
 
+
+def _parse_access_policy() -> None:
+    policy = type(get_policy())
+    if policy.may_keep_hooks is AccessPolicy.may_keep_hooks:
+        raise ConfigurationError(
+            f"{policy.__qualname__} does not override may_keep_hooks: hooks outlive the API key that made them, and its rights.",
+            number="W106",
+            hint="Override may_keep_hooks(maker, organization). Return False for a key or user that was revoked or has no right "
+            "to manage in the organization. See docs/reference/rights.md.",
+        )
+
+
 PARSERS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("ENCRYPTION_KEYS", lambda: encrypt("")),
     ("UNCHECKED_CIDRS", urls.allowed_networks),
     ("UNCHECKED_HOSTS", lambda: urls.is_exempt("localhost")),
-    ("ACCESS_POLICY", get_policy),
+    ("ACCESS_POLICY", _parse_access_policy),
     ("PROXY_URL", configured_proxy),
     ("CONTACTS", contacts_function),
 )

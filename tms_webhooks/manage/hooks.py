@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import DisabledReason
+from tms_webhooks.exceptions import SecretError
 from tms_webhooks.manage import secrets, subscriptions, webhooks
 from tms_webhooks.models import Subscription, Webhook, limits
 
@@ -28,16 +30,22 @@ def subscribe(
     same = own.filter(organization=hook.organization_id, url=hook.url, **event).order_by("pk")
     using = router.db_for_write(Webhook)
     with transaction.atomic(using=using):
-        if not same:
+        # Locked, and read again: it may have been deleted or disabled in the meantime.
+        Webhook.objects.lock(same.values_list("pk", flat=True))
+        if (found := same.first()) is None:
             # Locked, so that another request does not make one, too.
             limits.lock_organization(hook.organization_id, using=using)
-            if not same.all():
-                limits.refuse("HOOKS_LIMIT", own.count())
-                webhooks.create(hook, [subscription], secret=secret, actor=actor, now=now)
-                return hook, True
-        found: Webhook = same.all()[0]
+            found = same.first()
+        if found is None:
+            limits.refuse("HOOKS_LIMIT", own.count())
+            webhooks.create(hook, [subscription], secret=secret, actor=actor, now=now)
+            return hook, True
         subscriptions.replace(found, [subscription], actor=actor, now=now)
-        if secret and secret != found.signing_secrets(now)[0]:
+        # One that no key decrypts is replaced.
+        with suppress(SecretError):
+            if secret in found.signing_secrets(now)[:1]:
+                secret = None
+        if secret:
             secrets.rotate(found, secret=secret, overlap=timedelta(), actor=actor, now=now)
         refresh(found, hook.expires_at, actor=actor, now=now)
     return found, False

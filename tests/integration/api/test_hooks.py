@@ -17,8 +17,12 @@ from tests.integration.delivery.wire import is_signed_by
 from tms_webhooks import hooks, tasks
 from tms_webhooks.access import SuperusersOnly, get_policy
 from tms_webhooks.actors import Actor
-from tms_webhooks.models import AuditEntry, Subscription, Webhook
-from tms_webhooks.models.webhook import new_secret
+from tms_webhooks.choices import DisabledReason
+from tms_webhooks.delivery import lifecycle
+from tms_webhooks.manage import webhooks
+from tms_webhooks.models import AuditEntry, Subscription, Webhook, WebhookSecret
+from tms_webhooks.models.encryption import Sealed
+from tms_webhooks.models.webhook import ReceiverQuerySet, new_secret
 
 __all__ = ["run", "wire"]
 
@@ -49,8 +53,8 @@ def program(acme):
     return Program(acme)
 
 
-def end(now=None):
-    hooks.end(get_policy().may_keep_hooks, now=now or timezone.now())
+def end(now=None, **options):
+    hooks.end(get_policy().may_keep_hooks, now=now or timezone.now(), **options)
 
 
 def existing():
@@ -113,6 +117,39 @@ def test_the_same_url_and_event_again_are_one_hook_with_the_new_values(program):
     assert AuditEntry.objects.filter(action="secret.rotated").count() == 1
 
 
+@pytest.mark.parametrize(
+    "change, status",
+    [
+        (webhooks.delete, 201),
+        (lambda hook, now: lifecycle.disable(hook, reason=DisabledReason.EXPIRED, now=now), 200),
+    ],
+    ids=["is deleted", "expires"],
+)
+def test_a_hook_that_ends_before_a_repeated_subscription_locks_it_works_afterwards(
+    program, monkeypatch, change, status
+):
+    waiting, lock = [program.hook()], ReceiverQuerySet.lock
+
+    def lock_late(rows, keys, **options):
+        keys = list(keys)
+        while waiting:
+            change(waiting.pop(), now=timezone.now())
+        lock(rows, keys, **options)
+
+    monkeypatch.setattr(ReceiverQuerySet, "lock", lock_late)
+
+    assert program.subscribe().status_code == status
+    assert [hook.enabled for hook in Webhook.objects.existing()] == [True]
+
+
+def test_a_secret_that_no_key_decrypts_is_replaced_by_that_of_a_repeated_subscription(program):
+    hook, secret = program.hook(), new_secret()
+    WebhookSecret.objects.update(value=Sealed("not a token"))
+
+    assert program.subscribe(secret=secret).status_code == 200
+    assert hook.signing_secrets(timezone.now()) == [secret]
+
+
 def test_a_hook_is_listed_and_explained_as_a_webhook(program, client):
     hook = program.hook()
 
@@ -168,6 +205,57 @@ def test_a_hook_that_is_not_refreshed_is_disabled_and_deleted_a_day_later(progra
     assert existing() == [TARGET]
     end(ends + hooks.KEPT)
     assert existing() == []
+
+
+@pytest.mark.parametrize("ended", [timedelta(), hooks.KEPT], ids=["disabled", "deleted"])
+def test_a_hook_that_is_refreshed_while_a_sweep_ends_others_stays(program, ended):
+    now = timezone.now()
+    first, second = program.hook(), program.hook(event="class.updated")
+    Webhook.objects.filter(pk=first.pk).update(expires_at=now - ended - timedelta(seconds=1))
+    Webhook.objects.filter(pk=second.pk).update(expires_at=now - ended)
+
+    def refresh_second():
+        if not Webhook.objects.enabled().filter(pk=first.pk).exists():
+            assert program.post(f"{HOOKS}{second.public_id}/refresh/").status_code == 200
+        return False
+
+    end(now, stop=refresh_second)
+
+    assert list(Webhook.objects.enabled()) == [second]
+    assert AuditEntry.objects.filter(action__in=("webhook.disabled", "webhook.deleted")).count() == 1
+
+
+def test_a_sweep_ends_a_limited_number_of_hooks_and_none_after_its_time(program, monkeypatch):
+    monkeypatch.setattr(hooks, "HOOKS_PER_SWEEP", 2)
+    for number in range(4):
+        program.hook(target_url=f"https://receiver.example.com/{number}")
+    now = timezone.now()
+    Webhook.objects.update(expires_at=now)
+
+    left = []
+    for is_late in (True, False, False):
+        end(now, stop=lambda is_late=is_late: is_late)
+        left.append(Webhook.objects.enabled().count())
+
+    assert left == [4, 2, 0]
+
+
+def test_a_hook_that_can_not_be_ended_holds_up_no_other(program, acme, monkeypatch, caplog):
+    other, write = Program(acme), lifecycle.write
+    broken = program.hook()
+    program.hook(event="class.updated")
+    Webhook.objects.update(expires_at=timezone.now())
+    revoked = [other.hook(event=event) for event in ("class.updated", "class.cancelled", "class.deleted")]
+    ApiKey.objects.filter(pk=other.key.pk).update(revoked=True)
+    stuck = {broken.pk, revoked[1].pk}
+    monkeypatch.setattr(
+        lifecycle, "write", lambda hook, *args, **kw: hook.pk in stuck and 1 / 0 or write(hook, *args, **kw)
+    )
+
+    end()
+
+    assert set(Webhook.objects.enabled().values_list("pk", flat=True)) == stuck
+    assert caplog.text.count("ZeroDivisionError") == 2
 
 
 def test_a_hook_without_an_end_gets_none_by_a_refresh(program):

@@ -7,6 +7,7 @@ from cryptography.fernet import Fernet
 
 from tests.unit.checks.conftest import expect
 from tms_webhooks import telemetry
+from tms_webhooks.access import AccessPolicy
 from tms_webhooks.checks import settings as setting_checks
 from tms_webhooks.conf import LONGEST_TIMEOUT, AppSettings, declared
 from tms_webhooks.net import transports
@@ -19,6 +20,10 @@ NETWORK = "Write the address of the network itself: '10.20.0.0/16', not '10.20.1
 POLICY = "Name a subclass of tms_webhooks.access.AccessPolicy, or remove the setting. By default only superusers have access."
 PARENT = "E016: ORGANIZATION_PARENT is {!r}, which is not a foreign key of training.Organization to itself. -> ...Did you mean"
 NOT_CALLABLE = 5
+
+
+class PolicyOfUsers(AccessPolicy):
+    """Decides by requests alone."""
 
 
 def contacts(organization):
@@ -86,6 +91,11 @@ MISTAKES = [
             ("nowhere.Policy", "can't be imported"),
             ("tms_webhooks.models.Webhook", "is not an AccessPolicy"),
         )
+    ),
+    (
+        {"ACCESS_POLICY": f"{HERE}.PolicyOfUsers"},
+        "W106: PolicyOfUsers does not override may_keep_hooks: hooks outlive the API key that made them... -> Override "
+        "may_keep_hooks(maker, organization)...",
     ),
     *(({"ORGANIZATION_PARENT": name}, f'{PARENT.format(name)} "parent"?') for name in ("parents", "children")),
     # The password of a proxy is not shown.
