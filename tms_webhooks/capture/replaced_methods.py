@@ -171,7 +171,8 @@ def _bulk_create(bulk_create: Method, rows: Rows, objs: Iterable[Any], *args: An
                 # A copy, so that only this insert is captured: copies of it do not inherit the attribute.
                 inserting: Any = copy_of(rows)
                 inserting.tms_webhooks_is_captured = True
-                with atomic(rows.db):
+                # A host that catches an error must not commit rows without their events.
+                with atomic(rows.db), transaction.mark_for_rollback_on_error(using=rows.db):
                     return bulk_create(inserting, objs, *args, **kwargs)  # type: ignore[no-any-return]
             logger.warning(
                 "The events of new rows of %s are not recorded: this database does not return the keys of a bulk insert.",

@@ -2,11 +2,13 @@
 
 import json
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 
-def read_all(made_of):
+def read_all(made_of: Callable[[str, str], Any]) -> None:
     """Print the number of bodies. ``made_of`` returns a model's values, given the model's name and the text of a body."""
     bodies = all_bodies()
     for text in bodies:
@@ -16,12 +18,12 @@ def read_all(made_of):
     print("bodies:", len(bodies))
 
 
-def all_bodies():
+def all_bodies() -> list[str]:
     """Return the texts of the bodies."""
     return json.loads(Path(os.environ["BODIES"]).read_text(encoding="utf-8"))
 
 
-def holds(made, event):
+def holds(made: Any, event: Any) -> bool:
     """Return whether each value of an event is in the object that a client made of it."""
     if isinstance(event, dict):
         return all(holds(made.get(name), value) for name, value in event.items())

@@ -22,7 +22,7 @@ from tms_client.api.webhooks import (
 Model = TypeVar("Model")
 
 
-def expected(kind, answer):
+def expected(kind: type[Model], answer: object) -> Model:
     """Return an answer that is of this kind, and no problem."""
     assert isinstance(answer, kind), answer
     return answer

@@ -85,9 +85,9 @@ def test_what_a_drain_does_all_the_time_is_prepared(clock):
         pass
 
     assert webhook.deliveries.filter(status="delivered").count() == 6
-    # New events, what to reckon with, the turn, its numbers, the deliveries, what came due last, what is due, its webhooks,
-    # and the successes.
-    assert prepared_ones() == 9
+    # New events, what to reckon with, their numbers and deliveries, what came due last, what is due, its webhooks, and the
+    # successes.
+    assert prepared_ones() == 8
 
 
 def test_the_queries_of_a_save_are_prepared_once_a_connection_has_lived_for_a_while():
