@@ -261,7 +261,7 @@ def _showing(event: Event, body: Mapping[str, Any], sources: Iterable[Source], a
                 keys = rows.annotate(tms_key=Cast(column, models.TextField()))
                 keys = keys if among is None else keys.filter(tms_key__in=among)
                 queries.append(keys.values_list("tms_key", Value(number)))
-        for key, number in queries[0].union(*queries[1:]) if queries else ():
+        for key, number in queries[0].union(*queries[1:]).order_by() if queries else ():
             if key is not None:
                 found[as_key(key)] |= views[number].names
     return found
