@@ -7,6 +7,7 @@ from unittest import mock
 import pytest
 from django.db import transaction
 from django.db.models import QuerySet
+from django.urls import reverse
 
 from example_project.training import models
 from example_project.training.factories import (
@@ -22,12 +23,17 @@ from example_project.training.factories import (
     TrainingClassFactory,
     UserFactory,
 )
+from example_project.training.webhooks import Enrollments
 from tests.factories import WebhookFactory
 from tms_webhooks import sharing, sources
-from tms_webhooks.choices import Audience
+from tms_webhooks.actors import actor_context
+from tms_webhooks.choices import Audience, PayloadDetail
+from tms_webhooks.comparison import Comparison
+from tms_webhooks.digests import digest_of
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.outbox import fanout, numbers
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.sources import registry
 
 
 class Killed(BaseException):
@@ -573,3 +579,97 @@ def test_a_bulk_update_of_objects_of_several_owners_is_an_event_for_each_that_sh
 
     changed = {event["data"]["id"] for event in received(webhook) if event["type"] == "course.updated"}
     assert changed == {one.pk for one in courses}
+
+
+# What is shown
+
+
+@pytest.fixture
+def showing(monkeypatch):
+    """Map the enrollments of the example project in another way."""
+
+    def showing(**attributes):
+        source = type("Other", (Enrollments,), attributes)(models.ClassEnrollment, registry._sources)
+        others = [one for one in registry.all_sources() if one.model is not models.ClassEnrollment]
+        monkeypatch.setattr(sharing, "all_sources", lambda: [*others, source])
+
+    return showing
+
+
+def learner_with_webhook(owner, shows):
+    webhook, user = WebhookFactory(organization=shows, events=["user.*"]), UserFactory(organization=owner)
+    ClassEnrollmentFactory(user=user, training_class=TrainingClassFactory(organization=shows))
+    return webhook, user
+
+
+def test_a_learner_whom_no_payload_shows_has_no_copies(owner, shows, clock, showing):
+    showing(fields={"user": None})
+    webhook, user = learner_with_webhook(owner, shows)
+
+    rename(user)
+    fan_out_all(clock)
+
+    assert received(webhook) == []
+    assert Comparison(webhook, "user").objects(None, limit=10).objects == []
+
+
+def test_of_a_learner_a_copy_has_the_personal_fields_that_a_payload_shows(owner, shows, clock, showing):
+    showing(
+        fields={"user": None}, custom={"learner": sources.Custom("user.first_name", doc="The learner's first name.")}
+    )
+    webhook, user = learner_with_webhook(owner, shows)
+
+    user.email = "new@learner.example"
+    user.save()
+    fan_out_all(clock)
+    assert received(webhook) == []
+    rename(user)
+    fan_out_all(clock)
+
+    (event,) = received(webhook)
+    assert event["data"].keys() == {"id", "external_id", "first_name", "disabled", "closed_at", "merged_into"}
+    (one,) = Comparison(webhook, "user").objects(None, limit=10).objects
+    assert (one.id, one.digest) == (str(user.pk), digest_of("user", event["data"], PayloadDetail.FULL))
+
+
+@pytest.mark.parametrize("kind", ["course"])
+def test_a_copy_does_not_say_who_changed_the_object(thing, webhooks, clock, client):
+    client.force_login(UserFactory(organization=None, is_staff=True, is_superuser=True))
+    with actor_context("api", "key-of-the-owner"):
+        rename(thing)
+    fan_out_all(clock)
+
+    assert received(webhooks[0])[0]["actor"] == {"kind": "api", "id": "key-of-the-owner"}
+    assert received(webhooks[1])[0]["actor"] == {"kind": "api", "id": None}
+    for event in Event.objects.all():
+        page = client.get(reverse("admin:tms_webhooks_event_change", args=[event.public_id])).content.decode()
+        assert ("key-of-the-owner" in page) is not event.is_copy
+
+
+@pytest.mark.parametrize("kind", ["course"])
+def test_a_slow_search_leaves_the_other_events_for_the_next_turns(thing, webhooks, clock, owner, monkeypatch):
+    monkeypatch.setattr(sharing, "BUDGET", -1.0)
+    for name in ("One", "Two", "Three"):
+        rename(thing, name)
+
+    for copies in (1, 2, 3):
+        fan_out(clock.now)
+        assert Event.objects.filter(is_copy=True).count() == copies
+    fan_out_all(clock)
+
+    for webhook in webhooks[:2]:
+        assert [event["data"]["name"] for event in received(webhook)] == ["One", "Two", "Three"]
+
+
+@pytest.mark.parametrize("kind", ["course"])
+def test_the_search_compares_no_organization_with_each_other_one(thing, webhooks, clock, others, monkeypatch):
+    """It reads those that subscribe, and asks for those above them only where a webhook includes children."""
+    monkeypatch.setattr(sharing, "ancestors", mock.Mock(side_effect=AssertionError))
+    read = mock.Mock(wraps=sharing._showing)
+    monkeypatch.setattr(sharing, "_showing", lambda *arguments: found.append(read(*arguments)) or found[-1])
+    found = []
+
+    rename(thing)
+    fan_out_all(clock)
+
+    assert [one.keys() for one in found] == [{webhooks[1].organization_id}]

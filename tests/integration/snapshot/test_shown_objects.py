@@ -11,7 +11,7 @@ from tests.integration.capture.conftest import listening
 from tests.integration.capture.test_what_others_own import THINGS, rename
 from tests.integration.snapshot.test_mirror import Mirror
 from tms_webhooks import snapshot, sources
-from tms_webhooks.choices import JobKind, PayloadDetail, PayloadFormat
+from tms_webhooks.choices import Audience, JobKind, PayloadDetail, PayloadFormat
 from tms_webhooks.comparison import Comparison
 from tms_webhooks.manage.jobs import start
 from tms_webhooks.models import Event
@@ -159,3 +159,38 @@ def test_a_page_of_shown_objects_takes_few_statements(organization, django_asser
         (bucket,) = Comparison(webhook, "course").buckets(of=1).buckets
 
     assert bucket.count == Course.objects.count() == 60
+
+
+def test_a_webhook_for_learners_has_no_copy_of_what_its_own_organization_owns(organization, mirror_of, deliver_to):
+    own, shown = CourseFactory(organization=organization), CourseFactory()
+    for course in (own, shown):
+        TrainingClassFactory(course=course, organization=organization)
+
+    mirror = mirror_of("course", audience=Audience.LEARNER)
+    for course in (own, shown):
+        rename(course)
+    deliver_to(mirror)
+
+    assert mirror.compare() == NOTHING
+    assert mirror.rows.keys() == {str(shown.pk)}
+
+
+def test_a_former_owner_that_shows_an_object_keeps_an_equal_copy_of_it(organization, mirror_of, deliver_to):
+    course = CourseFactory(organization=organization)
+    TrainingClassFactory(course=course, organization=organization)
+    mirror = mirror_of("course")
+    for name in ("One", "Two"):
+        rename(course, name)
+    course.organization = OrganizationFactory()
+    course.save()
+    deliver_to(mirror)
+    assert mirror.compare() == ({str(course.pk)}, set(), set())
+    mirror.ask_for()
+    deliver_to(mirror)
+    assert mirror.compare() == NOTHING
+
+    rename(course, "Three")
+    deliver_to(mirror)
+
+    assert mirror.compare() == NOTHING
+    assert mirror.rows[str(course.pk)][0]["name"] == "Three"
