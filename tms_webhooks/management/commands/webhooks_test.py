@@ -46,9 +46,8 @@ class Command(WebhooksCommand):
     """Send one request in the same way as any delivery, or receive requests."""
 
     help = (
-        "Send a test to a webhook now, even if the webhook is paused or disabled. The test is the sample of an event, or the "
-        "event of a real object. Print the receiver's answer and its time; --json has the time of each part. A success enables a webhook that "
-        "was disabled because of failures. "
+        "Send a test to a webhook now, even if the webhook is paused or disabled. Print the receiver's answer and its time; "
+        "--json has the time of each part. A success enables a webhook that was disabled because of failures. "
         "Exit status 0: the receiver accepted it. 1: it did not. 2: the webhook, the event or the object does not exist. "
         "With --listen, be the receiver instead: receive the webhook's requests on this machine, verify them with its secrets "
         "and print a line for each. It listens where the URL of the webhook leads, until SIGTERM or SIGINT. Exit status 0: it "
