@@ -31,13 +31,13 @@ def pages():
     nouns = {}
     for source_class in source_classes():
         nouns.setdefault(source_class.noun.name, []).append(source_class)
-    table = ["| Noun | Classes |", "|---|---|"]
+    listed = []
     for name, classes in sorted(nouns.items()):
         # GitHub and MyST make the anchor of a heading in lower case.
         links = ", ".join(f"[`{one.__name__}`]({name}.md#{one.__name__.lower()})" for one in classes)
-        table.append(f"| `{name}` | {links} |")
+        listed.append(f"- `{name}`: {links}")
     general = GENERAL.read_text(encoding="utf-8")
-    texts = {"index": general.replace("{nouns}", "\n".join(table)).replace("{rules}", "\n".join(_rules()))}
+    texts = {"index": general.replace("{nouns}", "\n".join(listed)).replace("{rules}", "\n".join(_rules()))}
     for name, classes in sorted(nouns.items()):
         texts[name] = "\n".join(_page(classes))
     return {name: text.rstrip() + "\n" for name, text in texts.items()}
@@ -63,13 +63,11 @@ def _page(classes):
 
 
 def _rules():
-    yield "| Rule | Emits its event when |"
-    yield "|---|---|"
     for name in sources.__all__:
         rule = getattr(sources, name)
         if isinstance(rule, type) and issubclass(rule, Rule) and rule is not Rule:
             signature = ", ".join(str(one) for one in inspect.signature(rule).parameters)
-            yield f"| `{name}({signature})` | {_first_paragraph(rule)} |"
+            yield f"- `{name}({signature})`: {_first_paragraph(rule)}"
 
 
 def _section(source_class):
