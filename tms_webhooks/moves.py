@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 from django.db import router, transaction
@@ -30,7 +32,7 @@ from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.interest import organization_paths, patterns_of_any_webhook, subscribed_types
 from tms_webhooks.sources.paths import field_at, follow
 from tms_webhooks.sources.registry import all_sources, sources_of_noun
-from tms_webhooks.sources.rows import Rows, database_of, locked, read_rows, rows_of
+from tms_webhooks.sources.rows import database_of, locked, read_rows, rows_of
 from tms_webhooks.sources.rules import Change
 
 PAGE = 100
@@ -162,7 +164,10 @@ def work_on(job: Job, *, now: datetime) -> bool:
     if fail_beyond_most(job, now=now):
         return False
     source, using = follower.source, database_of(follower.source)
-    rows = _rows(follower, str(moved.own["id"].lookup), list(job.moved["objects"])).order_by("pk")
+    objects, key = job.moved["objects"], moved.own["id"].lookup
+    # The objects that are found through those that moved.
+    found = reduce(or_, (Q(**{f"{path}__{key}__in": list(objects)}) for _name, path, _own in follower.ways))
+    rows = rows_of(source).filter(found).order_by("pk")
     if job.key:
         rows = rows.filter(pk__gt=states.key_value(source, job.key))
     page = list(rows[:PAGE].values_list("pk", flat=True))
@@ -172,7 +177,7 @@ def work_on(job: Job, *, now: datetime) -> bool:
         if not job.advance_page(names, source.name, end=end, done=len(page)):
             return False
         with actor_context(ActorKind.SYSTEM):
-            _record(follower, moved.own["id"].lookup, page, job.moved["objects"], now=now, using=using)
+            _record(follower, key, page, objects, now=now, using=using)
     return True
 
 
@@ -183,14 +188,6 @@ def fail_beyond_most(job: Job, *, now: datetime) -> bool:
     message = _("More than %(most)s objects move with it. Send a snapshot: it has the rest.")
     job.finish(now=now, error=message % {"most": f"{MOST:,}"})
     return True
-
-
-def _rows(follower: Follower, key: str, ids: Sequence[Any]) -> Rows:
-    """Return the objects that are found through those with these ids."""
-    found = Q()
-    for _name, path, _own in follower.ways:
-        found |= Q(**{f"{path}__{key}__in": ids})
-    return rows_of(follower.source).filter(found)
 
 
 def _record(follower: Follower, key: Any, page: Sequence[Any], moved: Any, *, now: datetime, using: str) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from time import sleep
 from typing import Any, NamedTuple
@@ -26,7 +26,6 @@ from tms_webhooks.actors import actor_context
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.choices import ActorKind, DeliveryStatus, JobKind, Priority
 from tms_webhooks.conf import strict_payloads
-from tms_webhooks.db import sql
 from tms_webhooks.delivery import replay
 from tms_webhooks.digests import bucket_of, digest_of
 from tms_webhooks.exceptions import ReplayError
@@ -34,7 +33,7 @@ from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.filters.paths import suggested
 from tms_webhooks.models import Delivery, DrainSlot, Event, EventSequence, Job, PeriodicRun, Subscription, Webhook
 from tms_webhooks.models.audience import RELATIONS, EventOrganizations
-from tms_webhooks.models.delivery import UNSUCCESSFUL, DeliveryQuerySet
+from tms_webhooks.models.delivery import UNSUCCESSFUL
 from tms_webhooks.models.event import OUTSIDE_THE_FEED, owned_key, subject_key
 from tms_webhooks.models.job import ALL_READ
 from tms_webhooks.models.organization import organization_key
@@ -52,8 +51,6 @@ from tms_webhooks.sources.registry import sources_of_noun
 from tms_webhooks.sources.rows import Rows, at_keys, columns_of, database_of, in_organizations, read_rows, rows_of
 from tms_webhooks.sources.rules import Change
 
-FIELD = "nouns"
-"""The argument that the errors name."""
 ALL = "all"
 """In place of names: each noun that a snapshot of the webhook can have."""
 
@@ -76,35 +73,26 @@ def checked(webhook: Webhook, nouns: Iterable[str]) -> list[str]:
 
     `ALL` alone stands for all that it can have.
     """
-    chosen = list(dict.fromkeys(nouns))
+    possible, chosen = available(webhook), list(dict.fromkeys(nouns))
     if chosen == [ALL]:
-        chosen = available(webhook)
+        chosen = possible
+    refused = [noun for noun in chosen if noun not in possible]
+    if chosen and not refused:
+        return chosen
+    noun, suggestion = next(iter(refused), ""), ""
     if not chosen:
-        message = _("nouns is empty; name at least one of: %(nouns)s.")
-        raise _error(message % {"nouns": ", ".join(available(webhook)) or "-"}, code="empty")
-    for noun in chosen:
-        _check(webhook, noun)
-    return chosen
-
-
-def _check(webhook: Webhook, noun: str) -> None:
-    possible = available(webhook)
-    if noun in possible:
-        return
-    values = {"noun": noun, "key": webhook.public_id, "nouns": ", ".join(possible) or "-"}
-    if not sources_of_noun(noun):
-        suggestion = suggested(difflib.get_close_matches(noun, possible, n=1))
+        code, message = "empty", _("nouns is empty; name at least one of: %(nouns)s.")
+    elif not sources_of_noun(noun):
+        code, suggestion = "unknown", suggested(difflib.get_close_matches(noun, possible, n=1))
         message = _('nouns: objects of "%(noun)s" can\'t be sent as a snapshot. This webhook can have: %(nouns)s.')
-        raise _error(message % values + suggestion, code="unknown")
-    message = _(
-        'nouns: webhook %(key)s has no subscription to events of "%(noun)s"; add one, such as %(noun)s.*, or leave '
-        "it out. This webhook can have: %(nouns)s."
-    )
-    raise _error(message % values, code="not_subscribed")
-
-
-def _error(message: str, *, code: str) -> ReplayError:
-    return ReplayError(message, field=FIELD, code=code)
+    else:
+        code = "not_subscribed"
+        message = _(
+            'nouns: webhook %(key)s has no subscription to events of "%(noun)s"; add one, such as %(noun)s.*, or leave '
+            "it out. This webhook can have: %(nouns)s."
+        )
+    values = {"noun": noun, "key": webhook.public_id, "nouns": ", ".join(possible) or "-"}
+    raise ReplayError(message % values + suggestion, field="nouns", code=code)
 
 
 PAGE = 100
@@ -151,11 +139,6 @@ class Selection(NamedTuple):
             return bucket_of(text, self.of) in self.buckets
         return not self.ids or text in self.ids
 
-    @classmethod
-    def of_job(cls, values: Mapping[str, Any]) -> Selection:
-        """Return the selection of a job, as `stored` wrote it."""
-        return cls(frozenset(values.get("ids", ())), frozenset(values.get("buckets", ())), values.get("of", 1))
-
     @property
     def stored(self) -> dict[str, Any]:
         """The values for `Job.selection`."""
@@ -175,12 +158,15 @@ class ObjectDigest(NamedTuple):
     digest: str
 
 
+FAILED = object()
+"""In place of an object from which no event or digest can be made."""
+
+
 class SourceReader:
     """Reads the objects of one source that a webhook receives: by its organization and audience, and by its filters."""
 
-    def __init__(self, webhook: Webhook, source: Source, selection: Selection | None = None) -> None:
-        self._selection = selection or EVERYTHING
-        self._source, self._detail = source, webhook.payload
+    def __init__(self, webhook: Webhook, source: Source, selection: Selection = EVERYTHING) -> None:
+        self._selection, self._source, self._using = selection, source, database_of(source)
         self._objects = owners.ObjectScope(webhook.scope)
         self._webhook, self._shown = webhook, sharing.shown_to(source, self._objects.organizations)
         subscriptions = subscriptions_to(webhook, source.noun.name)
@@ -227,19 +213,16 @@ class SourceReader:
         the other order, the snapshot could have the number of a change that it lacks, and a receiver would return to
         the old state.
         """
-        using = database_of(self._source)
         found, end = self.next_keys(after, limit=PAGE)
-        numbers = self._numbers([subject_key(text) for _key, text in found], using=using)
+        numbers = self._numbers([subject_key(text) for _key, text in found])
         events, skipped = [], 0
         with actor_context(ActorKind.SYSTEM):
-            rows = at_keys(self._source.model, [key for key, _text in found], using=using)
-            shown = sharing.seen_among(rows, self._shown)
-            for key, raw in read_rows(self._source, rows):
-                event, is_skipped = self._event_or_log(key, raw, now=now, seen=shown.get(key, ()))
+            for event in self._each([key for key, _text in found], partial(self._event, now=now)):
                 # The drain may be a thread of this process, and would wait 5 ms for Python's lock at each statement.
                 sleep(pause)
-                skipped += is_skipped
-                if event is not None:
+                if event is FAILED or (event and event.error):
+                    skipped += 1
+                elif event:
                     # A copy has the greater of both numbers, see `EventSequenceManager.catch_up`.
                     set_sequence(event, max(numbers.get(one, 0) for one in (event.sequence_key, event.subject_id)))
                     events.append(event)
@@ -273,43 +256,56 @@ class SourceReader:
     def digests(self, keys: Sequence[Any]) -> Iterator[ObjectDigest]:
         """Yield the digests of those of the objects with these keys that the webhook receives; `PAGE` objects are read at a time."""
         for start in range(0, len(keys), PAGE):
-            page = at_keys(self._source.model, keys[start : start + PAGE], using=database_of(self._source))
-            shown = sharing.seen_among(page, self._shown)
-            for key, raw in read_rows(self._source, page):
-                try:
-                    digest = self._digest(raw, seen=shown.get(key, ()))
-                except Exception:
-                    # As in a snapshot, which leaves the object out, too.
-                    if strict_payloads():
-                        raise
-                    logger.exception("A comparison leaves out %s %s.", self._source.model._meta.label, key)
-                    continue
-                if digest is not None:
-                    yield digest
+            yield from (
+                one for one in self._each(keys[start : start + PAGE], self._digest) if one and one is not FAILED
+            )
 
-    def _digest(self, raw: Mapping[str, Any], *, seen: Collection[str]) -> ObjectDigest | None:
-        """Return the digest of an object, or None if the webhook does not receive it."""
-        values, key = self._objects.canonical(self._source, raw), self._webhook.organization_id
-        is_copy = values is None and bool(seen)
-        values = owners.first_values(self._source, raw) if is_copy else values
-        organizations = EventOrganizations(key, key) if is_copy else organizations_of(values or {})
-        if values is None or organizations is None:
+    def _each(self, keys: Sequence[Any], make: Callable[..., Any]) -> Iterator[Any]:
+        """Yield the values that ``make`` returns for the objects with these keys; `FAILED` for one that it fails for.
+
+        It gets the type and the canonical values of an event of the object. It also gets the names of the fields that a copy has;
+        none for an object of the webhook's organizations. For an object that the webhook does not receive, it yields None.
+        """
+        rows = at_keys(self._source.model, keys, using=self._using)
+        shown = sharing.seen_among(rows, self._shown)
+        for key, raw in read_rows(self._source, rows):
+            try:
+                found, seen = self._typed(raw), shown.get(key, ())
+                if found is None and seen:
+                    found = self._event_type, owners.first_values(self._source, raw)
+                elif found is not None:
+                    seen = ()
+                made = found and make(*found, seen=seen)
+            except Exception:
+                if strict_payloads():
+                    raise
+                logger.exception("A snapshot leaves out %s %s.", self._source.model._meta.label, key)
+                made = FAILED
+            yield made
+
+    def _digest(
+        self, event_type: EventType, values: Mapping[str, Any], *, seen: Collection[str]
+    ) -> ObjectDigest | None:
+        """Return the digest of an object, or None if its filters don't match."""
+        own = self._webhook.organization_id
+        organizations = EventOrganizations(own, own) if seen else organizations_of(values)
+        if organizations is None:
             return None
-        data = nested_json(self._event_type.fields, values)
-        data = sharing.part_of(data, self._source, seen) if is_copy else data
+        data = nested_json(event_type.fields, values)
+        data = sharing.part_of(data, self._source, seen) if seen else data
         if not self._takes_all and not self._is_met(values_of({"data": data}, organizations)):
             return None
         external_id = data.get("external_id")
-        digest = digest_of(self._source.noun.name, data, self._detail)
+        digest = digest_of(self._source.noun.name, data, self._webhook.payload)
         return ObjectDigest(str(data["id"]), None if external_id is None else str(external_id), digest)
 
-    def _numbers(self, subjects: Collection[str], *, using: str) -> dict[str, int]:
+    def _numbers(self, subjects: Collection[str]) -> dict[str, int]:
         """Return the numbers of the last events of these objects, by the keys by which they are numbered."""
         has_several = self._source.owners is not None
         owned_by = self._organizations if has_several else [self._webhook.organization_id] if self._shown else []
         keys = {owned_key(subject, one) for subject in subjects for one in owned_by}
         keys |= set() if has_several else {*subjects}
-        return EventSequence.objects.current(self._source.noun.name, keys, using=using)
+        return EventSequence.objects.current(self._source.noun.name, keys, using=self._using)
 
     def _rows(self) -> Rows:
         rows, ids = rows_of(self._source), columns_of(self._source).get("id")
@@ -319,27 +315,11 @@ class SourceReader:
             rows = rows.filter(**{f"{ids}__in": list(known)})
         return rows if self._scope is None else rows.filter(self._scope)
 
-    def _event_or_log(
-        self, key: Any, raw: Mapping[str, Any], *, now: datetime, seen: Collection[str]
-    ) -> tuple[Event | None, bool]:
-        """Return the event of an object, or None if the webhook does not receive it, and whether it can't be built."""
-        try:
-            event = self._event(raw, now=now, seen=seen)
-        except Exception:
-            if strict_payloads():
-                raise
-            logger.exception("A snapshot leaves out %s %s.", self._source.model._meta.label, key)
-            return None, True
-        return (None, True) if event is not None and event.error else (event, False)
-
-    def _event(self, raw: Mapping[str, Any], *, now: datetime, seen: Collection[str]) -> Event | None:
-        found = self._typed(raw)
-        is_copy = found is None and bool(seen)
-        found = (self._event_type, owners.first_values(self._source, raw)) if is_copy else found
-        if found is None:
-            return None
-        event_type, values = found
-        change = Change(before={}, after=values, changed=(), now=now, using=database_of(self._source))
+    def _event(
+        self, event_type: EventType, values: Mapping[str, Any], *, seen: Collection[str], now: datetime
+    ) -> Event | None:
+        """Return the event of an object, or None if its filters don't match."""
+        change = Change(before={}, after=values, changed=(), now=now, using=self._using)
         event = event_row(
             event_type,
             build_content(change, event_type),
@@ -349,7 +329,7 @@ class SourceReader:
             strict=strict_payloads(),
             numbered_by_owner=self._source.owners is not None,
         )
-        if is_copy and not event.error:
+        if seen and not event.error:
             event = sharing.copy_of(event, from_text(event.body), self._webhook.organization, self._source, seen)
         if event.error or self._takes_all or event_type.is_removal:
             return event
@@ -407,13 +387,6 @@ POLL_SECONDS = 0.05
 CONTINUATION = "tms_webhooks.snapshot.continuation"
 """The name under which a continuation is recorded, so that several workers do not each enqueue one."""
 
-# Inserts the deliveries of new events, in the order of these. By the unique index of ``uid``.
-INSERT_DELIVERIES = f"""
-INSERT INTO {{delivery}} (event_id, webhook_id, status, due_at, priority, order_key, attempts, charged, error_class,
-    created_at, job)
-SELECT e.id, %(webhook)s, 'pending', %(now)s, {Priority.REPLAY.value}, {{order_key}}, 0, 0, '', %(now)s, %(job)s
-FROM {{event}} e WHERE e.uid IN ({{uids}}) ORDER BY e.id"""  # noqa: S608 (names of ours)
-
 logger = logging.getLogger(__name__)
 
 
@@ -441,7 +414,9 @@ def work_on(job: Job, *, now: datetime) -> bool:
         else:
             job.finish(now=now)
         return False
-    if job.kind == JobKind.MOVE and (_follows_another(job) or moves.fail_beyond_most(job, now=now)):
+    # The events of an object are those of one move of the tree after another.
+    earlier = Job.objects.unfinished().filter(kind=JobKind.MOVE, webhook=webhook, pk__lt=job.pk)
+    if job.kind == JobKind.MOVE and (earlier.exists() or moves.fail_beyond_most(job, now=now)):
         return False
     # By the index ``tms_delivery_claim``.
     unfinished = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open().order_by()
@@ -452,7 +427,9 @@ def work_on(job: Job, *, now: datetime) -> bool:
         job.finish(now=now, error=_("The source %(name)s no longer exists. Start another one.") % {"name": job.source})
         return False
     if job.kind == JobKind.SNAPSHOT:
-        reader = SourceReader(webhook, source, Selection.of_job(job.selection))
+        # As `Selection.stored` wrote it.
+        ids, buckets = (frozenset(job.selection.get(name, ())) for name in ("ids", "buckets"))
+        reader = SourceReader(webhook, source, Selection(ids, buckets, job.selection.get("of", 1)))
     else:
         branches = {side: [*map(organization_key, keys)] for side, keys in job.moved.items()}
         reader = BranchReader(webhook, source, **branches)
@@ -460,11 +437,6 @@ def work_on(job: Job, *, now: datetime) -> bool:
     live = Event.objects.filter(occurred_at__gt=now - timedelta(seconds=1), snapshot_job=0).order_by()
     page = reader.read(job.key, now=now, pause=PAUSE_NEXT_TO_LIVE if live.exists() else 0.0)
     return _write_page(job, webhook, source, page, now=now)
-
-
-def _follows_another(job: Job) -> bool:
-    """Return whether an earlier move of the tree is not emitted yet: the events of an object are those of one move after another."""
-    return Job.objects.unfinished().filter(kind=JobKind.MOVE, webhook=job.webhook_id, pk__lt=job.pk).exists()
 
 
 def wait(job: Job, *, now: datetime) -> bool:
@@ -518,7 +490,7 @@ def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *,
             return False
         if page.events:
             insert_events()
-            _create_deliveries(webhook, page.events, now=now, using=using, job=job)
+            _create_deliveries(webhook, page.events, now=now, using=using, job=job.pk)
     return True
 
 
@@ -531,31 +503,34 @@ def _make_for(event: Event, job: Job, webhook: Webhook, *, now: datetime) -> Non
 
 
 def _create_deliveries(
-    webhook: Webhook, events: Sequence[Event], *, now: datetime, using: str, job: Job | None = None
+    webhook: Webhook, events: Sequence[Event], *, now: datetime, using: str, job: int | None = None
 ) -> None:
     if webhook.pull_only:
         return
-    field = Event._meta.get_field("uid")
-    uids = {f"uid{number}": field.get_db_prep_value(event.uid, sql.database()) for number, event in enumerate(events)}
-    sql.write(
-        INSERT_DELIVERIES,
-        {"webhook": webhook.pk, "now": sql.moment(now), "job": None if job is None else job.pk, **uids},
-        order_key="e.subject_key" if webhook.ordered else "NULL",
-        uids=", ".join(f"%({name})s" for name in uids),
+    # By the unique index of ``uid``.
+    rows = Event.objects.using(using).filter(uid__in=[one.uid for one in events]).order_by("pk")
+    Delivery.objects.using(using).bulk_create(
+        Delivery(
+            event_id=pk,
+            webhook=webhook,
+            priority=Priority.REPLAY,
+            job=job,
+            order_key=key if webhook.ordered else None,
+            due_at=now,
+            created_at=now,
+        )
+        for pk, key in rows.values_list("pk", "subject_key")
     )
     wake_on_commit(using)
 
 
-def _deliveries_of(job: Job) -> DeliveryQuerySet:
-    return Delivery.objects.filter(webhook=job.webhook_id, event__webhook=job.webhook_id, event__snapshot_job=job.pk)
-
-
 def _complete(job: Job, webhook: Webhook, *, now: datetime) -> None:
     """Send the last event and finish the job, once all its deliveries are finished."""
+    deliveries = Delivery.objects.filter(webhook=webhook, event__webhook=webhook, event__snapshot_job=job.pk)
     # By the index ``tms_delivery_claim``: none is a live one, and the live ones may be many.
-    if _deliveries_of(job).open().filter(priority__in=(Priority.REPLAY, Priority.MANUAL)).exists():
+    if deliveries.open().filter(priority__in=(Priority.REPLAY, Priority.MANUAL)).exists():
         return
-    failed = _deliveries_of(job).filter(status__in=UNSUCCESSFUL).count()
+    failed = deliveries.filter(status__in=UNSUCCESSFUL).count()
     using = router.db_for_write(Job)
     with transaction.atomic(using=using):
         if not job.advance(position=job.position + 1, done=0):

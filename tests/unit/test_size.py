@@ -20,7 +20,7 @@ CEILINGS = {
     "access": 506,
     "actors": 807,
     "admin": 31_816,
-    "api": 24_121,
+    "api": 23_982,
     "apps": 331,
     "batches": 229,
     "capture": 7_566,
@@ -46,7 +46,7 @@ CEILINGS = {
     "management": 9_911,
     "models": 24_145,
     "monitoring": 5_369,
-    "moves": 1_929,
+    "moves": 1_898,
     "net": 11_991,
     "outbox": 22_873,
     "payloads": 9_451,
@@ -57,7 +57,7 @@ CEILINGS = {
     "scaffold": 4_089,
     "sharing": 2_973,
     "signals": 281,
-    "snapshot": 4_732,
+    "snapshot": 4_453,
     "sources": 25_996,
     "tasks": 1_533,
     "telemetry": 990,
@@ -66,7 +66,7 @@ CEILINGS = {
     "worker": 15_980,
 }
 
-FUNCTIONS = 2_673
+FUNCTIONS = 2_666
 FILES = 272
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

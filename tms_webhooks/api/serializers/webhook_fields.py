@@ -158,12 +158,12 @@ class AuthenticationField(MaskedTextsField):
         return {"kind": kind, **({} if values is None else masked(kind, values))}
 
     def stored_value(self, data: dict[str, Any], webhook: Any) -> Any:
-        kind = data.get("kind")
+        given = {**data}
+        kind = given.pop("kind", None)
         if not isinstance(kind, str) or kind not in FIELDS:
             raise invalid(["kind"], error=self.error_messages["kind"].format(kinds=", ".join(FIELDS)), code="kind")
         is_same_kind = webhook is not None and webhook.authentication == kind
         known = (webhook.known_credentials() if is_same_kind else None) or {}
-        given = {name: value for name, value in data.items() if name != "kind"}
         secrets = {name: value for name, value in known.items() if name in secret_names(kind)}
         values, errors = self.texts_of(given, secrets)
         # An empty value is the same as none. A value may be empty, and the body still has to give it.
@@ -176,9 +176,8 @@ class AuthenticationField(MaskedTextsField):
             errors = {**to_drf_detail(error), **errors}
         if errors:
             raise serializers.ValidationError(errors)
-        if is_same_kind and same_values(kind, values, known):
-            return {"authentication": kind, "credentials": webhook.credentials}
-        return {"authentication": kind, "credentials": to_text(values)}
+        is_kept = is_same_kind and same_values(kind, values, known)
+        return {"authentication": kind, "credentials": webhook.credentials if is_kept else to_text(values)}
 
 
 class ContactsField(serializers.ListField):

@@ -47,10 +47,9 @@ class JobStartingViewSet(ResourceViewSet):
             total = sum(jobs.count(kind, webhook, now=now, **selection) for webhook in webhooks)
             return self.response_of(StartedJobsSerializer, {"dry_run": True, "total": total, "jobs": ()})
         started = [jobs.start(kind, webhook, actor=self.actor, now=now, **selection) for webhook in webhooks]
-        is_one = len(started) == 1
+        self.counts_deliveries = is_one = len(started) == 1
         url = self.url_of("job-detail", pk=started[0].public_id) if is_one else self.url_of("job-list")
         values = {"dry_run": False, "total": sum(job.total for job in started), "jobs": started}
-        self.counts_deliveries = is_one
         response = self.response_of(JOBS_OR_COUNT, values)
         response["Location"] = url
         return response

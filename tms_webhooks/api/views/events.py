@@ -22,27 +22,31 @@ from tms_webhooks.models import Event
 from tms_webhooks.models.event import Subject
 from tms_webhooks.outbox import feed
 
-TYPES = parameter(
-    "type",
-    {"type": "array", "items": {"type": "string"}},
-    "Event names and patterns, as in a subscription.",
-    explode=True,
-    style="form",
+OBJECT_PARAMETERS = (
+    parameter(
+        "subject",
+        {"type": "string", "examples": ["class:8840"]},
+        "Only events of this object: its noun, a colon and its id.",
+    ),
+    parameter("external_id", {"type": "string"}, "Only events of objects with this id in the customer's own system."),
 )
-UNDELIVERED_TO = parameter(
-    "undelivered_to", IDField.json_schema, "The id of a webhook. Only events that it should have received and has not."
-)
-SUBJECT = parameter(
-    "subject",
-    {"type": "string", "examples": ["class:8840"]},
-    "Only events of this object: its noun, a colon and its id.",
-)
-EXTERNAL_ID = parameter(
-    "external_id", {"type": "string"}, "Only events of objects with this id in the customer's own system."
-)
-
-OBJECT_PARAMETERS = (SUBJECT, EXTERNAL_ID)
 """The parameters of a feed that choose the events of an object."""
+
+PARAMETERS = (
+    parameter(
+        "type",
+        {"type": "array", "items": {"type": "string"}},
+        "Event names and patterns, as in a subscription.",
+        explode=True,
+        style="form",
+    ),
+    parameter(
+        "undelivered_to",
+        IDField.json_schema,
+        "The id of a webhook. Only events that it should have received and has not.",
+    ),
+    *OBJECT_PARAMETERS,
+)
 
 
 class FeedViewSet(ResourceViewSet):
@@ -79,14 +83,13 @@ class EventViewSet(FeedViewSet):
     row_kind = "event"
     queryset = Event.objects.all()
     lookup_url_kwarg = "id"
-    parameters = {"list": (TYPES, UNDELIVERED_TO, *OBJECT_PARAMETERS)}
+    parameters = {"list": PARAMETERS}
 
     def list(self, request: Any) -> Response:
         """Return a page of events, oldest first, and the cursor of the next page. Each page has a cursor, also the last one."""
         types = [name for value in request.query_params.getlist("type") for name in value.split(",")]
-        name = UNDELIVERED_TO.name
-        key = request.query_params.get(name)
-        events = key and replay.undelivered(referenced(visible_webhooks(self), key, name))
+        key = request.query_params.get("undelivered_to")
+        events = key and replay.undelivered(referenced(visible_webhooks(self), key, "undelivered_to"))
         try:
             page = self.read_feed(feed.read, self.organizations(Action.VIEW), types=types, events=events)
         except UnknownEventType as error:

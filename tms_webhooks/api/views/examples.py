@@ -39,21 +39,51 @@ from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.routing.explain import dry_run, explain
 from tms_webhooks.snapshot import EVERYTHING, Selection
 
-EXPLAINED_EVENT = parameter("event", EventIDField.json_schema, "The event to explain.")
-EXPLAINED_TYPE = parameter(
-    "event_type",
-    {"type": "string", "examples": ["class.cancelled"]},
-    "Instead of `event`: the type of an event that has not happened. Without `subject`, it is the sample of the type.",
-)
-EXPLAINED_SUBJECT = parameter(
-    "subject", {"type": "string", "examples": ["class:8840"]}, "The object that the event of this type would be about."
+EXPLAIN_PARAMETERS = (
+    parameter("event", EventIDField.json_schema, "The event to explain."),
+    parameter(
+        "event_type",
+        {"type": "string", "examples": ["class.cancelled"]},
+        "Instead of `event`: the type of an event that has not happened. Without `subject`, it is the sample of the type.",
+    ),
+    parameter(
+        "subject",
+        {"type": "string", "examples": ["class:8840"]},
+        "The object that the event of this type would be about.",
+    ),
 )
 
-EXPLAIN_PARAMETERS = (EXPLAINED_EVENT, EXPLAINED_TYPE, EXPLAINED_SUBJECT)
+
+BUCKETS_BY_DEFAULT = 64
+
+NOUN = parameter(
+    "noun",
+    {"type": "string", "examples": ["class"]},
+    "The noun of the objects: one that a snapshot of the webhook can have.",
+    required=True,
+)
+BUCKETS = parameter(
+    "buckets",
+    {"type": "integer", "minimum": 1, "maximum": MOST_BUCKETS, "default": BUCKETS_BY_DEFAULT},
+    "The number of buckets into which the ids are divided.",
+)
+BUCKET = parameter(
+    "bucket", {"type": "integer", "minimum": 0}, "Only the objects of the bucket with this number, from 0."
+)
+FIRST = parameter(
+    "first", {"type": "integer", "minimum": 0, "default": 0}, "The first bucket of the page. Use the URL in `next`."
+)
 
 
 class ExampleViewSet(ResourceViewSet):
     """Adds the actions to a viewset of webhooks."""
+
+    parameters = {
+        "explain": EXPLAIN_PARAMETERS,
+        "objects": (NOUN, BUCKETS, BUCKET),
+        "digests": (NOUN, BUCKETS, FIRST),
+    }
+    paged = ("objects",)
 
     @row_action(TestSendResultSerializer, body=SendTestSerializer, atomic=False)
     def test(self, **body: Any) -> Any:
@@ -98,53 +128,6 @@ class ExampleViewSet(ResourceViewSet):
         )
         return dry_run(webhook, subscriptions, latest=body["latest"])
 
-    def _event_to_explain(self, webhook: Webhook) -> Event:
-        """Return the event of the query: a recorded one whose payload the caller may see, or one that has not happened."""
-        given = self.request.query_params.dict()
-        if ("event" in given) is ("event_type" in given) or {"event", "subject"} <= set(given):
-            raise problem_at("parameter", "event", "required", "Give event, or event_type with an optional subject.")
-        if "event" not in given:
-            if "subject" in given:
-                self.require_children(Action.VIEW_PAYLOAD, webhook)
-            return self._example(webhook, given)
-        event: Event = referenced(visible_events(self), given["event"], EXPLAINED_EVENT.name)
-        if not self.may_see_payload(webhook, event):
-            raise PermissionDenied("You may view this event, but you lack the permission 'view_payload' for it.")
-        return event
-
-    def _example(self, webhook: Webhook, values: Mapping[str, Any]) -> Event:
-        chosen = {name: values[name] for name in ("event_type", "subject") if name in values}
-        return example_event(webhook, **chosen, actor=self.actor, now=clock.measured_now())
-
-
-BUCKETS_BY_DEFAULT = 64
-
-NOUN = parameter(
-    "noun",
-    {"type": "string", "examples": ["class"]},
-    "The noun of the objects: one that a snapshot of the webhook can have.",
-    required=True,
-)
-BUCKETS = parameter(
-    "buckets",
-    {"type": "integer", "minimum": 1, "maximum": MOST_BUCKETS, "default": BUCKETS_BY_DEFAULT},
-    "The number of buckets into which the ids are divided.",
-)
-BUCKET = parameter(
-    "bucket", {"type": "integer", "minimum": 0}, "Only the objects of the bucket with this number, from 0."
-)
-FIRST = parameter(
-    "first", {"type": "integer", "minimum": 0, "default": 0}, "The first bucket of the page. Use the URL in `next`."
-)
-
-COMPARISON_PARAMETERS = {"objects": (NOUN, BUCKETS, BUCKET), "digests": (NOUN, BUCKETS, FIRST)}
-
-
-class ComparisonViewSet(ResourceViewSet):
-    """Adds the actions to a viewset of webhooks."""
-
-    paged = ("objects",)
-
     @row_action(ObjectDigestsSerializer)
     def objects(self) -> Any:
         """Return the id and the digest of each object that a webhook receives. A page can be empty and have more after it."""
@@ -154,7 +137,7 @@ class ComparisonViewSet(ResourceViewSet):
         if cursor is not None and not isinstance(cursor.position, list):
             # Of another list.
             raise pages.invalid_cursor()
-        bucket = whole_number(self.request, BUCKET.name, 0, buckets - 1)
+        bucket = whole_number(self.request, "bucket", 0, buckets - 1)
         comparison = self._comparison(EVERYTHING if bucket is None else Selection(buckets=(bucket,), of=buckets))
         place = cursor and Place(*cursor.position)
         page = comparison.objects(place, limit=pages.get_page_size(self.request))
@@ -165,18 +148,36 @@ class ComparisonViewSet(ResourceViewSet):
     def digests(self) -> Any:
         """Return the number of objects and the digest of each bucket. If there are many objects, a page has some of the buckets."""
         comparison, buckets = self._comparison(), self._buckets()
-        first = whole_number(self.request, FIRST.name, 0, buckets - 1, default=0)
+        first = whole_number(self.request, "first", 0, buckets - 1, default=0)
         page, url = comparison.buckets(of=buckets, first=first), self.request.build_absolute_uri()
-        following = None if page.next is None else replace_query_param(url, FIRST.name, page.next)
+        following = None if page.next is None else replace_query_param(url, "first", page.next)
         return {"next": following, "cursor": page.cursor, "results": page.buckets}
+
+    def _event_to_explain(self, webhook: Webhook) -> Event:
+        """Return the event of the query: a recorded one whose payload the caller may see, or one that has not happened."""
+        given = self.request.query_params.dict()
+        if ("event" in given) is ("event_type" in given) or {"event", "subject"} <= set(given):
+            raise problem_at("parameter", "event", "required", "Give event, or event_type with an optional subject.")
+        if "event" not in given:
+            if "subject" in given:
+                self.require_children(Action.VIEW_PAYLOAD, webhook)
+            return self._example(webhook, given)
+        event: Event = referenced(visible_events(self), given["event"], "event")
+        if not self.may_see_payload(webhook, event):
+            raise PermissionDenied("You may view this event, but you lack the permission 'view_payload' for it.")
+        return event
+
+    def _example(self, webhook: Webhook, values: Mapping[str, Any]) -> Event:
+        chosen = {name: values[name] for name in ("event_type", "subject") if name in values}
+        return example_event(webhook, **chosen, actor=self.actor, now=clock.measured_now())
 
     def _buckets(self) -> int:
         """Return the number of buckets."""
-        return int(whole_number(self.request, BUCKETS.name, 1, MOST_BUCKETS, default=BUCKETS_BY_DEFAULT))
+        return int(whole_number(self.request, "buckets", 1, MOST_BUCKETS, default=BUCKETS_BY_DEFAULT))
 
     def _comparison(self, selection: Selection = EVERYTHING) -> Comparison:
         """Return the comparison of the webhook of the URL, by the noun of the query."""
-        webhook, noun = self.get_object(), self.request.query_params.get(NOUN.name)
+        webhook, noun = self.get_object(), self.request.query_params.get("noun")
         if noun is None:
-            raise problem_at("parameter", NOUN.name, "required", "Missing; name one noun, such as noun=class.")
+            raise problem_at("parameter", "noun", "required", "Missing; name one noun, such as noun=class.")
         return Comparison(webhook, noun, selection)

@@ -97,14 +97,6 @@ class ResourceViewSet(GenericViewSet):
     """The row of this request's idempotency key, until its response is stored."""
 
     @cached_property
-    def _rights(self) -> set[tuple[str, str]]:
-        """The rights that this request used: actions that the policy allowed, each with an organization.
-
-        Or with a webhook, for a right in each child organization that it includes.
-        """
-        return set()
-
-    @cached_property
     def policy(self) -> AccessPolicy:
         """The host's access policy."""
         return get_policy()
@@ -205,6 +197,12 @@ class ResourceViewSet(GenericViewSet):
             raise problems.Problem("not-found", f"No {kind} has the id {key[: problems.MAX_SHOWN]}.")
         return row
 
+    def after(self, verb: Callable[..., None]) -> Any:
+        """Return the row of the URL, which is locked, after a verb of `tms_webhooks.manage`."""
+        row = self.get_object(lock=True)
+        verb(row, actor=self.actor, now=timezone.now())
+        return row
+
     def find_organization(self, key: Any, location: str, name: str) -> None:
         """Raise the same `Problem` for each key, of any form, that no organization has which the caller may view."""
         with suppress(ValidationError, ValueError, OverflowError):
@@ -254,6 +252,9 @@ class ResourceViewSet(GenericViewSet):
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Keep the body out of exception reports: it may hold header values."""
         exception_reports.mark(request)
+        # The rights that this request used: actions that the policy allowed, each with an organization. Or with a webhook,
+        # for a right in each child organization that it includes.
+        self._rights: set[tuple[str, str]] = set()
         return super().initialize_request(request, *args, **kwargs)
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:

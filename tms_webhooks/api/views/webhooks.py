@@ -6,13 +6,13 @@ delete by themselves; each program sees its own ones only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
-from rest_framework import mixins, serializers, status
+from rest_framework import mixins, serializers
 from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.response import Response
 
@@ -46,7 +46,7 @@ from tms_webhooks.api.serializers.webhooks import (
     WebhookUpdateSerializer,
 )
 from tms_webhooks.api.views.deliveries import JOBS_OR_COUNT, JobStartingViewSet
-from tms_webhooks.api.views.examples import COMPARISON_PARAMETERS, EXPLAIN_PARAMETERS, ComparisonViewSet, ExampleViewSet
+from tms_webhooks.api.views.examples import ExampleViewSet
 from tms_webhooks.api.views.resource import ResourceViewSet, WebhookPartViewSet
 from tms_webhooks.choices import Action, Health
 from tms_webhooks.conf import app_settings
@@ -63,7 +63,7 @@ from tms_webhooks.net.resolver import system_resolver
 from tms_webhooks.snapshot import available
 
 
-class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, ComparisonViewSet):
+class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     """Return the webhooks of the caller's organizations. A deleted webhook is not returned, but its log remains."""
 
     heading = "Webhooks"
@@ -73,20 +73,12 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
     filterset_class = WebhookFilterSet
     needs = {
         # Conditions of the caller's choice can find out the values of payloads.
-        "explain": Action.VIEW_PAYLOAD,
-        "dry_run": Action.VIEW_PAYLOAD,
-        "objects": Action.VIEW_PAYLOAD,
-        "digests": Action.VIEW_PAYLOAD,
+        **dict.fromkeys(("explain", "dry_run", "objects", "digests"), Action.VIEW_PAYLOAD),
+        **dict.fromkeys(("recover", "replay_missed", "send_now", "cancel_pending", "snapshot"), Action.REPLAY),
         "secret": Action.REVEAL_SECRET,
-        "recover": Action.REPLAY,
-        "replay_missed": Action.REPLAY,
-        "send_now": Action.REPLAY,
-        "cancel_pending": Action.REPLAY,
-        "snapshot": Action.REPLAY,
     }
     # A change is checked as it will be, examples where they are about an object, and a job that cancels sends no event.
     own_only = ("partial_update", "preview", "explain", "cancel_pending")
-    parameters = {"explain": EXPLAIN_PARAMETERS, **COMPARISON_PARAMETERS}
     _health: Mapping[int, WebhookHealth] = {}
 
     @classmethod
@@ -121,7 +113,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
             subscriptions = [Subscription(webhook=webhook, **one) for one in given]
             webhooks.create(webhook, subscriptions, actor=self.actor, now=now)
             (secret,) = webhook.signing_secrets(now)
-            response = self._response(webhook, status.HTTP_201_CREATED, secret=secret)
+            response = self._response(webhook, 201, secret=secret)
             response["Location"] = self.url_of("webhook-detail", pk=webhook.public_id)
             return response
 
@@ -152,17 +144,17 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
     @writes({204: None}, IF_MATCH)
     def destroy(self) -> None:
         """Delete a webhook and cancel its queued deliveries. Its deliveries stay in the log."""
-        self._after(webhooks.delete)
+        self.after(webhooks.delete)
 
     @row_action(WebhookSerializer, IF_MATCH, ETAG, body=EmptySerializer)
     def enable(self) -> Response:
         """Enable a webhook and reset its failures. Missed deliveries stay skipped until they are replayed."""
-        return self._response(self._after(webhooks.enable))
+        return self._response(self.after(webhooks.enable))
 
     @row_action(WebhookSerializer, IF_MATCH, ETAG, body=EmptySerializer)
     def disable(self) -> Response:
         """Disable a webhook: it gets no more requests. Its queued and future deliveries are recorded as skipped."""
-        return self._response(self._after(webhooks.disable))
+        return self._response(self.after(webhooks.disable))
 
     @row_action(RotatedSecretSerializer, IF_MATCH, ETAG, body=SecretRotationSerializer, url_path="rotate-secret")
     def rotate_secret(self, overlap_seconds: int | None = None) -> Any:
@@ -220,13 +212,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet, 
         (of_webhook,) = figures.webhooks
         return {**asdict(of_webhook), "lag": figures.lag, "as_of": now}
 
-    def _after(self, verb: Callable[..., None]) -> Webhook:
-        """Do a verb of `tms_webhooks.manage.webhooks` with the webhook of the URL, and return that."""
-        webhook: Webhook = self.get_object(lock=True)
-        verb(webhook, actor=self.actor, now=timezone.now())
-        return webhook
-
-    def _response(self, webhook: Webhook, code: int = status.HTTP_200_OK, **more: Any) -> Response:
+    def _response(self, webhook: Webhook, code: int = 200, **more: Any) -> Response:
         """Return the webhook as stored in the database, with its entity tag."""
         webhook = Webhook.objects.select_related("state").prefetch_related("subscriptions").get(pk=webhook.pk)
         data = {**self.get_serializer(webhook).data, **more}
@@ -374,7 +360,7 @@ class HookViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceView
     @writes({204: None}, IF_MATCH)
     def destroy(self) -> None:
         """Unsubscribe: delete a hook and cancel its queued deliveries. A body is ignored."""
-        webhooks.delete(self.get_object(lock=True), actor=self.actor, now=timezone.now())
+        self.after(webhooks.delete)
 
     @row_action(HookSerializer, IF_MATCH, ETAG, body=HookRefreshSerializer)
     def refresh(self, **body: Any) -> Webhook:
