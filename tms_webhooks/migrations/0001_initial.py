@@ -829,7 +829,14 @@ class Migration(migrations.Migration):
                 ],
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("subject_type", "subject_id", "sequence", "snapshot_job", "organization"),
+                        fields=(
+                            "subject_type",
+                            "subject_id",
+                            "sequence",
+                            "snapshot_job",
+                            "organization",
+                            "numbered_by_owner",
+                        ),
                         name="tms_event_sequence_once",
                     ),
                 ],

@@ -297,9 +297,9 @@ class Event(PublicIDModel):
         ]
         constraints = [
             # Also the index for the events of one object. A snapshot has the number of the object's last event. Each of
-            # several owners has numbers of its own.
+            # several owners has numbers of its own. There are both where a source has had one owner and gets several.
             models.UniqueConstraint(
-                fields=["subject_type", "subject_id", "sequence", "snapshot_job", "organization"],
+                fields=["subject_type", "subject_id", "sequence", "snapshot_job", "organization", "numbered_by_owner"],
                 name="tms_event_sequence_once",
             ),
         ]

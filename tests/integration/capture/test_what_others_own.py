@@ -516,6 +516,17 @@ def test_an_object_that_moves_back_and_forth_has_each_number_once_for_each_owner
         assert newest["data"]["first_name"] == "Later at Owner"
 
 
+def test_a_source_that_has_had_several_owners_does_not_stop_the_fan_out(owner, clock):
+    webhook, course = WebhookFactory(organization=owner, events=["course.*"]), CourseFactory(organization=owner)
+    Event.objects.update(numbered_by_owner=True)
+    fan_out_all(clock)
+
+    rename(course)
+    fan_out_all(clock)
+
+    assert [event["type"] for event in received(webhook)] == ["course.created", "course.updated"]
+
+
 def test_the_new_owners_change_is_copied_after_those_before_the_move(owner, shows, clock, monkeypatch):
     """The former owner has more events than a batch takes."""
     webhooks = [WebhookFactory(organization=one, events=["user.*"]) for one in (owner, shows)]
