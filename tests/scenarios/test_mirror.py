@@ -123,20 +123,24 @@ def is_object(value):
 
 
 def joined(rows, noun, data, path):
-    """Return the nested object at a path of nouns; None if a row on the way is not in the mirror."""
+    """Return the nested object at a path of nouns; None if a row on the way is not in the mirror, or lacks it."""
     *way, last = path
     for name in way:
         noun, key = NOUNS.get((noun, name), name), (data.get(name) or {}).get("id")
         data = rows.get((noun, str(key)))
         if data is None:
             return None
-    return whole(rows, noun, last, data.get(last))
+    # Of a person of another organization, a row has what an own object shows alone.
+    return whole(rows, noun, last, data[last]) if last in data else None
 
 
 def whole(rows, noun, name, nested):
     """Return a nested object with the values of its own row, or its id alone if it has none."""
-    row = rows.get((NOUNS.get((noun, name), name), str((nested or {}).get("id"))))
-    return {"id": nested and nested["id"]} if row is None else {one: row.get(one) for one in nested}
+    noun = NOUNS.get((noun, name), name)
+    row = rows.get((noun, str((nested or {}).get("id"))))
+    if row is None:
+        return {"id": nested and nested["id"]}
+    return {one: row.get(one) for one in nested if (noun, one) not in NO_ID}
 
 
 @contextmanager
