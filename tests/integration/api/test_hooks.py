@@ -358,7 +358,7 @@ def test_the_organization_is_named_where_there_are_several(program, acme):
         ({"target_url": "https://nowhere.example.com/"}, "#/target_url", ""),
         ({"target_url": 5}, "#/target_url", "Expected a string, got a number."),
         ({"event": "class.canceled"}, "#/event", "Unknown event: class.canceled. Did you mean"),
-        ({"filters": {"colour": [1]}}, "#/filters/colour", ""),
+        ({"filters": {"level": [1]}}, "#/filters/level", ""),
         ({"secret": "hunter2"}, "#/secret", "A signing secret starts with 'whsec_'"),
         ({"secret": "whsec_c2hvcnQ="}, "#/secret", "A signing secret holds 24 to 64 bytes; this one holds 5."),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "#/expires_at", "In the past; give a later time"),
