@@ -142,16 +142,13 @@ def copy_of(
 ) -> Event:
     """Return an unsaved copy of an event with this body for another organization, which sees these fields of the object.
 
-    Who changed the object, and what belongs to the event alone, is for the owner.
+    Who changed the object in which request, and what belongs to the event alone, is for the owner.
     """
-    one, key, external_id = (
-        event.copy_for(organization.pk),
-        organization.pk,
-        organization_value(organization, "external_id"),
-    )
+    one, key = event.copy_for(organization.pk), organization.pk
+    external_id = organization_value(organization, "external_id")
     one.body = to_text(
         {
-            **body,
+            **{name: value for name, value in body.items() if name != "correlation_id"},
             "id": one.public_id,
             "organization": {
                 "id": key if isinstance(key, int) else str(key),

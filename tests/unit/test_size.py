@@ -55,7 +55,7 @@ CEILINGS = {
     "reconciliation": 2_672,
     "routing": 5_994,
     "scaffold": 4_089,
-    "sharing": 2_973,
+    "sharing": 2_994,
     "signals": 281,
     "snapshot": 4_453,
     "sources": 25_996,

@@ -644,14 +644,16 @@ def test_of_a_learner_a_copy_has_the_personal_fields_that_a_payload_shows(owner,
 
 
 @pytest.mark.parametrize("kind", ["course"])
-def test_a_copy_does_not_say_who_changed_the_object(thing, webhooks, clock, client):
+def test_a_copy_does_not_say_who_changed_the_object_in_which_request(thing, webhooks, clock, client):
     client.force_login(UserFactory(organization=None, is_staff=True, is_superuser=True))
-    with actor_context("api", "key-of-the-owner"):
+    with actor_context("api", "key-of-the-owner", correlation_id="request-of-the-owner"):
         rename(thing)
     fan_out_all(clock)
 
     assert received(webhooks[0])[0]["actor"] == {"kind": "api", "id": "key-of-the-owner"}
+    assert received(webhooks[0])[0]["correlation_id"] == "request-of-the-owner"
     assert received(webhooks[1])[0]["actor"] == {"kind": "api", "id": None}
+    assert "correlation_id" not in received(webhooks[1])[0]
     for event in Event.objects.all():
         page = client.get(reverse("admin:tms_webhooks_event_change", args=[event.public_id])).content.decode()
         assert ("key-of-the-owner" in page) is not event.is_copy
