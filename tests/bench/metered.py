@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import signal
 import sys
+from threading import Thread
 from time import perf_counter, process_time
 
 import django
@@ -73,7 +74,8 @@ def serve(meter):
 
     with make_server("127.0.0.1", 0, application, handler_class=Handler) as server:
         print(server.server_address[1], flush=True)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+        # An exception would be lost in the request that is being answered. `shutdown` waits for the loop, in a thread.
+        signal.signal(signal.SIGTERM, lambda *_: Thread(target=server.shutdown).start())
         server.serve_forever()
 
 
