@@ -110,11 +110,11 @@ class TestThePageOfTheCheckout:
     def test_is_the_one_that_the_command_wrote(self):
         assert PAGE.read_text(encoding="utf-8") == page.render(json.loads(RECORDED.read_text()))
 
-    def test_is_of_one_run_of_a_commit_and_says_what_it_lacks(self):
+    def test_is_of_a_complete_run_in_full_size(self):
         results = json.loads(RECORDED.read_text())
 
         assert (results["dirty"], results["scale"]) == (False, 1)
-        assert ("**This run is partial" in PAGE.read_text(encoding="utf-8")) == bool(suite.missing(results))
+        assert suite.missing(results) == []
 
     @pytest.mark.parametrize("path", page.QUOTING, ids=lambda path: path.name)
     def test_is_quoted_with_its_figures(self, path):
