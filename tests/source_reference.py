@@ -10,11 +10,21 @@ from tms_webhooks.computed import Computed
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, ORGANIZATION_FIELDS, Source
 from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.rules import Rule
+from tms_webhooks.sources.tms import _OnClassOrCourse
 
 GENERAL = Path(__file__).with_suffix(".txt")
 """The part about all sources."""
 METHODS = ("events_for", "paths_with")
 """Methods that a class may override, and whose docstrings say the difference."""
+
+CHANGES = {
+    sources.AnyChange: "Any of the object's own values changes.",
+    sources.Filled: "`{0.field}` gets a value, or an object is created with it.",
+    sources.Cleared: "`{0.field}` loses its value.",
+    sources.FieldChanged: "`{0.field}` gets another value.",
+    sources.DatePassed: "`{0.field}` is moved from the future into the past.",
+}
+"""Sentences about the changes by which rules emit events. Those of other rules are in their docstrings."""
 
 OWN_FIELDS = {sources.ActivityProgressSource: ACTIVITY}
 """The fields that a class adds to those of its noun, where another source reads the fields of the noun."""
@@ -149,7 +159,7 @@ def _events(source_class):
     for rule in source_class.rules:
         for event_type in rule.event_types:
             # The general page says once that a new object counts, too.
-            sentence = rule.describe(event_type, source_class.noun).replace(", or an object is created with it", "")
+            sentence = change_of(rule, event_type, source_class.noun).replace(", or an object is created with it", "")
             sentences.setdefault(event_type, []).append(sentence)
     deadline = source_class.deadline
     if deadline is not None:
@@ -160,6 +170,22 @@ def _events(source_class):
     yield from ("Events:", "")
     yield from (f"- `{name}`: {' '.join(changes)}" for name, changes in sentences.items())
     yield ""
+
+
+def change_of(rule, event_type, noun):
+    """Return a sentence about the change by which a rule emits an event of this type."""
+    if isinstance(rule, sources.AnyOtherChange):
+        another = f"`{rule.field}` gets another value, without another event."
+        return another if rule.field else "Any other change of its own values."
+    if isinstance(rule, _OnClassOrCourse):
+        kind, _, verb = event_type.partition("_feedback.")
+        return f"Feedback on a {kind} is {'changed' if verb == 'updated' else verb}."
+    if not isinstance(rule, sources.Entered):
+        return CHANGES.get(type(rule), (rule.__doc__ or "").partition("\n")[0]).format(rule)
+    choices = next((field.choices for field in noun.fields if field.name == rule.field), None)
+    values = [value for value, name in rule.events.items() if name == event_type]
+    names = " or ".join(f"{value:d} {status_name(choices(value))}" if choices else f"{value}" for value in values)
+    return f"`{rule.field}` becomes {names}{', or an object is created with it' if rule.on_creation else ''}."
 
 
 def _deadline(source_class):

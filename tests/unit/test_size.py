@@ -58,7 +58,7 @@ CEILINGS = {
     "sharing": 2_994,
     "signals": 281,
     "snapshot": 4_453,
-    "sources": 25_996,
+    "sources": 25_502,
     "tasks": 1_533,
     "telemetry": 990,
     "testing": 3_011,
@@ -66,7 +66,7 @@ CEILINGS = {
     "worker": 15_980,
 }
 
-FUNCTIONS = 2_666
+FUNCTIONS = 2_655
 FILES = 272
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

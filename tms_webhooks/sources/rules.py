@@ -10,9 +10,6 @@ from typing import Any, ClassVar
 
 from django.db import DEFAULT_DB_ALIAS
 
-from tms_webhooks.catalogue.schema import Noun
-from tms_webhooks.catalogue.values import status_name
-
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -103,10 +100,6 @@ class Rule(ABC):
         """Return the values that the rule demands of an object after the change, if it names any."""
         return {}
 
-    def describe(self, event_type: str, noun: Noun) -> str:
-        """Return a sentence in Markdown about the change that emits ``event_type``, for the reference of sources."""
-        return (type(self).__doc__ or "").partition("\n")[0]
-
 
 class _OfOneEvent(Rule):
     """A rule with one event type."""
@@ -118,12 +111,14 @@ class _OfOneEvent(Rule):
         return (self.event,)
 
 
+@dataclass(frozen=True)
 class _OfOneField(_OfOneEvent):
     """A rule that reads one field. ``optional``: most hosts lack the field, so the checks don't report it missing."""
 
     reads_deletions = False
 
     field: str
+    event: str
     optional: bool = False
 
     @property
@@ -164,9 +159,6 @@ class AnyChange(_OfOneEvent):
 
     event: str
 
-    def describe(self, event_type: str, noun: Noun) -> str:
-        return "Any of the object's own values changes."
-
     def read(self, change: Change) -> str | None:
         return self.event if change.changed else None
 
@@ -193,30 +185,14 @@ class AnyOtherChange(_OfOneEvent):
         """Return no field: most hosts lack the one that the rule reads."""
         return ()
 
-    def describe(self, event_type: str, noun: Noun) -> str:
-        change = (
-            f"`{self.field}` gets another value, without another event"
-            if self.field
-            else "Any other change of its own values"
-        )
-        return f"{change}."
-
     def read(self, change: Change) -> str | None:
         if self.field and (self.field not in change.changed or change.after.get(self.field) is None):
             return None
         return self.event if change.changed else None
 
 
-@dataclass(frozen=True)
 class Filled(_OfOneField):
     """An empty field gets a value, or an object is created with it: ``started_at`` is set when a learner starts."""
-
-    field: str
-    event: str
-    optional: bool = False
-
-    def describe(self, event_type: str, noun: Noun) -> str:
-        return f"`{self.field}` gets a value, or an object is created with it."
 
     def read(self, change: Change) -> str | None:
         if change.deleted or change.after.get(self.field) is None:
@@ -225,19 +201,11 @@ class Filled(_OfOneField):
         return self.event if was_empty else None
 
 
-@dataclass(frozen=True)
 class Cleared(_OfOneField):
     """A field of an existing object loses its value: ``redeemed_at`` is cleared when a voucher is returned."""
 
-    field: str
-    event: str
-    optional: bool = False
-
     def result(self, event_type: str) -> Mapping[str, Any]:
         return {self.field: None}
-
-    def describe(self, event_type: str, noun: Noun) -> str:
-        return f"`{self.field}` loses its value."
 
     def read(self, change: Change) -> str | None:
         is_cleared = self.field in change.changed and change.after.get(self.field) is None
@@ -260,16 +228,8 @@ class Reopened(_OfOneEvent):
         return self.event if change.changed else None
 
 
-@dataclass(frozen=True)
 class FieldChanged(_OfOneField):
     """A field of an existing object gets another value. Clearing the field is not an event."""
-
-    field: str
-    event: str
-    optional: bool = False
-
-    def describe(self, event_type: str, noun: Noun) -> str:
-        return f"`{self.field}` gets another value."
 
     def read(self, change: Change) -> str | None:
         if change.created or change.deleted or self.field not in change.changed:
@@ -277,15 +237,8 @@ class FieldChanged(_OfOneField):
         return None if change.after.get(self.field) is None else self.event
 
 
-@dataclass(frozen=True)
 class DatePassed(_OfOneField):
     """A date is moved from the future into the past. (A scan detects dates that pass by themselves.)"""
-
-    field: str
-    event: str
-
-    def describe(self, event_type: str, noun: Noun) -> str:
-        return f"`{self.field}` is moved from the future into the past."
 
     def read(self, change: Change) -> str | None:
         if change.deleted or self.field not in change.changed:
@@ -315,12 +268,6 @@ class Entered(Rule):
 
     def result(self, event_type: str) -> Mapping[str, Any]:
         return {self.field: next(value for value, name in self.events.items() if name == event_type)}
-
-    def describe(self, event_type: str, noun: Noun) -> str:
-        choices = next((field.choices for field in noun.fields if field.name == self.field), None)
-        values = [value for value, name in self.events.items() if name == event_type]
-        names = " or ".join(f"{value:d} {status_name(choices(value))}" if choices else f"{value}" for value in values)
-        return f"`{self.field}` becomes {names}{', or an object is created with it' if self.on_creation else ''}."
 
     def read(self, change: Change) -> str | None:
         is_entered = self.field in change.changed or (change.created and self.on_creation)

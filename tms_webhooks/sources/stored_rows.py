@@ -46,7 +46,11 @@ IS_PLAIN_TABLE = {
 
 
 AS_FIRST_SEEN = "tms_webhooks_as_first_seen"
-"""The column of `as_first_seen` in a query."""
+"""The column of a query that says whether PostgreSQL locked the row in the version that it found.
+
+If it had to wait for another transaction, the row has the changes of that one, but the rows of other tables do not. If a
+foreign key changed, it may have found nothing.
+"""
 
 
 class RowQuery(NamedTuple):
@@ -239,7 +243,7 @@ def read_before(
     query = _query_before(tuple(sources.items()), using, parent, whole=whole)
     rows = query.query.run_raw(key)
     if not rows and whole and connections[using].vendor == "postgresql":
-        # Its row may be there: see `as_first_seen`.
+        # Its row may be there: see `AS_FIRST_SEEN`.
         query = _query_before(tuple(sources.items()), using, parent, whole=False)
         rows = query.query.run_raw(key)
     if not rows:
@@ -271,12 +275,15 @@ def _query_before(
             # Python follows the paths from an instance.
             lookups.update(dict.fromkeys(field.attname for field in model._meta.concrete_fields))
         extra.update(interest_in(source, event_types, using, parent).columns)
-    rows, lock = at_key(sources[0][0], using), ""
+    rows, lock, table = at_key(sources[0][0], using), "", quote(model._meta.db_table)
     if not whole:
         rows = locked(rows)
     elif connection.features.has_select_for_update:
-        lock = lock_of_row(model, using)
-        extra[AS_FIRST_SEEN] = as_first_seen(model, using)
+        # The lock of the model's row only, as an UPDATE takes it: the query joins other tables.
+        lock = connection.ops.for_update_sql(of=(table,), no_key=connection.features.has_select_for_no_key_update)
+        key = model._meta.pk
+        seen = f"{table}.ctid = (SELECT seen.ctid FROM {table} seen WHERE seen.{quote(str(key.column))} = %s)"  # noqa: S608 (names of ours)
+        extra[AS_FIRST_SEEN] = RawSQL(seen, [Parameter(key)], output_field=models.BooleanField())  # noqa: S611
     positions = {name: position for position, name in enumerate((*lookups, *extra))}
     own = [field for name, field in fields.items() if name in positions]
     return RowQuery(
@@ -285,7 +292,7 @@ def _query_before(
         own=[positions[field.attname] for field in own],
         returning=f" RETURNING {', '.join(quote(str(field.column)) for field in own)}",
         references={positions[name] for name in references if name in positions},
-        update=f"UPDATE {quote(model._meta.db_table)} SET ",  # noqa: S608 (names of ours)
+        update=f"UPDATE {table} SET ",  # noqa: S608 (names of ours)
         whole=whole,
     )
 
@@ -349,22 +356,3 @@ def can_return_rows(model: Model, using: str) -> bool:
         row = cursor.fetchone()
         cursor.close()
     return bool(row and row[0])
-
-
-def lock_of_row(model: Model, using: str) -> str:
-    """Return the clause that locks the model's row only, as an UPDATE does, in a query that joins other tables."""
-    connection = connections[using]
-    no_key = connection.features.has_select_for_no_key_update
-    return connection.ops.for_update_sql(of=(connection.ops.quote_name(model._meta.db_table),), no_key=no_key)
-
-
-def as_first_seen(model: Model, using: str) -> RawSQL:
-    """Return an expression: whether PostgreSQL locked the row in the version that it found.
-
-    If it had to wait for another transaction, the row has the changes of that one, but the rows of other tables do not.
-    If a foreign key changed, it may have found nothing.
-    """
-    quote, meta = connections[using].ops.quote_name, model._meta
-    table, key = quote(meta.db_table), quote(str(meta.pk.column))
-    sql = f"{table}.ctid = (SELECT seen.ctid FROM {table} seen WHERE seen.{key} = %s)"  # noqa: S608 (names of ours)
-    return RawSQL(sql, [Parameter(meta.pk)], output_field=models.BooleanField())  # noqa: S611

@@ -379,10 +379,6 @@ class _OnClassOrCourse(Rule):
     def needs(self, event_type: str) -> tuple[str, ...]:
         return ("class.id",) if event_type.startswith("class") else ()
 
-    def describe(self, event_type: str, noun: Noun) -> str:
-        kind, _, verb = event_type.partition("_feedback.")
-        return f"Feedback on a {kind} is {'changed' if verb == 'updated' else verb}."
-
     def read(self, change: Change) -> str | None:
         verb = "created" if change.created else "deleted" if change.deleted else "updated"
         return f"{'course' if change.values.get('class.id') is None else 'class'}_feedback.{verb}"

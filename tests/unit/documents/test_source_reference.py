@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from example_project.training import models
 from tests.catalogue import only_canonical
-from tests.source_reference import page_of, pages, source_classes, to_markdown
+from tests.source_reference import change_of, page_of, pages, source_classes, to_markdown
 from tms_webhooks import sources
 from tms_webhooks.checks import sources as source_checks
 from tms_webhooks.choices import ClassStatus
@@ -48,7 +48,7 @@ def test_each_rule_says_for_each_of_its_events_which_change_emits_it():
     for source_class in source_classes():
         for rule in source_class.rules:
             for event_type in rule.event_types:
-                assert re.fullmatch(r"[A-Z`].+\.", rule.describe(event_type, source_class.noun)), (rule, event_type)
+                assert re.fullmatch(r"[A-Z`].+\.", change_of(rule, event_type, source_class.noun)), (rule, event_type)
 
 
 @pytest.fixture
