@@ -25,6 +25,7 @@ from django.core.management import CommandError, call_command
 PACKAGES = {
     "celery": "celery",
     "curl": "pycurl",
+    "mcp": "mcp",
     "mysql": "MySQLdb",
     "openapi": "drf_spectacular",
     "otel": "opentelemetry",
@@ -113,7 +114,7 @@ def _unneeded_files() -> set[str]:
 
 def _dependencies() -> set[str]:
     """Return the extras whose package another extra requires, too."""
-    return {"yaml"} if extra == "openapi" else set()
+    return {"openapi": {"yaml"}, "mcp": {"otel"}}.get(extra, set())
 
 
 def deliver() -> list[Any]:
@@ -209,6 +210,19 @@ def with_openapi(_requests: list[Any]) -> None:
         assert Client().get(f"/api/{name}").status_code == 200, name
 
 
+def with_mcp(_requests: list[Any]) -> None:
+    """An agent is told what it can do."""
+    from django.contrib.auth.models import User
+    from django.test import Client, override_settings
+
+    client = Client()
+    client.force_login(User.objects.get(username="admin"))
+    with override_settings(ROOT_URLCONF="tms_webhooks.mcp.urls"):
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        answer = client.post("/", message, content_type="application/json").json()
+    assert "find_deliveries" in str(answer["result"]), answer
+
+
 def with_database(_requests: list[Any]) -> None:
     """The deliveries are in the database of the extra."""
     from django.db import connection
@@ -233,7 +247,7 @@ def with_redis(_requests: list[Any]) -> None:
 
 FEATURES: dict[str, Callable[[list[Any]], None]] = {
     "": without_extra, "celery": with_celery,
-    "curl": with_curl, "mysql": with_database, "openapi": with_openapi, "otel": with_otel,
+    "curl": with_curl, "mcp": with_mcp, "mysql": with_database, "openapi": with_openapi, "otel": with_otel,
     "postgres": with_database, "prometheus": with_prometheus, "redis": with_redis, "yaml": with_yaml,
 }  # fmt: skip
 

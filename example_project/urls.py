@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path, re_path
@@ -34,6 +36,8 @@ urlpatterns = [
     path("api/2.0/", include("example_project.training.api")),
     path("api/", include("tms_webhooks.api.schema.urls")),
     path("api/", include("tms_webhooks.api.urls")),
+    # With the extra `mcp`.
+    *([path("mcp/", include("tms_webhooks.mcp.urls"))] if find_spec("mcp") else []),
     # Instead of pages for people.
     re_path(r"^api(?:/(?!2\.0/)|$)", unknown_url),
 ]

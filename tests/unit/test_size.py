@@ -32,7 +32,7 @@ CEILINGS = {
     "conf": 1_530,
     "config_files": 2_488,
     "db": 5_500,
-    "delivery": 14_997,
+    "delivery": 15_045,
     "digests": 1_347,
     "documents": 3_521,
     "event_names": 869,
@@ -44,7 +44,8 @@ CEILINGS = {
     "listener": 1_002,
     "manage": 5_460,
     "management": 9_911,
-    "models": 24_146,
+    "mcp": 3_991,
+    "models": 24_185,
     "monitoring": 5_369,
     "moves": 1_898,
     "net": 11_991,
@@ -66,8 +67,8 @@ CEILINGS = {
     "worker": 15_980,
 }
 
-FUNCTIONS = 2_655
-FILES = 272
+FUNCTIONS = 2_678
+FILES = 276
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

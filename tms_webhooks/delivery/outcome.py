@@ -107,15 +107,21 @@ class Outcome:
         return HoldReason.KEYS if self.error_class == ErrorClass.KEYS_MISSING else None
 
 
-def of_response(*, status: int, headers: Mapping[str, str], now: datetime) -> Outcome:
+def of_response(*, status: int, headers: Mapping[str, str], now: datetime, is_mcp: bool = False) -> Outcome:
     """Return the outcome of a response with this status and these headers (names in lower case). ``now`` must be aware.
 
     A 2xx status is a success. Any other status, redirects included, is a failure that is retried. The webhook is
     disabled by a 410 and, with any status, by the header ``webhook-delivery: disable``. ``Retry-After`` is read from
     429 and 503 only. A response that defers in this way does not count for health.
+
+    By 410 and 413, the receiver of an MCP subscription refuses this event alone (SEP-3415): no retry, and the webhook is left
+    as it is.
     """
+    refuses = is_mcp and status in (http.HTTPStatus.GONE, http.HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     success = 200 <= status <= 299
-    disable: Literal["gone", "receiver_requested"] | None = "gone" if status == http.HTTPStatus.GONE else None
+    disable: Literal["gone", "receiver_requested"] | None = None
+    if status == http.HTTPStatus.GONE and not refuses:
+        disable = "gone"
     # The header comes first: a proxy may have set the status.
     if headers.get(DISABLE_HEADER, "").strip().lower() == "disable":
         disable = "receiver_requested"
@@ -127,12 +133,12 @@ def of_response(*, status: int, headers: Mapping[str, str], now: datetime) -> Ou
         message += f"; redirects are not followed. Location: {shown}"
     return Outcome(
         success=success,
-        permanent=disable is not None and not success,
+        permanent=refuses or (disable is not None and not success),
         error_class=None if success else ErrorClass.HTTP_STATUS,
         timed_out=False,
         retry_after=retry_after,
         disable=disable,
-        counts_for_health=retry_after is None,
+        counts_for_health=retry_after is None and not refuses,
         message=message,
     )
 

@@ -18,24 +18,29 @@ LIFETIME = timedelta(days=30)
 
 
 def subscribe(
-    hook: Webhook, subscription: Subscription, *, now: datetime, actor: Actor, secret: str | None = None
+    hook: Webhook,
+    subscription: Subscription,
+    *,
+    now: datetime,
+    actor: Actor,
+    secret: str | None = None,
+    overlap: timedelta = timedelta(),
 ) -> tuple[Webhook, bool]:
     """Save a new hook, and return it with True; with False the hook of its maker that has its URL and event already.
 
-    That one gets the filters, the end and the secret of the new one. ``secret`` is the client's own; without it, a new hook
-    has a generated one. Raise `LimitReached` if the maker has HOOKS_LIMIT hooks, or its organization too many webhooks.
+    That one gets the filters, the end and the secret of the new one; the old secret also signs, for ``overlap``. An MCP
+    subscription also has to have the same id. ``secret`` is the client's own; without it, a new hook has a generated one.
+    Raise `LimitReached` if the maker has HOOKS_LIMIT hooks, or its organization too many webhooks.
     """
     own = Webhook.objects.existing().filter(hook_of=hook.hook_of)
     event = {"subscriptions__event_type": subscription.event_type}
     same = own.filter(organization=hook.organization_id, url=hook.url, **event).order_by("pk")
     using = router.db_for_write(Webhook)
     with transaction.atomic(using=using):
-        # Locked, and read again: it may have been deleted or disabled in the meantime.
+        # Locked before they are read: one may have been deleted or disabled, or another request may make one.
         Webhook.objects.lock(same.values_list("pk", flat=True))
-        if (found := same.first()) is None:
-            # Locked, so that another request does not make one, too.
-            limits.lock_organization(hook.organization_id, using=using)
-            found = same.first()
+        limits.lock_organization(hook.organization_id, using=using)
+        found = next((one for one in same if one.mcp_subscription == hook.mcp_subscription), None)
         if found is None:
             limits.refuse("HOOKS_LIMIT", own.count())
             webhooks.create(hook, [subscription], secret=secret, actor=actor, now=now)
@@ -46,7 +51,7 @@ def subscribe(
             if secret in found.signing_secrets(now)[:1]:
                 secret = None
         if secret:
-            secrets.rotate(found, secret=secret, overlap=timedelta(), actor=actor, now=now)
+            secrets.rotate(found, secret=secret, overlap=overlap, actor=actor, now=now)
         refresh(found, hook.expires_at, actor=actor, now=now)
     return found, False
 

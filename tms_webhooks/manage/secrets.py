@@ -65,8 +65,13 @@ def expire(secret: WebhookSecret, *, now: datetime, actor: Actor = SYSTEM) -> No
             return
         secret.expires_at = now
         secret.save(update_fields=["expires_at"])
-        changes = {"expires_at": {"from": before, "to": now}}
-        AuditEntry.objects.record(AuditAction.SECRET_EXPIRED, secret, actor=actor, now=now, changes=changes)
+        AuditEntry.objects.record(
+            AuditAction.SECRET_EXPIRED,
+            secret,
+            actor=actor,
+            now=now,
+            changes={"expires_at": {"from": before, "to": now}},
+        )
 
 
 def reveal(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> str:

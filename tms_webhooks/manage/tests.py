@@ -154,8 +154,9 @@ def _refuse_beyond_limits(webhook: Webhook, *, now: datetime, using: str) -> Non
     Webhook.objects.lock([webhook.pk], with_state=True)
     tests = Delivery.objects.using(using).filter(webhook=webhook, priority=Priority.MANUAL, event__type=TEST)
     if tests.filter(due_at__gt=now).exists():
-        message = _("Another test of the webhook is being sent. Try again in a few seconds.")
-        raise LimitReached(message, retry_after=BUSY_SECONDS)
+        raise LimitReached(
+            _("Another test of the webhook is being sent. Try again in a few seconds."), retry_after=BUSY_SECONDS
+        )
     limits.lock_organization(webhook.organization_id, using=using)
     sent = Event.objects.using(using).filter(
         type=TEST, organization=webhook.organization_id, occurred_at__gt=now - limits.MINUTE, occurred_at__lte=now

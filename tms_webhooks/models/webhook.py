@@ -31,7 +31,7 @@ from tms_webhooks import choices, event_names, validators
 from tms_webhooks.conf import LONGEST_TIMEOUT, app_settings
 from tms_webhooks.db.sql import database, for_update, numbers, read
 from tms_webhooks.models import limits
-from tms_webhooks.models.credentials import AuthenticationFields
+from tms_webhooks.models.credentials import AuthenticationFields, known_headers
 from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
@@ -40,6 +40,8 @@ from tms_webhooks.net.urls import mask_query
 
 LONGEST_DELAY = 86_400
 """Both in seconds."""
+MCP_HEADER = "X-MCP-Subscription-Id"
+"""The header by which a client of MCP knows the subscription of a request. The hook of a subscription has it."""
 HEAVY_COLUMNS = ("headers", "credentials", "content", "contents")
 """The columns that hold secrets or long texts. Lists of webhooks and of their rows defer them."""
 OLD_SECRETS_LIMIT = 3
@@ -313,6 +315,11 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
     def masked_url(self) -> str:
         """The URL for users who may view the webhook only: query values that look like secrets are masked."""
         return mask_query(self.url, MASK)
+
+    @property
+    def mcp_subscription(self) -> str:
+        """The id of the MCP subscription that this hook is; empty for any other webhook."""
+        return (known_headers(self.headers) or {}).get(MCP_HEADER, "") if self.hook_of else ""
 
     def is_awake(self, now: datetime) -> bool:
         """Return whether it receives new events now: it is enabled, and neither held nor paused after failures."""

@@ -30,6 +30,7 @@ from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.public_ids import delivery_id
+from tms_webhooks.models.webhook import MCP_HEADER
 from tms_webhooks.net.errors import as_delivery_error
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Answer, Request, Response, Transport
@@ -138,8 +139,11 @@ class Attempt(NamedTuple):
         if (problem := endpoint.problem or request.problem) is not None:
             raise problem
         if len(request.body) > app_settings.BODY_LIMIT_BYTES:
-            text = f"the body has {len(request.body)} bytes, more than BODY_LIMIT_BYTES"
-            raise DeliveryError(text, error_class=ErrorClass.BODY_TOO_LARGE, permanent=True)
+            raise DeliveryError(
+                f"the body has {len(request.body)} bytes, more than BODY_LIMIT_BYTES",
+                error_class=ErrorClass.BODY_TOO_LARGE,
+                permanent=True,
+            )
         if self.token:
             own = merged(authentication.bearer_header(self.token), own)
         for observation in self.observations:
@@ -178,7 +182,12 @@ class Attempt(NamedTuple):
                 self.request,
                 self.started_at,
                 answer.elapsed,
-                outcome.of_response(status=answer.status, headers=answer.headers, now=now),
+                outcome.of_response(
+                    status=answer.status,
+                    headers=answer.headers,
+                    now=now,
+                    is_mcp=MCP_HEADER in self.request.endpoint.headers,
+                ),
                 status=answer.status,
                 headers=headers,
                 body=body,
@@ -308,8 +317,9 @@ class Sender:
             self._requested[key].waiting.append(one)
         else:
             mark = self._requested[key] = TokenRequest(one.client, [one])
-            seconds = max(one.deadline_at - monotonic(), 0.0)
-            request = authentication.token_request(one.client, user_agent=USER_AGENT, deadline=seconds)
+            request = authentication.token_request(
+                one.client, user_agent=USER_AGENT, deadline=max(one.deadline_at - monotonic(), 0.0)
+            )
             self._transport.start(request, mark)
 
     def _send(self, one: TokenAttempt, token: str) -> None:
@@ -318,10 +328,13 @@ class Sender:
         if left > 0:
             self._transport.start(replace(one.attempt.signed(), deadline=left), one)
         else:
-            late = DeliveryError(
-                "no access token within the timeout of the webhook", error_class=ErrorClass.TOKEN_ERROR
+            self._ended.append(
+                one.end(
+                    DeliveryError(
+                        "no access token within the timeout of the webhook", error_class=ErrorClass.TOKEN_ERROR
+                    )
+                )
             )
-            self._ended.append(one.end(late))
 
     def _end_token_request(self, mark: TokenRequest, result: Response | DeliveryError) -> None:
         """Send the waiting attempts with the new token, or fail them."""

@@ -1,0 +1,274 @@
+"""MCP Events, SEP-3415, delivered by webhook: list the event types, subscribe a callback URL to one, refresh and unsubscribe.
+
+A subscription is a hook whose requests have the header X-MCP-Subscription-Id and the body of an MCP event. A hook exists only
+for a callback URL that has answered the challenge, so it stands for the verification, too.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.cache import cache
+from django.utils import timezone
+from mcp.types import INVALID_PARAMS, PaginatedRequestParams, RequestParams
+from pydantic import BaseModel
+
+from tms_webhooks.api.serializers.base import OrganizationIDField
+from tms_webhooks.api.serializers.webhooks import NewHookSerializer
+from tms_webhooks.api.views.webhooks import refuse_unreachable
+from tms_webhooks.catalogue import EventType, registry
+from tms_webhooks.catalogue.values import instant
+from tms_webhooks.choices import DISABLED_BY_USER, Action, PayloadFormat
+from tms_webhooks.db import clock
+from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
+from tms_webhooks.exceptions import UnknownEventType
+from tms_webhooks.filters import criteria
+from tms_webhooks.manage import hooks, webhooks
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.idempotency import digest_of
+from tms_webhooks.models.webhook import MCP_HEADER
+from tms_webhooks.worker.send import send
+
+# The codes that SEP-3415 adds to those of JSON-RPC.
+NOT_FOUND, FORBIDDEN, RESOURCE_EXHAUSTED, UNSUPPORTED, CALLBACK_ENDPOINT_ERROR = range(-32023, -32028, -1)
+
+PAGE, MOST_ORGANIZATIONS = 20, 50
+"""Event types in a page, each of which has a whole schema; and the organizations that a schema names."""
+DEFAULT_SECONDS, SHORTEST_SECONDS, LONGEST_SECONDS = 86_400, 300, int(hooks.LIFETIME.total_seconds())
+"""The lifetime of a subscription, in seconds."""
+OVERLAP = timedelta(minutes=5)
+"""How long an old secret also signs."""
+TIMEOUT_SECONDS = 10
+MOST_CHALLENGES = 20
+"""Challenges to one host in a minute: no caller may flood it."""
+KEYS = ("organization", "sequence", "actor", "data", "details", "changed", "previous")
+"""The keys of an event that are the data of the MCP event. Others have their own place there, or are left out."""
+
+
+class RPCError(Exception):
+    """An error of JSON-RPC, with what its code calls for as ``data``."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code, self.message, self.data = code, message, data
+
+
+class Callback(BaseModel):
+    """Where events are sent. Clients that unsubscribe have no secret."""
+
+    url: str
+    mode: str = "webhook"
+    secret: str = ""
+
+
+class SubscriptionParams(RequestParams):
+    """The parameters of ``events/subscribe`` and ``events/unsubscribe``. A cursor is ignored: events are not replayed."""
+
+    name: str
+    delivery: Callback
+    arguments: dict[str, Any] = {}
+    ttl_ms: int | None = None
+
+
+def list_events(view: Any, params: PaginatedRequestParams) -> dict[str, Any]:
+    """Return a page of the event types that a webhook can subscribe to. A cursor is the last name of the page before."""
+    types = [one for one in registry.all_types() if one.offered]
+    names = [one.name for one in types]
+    if params.cursor and params.cursor not in names:
+        raise RPCError(
+            INVALID_PARAMS, f"cursor: {params.cursor[:80]!r} is none of this list; leave it out for the first page."
+        )
+    start = names.index(params.cursor) + 1 if params.cursor else 0
+    page = types[start : start + PAGE]
+    keys = view.organizations(Action.MANAGE).order_by("pk").values_list("pk", flat=True)[: MOST_ORGANIZATIONS + 1]
+    organizations = list(keys) if len(keys) <= MOST_ORGANIZATIONS else []
+    return {
+        "events": [
+            {
+                "name": one.name,
+                "description": one.summary,
+                "delivery": ["webhook"],
+                "inputSchema": input_schema(one, organizations),
+                "payloadSchema": payload_schema(one),
+            }
+            for one in page
+        ],
+        **({"nextCursor": page[-1].name} if start + PAGE < len(types) else {}),
+    }
+
+
+def input_schema(event_type: EventType, organizations: Sequence[Any]) -> dict[str, Any]:
+    """Return the JSON Schema of the arguments of a subscription. It names the caller's organizations unless they are many."""
+    filters = {
+        name: {
+            "type": "array",
+            "items": {"enum": [*values.values(), *values]} if values else {"type": ["integer", "string"]},
+            "minItems": 1,
+            "maxItems": criteria.VALUES_LIMIT,
+            "description": f"Only events with one of these values of {criteria.path_in(event_type, name) or name}.",
+        }
+        for name in criteria.PATHS
+        if criteria.has_field(event_type, name)
+        for values in [criteria.values_by_name(name, [event_type])]
+    }
+    return {
+        "type": "object",
+        "properties": {
+            "organization": {
+                **OrganizationIDField.json_schema,
+                "description": "Whose events. Needed by callers of several organizations.",
+                **({"enum": organizations} if organizations else {}),
+            },
+            "filters": {"type": "object", "properties": filters, "additionalProperties": False},
+        },
+        "additionalProperties": False,
+    }
+
+
+def payload_schema(event_type: EventType) -> dict[str, Any]:
+    """Return the JSON Schema of the data of an MCP event: parts of that of the event."""
+    whole = event_type.schema()
+    return {
+        "type": "object",
+        "properties": {key: whole["properties"][key] for key in keys_of(event_type)},
+        "required": list(keys_of(event_type)),
+    }
+
+
+def keys_of(event_type: EventType) -> list[str]:
+    """Return the keys of an event of this type that are the data of the MCP event."""
+    return [key for key in KEYS if key in event_type.schema()["properties"]]
+
+
+def content_of(event_type: EventType) -> str:
+    """Return the content of a hook's requests: the MCP event, in tokens."""
+    data = ",".join(f'"{key}":{{{key}}}' for key in keys_of(event_type))
+    return f'{{"eventId":{{id}},"name":{{type}},"timestamp":{{timestamp}},"data":{{{data}}},"cursor":null}}'
+
+
+def subscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
+    """Make the hook of a subscription once its URL has answered the challenge, or refresh it."""
+    kind, url, secret, now = event_type_of(params), params.delivery.url, params.delivery.secret, timezone.now()
+    if not secret:
+        raise RPCError(INVALID_PARAMS, "delivery.secret: Missing; send whsec_ and the base64 of 24 to 64 random bytes.")
+    if unknown := set(params.arguments) - {"organization", "filters"}:
+        message = f"arguments.{min(unknown)[:80]}: Unknown; use organization and filters, which events/list describes."
+        raise RPCError(INVALID_PARAMS, message)
+    body = {**params.arguments, "target_url": url, "event": kind.name, "secret": secret}
+    serializer: Any = NewHookSerializer(data=body, context=view.get_serializer_context())
+    serializer.is_valid(raise_exception=True)
+    made: dict[str, Any] = serializer.validated_data
+    hook: Webhook = made["hook"]
+    view.require(Action.MANAGE, hook.organization_id)
+    refuse_unreachable({"target_url": url}, name="target_url")
+    key = id_of(view, params)
+    hook.format, hook.content, hook.timeout_seconds = PayloadFormat.CUSTOM, content_of(kind), TIMEOUT_SECONDS
+    hook.headers = f"{MCP_HEADER}={key}"
+    hook.expires_at = end_of(params, now)
+    same_url = Webhook.objects.existing().filter(hook_of=hook.hook_of, url=url).select_related("state")
+    of_mcp = {one.mcp_subscription: one for one in same_url}
+    if not any(of_mcp):
+        challenge(hook, secret)
+    status = {"deliveryStatus": status_of(of_mcp[key], now)} if key in of_mcp else {}
+    kept, is_new = hooks.subscribe(**made, overlap=OVERLAP, actor=view.actor, now=now)
+    # A client that refreshes says that its receiver works again.
+    if not is_new and (kept.state.pauses or (not kept.enabled and kept.disabled_reason not in DISABLED_BY_USER)):
+        webhooks.enable(kept, actor=view.actor, now=now)
+    end = hook.expires_at and instant(hook.expires_at)
+    return {"id": key, "refreshBefore": end, "cursor": None, "truncated": False, **status}
+
+
+def unsubscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
+    """Delete the hook of a subscription. One that was deleted already can be deleted again."""
+    rows = view.scoped(Webhook.objects.filter(hook_of=view.mark, url=params.delivery.url), path="organization")
+    key = id_of(view, params)
+    found = [one for one in rows.order_by("-pk") if one.mcp_subscription == key][:1]
+    if not found:
+        message = "No subscription has this name, arguments and delivery.url; repeat those that you subscribed with."
+        raise RPCError(NOT_FOUND, message, {"kind": "subscription"})
+    for hook in found:
+        view.require(Action.MANAGE, hook.organization_id)
+        webhooks.delete(hook, actor=view.actor, now=timezone.now())
+    return {}
+
+
+def id_of(view: Any, params: SubscriptionParams) -> str:
+    """Return the id of a subscription: the same for the same caller, URL, event type and arguments."""
+    arguments = json.dumps(params.arguments, sort_keys=True)
+    return f"mcp_{digest_of(view.mark, params.delivery.url, params.name, arguments)[:32]}"
+
+
+def event_type_of(params: SubscriptionParams) -> EventType:
+    """Return the event type of a subscription; raise `RPCError` for an unknown one, and for another mode of delivery."""
+    if params.delivery.mode != "webhook":
+        data = {"feature": "deliveryMode", "value": params.delivery.mode}
+        raise RPCError(UNSUPPORTED, "delivery.mode: Only 'webhook' is supported.", data)
+    try:
+        kind = registry.get(params.name)
+    except UnknownEventType as error:
+        raise RPCError(NOT_FOUND, f"name: {error}", {"kind": "event"}) from None
+    if not kind.offered:
+        raise RPCError(
+            NOT_FOUND, f"name: {kind.name} can't be subscribed to; events/list has those that can.", {"kind": "event"}
+        )
+    return kind
+
+
+def end_of(params: SubscriptionParams, now: datetime) -> datetime | None:
+    """Return until when a subscription is granted, which is near to what the client suggests; None for an explicit null."""
+    if params.ttl_ms is None and "ttl_ms" in params.model_fields_set:
+        return None
+    asked = DEFAULT_SECONDS if params.ttl_ms is None else params.ttl_ms // 1000
+    return now + timedelta(seconds=min(max(asked, SHORTEST_SECONDS), LONGEST_SECONDS))
+
+
+def challenge(hook: Webhook, secret: str) -> None:
+    """Send the URL of a hook a signed nonce, which it has to echo; raise `RPCError` if it does not."""
+    counter = f"tms_webhooks.mcp.{digest_of(urlsplit(hook.url).hostname or '')}"
+    sent = cache.get(counter, 0)
+    if sent >= MOST_CHALLENGES:
+        message = "delivery.url: Too many new URLs of this host in a minute; subscribe again in a minute."
+        raise RPCError(RESOURCE_EXHAUSTED, message, {"limit": "challenges", "max": MOST_CHALLENGES})
+    cache.set(counter, sent + 1, 60)
+    nonce = secrets.token_urlsafe(32)
+    body = json.dumps({"type": "verification", "challenge": nonce}).encode()
+    endpoint = Endpoint(hook, {MCP_HEADER: hook.mcp_subscription}, [secret])
+    request = OutgoingRequest(0, 0, f"msg_verification_{secrets.token_hex(8)}", 1, 0, True, body, endpoint)
+    result = send(request, clock=clock.measured_now)
+    echo = ""
+    with suppress(ValueError, AttributeError, RecursionError):
+        echo = str(json.loads(result.body).get("challenge"))
+    if not (result.outcome.success and hmac.compare_digest(echo.encode(errors="replace"), nonce.encode())):
+        reason = reason_of(str(result.status or result.outcome.error_class))
+        message = (
+            f"delivery.url: The receiver did not confirm the subscription ({reason}). It has to verify the signature of a "
+            'body {"type": "verification", "challenge": …} and to answer 200 with {"challenge": …}.'
+        )
+        raise RPCError(CALLBACK_ENDPOINT_ERROR, message, {"reason": reason})
+
+
+def reason_of(result: str) -> str:
+    """Return the category of a failed attempt, given its status code or error class. It says nothing of the answer itself."""
+    if result.startswith(("4", "5")):
+        return f"http_{result[0]}xx"
+    if result.isdecimal():
+        return "challenge_failed"
+    return result if result in ("timeout", "tls_error") else "connection_refused"
+
+
+def status_of(hook: Webhook, now: datetime) -> dict[str, Any]:
+    """Return how the deliveries of a subscription went until now."""
+    state = hook.state
+    return {
+        "active": hook.is_awake(now),
+        "lastDeliveryAt": state.succeeded_at and instant(state.succeeded_at),
+        "lastError": reason_of(state.failed_with) if state.failing_since else None,
+        **({"failedSince": instant(state.failing_since)} if state.failing_since else {}),
+    }
