@@ -1,15 +1,26 @@
-"""The catalogue as machine-readable documents: the webhooks of an OpenAPI document, and an AsyncAPI document.
+"""The catalogue as machine-readable documents: the webhooks of OpenAPI, AsyncAPI, and a connector for Power Automate.
 
-Both describe the format ``standard`` with full detail, the default of a webhook.
+They describe the format ``standard`` with full detail, the default of a webhook.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
+from urllib.parse import urlsplit
 
 from tms_webhooks import __version__, catalogue
 from tms_webhooks.catalogue import EventType
-from tms_webhooks.documents.schemas import COMPONENTS, HEADERS, REQUIRED_HEADERS, camel_case, event_schemas, schema_name
+from tms_webhooks.conf import app_settings
+from tms_webhooks.documents.schemas import (
+    COMPONENTS,
+    HEADERS,
+    REQUIRED_HEADERS,
+    camel_case,
+    event_schemas,
+    schema_name,
+    swagger_schema,
+)
 
 ASYNCAPI = "3.0.0"
 
@@ -129,4 +140,52 @@ def _message(event_type: EventType) -> dict[str, Any]:
         "headers": {"$ref": f"{COMPONENTS}RequestHeaders"},
         "payload": {"$ref": f"{COMPONENTS}{schema_name(event_type)}"},
         "examples": [{"name": "sample", "payload": event_type.example()}],
+    }
+
+
+def power_automate_document(event_types: Iterable[EventType]) -> dict[str, Any]:
+    """Return a Swagger 2.0 document, from which Power Automate and Logic Apps make a connector. Its trigger is a hook.
+
+    The trigger offers those of the event types to which a webhook can subscribe, and has the fields of all of them. The URL
+    is the setting API_URL, or else an example.
+    https://learn.microsoft.com/connectors/custom-connectors/create-webhook-trigger
+    """
+    offered = [one for one in event_types if one.offered]
+    url = urlsplit(app_settings.API_URL or "https://tms.example.com/api")
+    properties = {
+        "target_url": {"type": "string", "x-ms-notification-url": True, "x-ms-visibility": "internal"},
+        "event": {"type": "string", "x-ms-summary": "Event", "enum": [one.name for one in offered]},
+    }
+    hook = {"type": "object", "properties": properties, "required": [*properties]}
+    return {
+        "swagger": "2.0",
+        "info": INFO,
+        "schemes": [url.scheme],
+        "host": url.netloc,
+        "basePath": url.path.rstrip("/") or "/",
+        "consumes": ["application/json"],
+        "securityDefinitions": {"key": {"type": "apiKey", "in": "header", "name": "Authorization"}},
+        "security": [{"key": []}],
+        "paths": {
+            "/hooks/": {
+                "x-ms-notification-content": {
+                    "schema": swagger_schema([one.schema() for one in offered], "Event"),
+                },
+                "post": {
+                    "operationId": "Subscribe",
+                    "summary": "When an event happens",
+                    "x-ms-trigger": "single",
+                    "parameters": [{"name": "hook", "in": "body", "required": True, "schema": hook}],
+                    "responses": {"201": {"description": "Subscribed. `Location` is the URL to delete."}},
+                },
+            },
+            "/hooks/{id}/": {
+                "delete": {
+                    "operationId": "Unsubscribe",
+                    "x-ms-visibility": "internal",
+                    "parameters": [{"name": "id", "in": "path", "required": True, "type": "string"}],
+                    "responses": {"204": {"description": "Unsubscribed."}},
+                }
+            },
+        },
     }

@@ -101,6 +101,29 @@ def event_schema(event_types: Iterable[EventType]) -> JSONSchema:
     return {"$schema": DIALECT, "title": "WebhookEvent", "oneOf": any_of_them, "$defs": definitions}
 
 
+def swagger_schema(schemas: Iterable[Mapping[str, Any]], title: str) -> JSONSchema:
+    """Return one schema in the words of Swagger 2.0, with the fields of all these JSON Schemas. ``title`` is for people.
+
+    Any field may be null. One that may have several types has none.
+    """
+    merged: JSONSchema = {"x-ms-summary": title}
+    types: set[str] = set()
+    fields: dict[str, list[JSONSchema]] = {}
+    for one in schemas:
+        kind = one.get("type", [])
+        types.update([kind] if isinstance(kind, str) else kind)
+        if "items" in one:
+            merged["items"] = swagger_schema([one["items"]], title)
+        for name, field in one.get("properties", {}).items():
+            fields.setdefault(name, []).append(field)
+    types.discard("null")
+    if len(types) == 1:
+        merged["type"] = types.pop()
+    if fields:
+        merged["properties"] = {name: swagger_schema(each, f"{title} {name}") for name, each in fields.items()}
+    return merged
+
+
 def _untitled(schema: Mapping[str, Any]) -> JSONSchema:
     """Return a schema without its title: generators would name classes by it, and several events have the same."""
     return {key: value for key, value in schema.items() if key != "title"}

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_catalogue``: the events as Markdown, JSON Schema, OpenAPI and AsyncAPI."""
+"""``manage.py webhooks_catalogue``: the events as Markdown, JSON Schema, OpenAPI, AsyncAPI, and for Power Automate."""
 
 import json
 
@@ -55,6 +55,15 @@ def test_documents_for_machines_name_every_event(printed):
 
     assert set(json.loads(printed("--format", "openapi"))["webhooks"]) == names
     assert set(json.loads(printed("--format", "asyncapi"))["components"]["messages"]) == names
+
+
+def test_a_connector_has_the_chosen_events(printed):
+    document = json.loads(printed("--format", "power-automate", "--event", "voucher.*"))
+    (parameter,) = document["paths"]["/hooks/"]["post"]["parameters"]
+
+    assert document["swagger"] == "2.0"
+    assert "voucher.redeemed" in (names := parameter["schema"]["properties"]["event"]["enum"])
+    assert all(name.startswith("voucher.") for name in names)
 
 
 def test_a_file_is_written(printed, tmp_path):

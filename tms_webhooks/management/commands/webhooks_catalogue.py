@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tms_webhooks import __version__, catalogue
+from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType
-from tms_webhooks.documents import asyncapi_document, with_webhooks
+from tms_webhooks.documents import INFO, asyncapi_document, power_automate_document, with_webhooks
 from tms_webhooks.documents.events import to_markdown
 from tms_webhooks.documents.schemas import event_schema
 from tms_webhooks.management.base import DocumentCommand, add_options, bad_input
@@ -20,8 +20,8 @@ class Command(DocumentCommand):
     """Print the document or write it to a file."""
 
     help = (
-        "Write the event types of this installation, including your own: as Markdown to read, or as JSON "
-        "Schema (draft 2020-12), OpenAPI 3.1 or AsyncAPI 3. "
+        "Write the event types of this installation, including your own: as Markdown, JSON Schema (draft 2020-12), "
+        "OpenAPI 3.1, AsyncAPI 3 or a Power Automate connector. "
         "Exit status 0: written. 2: it could not be written."
     )
 
@@ -32,7 +32,7 @@ class Command(DocumentCommand):
             "--event",
             default="*",
             metavar="PATTERN",
-            help="one event type, or all of a noun (class.*); for markdown and json-schema",
+            help="one event type, or all of a noun (class.*); not for asyncapi and openapi",
         )
         add_options(parser, "--output")
 
@@ -41,8 +41,8 @@ class Command(DocumentCommand):
         event_types = catalogue.all_types() if event == "*" else catalogue.expand(event)
         if not event_types:
             raise bad_input(f"Unknown event {event}; give an event type, or a pattern such as class.*.")
-        if event != "*" and format not in FILTERED:
-            raise bad_input(f"{format} always has all events; remove --event, or choose one of {', '.join(FILTERED)}.")
+        if event != "*" and format in UNFILTERED:
+            raise bad_input(f"{format} always has all events; remove --event.")
         self.write(FORMATS[format](event_types), output)
 
 
@@ -56,13 +56,13 @@ def as_text(document: Any) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
-INFO = {"title": "Webhooks of a Training Management System", "version": __version__}
 FORMATS: Mapping[str, Callable[[Sequence[EventType]], str]] = {
     "asyncapi": lambda _types: as_text(asyncapi_document()),
     "json-schema": json_schema,
     "markdown": to_markdown,
     # Of the requests to a receiver. The API serves its own document.
     "openapi": lambda _types: as_text(with_webhooks({"openapi": "3.1.0", "info": INFO})),
+    "power-automate": lambda types: as_text(power_automate_document(types)),
 }
-FILTERED = ("json-schema", "markdown")
-"""Formats that --event applies to."""
+UNFILTERED = ("asyncapi", "openapi")
+"""Formats that always have all events."""
