@@ -1,4 +1,7 @@
-"""docs/howto/low-code.md: its requests, run by sh, make webhooks whose requests the stand-ins of the vendors accept."""
+"""docs/howto/low-code.md: its request, run by sh, makes webhooks whose requests the stand-ins of the vendors accept.
+
+Each stand-in refuses what its vendor's documentation says that the vendor refuses.
+"""
 
 import json
 import os
@@ -7,6 +10,7 @@ import shutil
 import subprocess
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from django.utils import timezone
@@ -29,9 +33,20 @@ from tms_webhooks.models import Webhook
 pytestmark = [ONCE, pytest.mark.django_db(transaction=True)]
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "low-code.md"
-REQUESTS = dict(
-    re.findall(r"<!-- run: (\w+) -->\n```sh\n(.*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-)
+BLOCKS = re.compile(r"^## ([^\n]+)\n|^```json\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def webhooks_of_page():
+    """Yield each webhook of the page, with the heading of its section."""
+    heading = ""
+    for title, code in BLOCKS.findall(PAGE.read_text("utf-8")):
+        heading = title or heading
+        if code and "organization" in (values := json.loads(code)):
+            yield heading, values
+
+
+WEBHOOKS = dict(webhooks_of_page())
+REQUEST = re.search(r"^```sh\n(curl .*?)^```$", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)[1]
 
 
 def cancel(organization):
@@ -52,63 +67,106 @@ def award(organization):
     UserAchievementFactory(user=UserFactory(organization=organization))
 
 
-def slack(body):
-    """Slack refuses a message without text or blocks, and special characters are its own."""
-    message = json.loads(body)
-    fields = [field["text"] for field in message["blocks"][1]["fields"]]
+def slack(request):
+    """Slack answers "ok", or 400 to a message without text or with blocks beyond its limits. Some characters are its own.
+
+    https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks/ and reference/block-kit/blocks/
+    """
+    assert request.headers["content-type"].startswith("application/json")
+    message = request.event
+    header, section, _context = message["blocks"]
+    assert message["text"]
+    assert header["text"]["type"] == "plain_text"
+    assert len(header["text"]["text"]) <= 150
+    fields = [field["text"] for field in section["fields"]]
+    assert len(fields) <= 10
+    assert all(len(field) <= 2_000 for field in fields)
     assert "*Name*\nR&amp;D &lt;Basics&gt;" in fields
     return Answer(200, body=b"ok")
 
 
-def teams(body):
-    (attachment,) = json.loads(body)["attachments"]
-    assert attachment["content"]["type"] == "AdaptiveCard"
-    assert "Days left" in {fact["title"] for fact in attachment["content"]["body"][1]["facts"]}
+def teams(request):
+    """The trigger answers 202 to a message of at most 28 KB with adaptive cards, at a URL with its signature.
+
+    https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using
+    """
+    assert request.headers["content-type"].startswith("application/json")
+    assert "sig=XXXX" in request.path
+    assert len(request.body) <= 28 * 1024
+    message = request.event
+    (attachment,) = message["attachments"]
+    card = attachment["content"]
+    assert (message["type"], attachment["contentType"]) == ("message", "application/vnd.microsoft.card.adaptive")
+    assert (card["type"], card["version"]) == ("AdaptiveCard", "1.4")
+    assert "Days left" in {fact["title"] for fact in card["body"][1]["facts"]}
     return Answer(202)
 
 
-def power_automate(body):
-    schema = json.loads(re.search(r"```json\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[1])
-    values = json.loads(body)
-    assert schema["properties"].keys() <= values.keys()
+def event_grid(request):
+    """A topic takes an event in the CloudEvents schema with one of its keys, of at most 1 MB.
+
+    https://learn.microsoft.com/azure/event-grid/post-to-custom-topic and cloud-event-schema. The names of further attributes:
+    https://learn.microsoft.com/azure/event-grid/namespaces-cloud-events
+    """
+    assert request.method == "POST"
+    assert request.path == "/api/events?api-version=2018-01-01"
+    assert request.headers["aeg-sas-key"] == "XXXX"
+    assert request.headers["content-type"].startswith("application/cloudevents+json")
+    assert len(request.body) <= 1_048_576
+    event = request.event
+    assert event["specversion"] == "1.0"
+    assert all(isinstance(event[name], str) and event[name] for name in ("id", "source", "type"))
+    assert all(re.fullmatch("[a-z0-9]{1,20}", name) for name in event)
+    assert event["type"] == "achievement.received"
+    return Answer(200)
+
+
+def power_automate(request):
+    """The trigger takes any object; each value of ours is a field."""
+    values = request.event
+    assert {"event_id", "event_type", "event_time", "event_title"} <= values.keys()
     assert all(isinstance(value, str) for value in values.values())
     return Answer(202)
 
 
-def n8n(body):
-    assert json.loads(body)["type"] == "achievement.received"
-    return Answer(200)
-
-
 CASES = {
-    "slack": (cancel, slack),
-    "teams": (expire, teams),
-    "power_automate": (enroll, power_automate),
-    "n8n": (award, n8n),
+    "Slack": (cancel, slack),
+    "Microsoft Teams": (expire, teams),
+    "Azure Event Grid": (award, event_grid),
+    "Power Automate": (enroll, power_automate),
 }
 
 
-@pytest.mark.parametrize("name", REQUESTS)
-def test_the_request_of_the_page_makes_a_webhook_that_its_vendor_accepts(name, live_server, receiver, drain):
+@pytest.mark.parametrize("name", WEBHOOKS)
+def test_a_webhook_of_the_page_is_made_by_its_request_and_its_vendor_accepts_the_event(
+    name, live_server, receiver, drain, tmp_path
+):
     if shutil.which("curl") is None:
         pytest.skip("There is no curl.")
     happen, accept = CASES[name]
     organization = OrganizationFactory()
     _key, clear = ApiKey.objects.create_key(name="Low code", organization=organization)
+    url = urlsplit(WEBHOOKS[name]["url"])._replace(scheme="http", netloc=f"127.0.0.1:{receiver.port}").geturl()
+    values = {**WEBHOOKS[name], "organization": organization.pk, "url": url}
+    (tmp_path / "webhook.json").write_text(json.dumps(values))
     environment = {
         **os.environ,
         "TMS_API": f"{live_server.url}/api",
         "TMS_AUTHORIZATION": f"Api-Key {clear}",
-        "ORGANIZATION": str(organization.pk),
-        f"{name.upper()}_URL": f"http://127.0.0.1:{receiver.port}/{name}?sig=0123456789abcdef",
     }
 
     done = subprocess.run(
-        ["sh", "-c", REQUESTS[name]], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+        ["sh", "-c", REQUEST],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     answers = []
-    receiver.respond = lambda request: answers.append(accept(request.body)) or answers[-1]
+    receiver.respond = lambda request: answers.append(accept(request)) or answers[-1]
     happen(organization)
     drain()
 
@@ -116,5 +174,5 @@ def test_the_request_of_the_page_makes_a_webhook_that_its_vendor_accepts(name, l
     assert list(Webhook.objects.get().deliveries.values_list("status", flat=True)) == ["delivered"]
 
 
-def test_every_request_of_the_page_is_tried():
-    assert REQUESTS.keys() == CASES.keys()
+def test_every_webhook_of_the_page_is_tried():
+    assert WEBHOOKS.keys() == CASES.keys()
