@@ -42,10 +42,13 @@ def test_failed_deliveries_are_sent_again_after_an_outage_by_the_keyboard_alone(
     failed(webhook)
 
     page = desk.open(f"{SITE}/webhook/{webhook.public_id}/overview/")
-    page.focus("text=Resend failed deliveries")
+    page.focus("a:text-is('Recover')")
     page.keyboard.press("Enter")
-    page.wait_for_selector("text=2 deliveries match.")
-    page.focus("input[value='Yes, resend them']")
+    page.wait_for_selector("text=2 failed")
+    desk.inspect("recover")
+    page.focus("input[value=recover]")
+    page.keyboard.press("Space")
+    page.focus("input[value='Yes, start']")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
     page.keyboard.press("Enter")
     page.wait_for_selector("text=Started a job for 2 deliveries.")

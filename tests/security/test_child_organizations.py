@@ -1,5 +1,6 @@
 """A webhook that includes child organizations reads none that the caller's policy withholds, nor one that left the tree."""
 
+import re
 from datetime import timedelta
 from urllib.parse import urljoin
 
@@ -254,10 +255,12 @@ def test_the_payload_and_the_responses_of_a_withheld_child_are_not_shown(client,
 
 def test_the_admin_sends_no_events_of_a_withheld_child(pages, webhook, delivery, child):
     withheld[Action.REPLAY] = {child.pk}
-    actions = [url(Webhook, "action", webhook.public_id, slug) for slug in ("recover", "replay", "snapshot")]
+    recover, snapshot = (url(Webhook, "action", webhook.public_id, slug) for slug in ("recover", "snapshot"))
     resend = url(Delivery, "resend", delivery.public_id)
 
-    assert {pages.post(address).status_code for address in (*actions, resend)} == {403}
+    assert {pages.post(address).status_code for address in (snapshot, resend)} == {403}
+    answer = pages.post(recover, {"kinds": ["recover", "replay_missed", "send_now"]}).content.decode()
+    assert re.findall(r'name="kinds" value="(\w+)"', answer) == ["cancel_pending"]
     selected = {"action": "resend_selected", "_selected_action": [delivery.pk], "confirmed": "1"}
     pages.post(url(Delivery, "changelist"), selected)
 

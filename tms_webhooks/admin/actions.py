@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import router, transaction
+from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -18,16 +21,18 @@ from django.utils.translation import gettext_lazy, ngettext
 from tms_webhooks.admin.bases import may_view_all_payloads, may_view_payloads, permits
 from tms_webhooks.admin.formatting import format_count, format_duration
 from tms_webhooks.admin.logs import TimeRangeForm
+from tms_webhooks.admin.records import progress_text
 from tms_webhooks.admin.words import timing_text
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, JobKind
 from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.replay import COUNTED, JobProgress, affected
 from tms_webhooks.documents.request_preview import pretty
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, ReplayError, SubjectError
 from tms_webhooks.manage import jobs, webhooks
 from tms_webhooks.manage.tests import send_test
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Job, Webhook
 from tms_webhooks.outbox.example_events import subscribed_types
 from tms_webhooks.snapshot import MOST_IDS, Selection, available
 
@@ -38,6 +43,7 @@ TIME_TO_CONFIRM = timedelta(hours=1)
 """By this much a default range is shorter than the longest one, which must not be exceeded when the user confirms."""
 COUNT = "count"
 """The name of the button that counts what a job would do."""
+RECOVER = "recover"
 MAX_SUBJECT_LENGTH = 300
 
 
@@ -74,8 +80,8 @@ def action(admin: WebhookAdmin, request: HttpRequest, key: str, slug: str) -> Ht
 
 
 def is_allowed(admin: WebhookAdmin, request: HttpRequest, action: WebhookAction, webhook: Webhook) -> bool:
-    """Return whether the user may do an action. To cancel deliveries sends no event of a child organization."""
-    may = admin.may if action.slug == "cancel" else admin.may_use
+    """Return whether the user may do an action. The page Recover limits its jobs itself: one of them sends nothing."""
+    may = admin.may if action.slug == RECOVER else admin.may_use
     permission = "change_webhook" if action.action == Action.MANAGE else "change_delivery"
     return permits(request, permission) and may(request, action.action, webhook)
 
@@ -87,19 +93,14 @@ def _ask(
     return admin.webhook_page(request, "action", webhook, title=action.label, action=action, **context)
 
 
-def _done(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, message: Any) -> HttpResponse:
-    """Return to the overview."""
-    admin.message_user(request, message, messages.SUCCESS)
-    return admin.redirect("webhook_overview", webhook)
-
-
 def _switch(
     admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, action: WebhookAction, *, verb: Any, message: Any
 ) -> HttpResponse:
     if request.method != "POST":
         return _ask(admin, request, webhook, action)
     verb(webhook, **admin.by(request))
-    return _done(admin, request, webhook, message)
+    admin.message_user(request, message, messages.SUCCESS)
+    return admin.redirect("webhook_overview", webhook)
 
 
 # Test sends
@@ -181,14 +182,13 @@ def noun_choices(webhook: Webhook) -> list[tuple[str, str]]:
     return [(name, _(registry.grouped()[name][0].noun.title)) for name in available(webhook)]
 
 
-def _form_of(kind: JobKind, webhook: Webhook, data: Any = None, initial: Any = None) -> SelectionForm:
-    """Return the form of a job; at first, with all nouns or the longest range: a recovery needs a start."""
-    if kind != JobKind.SNAPSHOT:
-        if initial is None and kind == JobKind.RECOVER:
-            longest = timedelta(days=app_settings.RECOVER_DAYS) - TIME_TO_CONFIRM
-            # The field has no seconds.
-            initial = {"since": timezone.localtime(timezone.now() - longest).replace(second=0, microsecond=0)}
-        return JobRangeForm(data, initial=initial or {})
+def _form_of(webhook: Webhook, data: Any = None, *, initial: Any = None, is_snapshot: bool) -> SelectionForm:
+    """Return the form of the page of jobs; at first, with all nouns, or with the longest range of a recovery."""
+    if not is_snapshot:
+        longest = timedelta(days=app_settings.RECOVER_DAYS) - TIME_TO_CONFIRM
+        # The field has no seconds.
+        since = timezone.localtime(timezone.now() - longest).replace(second=0, microsecond=0)
+        return JobRangeForm(data, initial=initial or {"since": since})
     choices = noun_choices(webhook)
     form = SnapshotForm(data, initial=initial or {"nouns": [name for name, _title in choices], "ids": ""})
     field: Any = form.fields["nouns"]
@@ -196,81 +196,124 @@ def _form_of(kind: JobKind, webhook: Webhook, data: Any = None, initial: Any = N
     return form
 
 
-def _run_job(
-    admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, action: WebhookAction, *, kind: JobKind
+def _run_jobs(
+    admin: WebhookAdmin,
+    request: HttpRequest,
+    webhook: Webhook,
+    action: WebhookAction,
+    *,
+    effects: Mapping[JobKind, Any],
 ) -> HttpResponse:
-    data, form = request.POST if request.method == "POST" else request.GET, _form_of(kind, webhook)
+    """Count what each of these jobs would do, and start the chosen ones together if the selection is the counted one."""
+    is_posted, is_snapshot = request.method == "POST", JobKind.SNAPSHOT in effects
+    data, form = request.POST if is_posted else request.GET, _form_of(webhook, is_snapshot=is_snapshot)
     # A form without any box of its objects is one that selects none.
-    if any(name in data for name in form.fields) or (kind == JobKind.SNAPSHOT and request.method == "POST"):
-        form = _form_of(kind, webhook, data)
+    if any(name in data for name in form.fields) or (is_snapshot and is_posted):
+        form = _form_of(webhook, data, is_snapshot=is_snapshot)
         if not form.is_valid():
             return _ask(admin, request, webhook, action, form=form)
     by, selection = admin.by(request), form.cleaned_data if form.is_bound else form.initial
-    asked = {name: value for name, value in selection.items() if name != "ids"}
+    asked: dict[str, Any] = {name: selection.get(name) for name in form.fields if name != "ids"}
     if ids := selection.get("ids"):
         asked["only"] = Selection(frozenset(ids.splitlines()[:MOST_IDS]))
-    # The button that starts the job was pressed, not the one that counts.
-    is_confirmed = request.method == "POST" and COUNT not in request.POST
-    try:
-        if is_confirmed and form.is_counted:
-            total = jobs.start(kind, webhook, **by, **asked).total
-            started = ngettext(
-                "Started a job for %(count)s delivery.", "Started a job for %(count)s deliveries.", total
+    # To cancel deliveries sends no event of a child organization.
+    may_send = admin.may_use(request, action.action, webhook)
+    effects = {kind: effect for kind, effect in effects.items() if may_send or kind == JobKind.CANCEL_PENDING}
+    kinds, problem = [kind for kind in effects if is_snapshot or kind in data.getlist("kinds")], ""
+    # The button that starts jobs was pressed, not the one that counts.
+    if is_posted and COUNT not in request.POST:
+        if not form.is_counted:
+            problem = _("You changed the selection. Check the new number, then confirm.")
+        elif not kinds:
+            problem = _("Select at least one of them.")
+        elif JobKind.CANCEL_PENDING in kinds[1:]:
+            problem = _(
+                "Select “Cancel queued deliveries” alone: “Resend failed deliveries” also sends the cancelled ones."
             )
-            return _done(admin, request, webhook, started % {"count": format_count(total)})
-        count = jobs.count(kind, webhook, now=by["now"], **asked)
-    except (ReplayError, LimitReached) as error:
-        field, problem = getattr(error, "field", ""), str(error)
-        if form.is_bound and field in [one.name for one in form.visible_fields()]:
-            form.add_error(field, problem.replace(field, str(form.fields[field].label), 1))
-            problem = ""
-        return _ask(admin, request, webhook, action, form=form, problem=problem)
-    text = (
-        ngettext("%(count)s object will be sent.", "%(count)s objects will be sent.", count)
-        if kind == JobKind.SNAPSHOT
-        else ngettext("%(count)s delivery matches.", "%(count)s deliveries match.", count)
-    )
-    is_changed = is_confirmed and count
+        else:
+            try:
+                with transaction.atomic(using=router.db_for_write(Job)):
+                    started = [jobs.start(kind, webhook, **by, **asked) for kind in kinds]
+            except (ReplayError, LimitReached) as error:
+                problem = str(error)
+            else:
+                for total in (job.total for job in started):
+                    text = ngettext(
+                        "Started a job for %(count)s delivery.", "Started a job for %(count)s deliveries.", total
+                    )
+                    admin.message_user(request, text % {"count": format_count(total)}, messages.SUCCESS)
+                return admin.redirect("webhook_overview", webhook)
+    choices = [
+        {"kind": kind, "effect": effect, "is_chosen": kind in kinds, **_count_of(kind, webhook, asked, now=by["now"])}
+        for kind, effect in effects.items()
+    ]
     context = {
-        "form": _form_of(kind, webhook, initial=selection),
-        "count": text % {"count": format_count(count)},
-        "is_startable": count > 0,
-        "problem": _("You changed the selection. Check the new number, then confirm.") if is_changed else "",
+        "form": _form_of(webhook, initial=selection, is_snapshot=is_snapshot),
+        "choices": choices,
+        "is_startable": any(choice["count"] for choice in choices),
+        "problem": problem,
     }
     return _ask(admin, request, webhook, action, **context)
 
 
-def _job(kind: JobKind, is_available: Callable[[Webhook], bool], *texts: Any) -> WebhookAction:
-    """Return the action that starts a job; ``texts`` begin with its slug."""
-    slug, label, question, undo, confirm = texts
-    run = partial(_run_job, kind=kind)
-    return WebhookAction(slug, label, question, undo, confirm, Action.REPLAY, is_available, run)
+def _count_of(kind: JobKind, webhook: Webhook, asked: dict[str, Any], *, now: datetime) -> dict[str, Any]:
+    """Return how many deliveries or objects a job has, as a number and in words; or the reason why it can't be started."""
+    try:
+        count = jobs.count(kind, webhook, now=now, **asked)
+    except ReplayError as error:
+        return {"count": 0, "reason": str(error).replace("since", str(_("From")), 1 if error.field == "since" else 0)}
+    texts = {
+        JobKind.SNAPSHOT: ngettext("%(count)s object will be sent.", "%(count)s objects will be sent.", count),
+        JobKind.REPLAY_MISSED: _("%(count)s skipped or never sent"),
+    }
+    text = texts.get(kind, _("%(count)s queued")) % {"count": format_count(count)}
+    if kind == JobKind.RECOVER:
+        found: Counter[str] = Counter()
+        rows = affected(kind, webhook, **asked).order_by().values_list("deliveries__status")
+        for status, number in rows.annotate(Count("pk")):
+            found[COUNTED[status]] += number
+        text = progress_text(JobProgress(**found)) or format_count(count)
+    return {"count": count, "text": text}
 
 
 def _is_enabled(webhook: Webhook) -> bool:
     return webhook.enabled
 
 
-def _is_enabled_and_sent_to(webhook: Webhook) -> bool:
-    return webhook.enabled and not webhook.pull_only
-
-
-UNDO_JOB = gettext_lazy("A request can't be undone once it is sent. “Cancel queued deliveries” stops the others.")
-UNDO_SNAPSHOT = gettext_lazy(
-    "A request can't be undone once it is sent. To end the snapshot, disable the webhook: “Cancel queued deliveries” does "
-    "not end it."
-)
-SNAPSHOT = _job(
-    JobKind.SNAPSHOT,
-    _is_enabled,
+RECOVERIES: Mapping[JobKind, Any] = {
+    JobKind.RECOVER: gettext_lazy(
+        "Resends the failed and cancelled deliveries of a time range. Each keeps its event id, so receivers can ignore "
+        "duplicates."
+    ),
+    JobKind.REPLAY_MISSED: gettext_lazy(
+        "Sends the events that were skipped while the webhook was disabled, and matching events that were never "
+        "sent to it. The oldest event is sent first."
+    ),
+    JobKind.SEND_NOW: gettext_lazy(
+        "Sends the queued deliveries now. These attempts use up no retries, and the retries follow as before. A pause of "
+        "the webhook ends, and begins again if the receiver still fails."
+    ),
+    JobKind.CANCEL_PENDING: gettext_lazy(
+        "Cancels the deliveries that are queued, and ends jobs that resend deliveries or send missed events. Deliveries in "
+        "flight are not cancelled."
+    ),
+}
+"""The jobs of the page Recover, each with its effect. The last one goes alone."""
+SNAPSHOT = WebhookAction(
     "snapshot",
     gettext_lazy("Send a snapshot"),
     gettext_lazy(
         "Sends the current state of each object of the selected kinds, by the webhook's audience and filters. New events "
         "are sent first. The last request is webhook.snapshot_completed."
     ),
-    UNDO_SNAPSHOT,
+    gettext_lazy(
+        "A request can't be undone once it is sent. To end the snapshot, disable the webhook: “Cancel queued deliveries” does "
+        "not end it."
+    ),
     gettext_lazy("Yes, send it"),
+    Action.REPLAY,
+    _is_enabled,
+    partial(_run_jobs, effects={JobKind.SNAPSHOT: ""}),
 )
 WEBHOOK_ACTIONS = (
     WebhookAction(
@@ -303,55 +346,17 @@ WEBHOOK_ACTIONS = (
         lambda webhook: not webhook.pull_only,
         _send_test,
     ),
-    _job(
-        JobKind.RECOVER,
-        _is_enabled_and_sent_to,
-        "recover",
-        gettext_lazy("Resend failed deliveries"),
-        gettext_lazy(
-            "Resends the failed and cancelled deliveries of a time range. Each keeps its event id, so receivers can ignore "
-            "duplicates."
-        ),
-        UNDO_JOB,
-        gettext_lazy("Yes, resend them"),
-    ),
-    _job(
-        JobKind.REPLAY_MISSED,
-        _is_enabled_and_sent_to,
-        "replay",
-        gettext_lazy("Send missed events"),
-        gettext_lazy(
-            "Sends the events that were skipped while the webhook was disabled, and matching events that were never "
-            "sent to it. The oldest event is sent first."
-        ),
-        UNDO_JOB,
-        gettext_lazy("Yes, send them"),
-    ),
-    _job(
-        JobKind.SEND_NOW,
-        _is_enabled_and_sent_to,
-        "send_now",
-        gettext_lazy("Try now"),
-        gettext_lazy(
-            "Sends the queued deliveries now. These attempts use up no retries, and the retries follow as before. A pause of "
-            "the webhook ends, and begins again if the receiver still fails."
-        ),
-        UNDO_JOB,
-        gettext_lazy("Yes, try them now"),
+    WebhookAction(
+        RECOVER,
+        gettext_lazy("Recover"),
+        gettext_lazy("Select the deliveries and events of a time range to send or to cancel."),
+        gettext_lazy("A request can't be undone once it is sent. “Cancel queued deliveries” stops the others."),
+        gettext_lazy("Yes, start"),
+        Action.REPLAY,
+        lambda _webhook: True,
+        partial(_run_jobs, effects=RECOVERIES),
     ),
     SNAPSHOT,
-    _job(
-        JobKind.CANCEL_PENDING,
-        lambda _webhook: True,
-        "cancel",
-        gettext_lazy("Cancel queued deliveries"),
-        gettext_lazy(
-            "Cancels the deliveries that are queued, and ends jobs that resend deliveries or send missed events. Deliveries in "
-            "flight are not cancelled."
-        ),
-        gettext_lazy("“Resend failed deliveries” also resends the cancelled ones."),
-        gettext_lazy("Yes, cancel them"),
-    ),
     WebhookAction(
         "disable",
         gettext_lazy("Disable"),

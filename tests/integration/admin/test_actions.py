@@ -14,7 +14,7 @@ from tests.integration.admin.test_overview import overview
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import AuditEntry, Event, Job, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
 SLUGS = [act.slug for act in WEBHOOK_ACTIONS]
 
@@ -44,6 +44,15 @@ def local(moment):
     return timezone.localtime(moment).strftime("%Y-%m-%dT%H:%M")
 
 
+def form_on(response):
+    return untouched(response.content.decode(), form="tms-action")
+
+
+@pytest.fixture
+def webhook():
+    return subscribed(events=["class.*", "enrollment.*"])
+
+
 # Asking
 
 
@@ -67,7 +76,7 @@ def test_actions_that_do_not_apply_or_are_not_allowed_are_not_offered(operator, 
 
     assert ["/overview/enable/" in enabled, "/overview/disable/" in enabled] == [False, True]
     assert ["/overview/enable/" in disabled, "/overview/disable/" in disabled] == [True, False]
-    assert "/overview/recover/" not in disabled
+    assert ["/overview/snapshot/" in enabled, "/overview/snapshot/" in disabled] == [True, False]
     looking = staff("view_webhook", "view_delivery").get(overview(webhook)).content.decode()
     assert [slug for slug in SLUGS if f"/overview/{slug}/" in looking] == []
 
@@ -98,10 +107,62 @@ def test_a_recovery_counts_the_longest_range_by_default_and_starts_with_it(opera
     given_up(webhook, ago=timedelta(days=14))
 
     page = operator.get(act(webhook, "recover"))
-    operator.post(act(webhook, "recover"), untouched(page.content.decode(), form="tms-action"))
+    operator.post(act(webhook, "recover"), {**form_on(page), "kinds": ["recover"]})
 
-    assert "2 deliveries match." in text_of(page)
+    assert "Resend failed deliveries 2 failed" in text_of(page)
     assert Job.objects.get().total == 2
+
+
+def test_failed_and_missed_deliveries_are_recovered_by_one_confirmation(operator, webhook):
+    given_up(webhook)
+    for status in ("cancelled", "skipped", "skipped"):
+        Delivery.objects.filter(pk=given_up(webhook).pk).update(status=status)
+    write_delivery(webhook, now=timezone.now())
+
+    page = operator.get(act(webhook, "recover"))
+    text = text_of(page)
+    for counted in (
+        "Resend failed deliveries 1 failed, 1 cancelled Resends the failed",
+        "Send missed events 2 skipped or never sent Sends the events",
+        "Try queued deliveries now 1 queued Sends the queued",
+        "Cancel queued deliveries 1 queued Cancels the deliveries",
+    ):
+        assert counted in text
+    answer = operator.post(
+        act(webhook, "recover"), {**form_on(page), "kinds": ["recover", "replay_missed"]}, follow=True
+    )
+
+    assert list(Job.objects.order_by("pk").values_list("kind", "total")) == [("recover", 2), ("replay_missed", 2)]
+    assert text_of(answer).count("Started a job for 2 deliveries.") == 2
+
+
+@pytest.mark.parametrize(
+    "kinds, problem",
+    [
+        ([], "Select at least one of them."),
+        (["recover", "cancel_pending"], "Select “Cancel queued deliveries” alone"),
+        (["replay_missed", "recover"], "is still running for this webhook."),
+    ],
+)
+def test_a_choice_that_can_not_be_started_starts_nothing(operator, webhook, kinds, problem):
+    given_up(webhook)
+    page = operator.get(act(webhook, "recover"))
+    running = Job.objects.create(kind="replay_missed", webhook=webhook, created_at=timezone.now())
+
+    answer = operator.post(act(webhook, "recover"), {**form_on(page), "kinds": kinds})
+
+    assert problem in text_of(answer)
+    assert list(Job.objects.all()) == [running]
+
+
+def test_a_disabled_webhook_says_what_has_to_be_done_first(operator):
+    webhook = subscribed(enabled=False)
+    write_delivery(webhook, now=timezone.now())
+
+    text = text_of(operator.get(act(webhook, "recover")))
+
+    assert f"Resend failed deliveries Webhook {webhook.public_id} is disabled; enable it first." in text
+    assert "Cancel queued deliveries 1 queued" in text
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
@@ -120,7 +181,7 @@ def test_an_invalid_range_is_reported_with_the_form(operator, method, data, expe
     response = getattr(operator, method)(act(webhook, "recover"), data)
 
     assert expected in text_of(response)
-    assert "Yes, resend them" not in response.content.decode()
+    assert "Yes, start" not in response.content.decode()
     assert f'value="{data["since"]}"' in response.content.decode() or not data["since"]
     assert not Job.objects.exists()
 
@@ -131,31 +192,22 @@ def test_an_invalid_range_is_reported_with_the_form(operator, method, data, expe
 CHANGED = "You changed the selection. Check the new number, then confirm."
 
 
-def form_on(response):
-    return untouched(response.content.decode(), form="tms-action")
-
-
-@pytest.fixture
-def webhook():
-    return subscribed(events=["class.*", "enrollment.*"])
-
-
 def test_a_range_that_is_changed_after_the_count_is_counted_again_and_starts_nothing(operator, webhook):
     given_up(webhook)
     given_up(webhook, ago=timedelta(days=3))
     page = operator.get(act(webhook, "recover"))
-    assert "2 deliveries match." in text_of(page)
+    assert "2 failed" in text_of(page)
     counted = text_of(operator.post(act(webhook, "recover"), {**form_on(page), "count": "1"}))
-    assert "2 deliveries match." in counted
+    assert "2 failed" in counted
     assert CHANGED not in counted
 
-    answer = operator.post(
-        act(webhook, "recover"), {**form_on(page), "since": local(timezone.now() - timedelta(days=1))}
-    )
+    since = local(timezone.now() - timedelta(days=1))
+    answer = operator.post(act(webhook, "recover"), {**form_on(page), "kinds": ["recover"], "since": since})
 
     assert CHANGED in text_of(answer)
-    assert "1 delivery matches." in text_of(answer)
+    assert "1 failed" in text_of(answer)
     assert not Job.objects.exists()
+    assert form_on(answer)["kinds"] == ["recover"]
     started = operator.post(act(webhook, "recover"), form_on(answer), follow=True)
     job = Job.objects.get()
     assert (job.kind, job.total, job.requested_by) == ("recover", 1, me())

@@ -358,7 +358,7 @@ VERBS = {
     ("job.started", "job"): (
         {"kind": "cancel_pending", "since": None, "until": None, "total": 0},
         [],
-        [by_page("webhook_action", "cancel"), by_api("post", "cancel-pending/")],
+        [by_page("webhook_action", "recover", kinds=["cancel_pending"], since=""), by_api("post", "cancel-pending/")],
     ),
     ("job.started", "job", "snapshot"): (
         {"kind": "snapshot", "nouns": ["course_assignment"], "total": 0},
