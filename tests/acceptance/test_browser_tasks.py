@@ -56,7 +56,13 @@ def test_failed_deliveries_are_sent_again_after_an_outage_by_the_keyboard_alone(
     Drain(fan_out=fan_out).run(until_idle=True)
     receiver.wait_for(2)
 
-    page.wait_for_selector("text=2 delivered, 0 failed, 0 waiting")
+    page.wait_for_selector("text=2 of 2, 2 delivered")
+    desk.open(f"{SITE}/job/")
+    desk.inspect("jobs")
+    desk.follow("text=2 of 2, 2 delivered")
+    assert page.locator("#result_list tbody tr").count() == 2
+    assert "Resend failed deliveries" in page.inner_text("select[name=job]")
+    desk.inspect("log-of-job")
 
 
 def test_a_copy_is_compared_and_what_it_lacks_is_sent(desk, organization, receiver, tmp_path):

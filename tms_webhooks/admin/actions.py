@@ -21,9 +21,8 @@ from django.utils.translation import gettext_lazy, ngettext
 from tms_webhooks.admin.bases import may_view_all_payloads, may_view_payloads, permits
 from tms_webhooks.admin.formatting import format_count, format_duration
 from tms_webhooks.admin.logs import TimeRangeForm
-from tms_webhooks.admin.records import progress_text
+from tms_webhooks.admin.records import noun_title, progress_text
 from tms_webhooks.admin.words import timing_text
-from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.replay import COUNTED, JobProgress, affected
@@ -179,7 +178,7 @@ class SnapshotForm(SelectionForm):
 
 def noun_choices(webhook: Webhook) -> list[tuple[str, str]]:
     """Return the nouns that a snapshot of a webhook can have, with their titles."""
-    return [(name, _(registry.grouped()[name][0].noun.title)) for name in available(webhook)]
+    return [(name, noun_title(name)) for name in available(webhook)]
 
 
 def _form_of(webhook: Webhook, data: Any = None, *, initial: Any = None, is_snapshot: bool) -> SelectionForm:

@@ -28,7 +28,7 @@ from tms_webhooks.admin.bases import (
     permits,
 )
 from tms_webhooks.admin.events import TERMS, found_by_event, visible_events
-from tms_webhooks.admin.logs import LogAdmin, OrganizationFilter, TimeFilter, TypeFilter, WebhookFilter
+from tms_webhooks.admin.logs import JobFilter, LogAdmin, OrganizationFilter, TimeFilter, TypeFilter, WebhookFilter
 from tms_webhooks.admin.words import delivery_context, delivery_rows, status_text, with_row_columns
 from tms_webhooks.choices import Action
 from tms_webhooks.db import clock
@@ -61,6 +61,7 @@ class DeliveryAdmin(LogAdmin):
         TypeFilter,
         OrganizationFilter,
         TimeFilter,
+        JobFilter,
     )
     search_fields = ("event__uid",)
     search_terms = format_lazy(_("{terms}; or a delivery id, dlv_…"), terms=TERMS)

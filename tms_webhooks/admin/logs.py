@@ -22,7 +22,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.admin.bases import ScopedAdmin, organizations
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, Job, Webhook
 
 MAX_ROWS = 1_000
 MAX_WEBHOOKS = 200
@@ -66,6 +66,22 @@ class WebhookFilter(admin.SimpleListFilter):
             return queryset
         found = Webhook.objects.filter(Webhook.by_public_id(value)).values_list("pk", flat=True).first()
         return queryset.none() if found is None else queryset.filter(webhook=found)
+
+
+class JobFilter(admin.SimpleListFilter):
+    """Keeps the deliveries of the job that a link names. It offers no other job."""
+
+    title = _("job")
+    parameter_name = "job"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        value = self.value() or ""
+        jobs = Job.objects.filter(webhook__organization__in=organizations(request, Action.VIEW))
+        self.job = jobs.filter(Job.by_public_id(value)).first()
+        return [(value, str(self.job or value))] if value else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        return queryset.filter(job=self.job.pk) if self.job else queryset.none()
 
 
 class OrganizationFilter(admin.SimpleListFilter):

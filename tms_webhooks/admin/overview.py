@@ -25,7 +25,7 @@ from tms_webhooks.admin.formatting import (
     format_moment,
     format_percent,
 )
-from tms_webhooks.admin.records import job_status, progress_text
+from tms_webhooks.admin.records import job_status, result_link
 from tms_webhooks.admin.words import delivery_rows, health_sentences, with_row_columns
 from tms_webhooks.choices import Action, JobStatus
 from tms_webhooks.conf import app_settings
@@ -110,7 +110,7 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
     for job in sorted(recent, key=lambda job: job.finished_at is not None):
         numbers = counted.get(job.pk)
         color, status = job_status(job, numbers)
-        jobs.append({"job": job, "color": color, "status": status, "deliveries": progress_text(numbers)})
+        jobs.append({"job": job, "color": color, "status": status, "result": result_link(admin, job, numbers)})
     # Daily totals are per UTC day, in every time zone of the page.
     days = [formats.date_format(bar.starts_at.date(), "MONTH_DAY_FORMAT") for bar in totals.days]
     hours = [formats.time_format(timezone.localtime(bar.starts_at).time(), "H:i") for bar in totals.hours]

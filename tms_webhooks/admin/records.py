@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -13,10 +14,11 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.bases import column, sees_all
+from tms_webhooks.admin.bases import ScopedAdmin, column, sees_all
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
 from tms_webhooks.admin.logs import LogAdmin, WebhookFilter
 from tms_webhooks.admin.words import cut
+from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, JobKind, JobStatus
 from tms_webhooks.models import AuditEntry, Job
 from tms_webhooks.models.webhook import heavy_columns
@@ -36,29 +38,26 @@ class JobAdmin(LogAdmin):
     fields = (
         "kind",
         "webhook_link",
-        "since",
-        "until",
-        "nouns",
+        "begin",
+        "end",
+        "objects",
         "status_dot",
-        "progress",
+        "results",
         "skipped",
-        "deliveries",
         "requested_by",
         "error",
-        "created_at",
-        "finished_at",
+        "created",
+        "finished",
     )
-    readonly_fields = ("webhook_link", "status_dot", "progress", "deliveries")
+    readonly_fields = ("webhook_link", "begin", "end", "objects", "status_dot", "results", "created", "finished")
 
     webhook_name = column(_("webhook"), lambda job: cut(job.webhook.name) if job.webhook_id else EMPTY)
     requester = column(_("requested by"), lambda job: cut(job.requested_by or EMPTY))
     created = column(_("created at"), lambda job: format_moment(job.created_at))
     finished = column(_("finished at"), lambda job: format_moment(job.finished_at))
-    progress = column(
-        _("progress"),
-        lambda job: _("%(done)s of %(total)s") % {"done": format_count(job.done), "total": format_count(job.total)},
-    )
-    deliveries = column(_("deliveries"), lambda job: progress_text(counted(job)) or EMPTY)
+    begin = column(_("since"), lambda job: format_moment(job.since))
+    end = column(_("until"), lambda job: format_moment(job.until))
+    objects = column(_("objects"), lambda job: ", ".join(map(noun_title, job.nouns)) or EMPTY)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         rows = Job.objects.all() if sees_all(request, Action.VIEW) else super().get_queryset(request)
@@ -71,9 +70,9 @@ class JobAdmin(LogAdmin):
         return super().may(request, action, obj)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Return the fields; those of a snapshot's objects for a snapshot alone, and the nouns also for what moved along."""
-        others = {JobKind.SNAPSHOT: (), JobKind.MOVE: ("since", "until")}
-        left_out = others.get(obj.kind, ("nouns", "skipped"))
+        """Return the fields: either those of a range or those of objects."""
+        is_of_objects = obj.kind in (JobKind.SNAPSHOT, JobKind.MOVE)
+        left_out = ("begin", "end") if is_of_objects else ("objects", "skipped")
         return [name for name in self.fields if name not in left_out]
 
     @admin.display(description=_("status"))
@@ -81,12 +80,10 @@ class JobAdmin(LogAdmin):
         """Return the status in its color."""
         return format_html('<span class="tms-status tms-{}">{}</span>', *job_status(obj, counted(obj)))
 
-    @admin.display(description=_("progress"))
-    def results(self, obj: Job) -> str:
-        """Return what became of the deliveries of a job, and its progress unless it has queued them all."""
-        text = progress_text(counted(obj))
-        is_queued = text and obj.status == JobStatus.FINISHED
-        return text if is_queued else " · ".join(filter(None, [self.progress(obj), text]))
+    @admin.display(description=_("result"))
+    def results(self, obj: Job) -> SafeString:
+        """Return the progress of a job and the results of its deliveries."""
+        return result_link(self, obj, counted(obj))
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
         from tms_webhooks.delivery.replay import progress_by_job
@@ -115,17 +112,32 @@ def job_status(job: Job, counted: JobProgress | None) -> tuple[str, Any]:
     return job.status, job.get_status_display()
 
 
-def progress_text(counted: JobProgress | None) -> str:
-    """Return the numbers of a job's deliveries in words; empty without."""
-    if counted is None:
-        return ""
-    numbers = {name: format_count(number) for name, number in counted._asdict().items()}
-    texts = [gettext("%(delivered)s delivered, %(failed)s failed, %(waiting)s waiting")]
-    if counted.skipped:
-        texts.append(gettext("%(skipped)s skipped because the webhook was disabled"))
-    if counted.cancelled:
-        texts.append(gettext("%(cancelled)s cancelled"))
-    return ", ".join(texts) % numbers
+def result_link(pages: ScopedAdmin, job: Job, counted: JobProgress | None) -> SafeString:
+    """Return the progress of a job and the results of its deliveries, with a link to these: "12 of 12, 11 delivered, 1 failed"."""
+    done = gettext("%(done)s of %(total)s") % {"done": format_count(job.done), "total": format_count(job.total)}
+    if counted is None or not any(counted):
+        return format_html("{}", done)
+    address = f"{pages.url('delivery_changelist')}?{urlencode({'job': job.public_id})}"
+    return format_html('<a href="{}">{}, {}</a>', address, done, progress_text(counted))
+
+
+def progress_text(counted: JobProgress) -> str:
+    """Return the numbers of deliveries in words, without those that are zero."""
+    texts = {
+        "delivered": gettext("%(count)s delivered"),
+        "failed": gettext("%(count)s failed"),
+        "skipped": gettext("%(count)s skipped because the webhook was disabled"),
+        "cancelled": gettext("%(count)s cancelled"),
+        "waiting": gettext("%(count)s waiting"),
+    }
+    numbers = counted._asdict()
+    return ", ".join(text % {"count": format_count(numbers[name])} for name, text in texts.items() if numbers[name])
+
+
+def noun_title(name: str) -> str:
+    """Return the title of a noun, or its name if no source has it any longer."""
+    event_types = registry.grouped().get(name)
+    return gettext(event_types[0].noun.title) if event_types else name
 
 
 @admin.register(AuditEntry)

@@ -33,15 +33,15 @@ def test_the_list_leaves_the_payloads_in_the_database(operator, django_assert_ma
 @pytest.mark.parametrize(
     "statuses, status, results",
     [
-        (["delivered", "delivered"], "Finished", "2 delivered, 0 failed, 0 waiting"),
-        (["delivered", "waiting"], "Running", "1 delivered, 0 failed, 1 waiting"),
-        (["delivered", "failed"], "Partly delivered", "1 delivered, 1 failed, 0 waiting"),
+        (["delivered", "delivered"], "Finished", "2 of 2, 2 delivered"),
+        (["delivered", "waiting"], "Running", "2 of 2, 1 delivered, 1 waiting"),
+        (["delivered"] * 11 + ["failed"], "Partly delivered", "12 of 12, 11 delivered, 1 failed"),
         (
             ["failed", *["skipped"] * 11],
             "Not delivered",
-            "0 delivered, 1 failed, 0 waiting, 11 skipped because the webhook was disabled",
+            "12 of 12, 1 failed, 11 skipped because the webhook was disabled",
         ),
-        (["cancelled"], "Not delivered", "0 delivered, 0 failed, 0 waiting, 1 cancelled"),
+        (["cancelled"], "Not delivered", "1 of 1, 1 cancelled"),
     ],
 )
 def test_a_job_is_as_finished_as_its_deliveries(operator, statuses, status, results):
@@ -50,15 +50,42 @@ def test_a_job_is_as_finished_as_its_deliveries(operator, statuses, status, resu
     job = Job.objects.create(webhook=webhook, total=total, done=total, **values)
     for one in statuses:
         write_delivery(webhook, now=now, status=one, job=job.pk, due_at=now if one == "waiting" else None)
+    write_delivery(webhook, now=now)
 
     rows = operator.get(url(Job, "changelist"))
     page = operator.get(url(Job, "change", job.public_id))
 
     for response in (rows, page):
         assert f">{status}</span>" in response.content.decode()
-        assert results in text_of(response)
-    assert f"{total} of {total}" not in text_of(rows)
+        link = f"{url(Delivery, 'changelist')}?job={job.public_id}"
+        assert f'<a href="{link}">{results}</a>' in response.content.decode()
+    assert len(listed(operator, Delivery, job=job.public_id)) == total
     assert "Skipped: 0" not in text_of(page)
+
+
+def test_a_job_names_its_kinds_of_objects_and_writes_all_times_in_one_format(operator):
+    at = timezone.now().replace(hour=9, minute=41, second=7)
+    values = {"webhook": subscribed(), "created_at": at, "finished_at": at, "status": "finished"}
+    snapshot = Job.objects.create(kind="snapshot", nouns=["course_assignment", "gone"], **values)
+    recovery = Job.objects.create(kind="recover", since=at, until=at, **values)
+
+    text = shown_at(operator, url(Job, "change", snapshot.public_id))
+    assert "Objects: Course assignment, gone" in text
+    assert text.count("09:41:07") == 2
+    assert shown_at(operator, url(Job, "change", recovery.public_id)).count("09:41:07") == 4
+
+
+def test_the_log_has_the_deliveries_of_a_job_of_the_own_organizations_alone(alice):
+    ours, theirs = subscribed(organization=alice.organization), subscribed()
+    now = timezone.now()
+    values = {"kind": "recover", "created_at": now}
+    jobs = [Job.objects.create(webhook=webhook, **values) for webhook in (ours, theirs)]
+    deliveries = [write_delivery(job.webhook, now=now, job=job.pk) for job in jobs]
+
+    assert listed(alice, Delivery, job=jobs[0].public_id) == deliveries[:1]
+    page = alice.get(url(Delivery, "changelist"), {"job": jobs[1].public_id})
+    assert list(page.context["cl"].result_list) == []
+    assert str(jobs[1]) not in text_of(page)
 
 
 # Audit entries

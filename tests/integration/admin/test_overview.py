@@ -203,7 +203,8 @@ def test_a_job_shows_its_progress_until_its_deliveries_are_done(operator):
             write_delivery(webhook, now=now, status=status, job=job.pk, due_at=now if status == "pending" else None)
     response = operator.get(overview(webhook))
     assert "Resend failed deliveries : Running" in text_of(response)
-    assert "3 of 6 processed · 3 delivered, 2 failed, 1 waiting" in text_of(response)
+    assert "3 of 6, 3 delivered, 2 failed, 1 waiting" in text_of(response)
+    assert f'href="{url(Delivery, "changelist")}?job={job.public_id}"' in response.content.decode()
     assert refreshing in response.content.decode()
 
     Delivery.objects.filter(status="pending").update(status="delivered", due_at=None)
