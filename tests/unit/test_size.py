@@ -44,7 +44,7 @@ CEILINGS = {
     "listener": 1_002,
     "manage": 5_460,
     "management": 9_907,
-    "mcp": 3_991,
+    "mcp": 4_116,
     "models": 24_185,
     "monitoring": 5_369,
     "moves": 1_898,

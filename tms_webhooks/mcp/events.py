@@ -25,7 +25,7 @@ from tms_webhooks.api.serializers.webhooks import NewHookSerializer
 from tms_webhooks.api.views.webhooks import refuse_unreachable
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.values import instant
-from tms_webhooks.choices import DISABLED_BY_USER, Action, PayloadFormat
+from tms_webhooks.choices import DISABLED_BY_USER, Action, PayloadDetail, PayloadFormat
 from tms_webhooks.db import clock
 from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
 from tms_webhooks.exceptions import UnknownEventType
@@ -127,19 +127,22 @@ def input_schema(event_type: EventType, organizations: Sequence[Any]) -> dict[st
                 **({"enum": organizations} if organizations else {}),
             },
             "filters": {"type": "object", "properties": filters, "additionalProperties": False},
+            "payload": {
+                "enum": PayloadDetail.values,
+                "default": PayloadDetail.FULL,
+                "description": "All fields, all but personal ones, or ids only.",
+            },
         },
         "additionalProperties": False,
     }
 
 
 def payload_schema(event_type: EventType) -> dict[str, Any]:
-    """Return the JSON Schema of the data of an MCP event: parts of that of the event."""
-    whole = event_type.schema()
-    return {
-        "type": "object",
-        "properties": {key: whole["properties"][key] for key in keys_of(event_type)},
-        "required": list(keys_of(event_type)),
-    }
+    """Return the JSON Schema of the data of an MCP event: parts of that of the event. Details are null if none of them is sent."""
+    parts = {key: event_type.schema()["properties"][key] for key in keys_of(event_type)}
+    if "details" in parts:
+        parts["details"] = {**parts["details"], "type": ["object", "null"]}
+    return {"type": "object", "properties": parts, "required": list(parts)}
 
 
 def keys_of(event_type: EventType) -> list[str]:
@@ -158,10 +161,13 @@ def subscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
     kind, url, secret, now = event_type_of(params), params.delivery.url, params.delivery.secret, timezone.now()
     if not secret:
         raise RPCError(INVALID_PARAMS, "delivery.secret: Missing; send whsec_ and the base64 of 24 to 64 random bytes.")
-    if unknown := set(params.arguments) - {"organization", "filters"}:
-        message = f"arguments.{min(unknown)[:80]}: Unknown; use organization and filters, which events/list describes."
+    if unknown := set(params.arguments) - {"organization", "filters", "payload"}:
+        message = f"arguments.{min(unknown)[:80]}: Unknown; use organization, filters and payload, as in events/list."
         raise RPCError(INVALID_PARAMS, message)
-    body = {**params.arguments, "target_url": url, "event": kind.name, "secret": secret}
+    if (detail := params.arguments.get("payload", PayloadDetail.FULL)) not in PayloadDetail.values:
+        raise RPCError(INVALID_PARAMS, f"arguments.payload: Choose one of {', '.join(PayloadDetail.values)}.")
+    given = {name: value for name, value in params.arguments.items() if name != "payload"}
+    body = {**given, "target_url": url, "event": kind.name, "secret": secret}
     serializer: Any = NewHookSerializer(data=body, context=view.get_serializer_context())
     serializer.is_valid(raise_exception=True)
     made: dict[str, Any] = serializer.validated_data
@@ -170,7 +176,7 @@ def subscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
     refuse_unreachable({"target_url": url}, name="target_url")
     key = id_of(view, params)
     hook.format, hook.content, hook.timeout_seconds = PayloadFormat.CUSTOM, content_of(kind), TIMEOUT_SECONDS
-    hook.headers = f"{MCP_HEADER}={key}"
+    hook.headers, hook.payload = f"{MCP_HEADER}={key}", detail
     hook.expires_at = end_of(params, now)
     same_url = Webhook.objects.existing().filter(hook_of=hook.hook_of, url=url).select_related("state")
     of_mcp = {one.mcp_subscription: one for one in same_url}

@@ -129,6 +129,9 @@ def call_tool(view: Any, params: CallToolRequestParams) -> dict[str, Any]:
         "method": tool.method,
         "META": {**meta, "REQUEST_METHOD": tool.method, "CONTENT_LENGTH": "0"},
         "GET": QueryDict(urlencode(query, doseq=True)),
+        # Authenticated already. Another authentication would take a user of a token for one of a session.
+        "_force_auth_user": view.request.user,
+        "_force_auth_token": view.request.auth,
         # The URLs in an answer are those of the API.
         "resolver_match": SimpleNamespace(namespaces=["tms_webhooks"]),
     }

@@ -7,7 +7,9 @@ import pytest
 from django.core.cache import cache
 from django.utils import timezone
 from jsonschema import Draft202012Validator
+from rest_framework.authentication import SessionAuthentication
 
+from example_project.training.authentication import ApiKeyAuthentication
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import ApiKey
 from tests.factories import WebhookFactory
@@ -17,12 +19,16 @@ from tests.integration.delivery.rows import new_event, write_delivery, write_eve
 from tests.integration.delivery.wire import answer, is_signed_by, verify
 from tms_webhooks import catalogue, hooks
 from tms_webhooks.access import get_policy
-from tms_webhooks.choices import DisabledReason
+from tms_webhooks.api.views.resource import ResourceViewSet
+from tms_webhooks.choices import DisabledReason, PayloadDetail, PayloadFormat
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage import webhooks
 from tms_webhooks.mcp import events
+from tms_webhooks.mcp.tools import TOOLS
+from tms_webhooks.mcp.urls import METHODS
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.models.webhook import new_secret
+from tms_webhooks.payloads.formats import RequestFormat, render, tailored
 from tms_webhooks.worker.send import send
 
 __all__ = ["run", "wire"]
@@ -46,8 +52,8 @@ def write_request(client, method, /, **params):
 class Agent(Caller):
     """An agent with an API key, which speaks the MCP of 2026."""
 
-    def __init__(self, organization, name="Agent"):
-        super().__init__()
+    def __init__(self, organization, name="Agent", **options):
+        super().__init__(**options)
         self.key, clear = ApiKey.objects.create_key(name=name, organization=organization)
         self.credentials(HTTP_AUTHORIZATION=f"Bearer {clear}")
 
@@ -154,12 +160,11 @@ def test_an_agent_subscribes_receives_refreshes_and_unsubscribes(agent, acme, ru
 
 @pytest.mark.parametrize("kind", catalogue.all_types(), ids=lambda kind: kind.name)
 def test_the_events_of_each_type_are_valid_by_their_schema(kind):
-    event = kind.example()
-    shape = {key: event[key] for key in events.keys_of(kind) if key in event}
-
     Draft202012Validator.check_schema(events.input_schema(kind, [1, 2]))
-    Draft202012Validator(events.payload_schema(kind)).validate(shape)
-    assert "{data}" in events.content_of(kind)
+    for detail in PayloadDetail:
+        shape = RequestFormat(format=PayloadFormat.CUSTOM, detail=detail, content=events.content_of(kind))
+        body = json.loads(render(shape, tailored(shape, kind.example()), limit=100_000).body)
+        Draft202012Validator(events.payload_schema(kind)).validate(body["data"])
 
 
 def test_the_pages_of_the_list_have_each_event_type_once(agent):
@@ -199,6 +204,7 @@ def test_arguments_by_the_schema_are_accepted_and_others_are_not(agent, acme):
         ({"url": "https://nowhere.example.com/"}, -32602, "delivery.url: ", None),
         ({"url": "https://10.0.0.1/"}, -32602, "delivery.url: ", None),
         ({"arguments": {"severity": "P1"}}, -32602, "arguments.severity: Unknown", None),
+        ({"arguments": {"payload": "some"}}, -32602, "Choose one of full, no_personal, thin", None),
         ({"arguments": 7}, -32602, "arguments: Input should be a valid dictionary", None),
         ({"ttlMs": "long"}, -32602, "ttlMs: Input should be a valid integer", None),
         (
@@ -295,6 +301,16 @@ def test_a_new_secret_signs_at_once_and_the_old_one_for_five_minutes_more(agent,
     _challenge, both, new = wire.requests
     assert [is_signed_by(both, one) for one in (secret, SECRET)] == [True, True]
     assert [is_signed_by(new, one) for one in (secret, SECRET)] == [True, False]
+
+
+def test_an_agent_asks_for_ids_only(agent, acme, run, wire):
+    agent.subscribe(arguments={"payload": "thin"})
+    write_event_of(301, acme)
+    run()
+
+    data = json.loads(wire.requests[-1].body)["data"]["data"]
+    assert data["course"]["id"] == 301
+    assert "name" not in data
 
 
 @pytest.mark.parametrize("status", [410, 413])
@@ -447,6 +463,40 @@ def test_a_header_that_contradicts_the_message_and_an_unknown_version_are_refuse
     assert other.json()["error"]["code"] == -32020
 
 
+JUNK = [None, True, 7, -(10**30), 1.5, "", "x", "\u200f", [], [{}], {}, {"a": {"b": [None]}}]
+
+
+@pytest.mark.parametrize("junk", JUNK, ids=repr)
+def test_no_parameter_makes_a_server_error(agent, acme, junk):
+    whole = {
+        "name": NAME,
+        "arguments": {"organization": acme.pk, "filters": {"course": [1]}},
+        "delivery": {"mode": "webhook", "url": TARGET, "secret": SECRET},
+        "ttlMs": 1,
+        "cursor": None,
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "x", "version": "1"},
+    }
+    for method in METHODS:
+        for params in [junk, *({**whole, name: junk} for name in whole)]:
+            assert_answered(write(agent, {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
+    for part in ("arguments", "delivery"):
+        for name in whole[part]:
+            changed = {**whole, part: {**whole[part], name: junk}}
+            for method in ("events/subscribe", "events/unsubscribe"):
+                assert_answered(write(agent, {"jsonrpc": "2.0", "id": 1, "method": method, "params": changed}))
+    for name, tool in TOOLS.items():
+        for argument in tool.arguments:
+            params = {"name": name, "arguments": {argument: junk}}
+            assert_answered(write(agent, {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}))
+
+
+def assert_answered(response):
+    assert response.status_code in (200, 400), response.content
+    assert {"result", "error"} & response.json().keys()
+
+
 @pytest.mark.parametrize("method", ["get", "delete"])
 def test_there_are_no_streams_and_no_sessions(agent, method):
     assert getattr(agent, method)("/mcp/").status_code == 405
@@ -474,6 +524,14 @@ def test_an_agent_finds_a_failed_delivery_and_sends_it_again(agent, failed):
     assert json.loads(sent["content"][0]["text"]) == sent["structuredContent"]
     failed.refresh_from_db()
     assert failed.status == "pending"
+
+
+def test_a_tool_changes_something_for_a_key_although_the_host_looks_for_sessions_first(acme, failed, monkeypatch):
+    kinds = [SessionAuthentication, ApiKeyAuthentication]
+    monkeypatch.setattr(ResourceViewSet, "authentication_classes", kinds, raising=False)
+    agent = Agent(acme, enforce_csrf_checks=True)
+
+    assert not agent.use("resend_delivery", delivery=failed.public_id)["isError"]
 
 
 def test_an_agent_learns_why_an_event_is_not_sent_and_how_webhooks_are(agent, acme, failed):
