@@ -11,7 +11,7 @@ from tests.acceptance.test_browser_log import failed
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_event
 from tms_webhooks.comparison import Comparison
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.tasks import work_on_jobs
 from tms_webhooks.worker.drain import Drain
@@ -90,6 +90,28 @@ def test_a_copy_is_compared_and_what_it_lacks_is_sent(desk, organization, receiv
 
     first, *_last = receiver.wait_for(2)
     assert json.loads(first.body)["data"]["name"] == "Azure basics"
+
+
+def test_a_missing_cancellation_is_explained_by_the_name_of_the_class(desk, organization):
+    webhook = WebhookFactory(organization=organization, name="CRM", events=[])
+    wanted = TrainingClassFactory(organization=organization, course__name="Azure Administrator").course
+    webhook.subscriptions.create(event_type="class.*", filters={"course": [wanted.pk]})
+    for name in ("class.cancelled", "class.scheduled"):
+        event = write_event(organization, name)
+        Event.objects.filter(pk=event.pk).update(subject_name="Kubernetes in May", occurred_at=timezone.now())
+
+    page = desk.open(f"{SITE}/delivery/?webhook={webhook.public_id}")
+    page.fill("#searchbar", "kubernetes may")
+    desk.follow("#changelist-search button >> nth=0")
+    desk.inspect("log-empty")
+    desk.follow("text=See why it was not sent")
+    assert page.locator(".tms-health").count() == 2
+    assert "Not met: course is Azure Administrator; this event's course is" in page.inner_text(".tms-health >> nth=0")
+    desk.inspect("explain-object")
+    desk.follow(".tms-health >> nth=0 >> text=All checks")
+    desk.inspect("explain-event")
+    desk.follow("text=Change the filter")
+    assert str(wanted.pk) in page.input_value("#id_course")
 
 
 def test_names_of_any_length_and_script_fit_every_page_in_every_look(desk, organization):

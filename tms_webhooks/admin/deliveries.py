@@ -24,6 +24,7 @@ from tms_webhooks.admin.bases import (
     allowed_keys,
     column,
     covers_children,
+    may_view_payloads,
     may_view_webhooks,
     permits,
 )
@@ -91,10 +92,13 @@ class DeliveryAdmin(LogAdmin):
         return found_by_event(request, queryset, term, path="event__")
 
     def nothing_found(self, request: HttpRequest, term: str) -> str:
-        """Add how many events without a delivery a term matches, or possible reasons."""
+        """Add how many events without a delivery a term matches, with a link to the reasons, or possible reasons."""
         events = visible_events(request, term) if permits(request, "view_event") else 0
         if events:
             link = f"{self.url('event_changelist')}?{urlencode({'q': term})}"
+            one = Webhook.objects.existing().filter(Webhook.by_public_id(request.GET.get("webhook", ""))).first()
+            if one is not None and may_view_webhooks(request) and may_view_payloads(request, one):
+                link = f"{self.url('webhook_explain', one)}?{urlencode({'event': term})}"
             count = ngettext("%(count)d event matches.", "%(count)d events match.", events) % {"count": events}
             return format_html('{} <a href="{}">{}</a>', count, link, _("See why it was not sent"))
         reasons = _(

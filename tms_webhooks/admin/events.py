@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +47,16 @@ from tms_webhooks.admin.words import (
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, ActorKind, CheckResult
 from tms_webhooks.conf import app_settings
+from tms_webhooks.filters.condition import in_words
+from tms_webhooks.filters.criteria import statuses_of
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.sources.objects import FILTERED_BY_ID, search
 
 if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin
-    from tms_webhooks.routing.explain import Explanation
+    from tms_webhooks.routing.explain import Clause, Explanation
 
 # Search
 
@@ -161,6 +165,15 @@ def _newest(events: QuerySet) -> list[int]:
 MAX_DELIVERIES = 100
 MAX_WEBHOOKS = 100
 MAX_EXPLAINED = 10
+FILTER_LABELS = {
+    "course": _("course"),
+    "class": _("class"),
+    "organization": _("organization"),
+    "status_from": _("status before"),
+    "status_to": _("status after"),
+    "completion_status": _("completion status"),
+    "actor_kind": _("actor"),
+}
 
 
 @admin.register(Event)
@@ -204,7 +217,6 @@ class EventAdmin(LogAdmin):
     def show(self, request: HttpRequest, row: Event) -> HttpResponse:
         """Show one event, with its deliveries and the webhooks that have none."""
         from tms_webhooks.documents.request_preview import pretty
-        from tms_webhooks.routing.explain import explain
 
         webhooks = Webhook.objects.filter(organization__in=allowed_keys(request, Action.VIEW))
         deliveries = with_row_columns(Delivery.objects.filter(event=row, webhook__in=webhooks))
@@ -223,7 +235,7 @@ class EventAdmin(LogAdmin):
             is_waiting=row.fanned_out_at is None or any(delivery.due_at is not None for delivery in shown),
             # The first ones with the reason why they have no delivery of the event.
             others=[
-                (webhook, _reason(explain(webhook, row)) if index < MAX_EXPLAINED else "")
+                (webhook, _main_clause(_explanation_of(webhook, row)).sentence if index < MAX_EXPLAINED else "")
                 for index, webhook in enumerate(others)
             ],
             type=event_text(row),
@@ -246,35 +258,79 @@ def _explained(
     return others.order_by("name", "pk")[:MAX_WEBHOOKS]
 
 
-def _reason(explanation: Explanation) -> str:
-    """Return the first check that failed; a filter that failed says more than a subscription to other events."""
+def _explanation_of(webhook: Webhook, event: Event) -> Explanation:
+    """Return why a webhook receives an event or not, with names and the event's values: the user may view its payload."""
+    from tms_webhooks.monitoring.words import check_sentence
+    from tms_webhooks.routing.explain import explain
+    from tms_webhooks.routing.subscription_rules import event_values
+
+    explanation, values = explain(webhook, event), event_values(event)
+    clauses = []
+    for clause in explanation.clauses:
+        if clause.check is not None:
+            name = clause.name.removeprefix("filters.")
+            named = partial(_in_names, webhook, event, name)
+            label, met = str(FILTER_LABELS.get(name, "")), clause.verdict is CheckResult.YES
+            clause = clause._replace(sentence=check_sentence(clause.check, values, named, label=label, met=met))
+        clauses.append(clause)
+    return explanation._replace(clauses=tuple(clauses))
+
+
+def _in_names(webhook: Webhook, event: Event, name: str, values: Iterable[Any]) -> str:
+    """Return values of a filter in words, with the names of statuses, and of objects of the webhook's own organization."""
+    from tms_webhooks.routing.explain import MOST_NAMED_IDS
+
+    ordered, names = sorted(values, key=str), webhook.__dict__.setdefault(f"_names_of_{name}", {})
+    if name in FILTERED_BY_ID:
+        for value in map(str, ordered[:MOST_NAMED_IDS]):
+            if value not in names:
+                found = search(name, value, organizations=[webhook.organization_id])
+                names |= {value: value, **{one.id: one.label.partition(" · ")[0] for one in found}}
+    elif name in FILTER_LABELS:
+        names |= {member: str(member.label) for member in statuses_of(name, catalogue.expand(event.type))}
+    return in_words(tuple(names.get(value) or names.get(str(value), value) for value in ordered))
+
+
+def _main_clause(explanation: Explanation) -> Clause:
+    """Return the first check that failed; a filter that failed says more than a subscription to other events.
+
+    If none failed, the clause has the summary, and no name.
+    """
     failed = [one for one in explanation.clauses if one.verdict is explanation.verdict is not CheckResult.YES]
     if not failed:
-        return explanation.summary
-    return min(failed, key=lambda one: one.name == "event_type").sentence
+        return explanation.clauses[0]._replace(name="", sentence=explanation.summary)
+    main = min(failed, key=lambda one: one.name == "event_type")
+    if main.name == "event_type" and len(failed) > 1:
+        main = main._replace(sentence=str(_("No subscription includes this event type.")))
+    return main
 
 
 # Why a webhook received an event, or did not
 
 
 def explain_page(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpResponse:
-    """Search for events, and explain why the webhook received the newest of them or did not."""
-    from tms_webhooks.routing.explain import explain
-
+    """Search for events, and explain for the newest of them why the webhook received it or did not."""
     webhook = admin.row_of(request, key)
     if not may_view_payloads(request, webhook):
         raise PermissionDenied
     term = request.GET.get("event", "").strip()
     keys = event_keys(request, term, now=timezone.now()) if term else []
     visible = visible_to(allowed_keys(request, Action.VIEW)) & visible_to(allowed_keys(request, Action.VIEW_PAYLOAD))
-    events = list(Event.objects.filter(visible, pk__in=keys).order_by("-pk")[:MAX_EXPLAINED])
+    events = Event.objects.filter(visible, pk__in=keys).order_by("-pk")[:MAX_EXPLAINED]
+    subscriptions, answers = {one.pk: one for one in webhook.subscriptions.all()}, []
+    for event in events:
+        explanation = _explanation_of(webhook, event)
+        main = _main_clause(explanation)
+        shown = object_text(event, is_named=True)
+        answers.append((event, shown, explanation, main, subscriptions.get(main.subscription_id)))
     context = {
         "title": _("Why was an event not sent?"),
         "help": _(
             "The name of a learner, class or course; an object, such as class:9; an external id; or an event id, evt_…."
         ),
         "term": term,
-        "events": [(event, event_text(event), object_text(event, is_named=True)) for event in events],
-        "explanation": explain(webhook, events[0]) if events else None,
+        "answers": answers,
+        "most": MAX_EXPLAINED,
+        "may_change": admin.has_change_permission(request, webhook) and admin.may_use(request, Action.MANAGE, webhook),
     }
     return admin.webhook_page(request, "explain", webhook, **context)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from django.utils import formats
 from django.utils.translation import gettext as _
@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 
 from tms_webhooks.choices import DisabledReason, ErrorAction, ErrorClass, HoldReason
 from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.models import Webhook, WebhookState, encryption
 from tms_webhooks.net import proxy
 
@@ -115,6 +116,21 @@ def disabled_reason(webhook: Webhook) -> str:
         DisabledReason.BLOCKED_TARGET: _("Its URL leads to a blocked address. Change the URL first."),
     }
     return texts[DisabledReason(reason)] if reason in DisabledReason.values else _("No reason was recorded.")
+
+
+def check_sentence(check: Any, values: EventValues, named: Any, *, label: str, met: bool) -> str:
+    """Return whether an event meets a check of a subscription, and the event's own values if not: they are payload.
+
+    ``label`` is the name of a filter, empty for a condition; ``named(values)`` returns values in words.
+    """
+    words = check.words()
+    if label:
+        words = _("%(path)s is %(values)s") % {"path": label, "values": named(check.condition.values)}
+    for path in () if met else check.condition.paths():
+        # An event has the name of a course next to its id.
+        own = label and values.at(path.removesuffix("id") + "name") or named(values.comparables(path, None))
+        words += _("; this event's %(path)s is %(values)s") % {"path": label or path, "values": own}
+    return (_("Met: %(words)s.") if met else _("Not met: %(words)s.")) % {"words": words}
 
 
 def percent_to_disabling(state: WebhookState, now: datetime) -> int:

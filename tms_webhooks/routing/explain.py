@@ -42,12 +42,14 @@ class Clause(NamedTuple):
     """The result of one rule: its name, the verdict, and a sentence for people.
 
     ``subscription_id`` is the key of the subscription for a rule of a subscription, and None for a rule of the webhook.
+    ``check`` is the `EventCheck` of a filter or of a part of a condition.
     """
 
     name: str
     verdict: CheckResult
     sentence: str
     subscription_id: int | None = None
+    check: Any = None
 
 
 class Explanation(NamedTuple):
@@ -210,17 +212,17 @@ def _clauses_of(
     for check in rules.checks(event.type):
         met = rules.holds(check, event, values)
         sentence = _("Met: %(words)s.") if met else _("Not met: %(words)s.")
-        yield _clause(check.name, met, sentence % {"words": check.words()}, pk)
+        yield _clause(check.name, met, sentence % {"words": check.words()}, pk, check)
 
 
 def _of_firsts(subscription: Subscription, event: Event, *, met: bool) -> Clause:
     first = FirstOccurrence.objects.of([(subscription.pk, event)]).get(first_key(subscription.pk, event))
     is_first = (met and event.fanned_out_at is None) if first is None else first == event.pk
+    sentence = _not_the_first()
     if is_first:
         sentence = _("This is the first event of this type for this object.")
-    else:
-        none_yet = _("No event of this type has been the first for this object yet.")
-        sentence = none_yet if first is None else _not_the_first()
+    elif first is None:
+        sentence = _("No event of this type has been the first for this object yet.")
     return _clause(f"filters.{FIRST_OCCURRENCE}", is_first, sentence, subscription.pk)
 
 
@@ -229,8 +231,8 @@ def _not_the_first() -> str:
     return _("An earlier event was the first of this type for this object.")
 
 
-def _clause(name: str, met: bool, sentence: str, subscription_id: int | None = None) -> Clause:  # noqa: FBT001
-    return Clause(name, CheckResult.YES if met else CheckResult.NO, sentence, subscription_id)
+def _clause(name: str, met: bool, *about: Any) -> Clause:  # noqa: FBT001
+    return Clause(name, CheckResult.YES if met else CheckResult.NO, *about)
 
 
 # Dry runs
