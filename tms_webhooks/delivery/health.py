@@ -24,6 +24,9 @@ HEALTH_FIELDS = (*NO_FAILURES, "succeeded_at", "failed_at", "failed_with")
 NOT_ATTEMPTED = (DeliveryStatus.SKIPPED, DeliveryStatus.MERGED)
 """Finished deliveries that say nothing about the receiver."""
 
+RATE_LIMITED = timedelta(seconds=15)
+"""The time after a success in which a 429 causes no pause: the receiver limits its rate, and is not out of order."""
+
 WARN_AT_PERCENT = (50, 70, 90)
 """Percentages of the way to being disabled at which ``webhook.failing`` is emitted."""
 
@@ -38,8 +41,7 @@ def apply_results(results: Sequence[SendResult], *, now: datetime) -> None:
     """
     by_webhook: dict[int, list[SendResult]] = defaultdict(list)
     for result in results:
-        counts = result.outcome.counts_for_health or result.outcome.hold_reason is not None
-        if counts and not result.request.is_manual:
+        if (result.outcome.counts_for_health or result.outcome.hold_reason) and not result.request.is_manual:
             by_webhook[result.request.webhook_id].append(result)
     plain = [pk for pk, of_webhook in by_webhook.items() if not any(one.outcome.may_stop_webhook for one in of_webhook)]
     # A healthy webhook that had successes only: nothing but the time changes.
@@ -66,7 +68,7 @@ def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> None:
         errors = list(
             finished.order_by("-pk").values_list("error_class", flat=True)[: app_settings.PAUSE_AFTER_FAILURES]
         )
-        if len(errors) == app_settings.PAUSE_AFTER_FAILURES and set(errors) == {ErrorClass.BLOCKED_ADDRESS}:
+        if errors == [ErrorClass.BLOCKED_ADDRESS] * app_settings.PAUSE_AFTER_FAILURES:
             lifecycle.disable(webhook, reason=DisabledReason.BLOCKED_TARGET, now=now)
 
 
@@ -88,24 +90,25 @@ def warn_all(now: datetime, *, stop: Stop = never) -> None:
 
 def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) -> None:
     """Update one webhook."""
+    state = webhook.state
     for result in results:
         if result.outcome.hold_reason:
-            _hold(webhook.state, result.outcome.hold_reason, result.outcome.retry_after, now)
+            _hold(state, result.outcome.hold_reason, result.outcome.retry_after, now)
         elif result.outcome.success:
-            was_paused = webhook.state.pauses
+            was_paused = state.pauses
             for name, value in {**NO_FAILURES, "succeeded_at": now}.items():
-                setattr(webhook.state, name, value)
+                setattr(state, name, value)
             if was_paused:
                 lifecycle.report_recovered(webhook, now=now)
         else:
-            _apply_failure(webhook.state, now, result)
-    webhook.state.save(update_fields=[*HEALTH_FIELDS, "held_until", "hold_reason"])
-    if not webhook.enabled or webhook.deleted_at is not None or all(one.outcome.hold_reason for one in results):
+            _apply_failure(state, now, result)
+    state.save(update_fields=[*HEALTH_FIELDS, "held_until", "hold_reason"])
+    if not webhook.enabled or webhook.deleted_at or all(one.outcome.hold_reason for one in results):
         return
     requested = next((result.outcome.disable for result in results if result.outcome.disable), None)
     if requested:
         lifecycle.disable(webhook, reason=DisabledReason(requested), now=now)
-    elif percent_to_disabling(webhook.state, now) >= 100:
+    elif percent_to_disabling(state, now) >= 100:
         lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=now)
     else:
         _warn(webhook, now)
@@ -132,11 +135,14 @@ def _apply_failure(state: WebhookState, now: datetime, result: SendResult) -> No
     state.failures += 1
     state.failing_since = state.failing_since or now
     state.failed_at, state.failed_with = now, str(result.status or result.outcome.error_class)
-    # A request that was sent before the end of the pause does not make the pause longer, however late it fails.
-    belongs_to_pause = state.paused_until is not None and result.started_at < state.paused_until
-    # One delivery that fails again and again may be the cause itself.
-    fails_for_several = state.failing_delivery is None
-    if state.failures >= app_settings.PAUSE_AFTER_FAILURES and fails_for_several and not belongs_to_pause:
+    if (
+        state.failures >= app_settings.PAUSE_AFTER_FAILURES
+        # One delivery that fails again and again may be the cause itself.
+        and state.failing_delivery is None
+        # A request that was sent before the end of the pause does not make the pause longer, however late it fails.
+        and not (state.paused_until and result.started_at < state.paused_until)
+        and not (result.status == 429 and state.succeeded_at and now < state.succeeded_at + RATE_LIMITED)
+    ):
         seconds = min(
             app_settings.PAUSE_FIRST_SECONDS * 2.0 ** min(state.pauses, 30), app_settings.PAUSE_LONGEST_SECONDS
         )
