@@ -9,7 +9,7 @@ from example_project.training.factories import TrainingClassFactory
 from tests.acceptance.browser import NARROW, Desk
 from tests.acceptance.test_browser_log import failed
 from tests.factories import WebhookFactory
-from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.comparison import Comparison
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
@@ -112,6 +112,33 @@ def test_a_missing_cancellation_is_explained_by_the_name_of_the_class(desk, orga
     desk.inspect("explain-event")
     desk.follow("text=Change the filter")
     assert str(wanted.pk) in page.input_value("#id_course")
+
+
+def test_the_list_of_webhooks_says_how_to_begin_and_its_deletion_says_what_ends_and_what_stays(desk, organization):
+    page = desk.open(f"{SITE}/webhook/")
+    assert page.inner_text("#tms-first") == "No webhook yet"
+    desk.inspect("webhooks-empty")
+    desk.follow("a.button:text-is('Add a webhook')")
+    assert page.url.endswith(f"{SITE}/webhook/add/")
+
+    webhook = WebhookFactory(organization=organization, name="HR system", events=["class.*"])
+    failed(webhook)
+    write_delivery(webhook, now=timezone.now())
+    desk.open(f"{SITE}/webhook/")
+    desk.inspect("webhooks-list")
+    bottoms = "all => all.map((one) => Math.round(one.getBoundingClientRect().bottom))"
+    assert len(set(page.eval_on_selector_all("#searchbar, .tms-selects select", bottoms))) == 1
+    assert page.inner_text("#result_list td.field-owner") == str(organization)
+    page.fill("#searchbar", "hr")
+    desk.follow("#changelist-search button")
+    assert page.locator("#result_list tbody tr").count() == 1
+
+    desk.open(f"{SITE}/webhook/{webhook.public_id}/delete/")
+    desk.inspect("webhook-deletion")
+    assert "1 queued delivery is cancelled." in page.inner_text("#deleted-objects")
+    desk.follow("text=Yes, delete it")
+    page.wait_for_selector("#tms-first")
+    assert desk.open(f"{SITE}/delivery/").locator("#result_list tbody tr").count() == 2
 
 
 def test_names_of_any_length_and_script_fit_every_page_in_every_look(desk, organization):
