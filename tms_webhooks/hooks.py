@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from secrets import token_hex
 from typing import Any
 
 from django.db.models import Q
@@ -13,9 +15,13 @@ from django.db.models import Q
 from tms_webhooks.actors import Actor
 from tms_webhooks.batches import Batches, Stop, never, run_alternately
 from tms_webhooks.choices import DisabledReason
+from tms_webhooks.db import clock
 from tms_webhooks.delivery import lifecycle
+from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest, SendResult
 from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Webhook
+from tms_webhooks.models.webhook import MCP_HEADER
+from tms_webhooks.worker.send import send
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +29,9 @@ KEPT = timedelta(days=1)
 """How long a hook can be refreshed after its end."""
 HOOKS_PER_SWEEP = 200
 """Hooks at their end that one sweep ends. The others wait for the next one."""
+FORBIDDEN = -32024
+"""The code of SEP-3415 for a caller without the right."""
+TERMINATED = {"type": "terminated", "error": {"code": FORBIDDEN, "message": "The maker lost its right."}}
 
 
 def end(may_keep: Callable[[Actor, Any], bool], *, now: datetime, stop: Stop = never) -> None:
@@ -58,6 +67,9 @@ def _end_forbidden(may_keep: Callable[[Actor, Any], bool], now: datetime) -> Bat
                 for hook in rows.filter(hook_of=maker, organization=organization):
                     with _logged(f"The hook {hook.pk}"):
                         webhooks.delete(hook, now=now)
+                        if hook.mcp_subscription:
+                            send_control(hook, TERMINATED, hook.signing_secrets(now))
+                    yield 1
         yield 1
 
 
@@ -73,3 +85,15 @@ def delete_gone(*, webhook: Webhook, reason: DisabledReason, now: datetime, **_s
     """Delete a hook whose receiver has answered 410. A receiver of the signal ``webhook_disabled``."""
     if webhook.hook_of and reason == DisabledReason.GONE:
         webhooks.delete(webhook, now=now)
+
+
+def send_control(hook: Webhook, body: Mapping[str, Any], secrets: Sequence[str]) -> SendResult:
+    """Send the receiver of an MCP subscription a signed message that is not an event, once, and return the result (SEP-3415).
+
+    Takes at most the timeout of the hook. Never call it in a transaction.
+    """
+    endpoint = Endpoint(hook, {MCP_HEADER: hook.mcp_subscription}, secrets)
+    return send(
+        OutgoingRequest(0, 0, f"msg_{body['type']}_{token_hex(8)}", 1, 0, True, json.dumps(body).encode(), endpoint),
+        clock=clock.measured_now,
+    )

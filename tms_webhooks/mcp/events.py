@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hmac
 import json
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from secrets import token_urlsafe
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,18 +26,16 @@ from tms_webhooks.api.views.webhooks import refuse_unreachable
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.choices import DISABLED_BY_USER, Action, PayloadDetail, PayloadFormat
-from tms_webhooks.db import clock
-from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.filters import criteria
+from tms_webhooks.hooks import send_control
 from tms_webhooks.manage import hooks, webhooks
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.idempotency import digest_of
 from tms_webhooks.models.webhook import MCP_HEADER
-from tms_webhooks.worker.send import send
 
-# The codes that SEP-3415 adds to those of JSON-RPC.
-NOT_FOUND, FORBIDDEN, RESOURCE_EXHAUSTED, UNSUPPORTED, CALLBACK_ENDPOINT_ERROR = range(-32023, -32028, -1)
+# The other codes that SEP-3415 adds to those of JSON-RPC.
+NOT_FOUND, RESOURCE_EXHAUSTED, UNSUPPORTED, CALLBACK_ENDPOINT_ERROR = -32023, -32025, -32026, -32027
 
 PAGE, MOST_ORGANIZATIONS = 20, 50
 """Event types in a page, each of which has a whole schema; and the organizations that a schema names."""
@@ -243,11 +241,8 @@ def challenge(hook: Webhook, secret: str) -> None:
         message = "delivery.url: Too many new URLs of this host in a minute; subscribe again in a minute."
         raise RPCError(RESOURCE_EXHAUSTED, message, {"limit": "challenges", "max": MOST_CHALLENGES})
     cache.set(counter, sent + 1, 60)
-    nonce = secrets.token_urlsafe(32)
-    body = json.dumps({"type": "verification", "challenge": nonce}).encode()
-    endpoint = Endpoint(hook, {MCP_HEADER: hook.mcp_subscription}, [secret])
-    request = OutgoingRequest(0, 0, f"msg_verification_{secrets.token_hex(8)}", 1, 0, True, body, endpoint)
-    result = send(request, clock=clock.measured_now)
+    nonce = token_urlsafe(32)
+    result = send_control(hook, {"type": "verification", "challenge": nonce}, [secret])
     echo = ""
     with suppress(ValueError, AttributeError, RecursionError):
         echo = str(json.loads(result.body).get("challenge"))

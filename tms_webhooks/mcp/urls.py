@@ -33,9 +33,10 @@ from rest_framework.response import Response
 from tms_webhooks import __version__
 from tms_webhooks.api.problems import URN
 from tms_webhooks.api.views.webhooks import HookViewSet
+from tms_webhooks.hooks import FORBIDDEN
 from tms_webhooks.manage.tests import outside_transactions
 from tms_webhooks.mcp import events, tools
-from tms_webhooks.mcp.events import FORBIDDEN, NOT_FOUND, RESOURCE_EXHAUSTED, RPCError
+from tms_webhooks.mcp.events import NOT_FOUND, RESOURCE_EXHAUSTED, RPCError
 
 INFO = {"name": "tms-webhooks", "version": __version__}
 INSTRUCTIONS = (

@@ -94,14 +94,15 @@ class Agent(Caller):
 def receiver(request):
     """Answer as a receiver that wants the events."""
     body = json.loads(request.body)
-    return answer(body=json.dumps({"challenge": body["challenge"]}).encode()) if body.get("type") else answer(204)
+    is_challenge = body.get("type") == "verification"
+    return answer(body=json.dumps({"challenge": body["challenge"]}).encode()) if is_challenge else answer(204)
 
 
 @pytest.fixture(autouse=True)
 def challenges(wire, monkeypatch):
     """Challenges go by the faked wire, too."""
     wire.otherwise = receiver
-    monkeypatch.setattr(events, "send", lambda request, **options: send(request, client=wire, **options))
+    monkeypatch.setattr(hooks, "send", lambda request, **options: send(request, client=wire, **options))
     cache.clear()
 
 
@@ -375,13 +376,20 @@ def test_a_failing_receiver_is_reported_by_its_category(agent, acme, run, wire):
     assert status["failedSince"]
 
 
-def test_a_subscription_that_is_not_refreshed_ends_and_one_ends_with_its_key(agent, acme):
-    agent.subscribe()
-    Agent(acme, "Other").subscribe()
+def test_a_subscription_that_is_not_refreshed_ends_and_one_ends_with_its_key(agent, acme, wire):
+    key = agent.subscribe()["id"]
+    Agent(acme, "Other").subscribe(url="https://receiver.example.com/agents/2")
     ApiKey.objects.filter(pk=agent.key.pk).update(revoked=True)
 
     hooks.end(get_policy().may_keep_hooks, now=timezone.now())
     assert len(existing()) == 1
+    _first, _second, request = wire.requests
+    verify(request, SECRET)
+    assert (request.url, request.headers["X-MCP-Subscription-Id"]) == (TARGET, key)
+    assert request.headers["webhook-id"].startswith("msg_terminated_")
+    body = json.loads(request.body)
+    assert (body["type"], body["error"]["code"]) == ("terminated", -32024)
+
     hooks.end(get_policy().may_keep_hooks, now=timezone.now() + timedelta(days=3))
     assert existing() == []
 
