@@ -208,7 +208,7 @@ NOUNS = {
 """What a new row of each model refers to, and the fields that are edited."""
 
 OTHERS = {}
-"""The factories of what others own, by model. See the end of the module."""
+"""The factories of courses, classrooms, companies, profiles, departments and achievements, by model. See the end of the module."""
 
 
 # --- Routes ---
@@ -463,7 +463,7 @@ def account_closed(dice):
 
 
 def renamed(dice):
-    """Rename what others own."""
+    """Rename an organization, or an object that several organizations may show."""
     one = one_of(dice, dice.choice([*OTHERS, "Organization"]))
     one.name = text(dice)
     one.save()

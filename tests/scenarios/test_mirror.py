@@ -241,7 +241,7 @@ def test_after_edits_and_kills_the_mirror_is_equal_and_each_damaged_row_is_found
                 times.note("the feed")
                 objects = call("truth", known["WEBHOOK_ID"])
                 truth = {(noun, key): data for noun, some in objects.items() for key, data in some.items()}
-                # Of what others own, no event says that an own object shows it from now on, or no longer.
+                # No event says that an own object shows a course, a classroom or a profile from now on, or no longer.
                 others = {(*place, fault) for place in call("foreign") for fault in ("lost", "ghost")}
                 assert not (wrong := {*unequal(mirror.rows(), truth)} - others), sorted(wrong)[:20]
                 assert not (wrong := {*unequal(reader.rows(), truth)} - others), sorted(wrong)[:20]

@@ -11,10 +11,11 @@ from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import EVENT_TYPES
 from tests.outbox import number_events
 from tests.registration import disconnect, temporarily
-from tms_webhooks import catalogue
+from tms_webhooks import catalogue, tasks
 from tms_webhooks.capture import receivers
 from tms_webhooks.catalogue.values import has_value
-from tms_webhooks.models import Event
+from tms_webhooks.choices import JobKind
+from tms_webhooks.models import Event, Job
 
 REFERENCED = ("course", "classroom", "company", "organization", "profile", "department")
 
@@ -58,6 +59,27 @@ def training_class():
 def lenient(settings):
     """Production's way with payloads that can't be built."""
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
+
+
+@pytest.fixture
+def old():
+    """The organization that an object or a branch leaves."""
+    return OrganizationFactory(external_id="OLD-ORG", name="Old Corp")
+
+
+@pytest.fixture
+def new():
+    """The organization that an object or a branch comes into."""
+    return OrganizationFactory(external_id="NEW-ORG", name="New Corp")
+
+
+def work():
+    """Work on the jobs of moves until none is left, and return all."""
+    while job := Job.objects.unfinished().order_by("pk").first():
+        assert job.kind == JobKind.MOVE
+        while tasks._work_on(job, lambda: True):
+            pass
+    return list(Job.objects.order_by("pk"))
 
 
 @contextmanager

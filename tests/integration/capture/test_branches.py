@@ -13,22 +13,13 @@ from example_project.training.factories import (
 )
 from example_project.training.models import Organization
 from tests.factories import WebhookFactory
+from tests.integration.capture.conftest import work
 from tests.outbox import prune_events
-from tms_webhooks import moves, snapshot, tasks
+from tms_webhooks import moves, snapshot
 from tms_webhooks.capture import captured_rows
-from tms_webhooks.choices import JobKind, JobStatus
+from tms_webhooks.choices import JobStatus
 from tms_webhooks.models import Delivery, Event, Job
 from tms_webhooks.outbox.fanout import fan_out
-
-
-@pytest.fixture
-def old():
-    return OrganizationFactory(external_id="OLD")
-
-
-@pytest.fixture
-def new():
-    return OrganizationFactory(external_id="NEW")
 
 
 @pytest.fixture
@@ -43,16 +34,6 @@ def twig(branch):
 
 def family(organization, events=("*",), **values):
     return WebhookFactory(organization=organization, events=list(events), include_children=True, **values)
-
-
-def work():
-    """Work on all jobs until nothing is left, and return them."""
-    while jobs := Job.objects.unfinished():
-        for job in jobs:
-            assert job.kind == JobKind.MOVE
-            while tasks._work_on(job, lambda: True):
-                pass
-    return list(Job.objects.order_by("pk"))
 
 
 def received(webhook):

@@ -22,16 +22,6 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.payloads.formats import skillable
 
 
-@pytest.fixture
-def old():
-    return OrganizationFactory(external_id="OLD-ORG", name="Old Corp")
-
-
-@pytest.fixture
-def new():
-    return OrganizationFactory(external_id="NEW-ORG", name="New Corp")
-
-
 @pytest.fixture(autouse=True)
 def webhooks(old, new):
     return [WebhookFactory(organization=organization, events=["*"]) for organization in (old, new)]

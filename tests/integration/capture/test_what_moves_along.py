@@ -6,43 +6,19 @@ from django.db.models import F
 from example_project.training.factories import (
     ClassEnrollmentFactory,
     CourseAssignmentFactory,
-    OrganizationFactory,
     TrainingClassFactory,
     UserFactory,
 )
 from example_project.training.models import User
 from tests.factories import WebhookFactory
+from tests.integration.capture.conftest import work
 from tests.outbox import prune_events
-from tms_webhooks import moves, tasks
-from tms_webhooks.choices import JobKind, JobStatus
+from tms_webhooks import moves
+from tms_webhooks.choices import JobStatus
 from tms_webhooks.models import Event, Job
 from tms_webhooks.outbox.fanout import fan_out
 
 AUDIENCES = ("owner", "learner", "both")
-
-
-@pytest.fixture
-def old():
-    return OrganizationFactory(external_id="OLD")
-
-
-@pytest.fixture
-def new():
-    return OrganizationFactory(external_id="NEW")
-
-
-@pytest.fixture
-def work(clock):
-    """Work on all jobs until nothing is left, and return them."""
-
-    def until_done():
-        while job := Job.objects.unfinished().first():
-            assert job.kind == JobKind.MOVE
-            while tasks._work_on(job, lambda: True):
-                pass
-        return list(Job.objects.order_by("pk"))
-
-    return until_done
 
 
 def recipients():
@@ -57,7 +33,7 @@ def received(webhook, clock):
     return sorted(webhook.deliveries.values_list("event__type", flat=True))
 
 
-def test_the_assignments_and_enrollments_of_a_user_who_moves(old, new, work, clock):
+def test_the_assignments_and_enrollments_of_a_user_who_moves(old, new, clock):
     webhooks = {
         (one, audience): WebhookFactory(organization=one, events=["*"], audience=audience)
         for one in (old, new)
@@ -87,7 +63,7 @@ def test_the_assignments_and_enrollments_of_a_user_who_moves(old, new, work, clo
     assert received(runs_the_class, clock) == []
 
 
-def test_the_roster_of_a_class_that_moves(old, new, work):
+def test_the_roster_of_a_class_that_moves(old, new):
     WebhookFactory(organization=old, events=["*"])
     WebhookFactory(organization=new, events=["*"])
     training_class = TrainingClassFactory(organization=old)
@@ -111,7 +87,7 @@ def test_the_roster_of_a_class_that_moves(old, new, work):
     assert '"name"' not in removed.body
 
 
-def test_users_that_are_updated_together_have_one_job_also_if_no_subscription_is_about_users(old, new, work):
+def test_users_that_are_updated_together_have_one_job_also_if_no_subscription_is_about_users(old, new):
     WebhookFactory(organization=old, events=["course_assignment.*"])
     learners = [UserFactory(organization=old) for _number in range(2)]
     assignments = [CourseAssignmentFactory(user=learner) for learner in learners]
@@ -147,7 +123,7 @@ def test_a_change_that_moves_nothing_creates_no_job(old):
     assert not Job.objects.exists()
 
 
-def test_an_interrupted_job_continues_where_it_was(old, new, work, monkeypatch):
+def test_an_interrupted_job_continues_where_it_was(old, new, monkeypatch):
     monkeypatch.setattr(moves, "PAGE", 2)
     WebhookFactory(organization=old, events=["enrollment.*"])
     training_class = TrainingClassFactory(organization=old)
@@ -169,7 +145,7 @@ def test_an_interrupted_job_continues_where_it_was(old, new, work, monkeypatch):
     assert (job.status, job.done) == (JobStatus.FINISHED, 5)
 
 
-def test_a_job_with_too_many_objects_says_so(old, new, work, monkeypatch):
+def test_a_job_with_too_many_objects_says_so(old, new, monkeypatch):
     monkeypatch.setattr(moves, "PAGE", 2)
     monkeypatch.setattr(moves, "MOST", 4)
     WebhookFactory(organization=old, events=["enrollment.*"])
@@ -189,7 +165,7 @@ def test_a_job_with_too_many_objects_says_so(old, new, work, monkeypatch):
     )
 
 
-def test_the_admin_lists_the_job_and_the_api_does_not(admin_client, old, new, work):
+def test_the_admin_lists_the_job_and_the_api_does_not(admin_client, old, new):
     WebhookFactory(organization=old, events=["*"])
     training_class = TrainingClassFactory(organization=old)
     ClassEnrollmentFactory(training_class=training_class)

@@ -1,4 +1,4 @@
-"""A copy of what others own, and objects of the organization show, is compared and sent like one of its own objects."""
+"""A course, classroom or profile of others that an organization shows is compared and sent like one of its own objects."""
 
 import json
 
@@ -8,7 +8,7 @@ from example_project.training.factories import CourseFactory, OrganizationFactor
 from example_project.training.models import Course, Role
 from tests.factories import WebhookFactory
 from tests.integration.capture.conftest import listening
-from tests.integration.capture.test_what_others_own import THINGS, rename
+from tests.integration.capture.test_shared_nouns import THINGS, rename
 from tests.integration.snapshot.test_mirror import Mirror
 from tms_webhooks import snapshot, sources
 from tms_webhooks.choices import Audience, JobKind, PayloadDetail, PayloadFormat

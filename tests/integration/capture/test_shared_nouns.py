@@ -1,4 +1,4 @@
-"""A change of what others own is one event for each organization that subscribes to it and whose objects show it."""
+"""A change of a course, classroom, company, organization, profile or department is one event for each organization that shows it."""
 
 import json
 from collections import Counter
@@ -338,7 +338,7 @@ def test_a_deletion_is_an_event_for_those_who_got_events_of_the_object(thing, we
 
 
 @pytest.mark.parametrize("kind", ["profile"])
-def test_a_list_of_what_others_own_is_changed_in_one_event(thing, webhooks, clock):
+def test_the_name_and_the_courses_of_a_profile_are_changed_in_one_event(thing, webhooks, clock):
     with transaction.atomic():
         rename(thing)
         thing.courses.add(CourseFactory())
