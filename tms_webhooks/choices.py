@@ -135,15 +135,13 @@ class ErrorClass(models.TextChoices):
     """Any other error; see the message of the attempt."""
 
 
-OUR_OWN_FAULT = frozenset(
-    {
-        ErrorClass.BLOCKED_ADDRESS,
-        ErrorClass.INVALID_URL,
-        ErrorClass.BODY_TOO_LARGE,
-        ErrorClass.SECRET_UNREADABLE,
-        ErrorClass.RENDER_FAILED,
-    }
-)
+OUR_OWN_FAULT = {
+    ErrorClass.BLOCKED_ADDRESS,
+    ErrorClass.INVALID_URL,
+    ErrorClass.BODY_TOO_LARGE,
+    ErrorClass.SECRET_UNREADABLE,
+    ErrorClass.RENDER_FAILED,
+}
 """Errors from before the request left. Another attempt fails in the same way, and the receiver is not the cause."""
 
 
@@ -366,6 +364,8 @@ class PayloadFormat(models.TextChoices):
     """One flat object with the field names of the training system's own API."""
     CLOUDEVENTS = "cloudevents", _("CloudEvents")
     """CloudEvents 1.0 in structured mode, with the standard event as its data."""
+    CLOUDEVENTS_BINARY = "cloudevents_binary", _("CloudEvents, binary mode")
+    """The standard event, with the attributes of CloudEvents 1.0 as headers."""
     CUSTOM = "custom", _("Custom content")
     """The webhook's own content, with its tokens filled in."""
 
@@ -438,7 +438,7 @@ class DisabledReason(models.TextChoices):
     """Its URL, or the token URL of its authentication, has a blocked address."""
 
 
-DISABLED_BY_USER: tuple[str, ...] = ("", DisabledReason.ADMIN, DisabledReason.EXPIRED)
+DISABLED_BY_USER = ("", DisabledReason.ADMIN, DisabledReason.EXPIRED)
 """The reasons of webhooks that a user disabled, or let expire: nothing has failed."""
 
 

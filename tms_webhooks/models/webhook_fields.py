@@ -107,7 +107,7 @@ class RequestFormatFields(models.Model):
     )
     format = models.CharField(
         _("format"),
-        max_length=12,
+        max_length=20,
         choices=choices.PayloadFormat.choices,
         default=choices.PayloadFormat.STANDARD,
         help_text=_("The format of the body."),

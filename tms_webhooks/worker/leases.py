@@ -169,20 +169,19 @@ class Leases:
         """Return free webhooks with due work: those of the last due deliveries, or of all if it is time to read all."""
         begun_at = monotonic()
         rows = read_as_json("webhook_id", statements.RECENTLY_DUE, params)
-        among: set[int] | None = {pk for (pk,) in rows} - self.held
-        if len(rows) == RECENT_LIMIT and begun_at >= self._all_at:
-            among = None
-        if among is not None and not among:
+        recent = {pk for (pk,) in rows} - self.held
+        reads_all = len(rows) == RECENT_LIMIT and begun_at >= self._all_at
+        if not (recent or reads_all):
             return []
         wait, own = timedelta(seconds=encryption.KEYS_WAIT), encryption.keys_mark()
         found = read(
             statements.FREE_WITH_WORK,
             params,
             # The parts have names of tables themselves.
-            among="" if among is None else f"AND st.webhook_id IN ({numbers(among)})",
+            among="" if reads_all else f"AND st.webhook_id IN ({numbers(recent)})",
             left=numbers(pk for (keys, pk), at in list(_left_at.items()) if keys == own and now - at < wait),
         )
-        if among is None:
+        if reads_all:
             self._all_at = monotonic() + (monotonic() - begun_at) / ALL_SHARE
         return [pk for (pk,) in found if pk not in self.held]
 
@@ -197,8 +196,7 @@ class Leases:
             self._left_since.clear()
             return []
         most = max(0, self._share(now, more=len(keys)) - len(self.held))
-        since = {pk: self._left_since.get(pk, monotonic()) for pk in keys[most:]}
-        self._left_since = since
+        since = self._left_since = {pk: self._left_since.get(pk, monotonic()) for pk in keys[most:]}
         return keys[:most] + [pk for pk, seen in since.items() if monotonic() - seen >= LEFT_TO_OTHERS]
 
     def _end_leases_of_ended_sessions(self, now: datetime) -> None:

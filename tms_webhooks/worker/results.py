@@ -337,13 +337,12 @@ def _counted(result: SendResult, decision: RetryDecision | None = None) -> Count
     kind = AttemptResult.DELIVERED if result.outcome.success else AttemptResult.RETRIED
     answered = result.status is not None or result.outcome.timed_out
     expected_at = result.request.expected_at
-    lag = None if expected_at is None else (result.started_at - expected_at).total_seconds()
     return CountedAttempt(
         webhook_id=result.request.webhook_id,
         started_at=result.started_at,
         result=kind if result.outcome.success or decision is not None else AttemptResult.GIVEN_UP,
         duration_ms=round(result.seconds * 1000) if answered else None,
-        lag_ms=None if lag is None else max(0, round(lag * 1000)),
+        lag_ms=None if expected_at is None else max(0, round((result.started_at - expected_at).total_seconds() * 1000)),
     )
 
 

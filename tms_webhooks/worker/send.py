@@ -19,7 +19,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tms_webhooks import __version__
-from tms_webhooks.choices import ErrorClass, Priority
+from tms_webhooks.choices import ErrorClass, PayloadFormat, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import authentication, outcome, signing
 from tms_webhooks.delivery.authentication import ClientCredentials, merged
@@ -35,6 +35,7 @@ from tms_webhooks.net.errors import as_delivery_error
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Answer, Request, Response, Transport
 from tms_webhooks.payloads.envelope import is_test
+from tms_webhooks.payloads.formats import binary_headers
 from tms_webhooks.payloads.formats.shape import PLAIN
 from tms_webhooks.worker.leases import WebhookRow
 
@@ -149,6 +150,8 @@ class Attempt(NamedTuple):
         for observation in self.observations:
             with _logged():
                 own = merged(own, {name.lower(): value for name, value in observation.headers.items()})
+        if endpoint.shape.format == PayloadFormat.CLOUDEVENTS_BINARY:
+            own = merged(binary_headers(request.body.decode()), own)
         # The app's own come last: no other header can replace one of them.
         headers = {
             **own,

@@ -58,7 +58,7 @@ def test_the_events_of_a_webhook_can_not_be_changed_to_such_that_lack_a_token(po
     assert webhook.subscriptions.get().event_type == "enrollment.completed"
 
 
-@pytest.mark.parametrize("format_", ["standard", "skillable", "cloudevents"])
+@pytest.mark.parametrize("format_", ["standard", "skillable", "cloudevents", "cloudevents_binary"])
 def test_only_custom_content_may_have_a_content_type_of_its_own(post, format_):
     response = post(format=format_, headers="Content-Type=text/plain")
 

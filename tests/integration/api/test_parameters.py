@@ -16,7 +16,7 @@ PAGE_SIZE = "Use a whole number from 1 to 100."
         ("webhooks/?page_size=0", PAGE_SIZE),
         (
             "webhooks/?format=xml",
-            "'xml' is not a valid choice; choose one of standard, skillable, cloudevents, custom.",
+            "'xml' is not a valid choice; choose one of standard, skillable, cloudevents, cloudevents_binary, custom.",
         ),
         ("webhooks/?enabled=0", "'0' is not a valid choice; choose one of true, false."),
         ("jobs/?status=", EMPTY),

@@ -55,6 +55,7 @@ def test_it_is_the_signed_request_with_its_secrets_masked(receiver, webhook, pre
         ("standard", "application/json", "data"),
         ("skillable", "application/json", "EventId"),
         ("cloudevents", "application/cloudevents+json", "specversion"),
+        ("cloudevents_binary", "application/json", "data"),
     ],
 )
 def test_any_format_can_be_tried(preview, training_class, webhook, name, content_type, key):

@@ -101,6 +101,19 @@ def test_a_receiver_gets_the_event_in_the_format_of_its_webhook(sent_request, fi
     assert DeliveryBody.objects.exists() is bool(fields)
 
 
+@pytest.mark.parametrize(
+    "format_, headers", [(PayloadFormat.CLOUDEVENTS, ""), (PayloadFormat.CLOUDEVENTS_BINARY, "Ce-Id=own")]
+)
+def test_the_official_library_of_cloudevents_reads_the_request(sent_request, format_, headers):
+    http = pytest.importorskip("cloudevents.core.bindings.http")
+
+    request = sent_request(format=format_, headers=headers)
+
+    event = http.from_http_event(http.HTTPMessage(request.headers, request.body))
+    assert (event.get_id(), event.get_type()) == (request.headers["webhook-id"], "class.cancelled")
+    assert event.get_data() == json.loads(digested(Event.objects.get().body, PayloadDetail.FULL))
+
+
 def test_a_custom_get_without_content_has_its_facts_in_the_url(sent_request):
     request = sent_request(
         format=PayloadFormat.CUSTOM, verb="GET", path="/{data.id}?type={type}&who={data.course.name}"

@@ -91,6 +91,7 @@ def test_an_event_that_there_is_not_is_refused(webhook, test):
         ({"payload": "thin"}, {"version": 1, "test": True}),
         ({"format": "skillable"}, {"EventType": "class.cancelled", "EventTest": True}),
         ({"format": "cloudevents"}, {"type": "class.cancelled", "test": True}),
+        ({"format": "cloudevents_binary"}, {"version": 1, "test": True}),
         ({"format": "custom", "content": '{"t": {test}, "u": {EventTest}}'}, {"t": True, "u": True}),
     ],
 )

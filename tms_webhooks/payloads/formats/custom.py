@@ -22,9 +22,6 @@ TEXT = "text/plain; charset=utf-8"
 # Characters; most servers refuse longer URLs.
 LONGEST_URL = 8_000
 
-# The tokens whose value is false in an event that lacks the key.
-FLAGS = {"truncated": "truncated", "test": "test", "EventTest": "test"}
-
 # Scheme, host and port of a URL.
 _BEGINNING = re.compile(r"[^/?]*//[^/?]*")
 
@@ -95,16 +92,13 @@ def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
 
     Names in lower case are paths in the standard event; names with a capital letter are those of the training system's API.
     """
-
-    @cache
-    def flat() -> Mapping[str, Any]:
-        return skillable.flat(event)
+    # Marks that an event lacks are false.
+    flat = cache(lambda: {"EventTest": False, **skillable.flat(event)})
+    standard = {"truncated": False, "test": False, **event}
 
     @cache
     def value_of(name: str) -> Any:
-        if name in FLAGS:
-            return bool(event.get(FLAGS[name]))
-        value = flat().get(name) if name[0].isupper() else value_at(event, name)
+        value = flat().get(name) if name[0].isupper() else value_at(standard, name)
         return WrittenJson(json_text(value)) if isinstance(value, dict | list) else value
 
     return value_of

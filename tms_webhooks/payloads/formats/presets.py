@@ -82,22 +82,22 @@ def content_for(preset: str, patterns: Iterable[str], *, detail: str) -> tuple[s
     An event type gets a content of its own; so does each noun of a pattern. ``content`` fits every event.
     """
     build = _BUILDERS[preset]
+    # Slack and Teams have a format of their names.
+    formats = f"|{preset}" if preset in token_formats.RULES else ""
     nouns = [f"{one.name.partition('.')[0]}.*" for one in registry.expand(EVERYTHING)]
     contents = {
-        name: build(_title(name), _facts(members, detail=detail, formats=_FORMATS.get(preset, "")))
+        name: build(_title(name), _facts(members, detail=detail, formats=formats))
         for pattern in patterns
         for name in (nouns if pattern == EVERYTHING else [pattern])
         if (members := registry.expand(name))
     }
-    plain = [Fact("Event", "{type}"), Fact("Id", f"{{data.id|default:'{NONE}'}}")]
-    return build("{type}", plain), contents
+    return build("{type}", [Fact("Event", "{type}"), Fact("Id", f"{{data.id|default:'{NONE}'}}")]), contents
 
 
 def _title(name: str) -> str:
     """Return "Class cancelled" for class.cancelled; for a pattern, a title with the token of the event type."""
-    noun, _dot, verb = name.partition(".")
-    title = f"{noun} {verb}".replace("_", " ").replace(".", " ").capitalize()
-    return f"{noun.replace('_', ' ').capitalize()}: {{type}}" if verb.endswith("*") else title[:LONGEST_TITLE]
+    title = name.replace("_", " ").replace(".", " ").capitalize()
+    return f"{title[:-2]}: {{type}}" if name.endswith(".*") else title[:LONGEST_TITLE]
 
 
 def _facts(members: Sequence[EventType], *, detail: str, formats: str) -> list[Fact]:
@@ -150,8 +150,7 @@ def chat_message(preset: str, title: str, facts: Sequence[Fact], *, footer: str)
         for one in facts[:MOST_FACTS]
     ]
     # Slack takes a title as plain text.
-    escape_title = token_formats.chat_text if is_slack else escaped
-    title = escape_title(token_formats.truncated(title, LONGEST_TITLE))
+    title = (token_formats.chat_text if is_slack else escaped)(token_formats.truncated(title, LONGEST_TITLE))
     return build(title, shown, literal(footer, LONGEST_VALUE))
 
 
@@ -195,5 +194,3 @@ _BUILDERS: Mapping[str, Callable[[str, Sequence[Fact]], str]] = {
     Preset.TEAMS: _teams,
     Preset.POWER_AUTOMATE: _flat,
 }
-# Formats at the end of each value.
-_FORMATS: Mapping[str, str] = {Preset.SLACK: "|slack", Preset.TEAMS: "|teams"}

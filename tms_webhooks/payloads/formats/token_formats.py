@@ -21,7 +21,7 @@ Json = Any
 
 LONGEST_TEXT = 10_000
 """The largest argument of ``truncate``, in characters."""
-_DIRECTIVE = re.compile("%(.)", re.DOTALL)
+_DIRECTIVE = re.compile("%(.?)", re.DOTALL)
 
 # For texts of chats. An underscore within a word is no mark.
 _SIMILAR = str.maketrans("*~`", "\u2217\u223c\u02cb")
@@ -129,11 +129,10 @@ def _needs_date(argument: Any) -> str:
     if not isinstance(argument, str) or not argument:
         return _('It needs the parts of a date in quotes, such as date:"%d %b %Y".')
     unknown = [part for part in _DIRECTIVE.findall(argument) if part not in DATE_PARTS]
-    if unknown or "%" in _DIRECTIVE.sub("", argument):
-        names = " ".join(f"%{name}" for name in DATE_PARTS)
+    if unknown:
         return _("%(part)s is not a part of a date. Use %(names)s.") % {
-            "part": f"%{''.join(unknown[:1])}",
-            "names": names,
+            "part": f"%{unknown[0]}",
+            "names": " ".join(f"%{name}" for name in DATE_PARTS),
         }
     return ""
 

@@ -1,4 +1,4 @@
-"""The public CloudEvents library reads the output of the format ``cloudevents``."""
+"""The official library of CloudEvents reads every event in both modes."""
 
 from datetime import UTC, datetime
 
@@ -8,24 +8,23 @@ from jsonschema import Draft202012Validator
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.choices import PayloadFormat
-from tms_webhooks.payloads.formats import RequestFormat, render
-
-SHAPE = RequestFormat(format=PayloadFormat.CLOUDEVENTS)
+from tms_webhooks.payloads.formats import RequestFormat, binary_headers, render
 
 http = pytest.importorskip("cloudevents.core.bindings.http", reason="pip install -e '.[dev]' installs cloudevents")
 
 
-def read(event, *, limit=1_000_000):
-    content_type, body = render(SHAPE, event, limit=limit)
-    assert content_type == "application/cloudevents+json"
-    return http.from_http_event(http.HTTPMessage({"content-type": content_type}, body.encode()))
+def read(event, format_=PayloadFormat.CLOUDEVENTS):
+    content_type, body = render(RequestFormat(format=format_), event, limit=1_000_000)
+    headers = binary_headers(body) if format_ == PayloadFormat.CLOUDEVENTS_BINARY else {}
+    return http.from_http_event(http.HTTPMessage({**headers, "content-type": content_type}, body.encode()))
 
 
+@pytest.mark.parametrize("format_", [PayloadFormat.CLOUDEVENTS, PayloadFormat.CLOUDEVENTS_BINARY])
 @pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
-def test_the_library_reads_every_event(event_type):
+def test_the_library_reads_every_event(event_type, format_):
     example = event_type.example()
 
-    event = read(example)
+    event = read(example, format_)
 
     assert (event.get_id(), event.get_type()) == (example["id"], event_type.name)
     assert event.get_time() == datetime(2026, 11, 24, 15, 4, 5, 123_000, tzinfo=UTC)
@@ -49,3 +48,18 @@ def test_a_source_is_a_uri_whatever_the_key_of_the_organization():
     example["organization"]["id"] = "Zoë & Co"
 
     assert read(example).get_source() == "urn:tms-webhooks:organization:Zo%C3%AB%20%26%20Co"
+
+
+def test_both_modes_have_the_same_attributes_whatever_characters_are_in_them():
+    example = {**catalogue.get("enrollment.enrolled").example(), "correlation_id": 'a "b" 5 % Zoë'}
+    example["organization"]["id"] = "Zoë & Co"
+
+    binary = read(example, PayloadFormat.CLOUDEVENTS_BINARY)
+
+    assert binary.get_attributes() == read(example).get_attributes()
+    assert binary.get_extension("correlationid") == 'a "b" 5 % Zoë'
+
+
+@pytest.mark.parametrize("body", ["text", "[1]", '"text"', '{"EventId": "evt_1", "EventType": "class.cancelled"}'])
+def test_a_body_that_was_made_in_another_format_has_no_attributes(body):
+    assert binary_headers(body) == {}
