@@ -1,4 +1,4 @@
-"""Clients that generators make of the OpenAPI document, and types that they make of the schema of all events, compile and work.
+"""Clients and types that generators make of the documents compile and work, and judges of the documents find nothing in them.
 
 The pages docs/howto/clients.md and receive/typed.md have their commands, and an example for each language. A program in ``clients/`` leads a webhook through its whole life with it, and
 reads a body of each kind by its models.
@@ -29,6 +29,7 @@ from tests.patience import PATIENCE
 from tests.receiver import Receiver
 from tms_webhooks import catalogue, snapshot
 from tms_webhooks.choices import JobKind, PayloadDetail
+from tms_webhooks.documents import asyncapi_document
 from tms_webhooks.documents.schemas import schema_name
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Event
@@ -41,6 +42,7 @@ pytestmark = ONCE
 PAGE = ROOT / "docs" / "howto" / "clients.md"
 TYPES = ROOT / "docs" / "howto" / "receive" / "typed.md"
 PROGRAMS = Path(__file__).parent / "clients"
+RULES = ROOT / ".ci"
 TOOLS = Path(os.environ.get("TMS_CLIENT_TOOLS") or "no-such-folder").resolve()
 REQUIRED = os.environ.get("TMS_REQUIRE_CLIENTS", "").split()
 
@@ -69,11 +71,11 @@ JARS = [
 
 @dataclass(frozen=True)
 class Workshop:
-    """A folder with the document, in which the commands of the page run against a running server."""
+    """A folder with the documents, in which commands run, those of the page against a running server."""
 
     folder: Path
     environment: dict[str, str]
-    receiver: Receiver
+    receiver: Receiver | None = None
 
     def run(self, *command, folder="."):
         """Run a command, and return its output; fail if its exit status is not 0."""
@@ -367,12 +369,33 @@ def test_a_csharp_client_is_generated(workshop):
     assert [*(workshop.folder / "client").rglob("WebhooksApi.cs")]
 
 
-def test_redoclys_linter_finds_nothing(workshop):
-    needs("redocly")
+@pytest.fixture
+def judges(tmp_path, client):
+    (tmp_path / "openapi.json").write_bytes(client.get("/api/openapi.json").content)
+    (tmp_path / "asyncapi.json").write_text(json.dumps(asyncapi_document()))
+    path = path_of_tools() + os.pathsep + os.environ["PATH"]
+    return Workshop(tmp_path, {"PATH": path, "HOME": str(tmp_path), "NODE_PATH": str(TOOLS / "node_modules")})
 
-    # All URLs of this API end with a slash, and the server of the test is localhost.
-    skipped = ["--skip-rule", "no-path-trailing-slash", "--skip-rule", "no-server-example.com"]
-    printed = workshop.run("redocly", "lint", "openapi.json", *skipped)
 
-    assert "Your API description is valid" in printed
+@pytest.mark.parametrize(
+    "command, verdict",
+    [
+        (("spectral", "lint", "--fail-severity=hint", f"--ruleset={RULES}/spectral.yaml"), "No results with a severity"),
+        (("redocly", "lint", f"--config={RULES}/redocly.yaml"), "Your API description is valid"),
+    ],
+)
+def test_a_linter_finds_nothing_in_the_openapi_document(judges, command, verdict):
+    needs(command[0])
+
+    printed = judges.run(*command, "openapi.json")
+
+    assert verdict in printed
     assert "warning" not in re.sub("Deprecation warning", "", printed, flags=re.IGNORECASE)
+
+
+def test_the_official_parser_finds_nothing_in_the_asyncapi_document(judges):
+    needs("spectral")  # They are installed together.
+
+    printed = judges.run("node", str(PROGRAMS / "asyncapi.js"), "asyncapi.json")
+
+    assert printed.splitlines() == [f"messages: {len(catalogue.all_types())}"]

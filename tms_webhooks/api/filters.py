@@ -41,7 +41,7 @@ def check_parameters(request: Any, view: Any) -> None:
     if view.action == "list" or view.action in view.paged:
         paging = {parameter["name"] for parameter in view.paginator.get_schema_operation_parameters(view)}
     if view.action == "list" and view.filterset_class is not None:
-        known |= set(view.filterset_class.base_filters)
+        known.update(view.filterset_class.base_filters)
     errors = []
     for name, values in request.query_params.lists():
         if name in paging:
@@ -98,8 +98,8 @@ def referenced(rows: Any, key: str, name: str) -> Any:
     """Return the row with the id in a parameter; raise a `Problem` if these rows have none."""
     row = rows.filter(rows.model.by_public_id(key)).first()
     if row is None:
-        kind = rows.model._meta.model_name
-        raise problem_at("parameter", name, "unknown", f"Unknown {kind}; use the id of one of yours.", kind="not-found")
+        detail = f"Unknown {rows.model._meta.model_name}; use the id of one of yours."
+        raise problem_at("parameter", name, "unknown", detail, kind="not-found")
     return row
 
 

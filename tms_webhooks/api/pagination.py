@@ -61,8 +61,13 @@ class SealedCursorPagination(CursorPagination):
 
     def invalid_cursor(self) -> Problem:
         """Return the problem of a cursor that this list has not made."""
-        remedy = "Use the complete URL in `next` or `previous`, or start without a cursor."
-        return problem_at("parameter", CURSOR, "invalid", remedy, kind="invalid-cursor")
+        return problem_at(
+            "parameter",
+            CURSOR,
+            "invalid",
+            "Use the complete URL in `next` or `previous`, or start without a cursor.",
+            kind="invalid-cursor",
+        )
 
     def encode_cursor(self, cursor: Cursor) -> str:
         # Encrypted, because keys count the rows of all organizations. No two rows have one position: no offset.
@@ -70,7 +75,10 @@ class SealedCursorPagination(CursorPagination):
         return replace_query_param(str(self.base_url), CURSOR, token)
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
-        return page_of(schema)
+        """Return the JSON Schema of a page."""
+        link = {"type": ["string", "null"], "format": "uri"}
+        properties = {"next": link, "previous": link, "results": schema}
+        return {"type": "object", "properties": properties, "required": list(properties)}
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """Return the parameters of a list, with the limits of the settings."""
@@ -87,10 +95,12 @@ class FeedPagination(SealedCursorPagination):
     cursor_query_description = "The cursor of an earlier page. Without it, the feed begins with the oldest event; `latest` begins after the newest."
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
-        cursor = "The value of `after` for the next request. Each page has a cursor, also the last one."
         properties = {
             "results": schema,
-            "cursor": {"type": "string", "description": cursor},
+            "cursor": {
+                "type": "string",
+                "description": "The value of `after` for the next request. Each page has a cursor, also the last one.",
+            },
             "has_more": {"type": "boolean"},
         }
         return {"type": "object", "properties": properties, "required": list(properties)}
@@ -102,12 +112,4 @@ class SinglePagination(BasePagination):
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"next": None, "previous": None, "results": data})
 
-    def get_paginated_response_schema(self, schema: Any) -> Any:
-        return page_of(schema)
-
-
-def page_of(results: Any) -> dict[str, Any]:
-    """Return the JSON Schema of a page of a list."""
-    link = {"type": ["string", "null"], "format": "uri"}
-    properties = {"next": link, "previous": link, "results": results}
-    return {"type": "object", "properties": properties, "required": list(properties)}
+    get_paginated_response_schema = SealedCursorPagination.get_paginated_response_schema

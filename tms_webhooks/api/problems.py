@@ -172,8 +172,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     wait = getattr(exception, "wait", None)
     if wait is not None or isinstance(exception, exceptions.Throttled):
         headers["Retry-After"] = str(max(1, math.ceil(wait or 1)))
-    data = details_of(exception)
-    return Response(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
+    return Response(details_of(exception), status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
 
 
 def unknown_name_message(name: str, known: Iterable[str], *, kind: str) -> str:
@@ -194,8 +193,9 @@ def details_of(exception: exceptions.APIException) -> dict[str, Any]:
     # With an authentication without a challenge, the status of the first two is 403.
     is_unknown = isinstance(exception, exceptions.NotAuthenticated | exceptions.AuthenticationFailed)
     status = 401 if is_unknown else exception.status_code
-    same = (one for one in PROBLEM_TYPES.values() if one.status == status)
-    problem_type = getattr(exception, "problem_type", None) or next(same, None)
+    problem_type = getattr(exception, "problem_type", None) or next(
+        (one for one in PROBLEM_TYPES.values() if one.status == status), None
+    )
     # Where Django REST framework says only what is wrong.
     remedy = REMEDIES.get(exception.status_code, "")
     scheme = str(getattr(exception, "auth_header", None) or "").partition(" ")[0]

@@ -30,7 +30,7 @@ HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 STORED_HEADERS = ("Location", "ETag")
 """The headers that are stored with a response."""
-NOT_STORED = frozenset({"secret"})
+NOT_STORED = {"secret"}
 """The fields of a response that a stored response has as null."""
 RETRY_SECONDS = 1
 """``Retry-After`` while the first request is in progress."""

@@ -22,7 +22,7 @@ from tms_webhooks.documents.schemas import (
     swagger_schema,
 )
 
-ASYNCAPI = "3.0.0"
+ASYNCAPI = "3.1.0"
 
 INFO = {
     "title": "Webhooks of a Training Management System",
@@ -33,9 +33,6 @@ INFO = {
     ),
 }
 TAG = "Received webhooks"
-TAG_DESCRIPTION = (
-    "The requests to your receiver, as POST unless the webhook has another method, and the possible answers."
-)
 
 ANSWERS = {
     "2XX": "Accepted. Answer within the webhook's timeout: store the event, answer, and process it later.",
@@ -52,7 +49,14 @@ def with_webhooks(document: dict[str, Any]) -> dict[str, Any]:
     components = document.setdefault("components", {})
     components.setdefault("schemas", {}).update(event_schemas(event_types))
     components.setdefault("parameters", {}).update(_parameters())
-    document.setdefault("tags", []).append({"name": TAG, "description": TAG_DESCRIPTION})
+    # Another list: the settings of drf-spectacular may have this one.
+    document["tags"] = [
+        *document.get("tags", ()),
+        {
+            "name": TAG,
+            "description": "The requests to your receiver, as POST unless the webhook has another method, and the possible answers.",
+        },
+    ]
     document["webhooks"] = {one.name: {"post": _operation(one)} for one in event_types}
     return document
 

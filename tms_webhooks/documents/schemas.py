@@ -96,9 +96,13 @@ def event_schemas(event_types: Iterable[EventType], *, at: str = COMPONENTS) -> 
 def event_schema(event_types: Iterable[EventType]) -> JSONSchema:
     """Return one JSON Schema that matches an event of any of these types; each has its definition."""
     wanted = list(event_types)
-    definitions = event_schemas(wanted, at=DEFINITIONS)
     any_of_them = [{"$ref": f"{DEFINITIONS}{schema_name(one)}"} for one in wanted]
-    return {"$schema": DIALECT, "title": "WebhookEvent", "oneOf": any_of_them, "$defs": definitions}
+    return {
+        "$schema": DIALECT,
+        "title": "WebhookEvent",
+        "oneOf": any_of_them,
+        "$defs": event_schemas(wanted, at=DEFINITIONS),
+    }
 
 
 def swagger_schema(schemas: Iterable[Mapping[str, Any]], title: str) -> JSONSchema:

@@ -94,6 +94,13 @@ def test_every_operation_has_one_type_of_success():
         assert all(response.get("content") == found[0].get("content") for response in found), name
 
 
+def test_each_tag_of_an_operation_is_described_once():
+    described = [tag["name"] for tag in document()["tags"] if tag["description"]]
+
+    used = {tag for operation in operations().values() for tag in operation["tags"]}
+    assert sorted(described) == sorted({*used, "Received webhooks"})
+
+
 def test_the_served_document_names_its_server(client):
     answer = client.get(reverse("tms_webhooks_schema:openapi"))
 

@@ -77,8 +77,11 @@ def test_a_host_has_problems_for_all_unknown_addresses_below_its_prefix(problem,
 
 
 @pytest.mark.parametrize("document", ["openapi.json", "events.schema.json", "docs/"])
-def test_a_document_that_is_posted_to_is_answered_without_a_page_about_cookies(document):
-    assert APIClient(enforce_csrf_checks=True).post(f"/api/{document}").status_code == 405
+def test_a_document_that_is_posted_to_is_a_problem_and_no_page_about_cookies(problem, document):
+    response = APIClient(enforce_csrf_checks=True).post(f"/api/{document}")
+
+    problem(response, "method-not-allowed")
+    assert response.headers["Allow"] == "GET, HEAD"
 
 
 def test_a_body_of_another_kind_is_refused(client, problem):

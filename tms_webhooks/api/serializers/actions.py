@@ -44,8 +44,7 @@ class SecretRotationSerializer(StrictSerializer):
         """Reject an overlap over ``SECRET_OVERLAP_LIMIT_SECONDS``."""
         limit = int(app_settings.SECRET_OVERLAP_LIMIT_SECONDS)
         if value > limit:
-            detail = f"Too large; use 0 to {limit} seconds."
-            raise serializers.ValidationError(detail, code="max_value")
+            raise serializers.ValidationError(f"Too large; use 0 to {limit} seconds.", code="max_value")
         return value
 
 

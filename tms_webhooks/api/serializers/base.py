@@ -7,6 +7,7 @@ validate a row with its model's ``clean()``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -182,21 +183,14 @@ class PayloadField(serializers.CharField):
 
 def parse_utc(value: Any) -> datetime:
     """Return the time of an ISO 8601 text in UTC; raise Django's ``ValidationError`` for any other value."""
-    invalid_time = DjangoValidationError("Not a valid time; write it as 2026-11-24T15:04:05Z.", code="invalid")
-    try:
+    with suppress(ValueError, OverflowError):
         # Django reads the digits of other scripts, too.
-        time = parse_datetime(value) if isinstance(value, str) and value.isascii() else None
-    except ValueError:
-        time = None
-    if time is None:
-        raise invalid_time
-    if timezone.is_naive(time):
-        message = "The time zone is missing; write the time as 2026-11-24T15:04:05Z."
-        raise DjangoValidationError(message, code="zone")
-    try:
-        return time.astimezone(UTC)
-    except OverflowError as error:
-        raise invalid_time from error
+        if isinstance(value, str) and value.isascii() and (time := parse_datetime(value)):
+            if timezone.is_naive(time):
+                message = "The time zone is missing; write the time as 2026-11-24T15:04:05Z."
+                raise DjangoValidationError(message, code="zone")
+            return time.astimezone(UTC)
+    raise DjangoValidationError("Not a valid time; write it as 2026-11-24T15:04:05Z.", code="invalid")
 
 
 def format_utc(value: datetime | None) -> str | None:

@@ -78,15 +78,13 @@ class MaskedTextsField(DescribedField):
         errors: dict[str, Any] = {}
         for name, value in data.items():
             try:
-                if value == MASK:
-                    if name not in stored:
-                        self.fail("masked")
-                    texts[name] = stored[name]
-                    continue
-                if not isinstance(value, str):
-                    self.fail("value", kind=json_type_of(value))
-                self.check(name, value)
-                texts[name] = value
+                if value != MASK:
+                    if not isinstance(value, str):
+                        self.fail("value", kind=json_type_of(value))
+                    self.check(name, value)
+                elif name not in stored:
+                    self.fail("masked")
+                texts[name] = stored[name] if value == MASK else value
             except serializers.ValidationError as error:
                 errors[name] = error.detail
                 if len(errors) == MAX_ERRORS:

@@ -48,10 +48,9 @@ class JobStartingViewSet(ResourceViewSet):
             return self.response_of(StartedJobsSerializer, {"dry_run": True, "total": total, "jobs": ()})
         started = [jobs.start(kind, webhook, actor=self.actor, now=now, **selection) for webhook in webhooks]
         self.counts_deliveries = is_one = len(started) == 1
-        url = self.url_of("job-detail", pk=started[0].public_id) if is_one else self.url_of("job-list")
-        values = {"dry_run": False, "total": sum(job.total for job in started), "jobs": started}
-        response = self.response_of(JOBS_OR_COUNT, values)
-        response["Location"] = url
+        total = sum(job.total for job in started)
+        response = self.response_of(JOBS_OR_COUNT, {"dry_run": False, "total": total, "jobs": started})
+        response["Location"] = self.url_of("job-detail", pk=started[0].public_id) if is_one else self.url_of("job-list")
         return response
 
 

@@ -88,24 +88,25 @@ class MeViewSet(ResourceViewSet):
     def list(self, request: Any) -> Response:
         """Return the caller, and its rights in each organization. The organizations are paged, as in other lists."""
         page: Any = self.paginate_queryset(self.organizations(Action.VIEW).order_by())
-        paginator: Any = self.paginator
         caller, keys = self.actor, [organization.pk for organization in page]
         # One query for each right.
         allowed = {
             action: set(self.organizations(action).filter(pk__in=keys).order_by().values_list("pk", flat=True))
             for action in Action
         }
-        data = {
-            "caller": {"kind": caller.kind, "id": caller.id or "", "label": caller.label},
-            "next": paginator.get_next_link(),
-            "previous": paginator.get_previous_link(),
-            "results": [
+        rights = [
+            {
+                "id": one.pk,
+                "name": str(one),
+                "actions": [action.value for action in Action if one.pk in allowed[action]],
+            }
+            for one in page
+        ]
+        return Response(
+            MeSerializer(
                 {
-                    "id": one.pk,
-                    "name": str(one),
-                    "actions": [action.value for action in Action if one.pk in allowed[action]],
+                    "caller": {"kind": caller.kind, "id": caller.id or "", "label": caller.label},
+                    **self.get_paginated_response(rights).data,
                 }
-                for one in page
-            ],
-        }
-        return Response(MeSerializer(data).data)
+            ).data
+        )

@@ -215,8 +215,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     def _response(self, webhook: Webhook, code: int = 200, **more: Any) -> Response:
         """Return the webhook as stored in the database, with its entity tag."""
         webhook = Webhook.objects.select_related("state").prefetch_related("subscriptions").get(pk=webhook.pk)
-        data = {**self.get_serializer(webhook).data, **more}
-        return Response(data, status=code, headers={"ETag": etag_of(webhook)})
+        return Response({**self.get_serializer(webhook).data, **more}, status=code, headers={"ETag": etag_of(webhook)})
 
 
 def refuse_unreachable(data: Mapping[str, Any], *, name: str = "url", stored: Webhook | None = None) -> None:
