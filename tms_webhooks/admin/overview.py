@@ -98,14 +98,18 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
     webhook, now = admin.row_of(request, key), timezone.now()
     totals = history(webhook, now=now)
     health = WebhookHealth(health_of(webhook, totals.day), totals.day)
-    own = Webhook.objects.filter(pk=webhook.pk)
-    waiting = backlog_by_webhook(now=now, webhooks=own).get(webhook.pk, WebhookBacklog(0, None))
+    waiting = backlog_by_webhook(now=now, webhooks=Webhook.objects.filter(pk=webhook.pk)).get(
+        webhook.pk, WebhookBacklog(0, None)
+    )
     may_view_log = permits(request, "view_delivery")
     latest = with_row_columns(Delivery.objects.filter(webhook=webhook)).order_by("-pk")[:MAX_DELIVERIES]
     deliveries = list(latest) if may_view_log else []
     # The running jobs, followed by those that finished within a day.
-    newest = Job.objects.filter(webhook=webhook).order_by("-pk")[:MAX_JOBS]
-    recent = [job for job in newest if job.finished_at is None or job.finished_at > now - DAY]
+    recent = [
+        job
+        for job in Job.objects.filter(webhook=webhook).order_by("-pk")[:MAX_JOBS]
+        if job.finished_at is None or job.finished_at > now - DAY
+    ]
     counted, jobs = progress_by_job(recent), []
     for job in sorted(recent, key=lambda job: job.finished_at is not None):
         numbers = counted.get(job.pk)
@@ -169,10 +173,11 @@ def _chart(title: str, bars: Sequence[AttemptStats], labels: Sequence[str]) -> d
         counts = {kind: getattr(bar, kind) for kind in kinds}
         rectangles, bottom = [], 100.0
         for kind, count in counts.items():
-            # A small value is visible, too.
-            height = max(MARK, 100 * count / most) if count else 0
-            bottom -= height
-            rectangles += [(kind, round(bottom, 3), round(height, 3))] if count else []
+            if count:
+                # A small value is visible, too.
+                height = max(MARK, 100 * count / most)
+                bottom -= height
+                rectangles.append((kind, round(bottom, 3), round(height, 3)))
         text = ", ".join(f"{kinds[kind]} {format_count(count)}" for kind, count in counts.items())
         times = [format_milliseconds(bar.p50_ms), format_milliseconds(bar.p95_ms)]
         columns.append(
@@ -188,10 +193,10 @@ def _chart(title: str, bars: Sequence[AttemptStats], labels: Sequence[str]) -> d
     summary = ngettext(
         "%(attempts)s attempt, %(delivered)s delivered.", "%(attempts)s attempts, %(delivered)s delivered.", attempts
     )
-    delivered = sum(bar.delivered for bar in bars)
     return {
         "title": title,
-        "summary": summary % {"attempts": format_count(attempts), "delivered": format_count(delivered)},
+        "summary": summary
+        % {"attempts": format_count(attempts), "delivered": format_count(sum(bar.delivered for bar in bars))},
         "legend": kinds.items(),
         "most": format_count(most),
         "columns": columns,

@@ -125,7 +125,7 @@ class WebhookAdmin(FormPages):
         hidden = set() if app_settings.ORGANIZATION_PARENT else {"include_children"}
         hidden |= {"masked_url"} if may_change else {*CREDENTIAL_FIELDS, "url"}
         if obj is None:
-            hidden |= set(STATE_FIELDS)
+            hidden.update(STATE_FIELDS)
         elif may_change and known_headers(obj.headers) is not None:
             hidden.add("header_names")  # The header lines name them.
         shown = [
@@ -140,7 +140,13 @@ class WebhookAdmin(FormPages):
 
     # Columns and read-only fields
 
-    listed_name = column(_("name"), lambda webhook: cut(webhook.name), ordering="name")
+    listed_name = column(
+        _("name"),
+        lambda webhook: format_html(
+            "{}{}", cut(webhook.name), cut(str(_("Hook")), css="tms-small") if webhook.hook_of else ""
+        ),
+        ordering="name",
+    )
     owner = column(
         Webhook._meta.get_field("organization").verbose_name,
         lambda webhook: str(webhook.organization),

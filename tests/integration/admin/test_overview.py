@@ -43,6 +43,14 @@ STATES = {
             "of 5 days.",
         ],
     ),
+    "hook with an end": (
+        lambda now: {"hook_of": "0:api:1", "expires_at": now.replace(hour=3, minute=7, second=8)},
+        ["A program made this hook for itself. Without a refresh it lasts until", "03:07:08."],
+    ),
+    "hook without an end": (
+        lambda now: {"hook_of": "0:api:1"},
+        ["A program made this hook for itself. It has no end."],
+    ),
     "enough failures, and almost five days": (
         lambda now: {"failures": 40, "failing_since": now - timedelta(days=4, hours=23)},
         ["So far: 15 of 15 failures, 4.9 of 5 days."],
@@ -114,6 +122,15 @@ def test_the_health_and_the_figures_beside_it_agree(operator, counts, expected):
         count(webhook, number, result)
 
     assert expected in shown_at(operator, overview(webhook))
+
+
+def test_the_list_marks_hooks(operator):
+    subscribed(name="Payroll", hook_of="0:api:1")
+    subscribed(name="CRM")
+
+    page = shown_at(operator, url(Webhook, "changelist"))
+
+    assert ("Payroll Hook" in page, "CRM Hook" in page, "<span" in page) == (True, False, False)
 
 
 def test_a_webhook_without_contacts_says_so_and_links_to_the_field(operator):
