@@ -380,7 +380,10 @@ def judges(tmp_path, client):
 @pytest.mark.parametrize(
     "command, verdict",
     [
-        (("spectral", "lint", "--fail-severity=hint", f"--ruleset={RULES}/spectral.yaml"), "No results with a severity"),
+        (
+            ("spectral", "lint", "--fail-severity=hint", f"--ruleset={RULES}/spectral.yaml"),
+            "No results with a severity",
+        ),
         (("redocly", "lint", f"--config={RULES}/redocly.yaml"), "Your API description is valid"),
     ],
 )

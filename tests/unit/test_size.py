@@ -34,7 +34,7 @@ CEILINGS = {
     "db": 5_500,
     "delivery": 15_044,
     "digests": 1_347,
-    "documents": 3_971,
+    "documents": 3_967,
     "event_names": 869,
     "exception_reports": 251,
     "exceptions": 455,
@@ -50,7 +50,7 @@ CEILINGS = {
     "moves": 1_898,
     "net": 11_991,
     "outbox": 22_873,
-    "payloads": 9_451,
+    "payloads": 9_448,
     "pytest_plugin": 240,
     "queues": 3_737,
     "reconciliation": 2_672,
@@ -64,10 +64,10 @@ CEILINGS = {
     "telemetry": 990,
     "testing": 3_011,
     "validators": 1_675,
-    "worker": 15_980,
+    "worker": 15_979,
 }
 
-FUNCTIONS = 2_686
+FUNCTIONS = 2_684
 FILES = 276
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

@@ -1,4 +1,4 @@
-"""Each status of a class has its event, whichever verb of the training system sets it."""
+"""What the events of a class have: its references, its old dates, and a fingerprint of the link of its meeting."""
 
 from datetime import UTC, datetime
 
@@ -8,39 +8,12 @@ from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 
-VERBS = {
-    "schedule": ("class.scheduled", 0, "Scheduled"),
-    "guarantee": ("class.guaranteed_to_run", 1, "Guaranteed To Run"),
-    "cancel": ("class.cancelled", 2, "Cancelled"),
-    "mark_tentative": ("class.tentative", 4, "Tentative"),
-    "request": ("class.requested", 5, "Requested"),
-    "deny": ("class.denied", 6, "Denied"),
-    "complete": ("class.completed", 7, "Completed"),
-}
-TENTATIVE, REQUESTED = (4, "Tentative"), (5, "Requested")
-
 
 @pytest.fixture
 def training_class():
     training_class = TrainingClassFactory(confirmation_status_id=4)
     WebhookFactory(organization=training_class.organization, events=["class.*"])
     return training_class
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_a_verb_emits_the_new_and_the_old_status(verb, recorded):
-    event_type, code, name = VERBS[verb]
-    old_code, old_name = REQUESTED if verb == "mark_tentative" else TENTATIVE
-    training_class = TrainingClassFactory(confirmation_status_id=old_code)
-    WebhookFactory(organization=training_class.organization, events=["class.*"])
-
-    getattr(training_class, verb)(**({"at": training_class.start_at} if verb == "complete" else {}))
-
-    (event,) = recorded()
-    assert event["type"] == event_type
-    assert event["data"]["status"] == {"code": code, "name": name}
-    assert event["changed"] == ["status"]
-    assert event["previous"] == {"status": {"code": old_code, "name": old_name}}
 
 
 def test_the_event_of_a_rescheduled_class_has_its_old_dates(training_class, recorded):
@@ -64,14 +37,6 @@ def test_the_event_of_a_rescheduled_class_has_its_old_dates(training_class, reco
         "2027-01-04T09:00:00.000Z",
         "2027-01-06T17:00:00.000Z",
     )
-
-
-@pytest.mark.parametrize("event_type, code", [(event_type, code) for event_type, code, _name in VERBS.values()])
-def test_a_class_created_with_a_status_enters_it(training_class, recorded, event_type, code):
-    TrainingClassFactory(organization=training_class.organization, confirmation_status_id=code)
-
-    (event,) = recorded()
-    assert (event["type"], event["previous"]) == (event_type, {})
 
 
 def test_the_event_of_a_class_has_all_its_references(training_class, recorded):

@@ -1,4 +1,4 @@
-"""Each status of an enrollment has its event, and so has each completion status."""
+"""Updates and registrations, two statuses in one save, and the learner's organization in the events of an enrollment."""
 
 import pytest
 
@@ -7,23 +7,6 @@ from example_project.training.models import ClassEnrollment
 from tests.factories import WebhookFactory
 from tests.registration import temporarily
 from tms_webhooks import sources
-
-STATUSES = {
-    "request": ("enrollment.requested", 0, "Request"),
-    "cancel": ("enrollment.cancelled", 10, "Cancel"),
-    "waitlist": ("enrollment.waitlisted", 20, "Waitlist"),
-    "approve": ("enrollment.approved", 30, "Approve"),
-    "deny": ("enrollment.denied", 40, "Deny"),
-    "audit": ("enrollment.audited", 50, "Audit"),
-    "enroll": ("enrollment.enrolled", 60, "Enroll"),
-}
-COMPLETIONS = {
-    "attend": ("enrollment.attending", 10, "Attending"),
-    "complete": ("enrollment.completed", 20, "Complete"),
-    "mark_incomplete": ("enrollment.incomplete", 30, "Incomplete"),
-    "mark_no_show": ("enrollment.no_show", 40, "No Show"),
-    "fail": ("enrollment.failed", 50, "Failed"),
-}
 
 
 @pytest.fixture
@@ -36,33 +19,6 @@ def make():
         return enrollment
 
     return make
-
-
-@pytest.mark.parametrize("verb", STATUSES)
-def test_a_verb_emits_the_new_and_the_old_status(make, recorded, verb):
-    event_type, code, name = STATUSES[verb]
-    old = (20, "Waitlist") if verb in ("approve", "deny", "enroll") else (60, "Enroll")
-
-    getattr(make(enrollment_status_id=old[0]), verb)()
-
-    (event,) = recorded()
-    assert event["type"] == event_type
-    assert event["data"]["status"] == {"code": code, "name": name}
-    assert event["changed"] == ["status"]
-    assert event["previous"] == {"status": {"code": old[0], "name": old[1]}}
-
-
-@pytest.mark.parametrize("verb", COMPLETIONS)
-def test_a_completion_status_is_emitted(make, recorded, verb):
-    event_type, code, name = COMPLETIONS[verb]
-
-    getattr(make(), verb)()
-
-    (event,) = recorded()
-    assert event["type"] == event_type
-    assert event["data"]["completion_status"] == {"code": code, "name": name}
-    assert event["data"]["status"] == {"code": 60, "name": "Enroll"}
-    assert event["previous"] == {"completion_status": {"code": 0, "name": "Unknown"}}
 
 
 @pytest.mark.parametrize(
