@@ -168,7 +168,7 @@ def recorded_bodies(world):
     events = Event.objects.all()
     assert events.filter(type__endswith=".snapshot").exists()
     assert events.filter(type__endswith=".removed").exists()
-    yield from events.values_list("body", flat=True)
+    yield from (event.body for event in events)
 
 
 def class_of(body):

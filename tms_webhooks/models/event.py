@@ -45,6 +45,8 @@ LONGEST_EXTERNAL_ID = 64
 LONGEST_SUBJECT_NAME = 120
 OUTSIDE_THE_FEED = 0
 """The position of an event that is in no feed; positions in the feed begin with 1."""
+UNNUMBERED = '"sequence":null,"actor":'
+"""How a body has its number, and the key after it, when it is written."""
 LATEST = 500
 """The number of events of an organization among which `EventQuerySet.latest_of` looks."""
 
@@ -72,6 +74,12 @@ def subject_key(value: Any) -> str:
 def owned_key(subject_id: str, organization: Any) -> str:
     """Return the key by which the events of one of several owners of an object are numbered."""
     return subject_key(f"{subject_id}@{subject_key(organization)}")
+
+
+def numbered(body: str, sequence: int | None) -> str:
+    """Return the body of an event with its number. It is stored without one, so that no body is written a second time."""
+    # The first match is the envelope's own: inside a string, quotation marks are escaped.
+    return body if sequence is None else body.replace(UNNUMBERED, f'"sequence":{sequence},"actor":', 1)
 
 
 def subject_number(subject_type: str, subject_id: str) -> int:
@@ -306,6 +314,14 @@ class Event(PublicIDModel):
 
     def __str__(self) -> str:
         return f"{self.type} {self.public_id}"
+
+    @classmethod
+    def from_db(cls, *args: Any, **options: Any) -> Event:
+        """Return a stored event, with its number in its body."""
+        event = super().from_db(*args, **options)
+        if "body" in vars(event):
+            event.body = numbered(event.body, event.sequence)
+        return event
 
     @property
     def organizations(self) -> EventOrganizations:

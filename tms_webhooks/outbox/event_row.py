@@ -1,7 +1,6 @@
 """Builds the row of an event with the body that receivers get, and inserts it in as few statements as possible.
 
-The body is complete except for the sequence number, which is null until the event is fanned out: `outbox.numbers` gives
-it then.
+The body is complete except for the sequence number, which is null. `outbox.numbers` gives it, and `Event.from_db` adds it.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import (
     LONGEST_EXTERNAL_ID,
     LONGEST_SUBJECT_NAME,
+    numbered,
     subject_number,
     time_ordered_uuid,
 )
 from tms_webhooks.payloads.envelope import (
     FIRST_SEQUENCE,
-    UNNUMBERED,
     build_content,
     envelope,
     to_text,
@@ -189,9 +188,7 @@ def _text(values: Mapping[str, Any], name: str) -> str:
 
 def set_sequence(event: Event, sequence: int) -> None:
     """Give a new event its number, in its row and in its body, if it has one."""
-    event.sequence = sequence
-    # The first match is the envelope's own key: inside a string the quotes would be escaped.
-    event.body = event.body.replace(UNNUMBERED, f'"sequence":{sequence}', 1)
+    event.sequence, event.body = sequence, numbered(event.body, sequence)
 
 
 def insert(events: Sequence[Event], *, using: str) -> None:

@@ -245,8 +245,8 @@ def _check_schemas(batch: EventBatch) -> None:
         if monotonic() < _next_schema_check.get(event_type, 0.0):
             continue
         _next_schema_check[event_type] = monotonic() + SCHEMA_CHECK_INTERVAL
-        body = Event.objects.filter(pk=pk).values_list("body", flat=True).first()
+        event = Event.objects.filter(pk=pk).first()
         try:
-            catalogue.get(event_type).validate(from_text(body or "{}"))
+            catalogue.get(event_type).validate(from_text(event.body if event else "{}"))
         except (WebhooksError, ValueError) as error:
             logger.error("Event %s breaks the schema of its type and is sent anyway: %s", pk, error)

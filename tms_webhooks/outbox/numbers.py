@@ -49,23 +49,12 @@ RETURNING subject_type, subject_id, last"""
 ON_CONFLICT = "ON CONFLICT (subject_type, subject_id) DO UPDATE SET", "excluded.last"
 ON_CONFLICT_IN_MYSQL = "ON DUPLICATE KEY UPDATE", "VALUES(last)"
 
-# Writes numbers into events and, where the envelope's head ends, into their bodies; NULL stands for the number that an event
-# has. By primary key.
+# Writes numbers into events; NULL stands for the number that an event has. Readers add it to the body: to write bodies again
+# takes as long as all else. By primary key.
 NUMBER_EVENTS = """
-UPDATE {event} SET sequence = COALESCE(n.column2, sequence),
-    body = CASE WHEN body = '' OR n.column2 IS NULL THEN body ELSE {body} END {also}
-FROM (VALUES {rows}) n WHERE {event}.id = n.column1"""
+UPDATE {event} SET sequence = COALESCE(n.column2, sequence) {also} FROM (VALUES {rows}) n WHERE {event}.id = n.column1"""
 NUMBER_EVENTS_IN_MYSQL = """
-UPDATE {event} JOIN ({rows}) n ON {event}.id = n.column1
-SET sequence = COALESCE(n.column2, sequence),
-    body = CASE WHEN body = '' OR n.column2 IS NULL THEN body ELSE {body} END {also}"""
-# The body with its number: the first match is the envelope's own, because inside a string quotation marks are escaped.
-BODY = {
-    "postgresql": """overlay({event}.body placing n.column2::text from strpos({event}.body, '"sequence":null') + 11 for 4)""",
-    "sqlite": """substr({event}.body, 1, instr({event}.body, '"sequence":null') + 10) || n.column2
-        || substr({event}.body, instr({event}.body, '"sequence":null') + 15)""",
-    "mysql": """INSERT({event}.body, INSTR({event}.body, '"sequence":null') + 11, 4, n.column2)""",
-}
+UPDATE {event} JOIN ({rows}) n ON {event}.id = n.column1 SET sequence = COALESCE(n.column2, sequence) {also}"""
 
 # All of it in one round trip, for PostgreSQL. ``held`` are events after one of their object that another transaction has
 # locked, or numbered since this statement began. Indexes as above; ``owned`` is `owned_key`.
@@ -100,9 +89,7 @@ n AS (
     FROM placed p JOIN counts c ON c.subject_type = p.subject_type AND c.subject_id = p.counted
     UNION ALL SELECT id, NULL FROM locked WHERE NOT is_new),
 numbered AS (
-    UPDATE {{event}} SET sequence = COALESCE(n.column2, sequence),
-        body = CASE WHEN body = '' OR n.column2 IS NULL THEN body ELSE {{body}} END {{also}}
-    FROM n WHERE {{event}}.id = n.column1 RETURNING {{event}}.id, body <> '' AS has_body)
+    UPDATE {{event}} SET sequence = COALESCE(n.column2, sequence) {{also}} FROM n WHERE {{event}}.id = n.column1 RETURNING {{event}}.id, body <> '' AS has_body)
 {{deliveries}}
 SELECT id, has_body FROM numbered"""  # noqa: S608 (names of ours)
 # The insertion of their deliveries as a part of that.
@@ -125,9 +112,8 @@ def number(
     also = "" if fanned_out_at is None else ", fanned_out_at = %(now)s"
     if fanned_out_at is not None:
         params = {**params, "now": moment(fanned_out_at)}
-    body = filled(BODY[database().vendor])
     if database().vendor == "postgresql":
-        parts = {"among": condition, "longest": str(LONGEST_SUBJECT_KEY), "body": body, "also": also, "deliveries": ""}
+        parts = {"among": condition, "longest": str(LONGEST_SUBJECT_KEY), "also": also, "deliveries": ""}
         if deliveries is not None:
             parts["deliveries"] = filled(DELIVERIES, **deliveries.parts)
             params = {**params, **deliveries.params}
@@ -149,7 +135,6 @@ def number(
             NUMBER_EVENTS_IN_MYSQL if is_mysql else NUMBER_EVENTS,
             params,
             rows=(" UNION ALL " if is_mysql else ", ").join(lines),
-            body=body,
             also=also,
         )
     return done

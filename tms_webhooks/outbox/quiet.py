@@ -96,11 +96,11 @@ def hold(event_ids: Collection[int], matching: Collection[Pair], *, now: datetim
 
 
 def _with_bodies(keys: Iterable[int]) -> models.QuerySet[Any]:
-    """Return these deliveries with their events, the ``text`` that they carry, and when their quiet period began."""
+    """Return these deliveries with their events, the ``merged`` one that they carry, and when their quiet period began."""
     rows = Delivery.objects.using(router.db_for_write(Delivery))
     first = rows.filter(pk=OuterRef("quiet_period")).order_by().values("created_at")
     bodies = DeliveryBody.objects.using(rows.db).filter(pk=OuterRef("pk")).exclude(merged="").values("merged")
-    extra = {"began_at": Coalesce(Subquery(first), "created_at"), "text": Coalesce(Subquery(bodies), "event__body")}
+    extra = {"began_at": Coalesce(Subquery(first), "created_at"), "merged": Subquery(bodies)}
     return rows.among(keys).select_related("event").annotate(**extra).order_by()
 
 
@@ -142,7 +142,7 @@ def _plan(
         *others, carrier = run
         if others:
             changes.merged.update({row.pk: period for row in others})
-            body = merge([row.text for row in run])
+            body = merge([row.merged or row.event.body for row in run])
             if body is None:
                 # Nothing is left changed, so no request is needed.
                 changes.merged[carrier.pk] = period

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 # A value that JSON can represent.
 Json = Any
 
-# How `to_text` writes the sequence number of an event that has none yet; `outbox.numbers` writes the number.
-UNNUMBERED = '"sequence":null'
 # The lowest sequence number.
 FIRST_SEQUENCE = 1
 

@@ -56,7 +56,7 @@ _cache = _Cache()
 
 # The columns of an event that first occurrences need, and those that filters need.
 OF_FIRSTS = ("type", "subject_type", "subject_id")
-COLUMNS = ("uid", *OF_FIRSTS, "body", "organization_id", "learner_organization_id", "subscription_id")
+COLUMNS = ("uid", *OF_FIRSTS, "body", "sequence", "organization_id", "learner_organization_id", "subscription_id")
 
 # The keys of an event and of a subscription.
 Pair = tuple[int, int]
@@ -157,7 +157,7 @@ def matching(
     verdicts = dict(known or {})
     unknown = sorted(pair for pair in pairs if pair not in verdicts)
     evaluation = Evaluation(unknown)
-    verdicts.update((pair, evaluation.verdict(*pair)) for pair in unknown)
+    verdicts |= {pair: evaluation.verdict(*pair) for pair in unknown}
     matched = {pair for pair in pairs if verdicts[pair] is Verdict.YES}
     if_first = sorted(pair for pair in pairs if verdicts[pair] is Verdict.IF_FIRST)
     if not if_first:

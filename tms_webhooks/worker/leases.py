@@ -39,6 +39,7 @@ from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint
 from tms_webhooks.models import DrainSlot, Webhook, WebhookSecret, WebhookState, encryption
 from tms_webhooks.models.drain import LONG_AGO
 from tms_webhooks.models.encryption import Sealed
+from tms_webhooks.models.event import numbered
 from tms_webhooks.worker import statements
 from tms_webhooks.worker.statements import RECENT_LIMIT
 
@@ -334,8 +335,10 @@ def due_within(quotas: Sequence[Quota], *, now: datetime) -> list[ClaimedDeliver
         found += read(statements.DUE, params, repeated=True, due=filled(due))
     zone = database().timezone
     return [
-        ClaimedDelivery._make((*values, as_datetime(at, zone), as_datetime(due_at, zone)))
-        for *values, at, due_at in found
+        ClaimedDelivery._make(
+            (*keys, numbered(body, number), quiet, priority, as_datetime(at, zone), as_datetime(due_at, zone))
+        )
+        for *keys, body, number, quiet, priority, at, due_at in found
     ]
 
 

@@ -123,9 +123,9 @@ SELECT {{state}}, {{columns}}, s.value FROM {{webhookstate}} st JOIN {{webhook}}
 LEFT JOIN {{webhooksecret}} s ON s.webhook_id = w.id AND {SIGNS}
 WHERE st.webhook_id {{among}} AND st.lease = %(token)s ORDER BY w.id, s.id DESC"""  # noqa: S608 (names of ours)
 
-# The columns of a `ClaimedDelivery`. The id as text: it saves a UUID object for each delivery.
-CLAIMED_COLUMNS = """d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.body, d.quiet_period,
-    d.resume_priority, e.occurred_at, d.due_at"""
+# The columns of a `ClaimedDelivery`, with the number for its body. The id as text: it saves a UUID object for each delivery.
+CLAIMED_COLUMNS = """d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.body, e.sequence,
+    d.quiet_period, d.resume_priority, e.occurred_at, d.due_at"""
 
 # The deliveries within all quotas, with their events. By keys.
 DUE = f"""

@@ -89,6 +89,19 @@ def test_an_event_is_announced_and_stored_without_a_number(training_class):
     assert (event.sequence, json.loads(event.body)["sequence"]) == (1, 1)
 
 
+def test_a_number_is_in_each_body_that_is_read_and_no_body_is_written_again(training_class):
+    stored = Event.objects.values_list("body", flat=True)
+    training_class.cancel()
+    (written,) = stored
+
+    fan_out(timezone.now())
+
+    assert list(stored.all()) == [written]
+    numbered = written.replace('"sequence":null', '"sequence":1')
+    events = Event.objects.all()
+    assert [one.get().body for one in (events, events.defer("body"), events.only("body"))] == [numbered] * 3
+
+
 def test_pruned_events_leave_their_number_taken(training_class):
     training_class.cancel()
     prune_events()

@@ -158,10 +158,7 @@ def fan_out_all(clock):
 
 
 def received(webhook):
-    return [
-        json.loads(body)
-        for body in Event.objects.filter(deliveries__webhook=webhook).order_by("pk").values_list("body", flat=True)
-    ]
+    return [json.loads(event.body) for event in Event.objects.filter(deliveries__webhook=webhook).order_by("pk")]
 
 
 @each_thing

@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), several]
 
 ROUNDS = 4
 # A value of the host's that looks like the mark, too.
-UNNUMBERED_BODY = '{"id":"evt_1","sequence":null,"data":{"custom":{"raw":{"sequence":null}}}}'
+RAW = {"sequence": None, "actor": None}
+UNNUMBERED_BODY = json.dumps({"id": "evt_1", **RAW, "data": {"custom": {"raw": RAW}}}, separators=(",", ":"))
 EVENTS = 200
 
 
@@ -126,7 +127,8 @@ def test_together_they_number_the_events_of_each_object_in_the_order_of_their_ke
 
     expected = list(range(1, 4 * ROUNDS + 1))
     for subject_id in objects:
-        rows = Event.objects.filter(subject_id=subject_id).order_by("pk").values_list("sequence", "body")
-        assert [sequence for sequence, _body in rows] == expected
-        assert [json.loads(body)["sequence"] for _sequence, body in rows] == expected
+        events = Event.objects.filter(subject_id=subject_id).order_by("pk")
+        bodies = [json.loads(event.body) for event in events]
+        assert [event.sequence for event in events] == [body["sequence"] for body in bodies] == expected
+        assert all(body["data"]["custom"]["raw"] == RAW for body in bodies)
     assert distinct(EventSequence, "last") == {4 * ROUNDS}
