@@ -14,11 +14,12 @@ from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.mixed import DELIVERIES, assert_limits_are_exact, write_mixed
 from tests.scenarios.outcome import came, wait_until_all
-from tests.scenarios.processes import lease_of, stop
+from tests.scenarios.processes import lease_of, stop, tally_of
 from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
 
 ROUNDS = int(os.environ.get("TMS_SCENARIO_ROUNDS", "5"))
 """Bursts that are followed by silence: 200 of them take some minutes."""
+HANDOVERS = 5 * ROUNDS
 WEBHOOKS = 6
 DELAY = 0.1
 MANY = 120
@@ -94,6 +95,34 @@ def test_the_webhooks_of_a_killed_drain_are_served_again_and_only_what_was_in_fl
     assert sum(times.values()) - len(times) <= 2 * WEBHOOKS
     rows = Delivery.objects.using(tables.using).values_list("status", "attempts")
     assert Counter(rows) == {("delivered", 1): WEBHOOKS * MANY}
+
+
+def test_webhooks_that_are_handed_over_again_and_again_lose_nothing(processes, tables, receiver):
+    random, events = Random(5), 0
+    receiver.respond = lambda _request: Answer(delay=random.choice([0.0, 0.0, 0.01, 0.05]))
+    tables.subscribe(receiver, "plain")
+    tables.subscribe(receiver, "ordered", ordered=True)
+    leased = processes.but(**lease_of(LEASE))
+    with ExitStack() as stack:
+        chain = ("tests.scenarios.handover", str(HANDOVERS // 2))
+        chains = [stack.enter_context(leased.start(*chain)) for _ in range(2)]
+        while any(one.poll() is None for one in chains):
+            burst = random.choice([1, 1, 3, 20])
+            tables.add_events(burst)
+            events += burst
+            done = {"delivered": 2 * events}
+            # Nothing stands, except what came after the last of them.
+            tables.wait_until(
+                lambda done=done: tables.statuses() == done or all(one.poll() is not None for one in chains)
+            )
+        sent = sum(map(tally_of, chains))
+    assert not holders(tables)
+    with drains(processes, 1) as (last,):
+        tables.wait_for({"delivered": 2 * events})
+        sent += stop(last)["sent"]
+
+    assert sent == 2 * events
+    assert_each_came_once(tables, receiver, 2 * events)
 
 
 def test_order_caps_and_rates_are_exact_beside_four_drains(processes, tables, receiver):
