@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
@@ -33,23 +33,24 @@ WARN_AT_PERCENT = (50, 70, 90)
 logger = logging.getLogger(__name__)
 
 
-def apply_results(results: Sequence[SendResult], *, now: datetime) -> None:
+def apply_results(results: Sequence[SendResult], webhooks: Mapping[int, Webhook], *, now: datetime) -> None:
     """Update the health of the webhooks of these results, which are in the order in which they came back.
 
-    Call it in the transaction that records the results. A delivery that a user resends, and an attempt that failed before
+    Call it in the transaction that records the results. ``webhooks`` are theirs by key, locked with their states. A delivery that a user resends, and an attempt that failed before
     the request left, do not count for health. A webhook is held if its receiver deferred, or no key decrypts its secrets.
     """
     by_webhook: dict[int, list[SendResult]] = defaultdict(list)
     for result in results:
         if (result.outcome.counts_for_health or result.outcome.hold_reason) and not result.request.is_manual:
             by_webhook[result.request.webhook_id].append(result)
-    plain = [pk for pk, of_webhook in by_webhook.items() if not any(one.outcome.may_stop_webhook for one in of_webhook)]
-    # A healthy webhook that had successes only: nothing but the time changes.
-    if plain and WebhookState.objects.filter(pk__in=plain, failures=0).update(succeeded_at=now) == len(by_webhook):
-        return
-    for webhook in Webhook.objects.filter(pk__in=by_webhook).select_related("state"):
-        if webhook.pk not in plain or webhook.state.failures:
-            _apply_to(webhook, by_webhook[webhook.pk], now)
+    # Healthy webhooks that had successes only: nothing but the time changes.
+    plain = []
+    for pk, of_webhook in by_webhook.items():
+        if webhooks[pk].state.failures or any(one.outcome.may_stop_webhook for one in of_webhook):
+            _apply_to(webhooks[pk], of_webhook, now)
+        else:
+            plain.append(pk)
+    WebhookState.objects.filter(pk__in=plain).update(succeeded_at=now)
 
 
 def forgive(since: datetime) -> None:

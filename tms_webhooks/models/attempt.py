@@ -54,8 +54,6 @@ class AttemptManager(models.Manager["DeliveryAttempt"]):
         """Return a function that inserts these attempts, prepared ahead to keep the transaction that calls it short."""
         if not rows:
             return lambda: None
-        if sql.database().vendor == "postgresql":
-            return partial(sql.write, INSERT, [json_of(rows)], rows=json_rows())
         params: list[Any] = []
         adapt = sql.database().ops.adapt_datetimefield_value
         for row in rows:

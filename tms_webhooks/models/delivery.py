@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
-from typing import Any
 
 from django.db import models
 from django.db.models import F, Q, Value
@@ -44,9 +43,7 @@ EVENT_UID = "(SELECT REPLACE(CAST(e.uid AS CHAR(36)), '-', '') FROM {event} e WH
 # By primary key.
 MARK_DELIVERED = f"""
 UPDATE {{delivery}} SET {DELIVERED.format(now="%s")}
-WHERE id IN ({{ids}}){{tried}}{{same_event}}"""  # noqa: S608 (names of ours)
-# For SQLite and MariaDB, as a condition of MARK_DELIVERED: they are for these events, (key, event) each.
-HAS_EVENT = f" AND (id, {EVENT_UID}) IN ({{values}}{{pairs}})"
+WHERE id IN ({{ids}}) AND due_at IS NOT NULL AND attempts = {{attempts}} AND (id, {EVENT_UID}) IN ({{values}}{{pairs}})"""  # noqa: S608 (names of ours)
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -136,27 +133,21 @@ _DeliveryManager = models.Manager.from_queryset(DeliveryQuerySet)
 
 
 class DeliveryManager(_DeliveryManager["Delivery"]):
-    """The two changes of every batch, as handwritten SQL."""
+    """The change of every batch, as handwritten SQL for SQLite and MariaDB."""
 
-    def mark_delivered(self, ids: Collection[int], *, now: datetime) -> int:
-        """Finish these as delivered; return how many."""
-        return sql.write(MARK_DELIVERED, [sql.moment(now)], ids=sql.numbers(ids), tried="", same_event="")
-
-    def mark_sent_delivered(self, events: Mapping[int, str], *, now: datetime, attempts: int) -> int:
-        """Do so for those with this many attempts before, whose event is still the one that was sent.
+    def mark_delivered(self, events: Mapping[int, str], *, now: datetime, attempts: int) -> int:
+        """Finish open ones with this many attempts as delivered, if their event is still the one that was sent; return how many.
 
         ``events`` are the public ids of the events, by the keys of the deliveries.
         """
-        params: list[Any] = [sql.moment(now)]
-        for public_id in events.values():
-            params.append(public_id.removeprefix(PUBLIC_PREFIX))
-        same_event = sql.filled(
-            HAS_EVENT,
+        return sql.write(
+            MARK_DELIVERED,
+            [sql.moment(now), *(public_id.removeprefix(PUBLIC_PREFIX) for public_id in events.values())],
+            ids=sql.numbers(events),
+            attempts=str(attempts),
             values="VALUES " if sql.database().vendor == "sqlite" else "",
             pairs=", ".join(f"({int(pk)}, %s)" for pk in events),
         )
-        tried = f" AND due_at IS NOT NULL AND attempts = {int(attempts)}"
-        return sql.write(MARK_DELIVERED, params, ids=sql.numbers(events), tried=tried, same_event=same_event)
 
 
 class Delivery(models.Model):

@@ -434,7 +434,7 @@ class Drain:
         """
         if self._stop.is_set() or monotonic() >= self._leases.valid_until:
             return
-        spent = TimeSpent(monotonic)
+        spent: TimeSpent | None = None
         for _group in range(STARTED_PER_TURN // STARTED_TOGETHER):
             requests = list(islice(iter(self._queues.next, None), STARTED_TOGETHER))
             unrendered = [request for request in requests if request.unrendered is not None]
@@ -443,6 +443,7 @@ class Drain:
                     self._sender.start(request)
             if unrendered:
                 self._collect()
+                spent = spent or TimeSpent(monotonic)
                 rendered = self._try(with_contents, unrendered, spent) or []
                 for request in rendered:
                     self._sender.start(request)

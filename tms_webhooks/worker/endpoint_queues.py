@@ -169,7 +169,8 @@ class EndpointQueue:
         # The requests that the receiver takes now, and one after the other in the next moment.
         most, each = min(self.slots, self.limit.limit), self.limit.seconds_each
         rounds = 0 if each is None else int(PREFETCH_SECONDS / max(each, 1e-6))
-        room = max(0, most - self.in_flight) + min(most * rounds, self._queues.prefetch)
+        prefetch = MAX_PREFETCH_NEXT_TO_ORDERED if self._queues.ordered else MAX_PREFETCH
+        room = max(0, most - self.in_flight) + min(most * rounds, prefetch // max(1, len(self._queues.keys)))
         rooms = [room, room if monotonic() > self._queues.live_until else min(room, FEW_REPLAYS)]
         if self.waiting[False] or self.has_more[False]:
             # Of a receiver that takes few, one in its turn.
@@ -285,12 +286,6 @@ class EndpointQueues:
         for key in keys & self._queues.keys():
             self._queues[key].has_more = [True, True]
             self._short[key] = None
-
-    @property
-    def prefetch(self) -> int:
-        """How many requests each queue may hold beyond those that may be in flight."""
-        most = MAX_PREFETCH_NEXT_TO_ORDERED if self.ordered else MAX_PREFETCH
-        return most // max(1, len(self._queues))
 
     def to_read(self, limit: int) -> list[EndpointQueue]:
         """Return the queues to read for, in turns of the organizations: as many as take ``limit`` deliveries together."""

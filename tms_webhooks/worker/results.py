@@ -118,7 +118,7 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
     with brief_write():
         succeeded = write(statements.SET_SUCCEEDED_AT, [moment(now), token], ids=numbers(webhooks))
         if succeeded == len(webhooks) and all(
-            Delivery.objects.mark_sent_delivered(sent, now=now, attempts=number - 1) == len(sent)
+            Delivery.objects.mark_delivered(sent, now=now, attempts=number - 1) == len(sent)
             for number, sent in by_number.items()
         ):
             insert()
@@ -152,11 +152,13 @@ def record(
     attempt is logged, and the delivery is left as it is. A result whose delivery is lost, or now another event's, is dropped.
     Without a ``token``, the webhook need not be held: the caller sends a delivery that no drain sends.
     """
-    with transaction.atomic(using=router.db_for_write(Delivery)):
-        webhooks = {result.request.webhook_id for result in results}
-        Webhook.objects.lock(webhooks)
-        leases = read(statements.LOCK_STATES, ids=numbers(webhooks), lock=for_update())
-        held = {pk for pk, lease in leases if token is None or lease == token}
+    keys = {one.request.webhook_id for one in results}
+    using = router.db_for_write(Delivery)
+    with transaction.atomic(using=using):
+        # Not in one query that also reads them: MariaDB would lock the rows of a join in another order.
+        Webhook.objects.lock(keys, with_state=True)
+        rows = Webhook.objects.using(using).filter(pk__in=keys).select_related("state")
+        held = {webhook.pk: webhook for webhook in rows if token is None or webhook.state.lease == token}
         sent = _lock_sent(results)
         timely: dict[int, SendResult] = {}
         late = []
@@ -169,25 +171,20 @@ def record(
             else:
                 late.append(result if row.has_payload else result.without_answer())
         chosen = list(timely.values())
-        failed = [result for result in chosen if not result.outcome.success]
-        health.apply_results(chosen, now=now)
+        health.apply_results(chosen, held, now=now)
         decisions = {
-            result.request.delivery_id: _decide(result, now - sent[_key(result)].born_at, random, throttle)
-            for result in failed
+            pk: _decide(result, now - sent[_key(result)].born_at, random, throttle)
+            for pk, result in timely.items()
+            if not result.outcome.success
         }
-        if delivered := [result.request.delivery_id for result in chosen if result.outcome.success]:
-            Delivery.objects.mark_delivered(delivered, now=now)
-        _write_failures(failed, decisions, now=now)
-        retried = {one.request.webhook_id for one in failed if decisions[one.request.delivery_id] is not None}
-        if retried and Webhook.objects.enabled().filter(pk__in=retried).count() < len(retried):
-            # One was deleted or disabled by now, or by these results.
-            rows = Delivery.objects.among(decisions)
-            rows.filter(webhook__in=Webhook.objects.filter(deleted_at__isnull=False)).finish(
-                DeliveryStatus.CANCELLED, now=now
-            )
-            rows.filter(webhook__in=Webhook.objects.filter(enabled=False)).finish(DeliveryStatus.SKIPPED, now=now)
+        _write_deliveries(timely, decisions, now=now)
+        for webhook in held.values():
+            # Deleted or disabled by now, or by these results: nothing is tried again.
+            if webhook.deleted_at or not webhook.enabled:
+                status = DeliveryStatus.CANCELLED if webhook.deleted_at else DeliveryStatus.SKIPPED
+                Delivery.objects.among(decisions).filter(webhook=webhook).finish(status, now=now)
         _write_attempts(timely, decisions, late)
-        given_up = [result for result in failed if decisions[result.request.delivery_id] is None]
+        given_up = [timely[pk] for pk, decision in decisions.items() if decision is None]
         lifecycle.apply(
             [
                 lifecycle.GivenUpDelivery(one.delivery_id, one.webhook_id, one.event_id, result.outcome.message)
@@ -274,17 +271,16 @@ def _decide(
     return decision
 
 
-def _write_failures(failed: Iterable[SendResult], decisions: Decisions, *, now: datetime) -> None:
-    """Write what failed attempts make of their deliveries: one statement for each kind."""
+def _write_deliveries(timely: Mapping[int, SendResult], decisions: Decisions, *, now: datetime) -> None:
+    """Write what attempts make of their deliveries, which are locked: one statement for each kind."""
     by_kind: dict[tuple[DeliveryStatus, str, bool], dict[int, RetryDecision | None]] = defaultdict(dict)
-    for result in failed:
-        pk = result.request.delivery_id
-        decision = decisions[pk]
+    for pk, result in timely.items():
+        decision = decisions.get(pk)
         status = _final_status(result) if decision is None else DeliveryStatus.WAITING
         by_kind[status, result.outcome.error_class or "", decision is None or decision.charged][pk] = decision
     for (status, error_class, is_charged), found in by_kind.items():
         due = [When(pk=pk, then=Value(now + timedelta(seconds=one.delay))) for pk, one in found.items() if one]
-        Delivery.objects.among(found).open().update(
+        Delivery.objects.among(found).update(
             status=status,
             due_at=Case(*due) if due else None,
             finished_at=None if due else now,

@@ -180,9 +180,6 @@ IN_QUOTAS = {
 
 # --- Results ---
 
-# The states of these webhooks, locked, and which drain holds each. By key.
-LOCK_STATES = "SELECT webhook_id, lease FROM {webhookstate} WHERE webhook_id IN ({ids}) ORDER BY webhook_id {lock}"
-
 # These deliveries, locked: their attempts, whether they are open, since when their retries count, their events, and whether
 # the payloads of these are kept. By key.
 LOCK_SENT = f"""

@@ -1,5 +1,7 @@
 """Plain successes are written in one step; the other results of a batch are not written there."""
 
+from collections import Counter
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -7,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from tests.integration.delivery.rows import distinct, stored, write
 from tests.integration.delivery.wire import answer
 from tms_webhooks.models import Delivery, DeliveryAttempt
-from tms_webhooks.worker.results import write_successes
+from tms_webhooks.worker.results import record, write_successes
 
 
 def write_results(alice, *results):
@@ -39,6 +41,19 @@ def test_it_takes_one_statement_on_postgresql_and_no_reading_anywhere(alice, bac
     statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
     assert len(statements) == (1 if connection.vendor == "postgresql" else 4)
     assert not [sql for sql in statements if sql.lstrip().startswith("SELECT")]
+
+
+def test_a_failure_takes_two_reads_and_a_write_of_each_table(alice, backlog):
+    backlog(2)
+    alice.wire.otherwise = answer(500)
+    results = [alice.send(request) for request in alice.claim()]
+
+    with CaptureQueriesContext(connection) as queries:
+        record(results, token=alice.token, now=alice.clock.now, random=lambda: 0.5)
+
+    verbs = Counter(query["sql"].split()[0] for query in queries if "SAVEPOINT" not in query["sql"])
+    locks = 2 if connection.features.has_select_for_update else 0
+    assert verbs == {"SELECT": 2 + locks, "UPDATE": 2, "INSERT": 2}
 
 
 def test_a_webhook_with_a_failure_among_them_is_left_to_be_judged(alice, backlog):
