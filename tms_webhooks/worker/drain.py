@@ -290,9 +290,12 @@ class Drain:
             due = self._leases.due_since(now)
             if not holds_few:
                 self._queues.expect_more(due)
-            if not due or due - self._leases.held:
+            # New events are not for webhooks that pause. Without an event, a user may have had a delivery sent.
+            pausing = {pk for pk in due if events and pk in self._known and not self._known[pk].webhook.is_awake(now)}
+            if not due or due - pausing - self._leases.held:
                 # It is for webhooks that are free, or for none that this drain knows of.
                 self._look_at = self._look_earliest
+            self._look_at = min(self._look_at, monotonic() + LOOK_EVERY)
         if events:
             self._wake_others()
         return events

@@ -12,6 +12,7 @@ from tests.integration.delivery.rows import stored, subscribed, write, write_del
 from tests.integration.delivery.wire import answer
 from tms_webhooks.queues.wakeup import wake_local
 from tms_webhooks.worker import drain
+from tms_webhooks.worker.leases import Leases
 
 
 def many_that_hang(number):
@@ -86,6 +87,33 @@ def test_a_read_for_webhooks_that_have_a_free_slot_reads_these_alone(simulate, m
 
     assert len(simulation.transport.to("/first")) == 3
     assert {frozenset(keys) for keys in read[1:]} == {frozenset({first.pk})}
+
+
+def test_events_of_a_paused_webhook_do_not_have_a_drain_look_for_free_webhooks_each_time(simulate, monkeypatch):
+    organization = OrganizationFactory()
+    for path in ("/good", "/bad"):
+        subscribed(path, organization=organization)
+    simulation = simulate(by_path({"/bad": lambda _request: (0.001, answer(500))}))
+    looks, acquire = [], Leases.acquire
+
+    def noted(leases, now, **values):
+        looks.append(simulation.time())
+        return acquire(leases, now, **values)
+
+    def write():
+        write_event(organization)
+        wake_local("default")
+
+    monkeypatch.setattr(Leases, "acquire", noted)
+    for number in range(90):
+        simulation.time.after(number / 20, write)
+
+    begun_at = simulation.time()
+    simulation.run(seconds=4.6)
+
+    assert len(simulation.transport.to("/good")) == 90
+    # It was given back after two seconds. From then on, 30 events came.
+    assert len([at for at in looks if 3.0 < at - begun_at < 4.5]) <= 8
 
 
 @pytest.mark.parametrize("same", [True, False])
