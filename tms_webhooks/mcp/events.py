@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from django.core.cache import cache
 from django.utils import timezone
-from mcp.types import INVALID_PARAMS, PaginatedRequestParams, RequestParams
+from mcp_types import INVALID_PARAMS, PaginatedRequestParams, RequestParams
 from pydantic import BaseModel
 
 from tms_webhooks.api.serializers.base import OrganizationIDField

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 from django.http import QueryDict
 from django.urls import resolve
-from mcp.types import INVALID_PARAMS, CallToolRequestParams
+from mcp_types import INVALID_PARAMS, CallToolRequestParams
 
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.mcp.events import RPCError

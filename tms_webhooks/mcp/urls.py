@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.urls import path
-from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS, InboundLadderRejection, classify_inbound_request
-from mcp.types import (
+from mcp_types import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -26,7 +25,7 @@ from mcp.types import (
     PaginatedRequestParams,
     RequestParams,
 )
-from mcp.types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION, MODERN_PROTOCOL_VERSIONS
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERSION, MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 from rest_framework.response import Response
 
@@ -103,8 +102,8 @@ class EndpointViewSet(HookViewSet):
         version = request.headers.get("MCP-Protocol-Version")
         if version is not None and version not in HANDSHAKE_PROTOCOL_VERSIONS:
             headers = {name.lower(): value for name, value in request.headers.items()}
-            verdict = classify_inbound_request(message, headers=headers)
-            if isinstance(verdict, InboundLadderRejection):
+            verdict = inbound().classify_inbound_request(message, headers=headers)
+            if isinstance(verdict, inbound().InboundLadderRejection):
                 raise RPCError(verdict.code, verdict.message, verdict.data)
         if message["method"] not in METHODS:
             known = ", ".join(METHODS)
@@ -122,7 +121,7 @@ class EndpointViewSet(HookViewSet):
     def handle_exception(self, exc: Exception) -> Response:
         """Return a JSON-RPC error, also for each problem of the API."""
         if isinstance(exc, RPCError):
-            error, status = exc, ERROR_CODE_HTTP_STATUS.get(exc.code, 200)
+            error, status = exc, inbound().ERROR_CODE_HTTP_STATUS.get(exc.code, 200)
             headers: Mapping[str, str] = {}
         else:
             response = super().handle_exception(exc)
@@ -139,10 +138,17 @@ class EndpointViewSet(HookViewSet):
             code = CODES.get(kind, FORBIDDEN if kind == "not-authenticated" else INTERNAL_ERROR)
             data = {"limit": "subscriptions"} if code == RESOURCE_EXHAUSTED else problem.get("errors")
             error = RPCError(code, problem["detail"], data)
-            status = problem["status"] if kind in TRANSPORT else ERROR_CODE_HTTP_STATUS.get(code, 200)
+            status = problem["status"] if kind in TRANSPORT else inbound().ERROR_CODE_HTTP_STATUS.get(code, 200)
         details = {} if error.data is None else {"data": error.data}
         body = {"jsonrpc": "2.0", "id": self._id, "error": {"code": error.code, "message": error.message, **details}}
         return Response(body, status=status, headers={name: value for name, value in headers.items() if name in KEPT})
+
+
+def inbound() -> Any:
+    """Return the SDK's rules for requests. With them, its client and server are imported, which other processes do without."""
+    from mcp.shared import inbound
+
+    return inbound
 
 
 def words_of(error: ValidationError) -> str:
