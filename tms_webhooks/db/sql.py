@@ -56,18 +56,6 @@ def read(
     return found
 
 
-def read_as_json(columns: str, sql: str, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """Run a repeated query. ``columns`` are the names of all its columns, which are numbers and texts.
-
-    On SQLite all rows come as one JSON value: its driver releases Python's lock with each row, and busy threads are
-    slow to return it.
-    """
-    if database().vendor != "sqlite":
-        return read(sql, params, repeated=True)
-    ((rows,),) = read(f"SELECT json_group_array(json_array({columns})) FROM ({sql})", params)  # noqa: S608 (names of ours)
-    return [tuple(row) for row in json.loads(rows)]
-
-
 def write(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, repeated: bool = False, **parts: str) -> int:
     """Run a statement that changes rows, and return their number; ``repeated`` is that of `read`."""
     with _executed(sql, params, parts, repeated=repeated) as cursor:

@@ -25,7 +25,6 @@ from tms_webhooks.db.sql import (
     moment,
     numbers,
     read,
-    read_as_json,
     write,
 )
 from tms_webhooks.models.audience import Relation, recipient_sql
@@ -213,10 +212,7 @@ class EventBatch:
 
 def waiting_events(limit: int) -> list[NewEvent]:
     """Return up to ``limit`` events without deliveries, by organization and oldest first."""
-    rows = read_as_json(
-        "id, type, subject_id, organization_id, other_organization_id", WAITING_EVENTS, {"limit": limit}
-    )
-    return [NewEvent(*row) for row in rows]
+    return [NewEvent(*row) for row in read(WAITING_EVENTS, {"limit": limit}, repeated=True)]
 
 
 def waiting_organizations(after: Any, *, most: int) -> list[Any]:

@@ -31,7 +31,6 @@ from tms_webhooks.db.sql import (
     moment,
     numbers,
     read,
-    read_as_json,
     write,
 )
 from tms_webhooks.db.writer import brief_write
@@ -169,7 +168,7 @@ class Leases:
     def _free_with_work(self, params: Mapping[str, Any], now: datetime) -> list[int]:
         """Return free webhooks with due work: those of the last due deliveries, or of all if it is time to read all."""
         begun_at = monotonic()
-        rows = read_as_json("webhook_id", statements.RECENTLY_DUE, params)
+        rows = read(statements.RECENTLY_DUE, params, repeated=True)
         recent = {pk for (pk,) in rows} - self.held
         reads_all = len(rows) == RECENT_LIMIT and begun_at >= self._all_at
         if not (recent or reads_all):
