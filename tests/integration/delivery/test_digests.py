@@ -60,7 +60,9 @@ def test_a_request_has_the_digest_of_its_object_in_each_format(receiver, drain, 
 
 
 READ = {
-    PayloadFormat.STANDARD: lambda body: (body["data"]["id"], body["digest"]),
+    **dict.fromkeys(
+        [PayloadFormat.STANDARD, PayloadFormat.CLOUDEVENTS_BINARY], lambda body: (body["data"]["id"], body["digest"])
+    ),
     PayloadFormat.SKILLABLE: lambda body: (body["Id"], body["Digest"]),
     PayloadFormat.CLOUDEVENTS: lambda body: (body["data"]["data"]["id"], body["data"]["digest"]),
     PayloadFormat.CUSTOM: lambda body: (body["id"], body["digest"]),
