@@ -276,11 +276,14 @@ def _explanation_of(webhook: Webhook, event: Event) -> Explanation:
     return explanation._replace(clauses=tuple(clauses))
 
 
-def _in_names(webhook: Webhook, event: Event, name: str, values: Iterable[Any]) -> str:
+def _in_names(webhook: Webhook, event: Event, name: str, values: Iterable[Any], own_name: Any = None) -> str:
     """Return values of a filter in words, with the names of statuses, and of objects of the webhook's own organization."""
     from tms_webhooks.routing.explain import MOST_NAMED_IDS
 
     ordered, names = sorted(values, key=str), webhook.__dict__.setdefault(f"_names_of_{name}", {})
+    if own_name:
+        # Two courses may have one name.
+        return f"{own_name} ({in_words(tuple(ordered))})" if own_name in names.values() else own_name
     if name in FILTERED_BY_ID:
         for value in map(str, ordered[:MOST_NAMED_IDS]):
             if value not in names:

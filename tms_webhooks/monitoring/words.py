@@ -121,14 +121,16 @@ def disabled_reason(webhook: Webhook) -> str:
 def check_sentence(check: Any, values: EventValues, named: Any, *, label: str, met: bool) -> str:
     """Return whether an event meets a check of a subscription, and the event's own values if not: they are payload.
 
-    ``label`` is the name of a filter, empty for a condition; ``named(values)`` returns values in words.
+    ``label`` is the name of a filter, empty for a condition. ``named(values, own)`` returns values in words;
+    ``own`` is the name in the event, if it has one.
     """
     words = check.words()
     if label:
         words = _("%(path)s is %(values)s") % {"path": label, "values": named(check.condition.values)}
     for path in () if met else check.condition.paths():
         # An event has the name of a course next to its id.
-        own = label and values.at(path.removesuffix("id") + "name") or named(values.comparables(path, None))
+        own_name = label and values.at(path.removesuffix("id") + "name")
+        own = named(values.comparables(path, None), own_name)
         words += _("; this event's %(path)s is %(values)s") % {"path": label or path, "values": own}
     return (_("Met: %(words)s.") if met else _("Not met: %(words)s.")) % {"words": words}
 

@@ -69,18 +69,22 @@ def test_a_filter_and_the_event_are_compared_in_names_with_a_link_to_the_filter(
     organization = webhook.organization
     wanted = ClassEnrollmentFactory(training_class__organization=organization, training_class__course__name="Azure")
     course = wanted.training_class.course
-    filters = {"course": [course.pk, 987], "status_to": ["Cancel"]}
+    filters = {"course": [course.pk, 0], "status_to": ["Cancel"]}
     subscription = webhook.subscriptions.create(event_type="enrollment.enrolled", filters=filters)
     event = write_event(organization, "enrollment.enrolled")
     link = reverse("admin:tms_webhooks_webhook_filters", args=[webhook.public_id, subscription.public_id])
 
     response = operator.get(explain_url(webhook), {"event": event.public_id})
 
-    assert f"Not met: course is Azure or 987; this event's course is {COURSE}." in text_of(response)
+    assert f"Not met: course is 0 or Azure; this event's course is {COURSE}." in text_of(response)
     assert "Not met: status after is Cancel; this event's status after is Enroll." in text_of(response)
     assert f'href="{link}">Change the filter</a>' in response.content.decode()
+    type(course).objects.update(name=COURSE)
+    same = f"Not met: course is 0 or {COURSE}; this event's course is {COURSE} (301)."
+    assert same in explanation_text(operator, webhook, event)
+    type(course).objects.update(name="Azure")
     looking = staff("view_webhook", "view_event").get(explain_url(webhook), {"event": event.public_id})
-    assert "Not met: course is Azure" in text_of(looking)
+    assert "Not met: course is 0 or Azure" in text_of(looking)
     assert link not in looking.content.decode()
 
 
