@@ -1,4 +1,4 @@
-"""docs/howto/low-code.md: each platform subscribes itself, receives an event, subscribes again and unsubscribes.
+"""docs/howto/low-code.md and hooks.md: each program subscribes itself, receives an event, subscribes again and unsubscribes.
 
 Each stand-in does what its platform's documentation says, with the connector of the page: the document for Power Automate, the
 integration for Zapier and the node for n8n, run by Node.js, and what the components for Make and Workato request.
@@ -289,6 +289,35 @@ class Workato(Platform):
         self.send("DELETE", f"{self.api}/{path}", headers=self.headers)
 
 
+class OwnClient(Platform):
+    """Follows docs/howto/hooks.md, and refreshes its hook."""
+
+    def prepare(self):
+        self.page = (HOWTO / "hooks.md").read_text("utf-8")
+        self.headers = {"Authorization": f"Bearer {self.key}"}
+
+    def subscribe(self):
+        if shutil.which("curl") is None:
+            pytest.skip("There is no curl.")
+        command = re.search(r"^```sh\n(.*?)^```$", self.page, re.MULTILINE | re.DOTALL)[1]
+        environment = {**os.environ, "TMS_API": self.api, "TMS_AUTHORIZATION": self.headers["Authorization"]}
+        answer = subprocess.check_output(
+            ["sh", "-c", command.replace("https://hooks.example.com/1", self.target)], env=environment, timeout=PATIENCE
+        )
+        self.hook = json.loads(answer)
+        self.address = f"{self.api}/hooks/{self.hook['id']}/"
+        assert [one["type"] for one in self.send("GET", self.hook["sample"], headers=self.headers).json()] == [EVENT]
+
+    def renew(self):
+        for lifetime in (timedelta(hours=1), timedelta(days=30)):
+            values = {"expires_at": (timezone.now() + lifetime).isoformat()}
+            self.hook = self.send("POST", f"{self.address}refresh/", json=values, headers=self.headers).json()
+        assert parse_datetime(self.hook["expires_at"]) > timezone.now() + timedelta(days=29)
+
+    def unsubscribe(self):
+        self.send("DELETE", self.address, headers=self.headers)
+
+
 def compile_node(folder):
     """Compile n8n's node with the command of its package, and return the folder with the result."""
     needs("tsc")
@@ -328,7 +357,7 @@ def connect(organization, live_server, receiver, settings_of_app, tmp_path):
     return connect
 
 
-@pytest.mark.parametrize("kind", [PowerAutomate, Zapier, N8n, Make, Workato])
+@pytest.mark.parametrize("kind", [PowerAutomate, Zapier, N8n, Make, Workato, OwnClient])
 def test_a_platform_subscribes_receives_subscribes_again_and_unsubscribes(
     kind, connect, organization, receiver, drain, clock
 ):
