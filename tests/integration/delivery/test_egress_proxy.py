@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.delivery.rows import distinct, subscribed
-from tests.integration.delivery.wire import Wire
 from tests.integration.net.servers import Server
 from tests.integration.net.test_proxy import tunnels
 from tms_webhooks.models import Delivery, Webhook
@@ -46,16 +45,3 @@ def test_a_proxy_that_is_down_for_ten_minutes_charges_and_loses_nothing(
     attempt = Delivery.objects.first().attempt_log.exclude(error_class="").first()
     assert (attempt.error_class, attempt.delay_reason) == ("proxy_error", "proxy")
     assert "hunter2" not in attempt.message
-
-
-def test_a_delivery_that_waits_for_the_proxy_ends_with_its_lifetime(clock, run, settings_of_app, monkeypatch):
-    settings_of_app(DELIVERY_LIFETIME_SECONDS=60.0)
-    monkeypatch.setattr("tms_webhooks.net.proxy.PROXY_WAIT", 40.0)
-    webhook = subscribed(happened=1)
-
-    for _ in range(2):
-        run(wire=Wire(otherwise="proxy_error"))
-        clock.now += timedelta(seconds=50)
-
-    delivery = webhook.deliveries.get()
-    assert (delivery.status, delivery.attempts) == ("exhausted", 2)

@@ -15,7 +15,7 @@ from tests.integration.api.conftest import acme, alice, client, policy, problem,
 from tests.integration.api.people import at
 from tms_webhooks import digests, snapshot
 from tms_webhooks.choices import AuditAction
-from tms_webhooks.models import AuditEntry, Delivery, Event, Job
+from tms_webhooks.models import AuditEntry, Delivery, Job
 
 
 @pytest.fixture
@@ -30,14 +30,6 @@ def post(client, webhook):  # noqa: F811
 
 
 # The API
-
-
-def test_a_dry_run_counts_and_starts_nothing(post):
-    response = post({"nouns": ["class"], "dry_run": True})
-
-    assert (response.status_code, response.json()) == (200, {"dry_run": True, "total": 3, "jobs": []})
-    assert not Job.objects.exists()
-    assert not Event.objects.exists()
 
 
 def test_all_stands_for_the_nouns_that_the_api_lists(post, client, webhook):  # noqa: F811
@@ -108,19 +100,6 @@ def test_a_noun_that_can_not_be_sent_is_refused(post, webhook, problem, nouns, c
 def test_a_malformed_body_is_refused(post, problem, body):  # noqa: F811
     problem(post(body), "invalid-request")
     assert not Job.objects.exists()
-
-
-def test_a_second_snapshot_at_once_is_refused(post, problem, webhook):  # noqa: F811
-    assert post({"nouns": ["class"]}).status_code == 202
-    job = Job.objects.get()
-
-    for dry_run in (True, False):
-        data = problem(post({"nouns": ["class"], "dry_run": dry_run}), "conflict")
-        assert data["job"] == job.public_id
-        assert data["detail"] == (
-            f"{job.public_id}, a job of the same kind, is still running for this webhook. Wait for it to end."
-        )
-    assert Job.objects.count() == 1
 
 
 def test_no_subscription_takes_the_type_of_a_snapshot_or_of_a_test(client, webhook, problem):  # noqa: F811
