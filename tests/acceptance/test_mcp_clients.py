@@ -10,11 +10,11 @@ import subprocess
 from contextlib import closing
 
 import anyio
+import httpx2
 import pytest
 from django.core.management import call_command
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared._httpx_utils import create_mcp_http_client
 
 from example_project.training.choices import ConfirmationStatus
 from example_project.training.models import ApiKey, TrainingClass
@@ -39,7 +39,7 @@ def test_the_python_sdk_agrees_on_a_version_lists_the_tools_and_calls_one(
     key, live_server, one_request_at_a_time, mode, version
 ):
     async def use():
-        async with create_mcp_http_client(headers={"Authorization": f"Bearer {key}"}) as http:
+        async with httpx2.AsyncClient(timeout=PATIENCE, headers={"Authorization": f"Bearer {key}"}) as http:
             transport = streamable_http_client(f"{live_server.url}/mcp/", http_client=http)
             async with Client(transport, mode=mode, read_timeout_seconds=PATIENCE) as client:
                 listed = await client.list_tools()
