@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from tests.acceptance.browser import NARROW
 from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
 
@@ -144,10 +146,11 @@ def test_the_list_of_webhooks_shows_all_its_columns_at_each_width(desk, world):
         paused_until=timezone.now() + timedelta(hours=3),
         succeeded_at=timezone.now(),
     )
+    write_delivery(webhook, now=timezone.now())
     page = desk.open("/admin/tms_webhooks/webhook/")
 
     log = page.locator(f"a[href*='webhook={webhook.public_id}']")
-    for width in (1280, 1024, 400):
+    for width in (1280, 1024, NARROW):
         desk.looks(width=width)
         box, link = page.locator("#changelist-form .results").bounding_box(), log.bounding_box()
         assert link["x"] + link["width"] <= box["x"] + box["width"]
