@@ -5,8 +5,10 @@ Nothing is stored: a request reads at most `MOST_READ` objects, and names where 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
@@ -97,15 +99,16 @@ class Comparison:
         keys, end = reader.next_keys(place.key, limit=limit)
         if end is not None:
             following = [Place(place.source, end), *following]
-        return DigestPage(list(reader.digests([key for key, _text in keys])), next(iter(following), None))
+        return DigestPage(list(reader.digests([*keys])), next(iter(following), None))
 
     def differences(self, copy: Mapping[str, str], *, of: int = 1, bucket: int = 0) -> Differences:
         """Return how a copy differs within a bucket, by default that of all objects. ``copy`` has the digests by their ids.
 
         Raises `ReplayError` if the bucket has more than `MOST_READ` objects.
         """
-        kept, _end = self._keys_of_buckets(of, bucket, bucket + 1)
-        there = {one.id: one.digest for name, keys in kept.items() for one in self._readers[name].digests(keys)}
+        found, _end = self._digests_of_buckets(of, bucket, bucket + 1)
+        # A row may have objects in other buckets, too.
+        there = {one.id: one.digest for one in found if bucket_of(one.id, of) == bucket}
         here = {key: digest for key, digest in copy.items() if bucket_of(key, of) == bucket}
         lost = [key for key in there if key not in here]
         stale = [key for key, digest in there.items() if key in here and here[key] != digest]
@@ -118,27 +121,25 @@ class Comparison:
         """
         # Before the first object is read: a change that the digests lack comes after it.
         cursor = feed.current_cursor(self._webhook.organization_id)
-        kept, end = self._keys_of_buckets(of, first, of)
+        found, end = self._digests_of_buckets(of, first, of)
         digests: dict[int, dict[str, str]] = {number: {} for number in range(first, end)}
-        for name, keys in kept.items():
-            for one in self._readers[name].digests(keys):
-                # An id that changed since it was read may be in another bucket.
-                digests.get(bucket_of(one.id, of), {})[one.id] = one.digest
-        found = [Bucket(number, len(some), digest_of_bucket(some)) for number, some in digests.items()]
-        return BucketPage(found, end if end < of else None, cursor)
+        for one in found:
+            # An id that changed since it was read may be in another bucket.
+            digests.get(bucket_of(one.id, of), {})[one.id] = one.digest
+        buckets = [Bucket(number, len(some), digest_of_bucket(some)) for number, some in digests.items()]
+        return BucketPage(buckets, end if end < of else None, cursor)
 
-    def _keys_of_buckets(self, of: int, first: int, end: int) -> tuple[dict[str, list[Any]], int]:
-        """Return the keys of the objects in buckets from the ``first`` on, by source, and the number after the last bucket.
+    def _digests_of_buckets(self, of: int, first: int, end: int) -> tuple[Iterator[ObjectDigest], int]:
+        """Return the digests of the objects in buckets from the ``first`` on, and the number after the last bucket.
 
-        That is ``end``, or an earlier one if there are too many objects.
+        That is ``end``, or an earlier one if there are too many objects. The digests are read one page after the other.
         """
-        by_bucket: dict[int, list[tuple[str, Any]]] = {}
+        by_bucket: dict[int, list[tuple[str, Any]]] = defaultdict(list)
         count = 0
         for name, reader in self._readers.items():
-            for key, text in reader.ids():
-                number = bucket_of(text, of)
+            for key, number in ((key, bucket_of(text, of)) for key, texts in reader.ids() for text in texts):
                 if first <= number < end:
-                    by_bucket.setdefault(number, []).append((name, key))
+                    by_bucket[number].append((name, key))
                     count += 1
                 while count > MOST_READ and end > first + 1:
                     end -= 1
@@ -147,8 +148,7 @@ class Comparison:
                     message = _("Bucket %(bucket)d has more than %(most)d objects. Use more buckets, such as %(more)d.")
                     values = {"bucket": first, "most": MOST_READ, "more": 4 * of}
                     raise ReplayError(message % values, field="buckets", code="too_few")
-        by_source: dict[str, list[Any]] = {name: [] for name in self._readers}
-        for number in sorted(by_bucket):
-            for name, key in by_bucket[number]:
-                by_source[name].append(key)
-        return by_source, end
+        by_source: dict[str, list[Any]] = defaultdict(list)
+        for name, key in chain.from_iterable(by_bucket.values()):
+            by_source[name].append(key)
+        return chain.from_iterable(self._readers[name].digests(keys) for name, keys in by_source.items()), end

@@ -20,10 +20,9 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.computed import Computed, Expression, Function
-from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.payloads.formats.shape import tree_of
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.mapping import MappedField, input_name
+from tms_webhooks.sources.mapping import input_name
 from tms_webhooks.sources.registry import sources_of_noun
 from tms_webhooks.sources.states import SAVE_TIMESTAMPS
 
@@ -39,6 +38,9 @@ EXACT = 2**53 - 1
 
 MOST_BUCKETS = 4_096
 """Into which the objects of a noun can be divided."""
+
+COMPUTED = {"courses": {"id": "id", "completed_at": "completed_at"}}
+"""The own values in the lists of objects that no row has: of a computed learning path, not the names of its courses."""
 
 # Python's encoder is ten times as fast as the library, and writes the same, except for tiny numbers and some orders of keys.
 # Texts that may have one of both go through the library: the exponent of a tiny number, or a pair of units in UTF-16.
@@ -74,16 +76,16 @@ def _digest_for(body: str, detail: str) -> str | None:
     if found is None or body.find('"digest":', 0, start) != -1 or event_names.is_removal(found[1]):
         return None
     try:
-        tree = _tree_of_type(found[1], detail)
+        tree = _tree_of(found[1], detail)
         return None if tree is None else hashed(_read_json(body, start + len(DATA))[0], tree)
     except (ArithmeticError, LookupError, TypeError, ValueError):
-        # No event at all: it must not stop the others that are sent with it.
+        # No event at all, or one of a type that was removed. It must not stop the others that are sent with it.
         return None
 
 
 def digest_of(noun: str, data: Mapping[str, Any], detail: str) -> str:
     """Return the digest of an object of a noun, whose rows a snapshot can send. ``data`` is that of its event."""
-    return hashed(data, _tree_of_noun(noun, detail) or {})
+    return hashed(data, _tree_of(event_names.snapshot_of(noun), detail) or {})
 
 
 def bucket_of(key: str, buckets: int) -> int:
@@ -144,27 +146,18 @@ def _picked(value: Any, tree: Tree | None) -> Any:
 
 
 @custom.cached
-def _tree_of_type(name: str, detail: str) -> Tree | None:
-    try:
-        return _tree_of_noun(catalogue.get(name).noun.name, detail)
-    except UnknownEventType:
-        # A type that was removed: its recorded events are still sent.
-        return None
-
-
-@custom.cached
-def _tree_of_noun(noun: str, detail: str) -> Tree | None:
-    """Return the names of the fields that a digest covers, nested, as `tree_of`; None for a noun without rows."""
-    return tree_of(own_fields(noun), detail) if sources_of_noun(noun) else None
+def _tree_of(event_type: str, detail: str) -> Tree | None:
+    """Return the names of the fields that the digest in an event covers, as `tree_of`; None for a noun without rows."""
+    return tree_of(own_fields(catalogue.get(event_type).noun.name), detail) or None
 
 
 def _own_part(source: Source, field: Field) -> Field | None:
     """Return a field as far as the object's own row and lists have its value; None if they do not have it."""
-    mapped = source.mapped.get(field.name)
-    related = mapped.own_list if mapped is not None else None
-    if related is None or isinstance(related.columns, str):
+    related = getattr(source.mapped.get(field.name), "own_list", None)
+    columns = getattr(related, "columns", COMPUTED.get(field.name, "") if field.name in source.made else "")
+    if isinstance(columns, str):
         return field if _is_own(source, field.name) else None
-    items = tuple(item for item in field.items if "__" not in related.columns.get(item.name, "__"))
+    items = tuple(item for item in field.items if "__" not in columns.get(item.name, "__"))
     return replace(field, items=items) if items else None
 
 
@@ -172,20 +165,18 @@ def _is_own(source: Source, name: str) -> bool:
     """Return whether the value of a field is a column of the object's own row, a list of its own, or made of such alone."""
     path = source.path_of(name)
     if isinstance(path, Computed) and path.function is None:
-        # `events_for` adds it, so a row alone does not have it.
-        return False
+        # `events_for` adds it. Of an object without a row of its own, the id is known; it may name others.
+        return name == "id"
     if not isinstance(path, Expression) or isinstance(path, Function):
-        return _is_own_value(source.mapped.get(name))
+        return _is_own_value(source, name)
     fields = {field.name for field in source.all_fields} - {name}
-    return all(
-        _is_own(source, one) if one in fields else _is_own_value(source.mapped.get(input_name(one)))
-        for one in path.paths
-    )
+    return all(_is_own(source, one) if one in fields else _is_own_value(source, input_name(one)) for one in path.paths)
 
 
-def _is_own_value(mapped: MappedField | None) -> bool:
-    related = mapped.own_list if mapped is not None else None
-    if mapped is None or related is None:
+def _is_own_value(source: Source, name: str) -> bool:
+    mapped = source.mapped.get(name)
+    related = getattr(mapped, "own_list", None)
+    if related is None:
         return mapped is not None and mapped.own
     if related.relation.target:
         # Of objects that a many-to-many field lists, the row has the keys.

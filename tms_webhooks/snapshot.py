@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial, reduce
+from itertools import chain
 from operator import or_
 from time import sleep
 from typing import Any, NamedTuple
@@ -98,11 +99,11 @@ def checked(webhook: Webhook, nouns: Iterable[str]) -> list[str]:
 PAGE = 100
 """Objects that are read at a time, which is all that a job holds in memory."""
 
-KEYS = 5_000
-"""Objects of which the ids alone are read at a time."""
+KEYS = 900
+"""Rows of which the ids of objects alone are read at a time. Old versions of SQLite take 999 parameters in a statement."""
 
 MOST_KEYS = 50_000
-"""Ids that are examined for one page of objects that are chosen by their ids."""
+"""Rows that are examined for one page of objects that are chosen by their ids."""
 
 MOST_IDS = 500
 """Ids of the objects that alone one snapshot sends, where a program or a page names them."""
@@ -163,12 +164,17 @@ FAILED = object()
 
 
 class SourceReader:
-    """Reads the objects of one source that a webhook receives: by its organization and audience, and by its filters."""
+    """Reads the objects of one source that a webhook receives: by its organization and audience, and by its filters.
+
+    A row may have several objects, or none. They are in one page.
+    """
 
     def __init__(self, webhook: Webhook, source: Source, selection: Selection = EVERYTHING) -> None:
         self._selection, self._source, self._using = selection, source, database_of(source)
         self._objects = owners.ObjectScope(webhook.scope)
         self._webhook, self._shown = webhook, sharing.shown_to(source, self._objects.organizations)
+        # Whether each of its rows is one object that is chosen.
+        self._has_each_row = "id" in source.mapped and not selection
         subscriptions = subscriptions_to(webhook, source.noun.name)
         self._emit(event_names.snapshot_of(source.noun.name), subscriptions)
         self._read_of(self._objects.organizations, webhook.audience)
@@ -189,11 +195,7 @@ class SourceReader:
 
     def count(self, *, now: datetime) -> int:
         """Return the number of objects that the webhook receives; see `MOST_EXAMINED`."""
-        total = (
-            sum(self._selection.includes(text) for _key, text in self.ids())
-            if self._selection
-            else self._rows().count()
-        )
+        total = self._rows().count() if self._has_each_row else sum(len(texts) for _key, texts in self.ids())
         if self._scope is not None and self._takes_all:
             return total
         examined = matching = 0
@@ -201,7 +203,7 @@ class SourceReader:
         while after is not None and examined < min(total, MOST_EXAMINED):
             page = self.read(after, now=now)
             examined, matching, after = examined + PAGE, matching + len(page.events), page.end
-        return matching + max(0, total - examined)
+        return matching if after is None else matching + max(0, total - examined)
 
     def read(self, after: str, *, now: datetime, pause: float = 0.0) -> ObjectPage:
         """Return the events of the next objects after this key, oldest key first, with their sequence numbers.
@@ -214,10 +216,10 @@ class SourceReader:
         the old state.
         """
         found, end = self.next_keys(after, limit=PAGE)
-        numbers = self._numbers([subject_key(text) for _key, text in found])
+        numbers = self._numbers([subject_key(text) for text in chain.from_iterable(found.values())])
         events, skipped = [], 0
         with actor_context(ActorKind.SYSTEM):
-            for event in self._each([key for key, _text in found], partial(self._event, now=now)):
+            for event in self._each([*found], partial(self._event, now=now)):
                 # The drain may be a thread of this process, and would wait 5 ms for Python's lock at each statement.
                 sleep(pause)
                 if event is FAILED or (event and event.error):
@@ -228,27 +230,34 @@ class SourceReader:
                     events.append(event)
         return ObjectPage(events, skipped, end)
 
-    def ids(self, after: str = "", *, together: int = KEYS) -> Iterator[tuple[Any, str]]:
-        """Yield the keys of the objects after this one, in their order, each with its id as text. Filters do not apply.
+    def ids(self, after: str = "", *, together: int = KEYS) -> Iterator[tuple[Any, list[str]]]:
+        """Yield the keys of the rows after this one, in their order, each with the ids of its chosen objects as text.
 
-        So many objects are read ``together``, and of each the id alone.
+        Filters do not apply. ``together`` is the number of rows that are read at a time, and of each what its ids need alone.
         """
         while True:
             rows = self._rows().order_by("pk")
             rows = rows.filter(pk__gt=states.key_value(self._source, after)) if after else rows
-            found = read_rows(self._source, rows[:together], names=("id",))
-            yield from ((key, str(raw["id"])) for key, raw in found)
+            found = read_rows(self._source, rows[:together], names=self._source._identifying)
+            texts: dict[Any, list[str]] = {key: [] for key, _raw in found}
+            for key, raw in self._source._objects_of(found, using=self._using):
+                if self._selection.includes(text := str(raw["id"])):
+                    texts[key].append(text)
+            yield from texts.items()
             if len(found) < together:
                 return
             after = states.key_text(found[-1][0])
 
-    def next_keys(self, after: str, *, limit: int) -> tuple[list[tuple[Any, str]], str | None]:
-        """Return the keys of the next objects that are chosen, at most ``limit``, and the last key examined; None at the end."""
-        is_chosen, chosen = self._selection.includes, list[tuple[Any, str]]()
-        found = self.ids(after, together=KEYS if self._selection else limit)
-        for examined, (key, text) in enumerate(found, 1):
-            if is_chosen(text):
-                chosen.append((key, text))
+    def next_keys(self, after: str, *, limit: int) -> tuple[dict[Any, list[str]], str | None]:
+        """Return the keys of the next rows with chosen objects, at most ``limit``, each with the ids of these as text.
+
+        The other value is the last key examined; None at the end.
+        """
+        chosen: dict[Any, list[str]] = {}
+        found = self.ids(after, together=limit if self._has_each_row else KEYS)
+        for examined, (key, texts) in enumerate(found, 1):
+            if texts:
+                chosen[key] = texts
             if len(chosen) == limit or examined == MOST_KEYS:
                 return chosen, states.key_text(key)
         return chosen, None
@@ -268,7 +277,9 @@ class SourceReader:
         """
         rows = at_keys(self._source.model, keys, using=self._using)
         shown = sharing.seen_among(rows, self._shown)
-        for key, raw in read_rows(self._source, rows):
+        for key, raw in self._source._objects_of(read_rows(self._source, rows), using=self._using):
+            if not self._selection.includes(str(raw["id"])):
+                continue
             try:
                 found, seen = self._typed(raw), shown.get(key, ())
                 if found is None and seen:
@@ -308,11 +319,12 @@ class SourceReader:
         return EventSequence.objects.current(self._source.noun.name, keys, using=self._using)
 
     def _rows(self) -> Rows:
-        rows, ids = rows_of(self._source), columns_of(self._source).get("id")
-        if self._selection.ids and isinstance(ids, str):
+        rows, (name, ids) = rows_of(self._source), self._source._found_by(self._selection.ids)
+        column = columns_of(self._source).get(name)
+        if ids and isinstance(column, str):
             # Those of a few objects are found without reading all.
-            known = values_by_id(stored_at(self._source.model, ids), self._selection.ids)
-            rows = rows.filter(**{f"{ids}__in": list(known)})
+            known = values_by_id(stored_at(self._source.model, column), ids)
+            rows = rows.filter(**{f"{column}__in": list(known)})
         return rows if self._scope is None else rows.filter(self._scope)
 
     def _event(

@@ -30,6 +30,9 @@ SCAN = "tms_webhooks.tasks.scan_expiring"
 SOON = 2.0
 """Seconds until the assignment of `nearly_over` expires."""
 
+FINISHED = 100
+"""Percent of a path's courses."""
+
 FAILURES = 2
 ENOUGH_HELD = 4
 """Number of requests in flight when the cluster is killed."""
@@ -54,7 +57,7 @@ OBJECTS: Mapping[str, tuple[type[Model], str]] = {
     "profile": (models.SubscriptionProfile, "organization"),
     "department": (models.Department, "organization"),
 }
-"""The nouns of a snapshot, each with its model and the path to the organization. No row says that a path is finished."""
+"""The nouns of a snapshot, each with its model and the path to the organization. Finished paths follow: no row has them."""
 
 
 class Failed(Exception):
@@ -134,7 +137,7 @@ def start_snapshot(day: Day, endpoint: Endpoint) -> str:
     """Start to send the current state of every object of the organization to one webhook."""
     webhook, organization = Webhook.objects.get(pk=endpoint.webhook_id), day.tenant.organization
     day.does(partial(factories.CompanyFactory, organization=organization), "company.created")
-    objects: list[tuple[str, Model]] = [
+    objects: list[tuple[str, Model | str]] = [
         (noun, one)
         for noun, (model, owner) in OBJECTS.items()
         for one in model._default_manager.filter(**{owner: organization.pk})
@@ -147,10 +150,14 @@ def start_snapshot(day: Day, endpoint: Endpoint) -> str:
     objects += [
         ("organization", one) for one in models.Organization.objects.filter(pk__in=guests.values("organization"))
     ]
+    for path in models.LearningPath.objects.filter(enabled=True):
+        having = path.subscription_profiles.values("assignments__user")
+        for learner in models.User.objects.filter(organization=organization, pk__in=having):
+            objects += [("learning_path", f"{path.pk}:{learner.pk}")] * (path.progress(learner) == FINISHED)
     for noun, one in objects:
         day.awaits(f"{noun}.snapshot", one, only=endpoint)
     day.awaits("webhook.snapshot_completed", webhook.public_id, only=endpoint)
-    start_job(JobKind.SNAPSHOT, webhook, nouns=OBJECTS, now=timezone.now())
+    start_job(JobKind.SNAPSHOT, webhook, nouns=[*OBJECTS, "learning_path"], now=timezone.now())
     return f"{len(objects)} objects, sent during the next scene"
 
 

@@ -84,7 +84,7 @@ class Arrival:
     def key(self) -> Key:
         """Organization, type and subject of the event; only for a verified request."""
         event = self.event or {}
-        return event["organization"]["id"], event["type"], _subject(event["data"])
+        return event["organization"]["id"], event["type"], str(event["data"].get("id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +196,3 @@ def _sorted_out(arrivals: Iterable[Arrival]) -> tuple[dict[tuple[str, Key], list
     for group in came.values():
         group.sort(key=lambda arrival: arrival.event["sequence"] if arrival.event else 0)
     return came, repeats
-
-
-def _subject(data: Mapping[str, Any]) -> str:
-    if data.get("id") is None and "learning_path" in data:
-        # A completed learning path has no row: it is computed from its courses.
-        return f"{data['learning_path']['id']}:{data['user']['id']}"
-    return str(data.get("id"))

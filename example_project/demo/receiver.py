@@ -31,7 +31,7 @@ class Mirror:
     def store(self, path: str, event: Mapping[str, Any]) -> str:
         """Store the state of an object, and return a sentence about it. An older event changes nothing."""
         noun, verb = event["type"].split(".")
-        key, sequence = (path, noun, _id_of(event)), event["sequence"]
+        key, sequence = (path, noun, str(event["data"]["id"])), event["sequence"]
         name = f"{noun.replace('_', ' ')} {key[2]}"
         known = self._sequences.get(key, 0)
         if sequence < known:
@@ -40,11 +40,6 @@ class Mirror:
         if verb == "deleted":
             return f"removed {name}"
         return f"stored {name}{_changes(event)}"
-
-
-def _id_of(event: Mapping[str, Any]) -> str:
-    data = event["data"]
-    return str(data["learning_path"]["id"] if data.get("id") is None else data["id"])
 
 
 def _changes(event: Mapping[str, Any]) -> str:

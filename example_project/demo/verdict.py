@@ -13,12 +13,9 @@ from tms_webhooks import catalogue
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery
 
-WITHOUT_ROWS = {
-    *(f"learning_path.{verb}" for verb in ("removed", "added", "snapshot")),
-    *(f"organization.{verb}" for verb in ("removed", "added", "created")),
-}
-"""Types that the example cannot cause: a finished path is computed, so no row can move, and a snapshot has none to send. An
-organization owns itself, so it can't move, and when it is created, it has no webhook.
+IMPOSSIBLE = {f"organization.{verb}" for verb in ("removed", "added", "created")}
+"""Types that the example cannot cause: an organization owns itself, so it can't move, and when it is created, it has no
+webhook.
 """
 
 LISTED = 8
@@ -80,7 +77,7 @@ def judge(ledger: Ledger, *, watch: Watch | None, seconds: float, problems: Iter
         for pair in comparison.pairs
         if pair.arrival and pair.arrival.event
     }
-    types = [name for one in catalogue.all_types() if (name := one.name) not in WITHOUT_ROWS]
+    types = [name for one in catalogue.all_types() if (name := one.name) not in IMPOSSIBLE]
     figures = Figures(
         events=len(events),
         event_types=len(set(events.values())),

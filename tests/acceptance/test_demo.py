@@ -91,10 +91,8 @@ def test_it_exits_with_0_and_every_expected_delivery_was_made_of_every_type(run)
     assert run.figures["events"] > 160
     assert (run.figures["missing"], run.figures["unverified"], run.figures["unexpected"]) == (0, 0, 0)
     assert "PROBLEM" not in run.output
-    # The example has no row for a finished path, so none can move, and a snapshot has nothing to send. An organization can't
-    # move, and has no webhook when it is created.
-    impossible = {f"learning_path.{verb}" for verb in ("removed", "added", "snapshot")}
-    impossible |= {f"organization.{verb}" for verb in ("removed", "added", "created")}
+    # An organization can't move, and has no webhook when it is created.
+    impossible = {f"organization.{verb}" for verb in ("removed", "added", "created")}
     expected = {one.name for one in catalogue.all_types()} - impossible
     assert run.figures["event_types"] == run.figures["catalogue"] == len(expected)
     delivered = "SELECT DISTINCT e.type FROM tms_webhooks_event e JOIN tms_webhooks_delivery d ON d.event_id = e.id"

@@ -44,6 +44,15 @@ def fill(url, count):
         # What others refer to comes first.
         name = models[number] if number < len(models) else dice.choices(models, (2, 4, 4, 1, 1, 1, 1))[0]
         made(dice, name)
+    for number in range(4):
+        path = factories.LearningPathFactory(organization=own)
+        path.subscription_profiles.set(model_of("SubscriptionProfile").objects.all())
+        for course in some(dice, "Course", 1 + number % 2):
+            factories.LearningPathCourseFactory(learning_path=path, course=course)
+    # Some of them are completed.
+    for assignment in some(dice, "CourseAssignment", count // 6, user__organization__isnull=False):
+        factories.SubscriptionAssignmentFactory(user=assignment.user, profile=one_of(dice, "SubscriptionProfile"))
+        assignment.complete(at=past(dice) or NOW)
     webhook = subscribed(url=url, events=["*"], organization=own, include_children=True)
     pulled = subscribed(url="", pull_only=True, events=["*"], organization=own, include_children=True)
     _key, clear = ApiKey.objects.create_key(name="Mirror", organization=own)
@@ -75,6 +84,13 @@ def edit(count):
         except (ProtectedError, IndexError):
             # A class with a redeemed voucher, or a noun without a row.
             done["impossible"] += 1
+    # Once more at the end, where no edit takes it back.
+    while not done["the last one"]:
+        try:
+            path_completed(dice)
+            done["the last one"] += 1
+        except OperationalError:
+            continue
     failed = {name: done.pop(name, 0) for name in ("refused", "impossible")}
     return {"made": done.total(), "ways": len(done), **failed}
 
@@ -385,6 +401,26 @@ def people_placed(dice):
     one.save()
 
 
+def path_changed(dice):
+    """Add a course to a learning path, or remove it. No event reports it."""
+    path, course = one_of(dice, "LearningPath"), one_of(dice, "Course")
+    if path.courses.count() > 1 and path.courses.contains(course):
+        path.courses.remove(course)
+    else:
+        path.courses.add(course)
+
+
+def path_completed(dice):
+    """Have a new learner complete the courses of a learning path, in any order."""
+    path = one_of(dice, "LearningPath", courses__isnull=False)
+    learner = factory_of("User")(organization=path.organization, external_id=None)
+    profile = path.subscription_profiles.first()
+    factory_of("SubscriptionAssignment")(user=learner, profile=profile, external_id=None)
+    for course in some(dice, "Course", 9, learning_paths=path):
+        values = {"external_id": None, "completed_at": past(dice) or NOW}
+        factory_of("CourseAssignment")(user=learner, course=course, **values)
+
+
 def subscription_paid(dice):
     one = one_of(dice, "CourseAssignment")
     one.subscription = one_of(dice, "SubscriptionAssignment")
@@ -486,6 +522,8 @@ SPECIAL = (
     room_deleted,
     department_deleted,
     people_placed,
+    path_changed,
+    path_completed,
     subscription_paid,
     voucher_redeemed,
     feedback_on_a_class,

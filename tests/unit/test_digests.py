@@ -57,6 +57,10 @@ def test_it_covers_the_columns_of_the_row_and_the_ids_that_it_refers_to():
         *("id", "external_id", "status", "completion_status", "late_cancel", "retake", "hours_spent", "grade"),
         *("location_type", "classroom.id", "user.id", "class.id", "created_at"),
     ]
+    # Of a computed path, the id names the path, and the row is the assignment that completed it.
+    *own, courses, subscription = own_fields("learning_path")
+    assert [field.name for field in (*own, subscription)] == ["id", "user.id", "completed_at", "subscription.id"]
+    assert [item.name for item in courses.items] == ["id", "completed_at"]
 
 
 @pytest.mark.parametrize(
@@ -124,12 +128,10 @@ def test_what_belongs_to_the_event_alone_is_no_part_of_it():
     "event",
     [
         event_of("webhook.disabled"),
-        # A path of the example has no row.
-        event_of("learning_path.completed"),
         event_of("class.removed"),
         event_of("class.updated", type="class.forgotten"),
     ],
-    ids=["a webhook", "no row", "removed", "a removed type"],
+    ids=["a webhook", "removed", "a removed type"],
 )
 def test_an_event_whose_object_can_not_be_compared_has_none(event):
     body = to_text(event)

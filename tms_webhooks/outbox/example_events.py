@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import router
 from django.utils.translation import gettext as _
 
@@ -30,8 +29,10 @@ from tms_webhooks.outbox.event_row import event_row, organizations_of, set_seque
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.mapping import organization_value
+from tms_webhooks.sources.objects import values_by_id
+from tms_webhooks.sources.paths import stored_at
 from tms_webhooks.sources.registry import sources_of_noun
-from tms_webhooks.sources.rows import database_of, read_rows, rows_of
+from tms_webhooks.sources.rows import columns_of, database_of, read_rows, rows_of
 from tms_webhooks.sources.rules import Change, Reopened
 from tms_webhooks.sources.states import compared
 
@@ -120,10 +121,17 @@ def _found(webhook: Webhook, subject: str, kind: EventType) -> tuple[Source, Val
     # before the object, so that an object of another organization takes the same queries as one that does not exist.
     scopes = [owners.ObjectScope(webhook.scope), owners.ObjectScope(webhook.scope._replace(audience=Audience.BOTH))]
     for source in sources:
-        for raw in _raw(source, key):
+        name, ids = source._found_by([key])
+        lookup = columns_of(source).get(name)
+        if not isinstance(lookup, str) or not key.isprintable():
+            continue
+        # Without those that no object of the model can have.
+        known = values_by_id(stored_at(source.model, lookup), ids)
+        rows = read_rows(source, rows_of(source).filter(**{f"{lookup}__in": list(known)}))
+        for _key, raw in source._objects_of(rows, using=database_of(source)):
             for scope in scopes:
                 values = scope.canonical(source, raw)
-                if values is not None:
+                if values is not None and (name == "id" or raw["id"] == key):
                     return source, values
     message = _("The webhook's organizations have no %(noun)s with this id. Use the id that events have in data.id.")
     raise SubjectError(message % {"noun": noun}, code=SubjectError.NOT_FOUND)
@@ -148,19 +156,6 @@ def _parsed(text: str, kind: EventType) -> Subject:
     return subject
 
 
-def _raw(source: Source, key: str) -> list[Mapping[str, Any]]:
-    """Return the raw values of the object with this id, as events have it in ``data.id``; empty if it does not exist."""
-    lookup = source.mapped["id"].lookup if "id" in source.mapped else None
-    if not isinstance(lookup, str) or not key.isprintable():
-        return []
-    try:
-        rows = rows_of(source).filter(**{lookup: key})
-    except (TypeError, ValueError, ArithmeticError, ValidationError):
-        # No id of this model has such a text.
-        return []
-    return [raw for _key, raw in read_rows(source, rows[:1])]
-
-
 def _event_of(source: Source, values: Values, kind: EventType, *, actor: Actor, now: datetime) -> Event:
     """Return the event of a change that leads to the object's current state, or that begins with it."""
     subject = (source.noun.name, subject_key(values["id"]))
@@ -175,7 +170,15 @@ def _event_of(source: Source, values: Values, kind: EventType, *, actor: Actor, 
             content["details"]["days_left"] = days_left(due, now=change.now)
     if change.is_empty:
         content |= {"changed": like["changed"], "previous": like["previous"]}
-    _refuse_without_needed_values(kind, content["data"], ":".join(subject))
+    missing = [
+        field.name for field in kind.sent_fields if field.required and value_at(content["data"], field.name) is None
+    ]
+    if missing:
+        message = _(
+            "%(type)s needs a value in %(fields)s, but %(subject)s has null there. Choose an object that has this value, or "
+            "omit the subject to use the sample."
+        )
+        raise PayloadError(message % {"type": kind.name, "fields": ", ".join(missing), "subject": ":".join(subject)})
     with actor_context(actor.kind, actor.id):
         event = event_row(
             kind,
@@ -191,17 +194,6 @@ def _event_of(source: Source, values: Values, kind: EventType, *, actor: Actor, 
     numbers = EventSequence.objects.current(subject[0], [event.sequence_key], using=database_of(source))
     set_sequence(event, max([FIRST_SEQUENCE, *numbers.values()]))
     return event
-
-
-def _refuse_without_needed_values(kind: EventType, data: Mapping[str, Any], subject: str) -> None:
-    """Raise `PayloadError` if the object lacks a value that each event of the type has."""
-    missing = [field.name for field in kind.sent_fields if field.required and value_at(data, field.name) is None]
-    if missing:
-        message = _(
-            "%(type)s needs a value in %(fields)s, but %(subject)s has null there. Choose an object that has this value, or "
-            "omit the subject to use the sample."
-        )
-        raise PayloadError(message % {"type": kind.name, "fields": ", ".join(missing), "subject": subject})
 
 
 def _stored(kind: EventType, organization: Any, subject: tuple[str, str]) -> Mapping[str, Any]:

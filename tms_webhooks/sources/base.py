@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from functools import cached_property, lru_cache, partial
@@ -38,6 +38,7 @@ from tms_webhooks.sources.mapping import (
     OWNERS,
     MappedField,
     Only,
+    Row,
     Values,
     input_name,
     key_behind,
@@ -94,7 +95,7 @@ class Source:
     - ``time_zone``: attribute path to the time zone of the organization in which the deadline is a calendar date. Its
       value is an IANA or Windows name, or a ``tzinfo``. None means ``TIME_ZONE``
     - ``closed_when``: when the deadline no longer matters
-    - ``snapshot``: whether each row of the model is one object of the noun, so that a snapshot can send it
+    - ``snapshot``: whether the rows of the model are objects of the noun, so that a snapshot can send them
     - ``reconcile``: whether to keep the last recorded state of each object, to detect out-of-band changes
     - ``shared_fields``: what organizations whose objects refer to the object see of it. They get its events that change one
       of these fields, with these fields alone
@@ -120,6 +121,8 @@ class Source:
     # The field by which `events_for` locks rows. The changes of a bulk operation are processed in the order of its values,
     # so that two transactions lock rows in the same order.
     _lock_order: ClassVar[str] = ""
+    # The values of a row from which `_objects_of` knows the ids of its objects.
+    _identifying: ClassVar[tuple[str, ...]] = ("id",)
 
     def __init__(self, model: Model, related: Mapping[Model, list[Source]]) -> None:
         """Bind the declaration to ``model``. ``related`` is the registry, to look up the sources of related models."""
@@ -154,6 +157,14 @@ class Source:
         return is_running and self._state(before, change.now) != RUNNING
 
     # The app uses these.
+
+    def _objects_of(self, rows: Sequence[Row], *, using: str) -> Iterable[Row]:
+        """Return the objects in these rows, each with the key of its row, and with an "id": by default, each row is one."""
+        return rows
+
+    def _found_by(self, ids: Collection[str]) -> tuple[str, Collection[str]]:
+        """Return the name of a value, and the values of it in the rows of the objects with these ids."""
+        return "id", ids
 
     def _open_rows(self) -> Q:
         """Return a filter for the objects whose deadline still matters, if columns of their rows show it."""

@@ -35,19 +35,19 @@ KINDS = (
 """The kinds that a custom field may have. The others need more than a path, such as the choices of a status."""
 
 # The kind of a field that names none, by the class of its column; the first match counts.
-_KIND_OF_COLUMN: tuple[tuple[type[models.Field[Any, Any]], FieldKind], ...] = (
-    (models.ForeignKey, FieldKind.ID),
-    (models.AutoField, FieldKind.ID),
-    (models.UUIDField, FieldKind.ID),
-    (models.BooleanField, FieldKind.BOOLEAN),
-    (models.IntegerField, FieldKind.INTEGER),
-    (models.FloatField, FieldKind.NUMBER),
-    (models.DecimalField, FieldKind.NUMBER),
-    (models.DateField, FieldKind.DATETIME),
-    (models.JSONField, FieldKind.JSON),
-    (models.CharField, FieldKind.STRING),
-    (models.TextField, FieldKind.STRING),
-)
+_KIND_OF_COLUMN: Mapping[type, FieldKind] = {
+    models.ForeignKey: FieldKind.ID,
+    models.AutoField: FieldKind.ID,
+    models.UUIDField: FieldKind.ID,
+    models.BooleanField: FieldKind.BOOLEAN,
+    models.IntegerField: FieldKind.INTEGER,
+    models.FloatField: FieldKind.NUMBER,
+    models.DecimalField: FieldKind.NUMBER,
+    models.DateField: FieldKind.DATETIME,
+    models.JSONField: FieldKind.JSON,
+    models.CharField: FieldKind.STRING,
+    models.TextField: FieldKind.STRING,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,4 +135,4 @@ def kind_at(model: Model, path: str) -> FieldKind | None:
     if list_relation(model, path) is not None:
         return FieldKind.IDS
     column = column_at(model, path)
-    return next((kind for cls, kind in _KIND_OF_COLUMN if isinstance(column, cls)), None)
+    return next((kind for cls, kind in _KIND_OF_COLUMN.items() if isinstance(column, cls)), None)

@@ -86,24 +86,6 @@ def _paths(source: Source, name: str, *, closed_to: Audience | None) -> tuple[Or
     return tuple(found)
 
 
-def patterns_at_path(source: Source, path: OrganizationPath, *, using: str) -> Subquery:
-    """Return an expression for a query of the source's rows: the patterns to which the organization at ``path`` subscribes."""
-    subscriptions = Subscription.objects.using(using).of_existing_webhooks()
-    organization: Any = OuterRef(path.column)
-    if path.owners:
-        row: models.QuerySet[Any] = models.QuerySet(source.model, using=using)
-        organization = Subquery(row.filter(pk=OuterRef(OuterRef("pk"))).values(path.owners))
-    elif path.onward:
-        reference: Any = source.model._meta.get_field(path.column)
-        rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
-        rows = rows.filter(**{reference.target_field.attname: OuterRef(OuterRef(path.column))})
-        organization = Subquery(rows.values(path.onward)[:1])
-    subscriptions = subscriptions.filter(**{f"webhook__organization_id{'__in' if path.owners else ''}": organization})
-    if path.closed_to is not None:
-        subscriptions = subscriptions.exclude(webhook__audience=path.closed_to)
-    return _patterns(subscriptions)
-
-
 class Interest:
     """The subscriptions that may match events of a source, read in the query of its row.
 
@@ -126,7 +108,18 @@ class Interest:
             return
         for path in paths:
             name = f"tms_webhooks_of_{path.column}_{path.onward}{path.owners}_but_{path.closed_to or 'none'}"
-            self.columns[name] = patterns_at_path(source, path, using=using)
+            organization: Any = OuterRef(path.column)
+            if path.owners:
+                row: models.QuerySet[Any] = models.QuerySet(source.model, using=using)
+                organization = Subquery(row.filter(pk=OuterRef(OuterRef("pk"))).values(path.owners))
+            elif path.onward:
+                reference: Any = source.model._meta.get_field(path.column)
+                rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
+                rows = rows.filter(**{reference.target_field.attname: OuterRef(OuterRef(path.column))})
+                organization = Subquery(rows.values(path.onward)[:1])
+            found = subscriptions.of_existing_webhooks()
+            found = found.filter(**{f"webhook__organization_id{'__in' if path.owners else ''}": organization})
+            self.columns[name] = _patterns(found.exclude(webhook__audience=path.closed_to))
             if OWNER_ID not in source.computed:
                 self._certain.add(name)
         # By no path: webhooks that include child organizations and, if SQL can't follow the row to the learner's

@@ -30,6 +30,8 @@ OWNERS = "organizations"
 """The name of the list of an object's owners, where a source names several. It is in no payload."""
 Values: TypeAlias = Mapping[str, Any]
 """The values of one object by their canonical names: raw ones, as the host's row has them, or canonical ones."""
+Row: TypeAlias = tuple[Any, dict[str, Any]]
+"""The key of a row, and its raw values."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,8 +190,7 @@ def key_value(source: Source, text: str) -> Any:
 
 
 def _written(raw: Values, value_names: Iterable[str]) -> str:
-    values = {name: raw[name] for name in value_names if name in raw}
-    return _as_json(values)
+    return _as_json({name: raw[name] for name in value_names if name in raw})
 
 
 class _Encoder(DjangoJSONEncoder):

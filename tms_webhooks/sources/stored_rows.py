@@ -32,7 +32,7 @@ from tms_webhooks.sources.rows import (
     followed_fields,
     locked,
 )
-from tms_webhooks.sources.states import SAVE_TIMESTAMPS
+from tms_webhooks.sources.states import own_names
 
 # Whether a table is an ordinary one, without the triggers and rules that may change a row after its UPDATE returned it.
 IS_PLAIN_TABLE = {
@@ -221,7 +221,7 @@ def _compared_columns(source: Source) -> list[str]:
     """Return the names of the columns whose change may be an event: all, if only Python can read whose the object is."""
     if not followed_fields(source).keys().isdisjoint(ORGANIZATIONS):
         return [field.attname for field in source.model._meta.concrete_fields]
-    return [column for name, column in _own_columns(source).items() if name not in SAVE_TIMESTAMPS]
+    return [source.own[name].column for name in own_names(source)]
 
 
 def read_before(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar
@@ -35,8 +36,9 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Occurrence
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
-from tms_webhooks.sources.mapping import organization_path
+from tms_webhooks.sources.mapping import Row, organization_path
 from tms_webhooks.sources.paths import follow
+from tms_webhooks.sources.rows import read_rows, read_whole, rows_of
 from tms_webhooks.sources.rules import (
     AnyOtherChange,
     Change,
@@ -219,7 +221,8 @@ class ComputedLearningPathSource(LearningPathSource):
     """Compute completed paths from a model of course assignments, for a host that stores no completed paths.
 
     A path is completed when the learner has completed every course that it has at that moment. The event is emitted
-    once per learner and path. Override `paths_with` to limit the paths of a learner.
+    once per learner and path, and its ``id`` names both: ``44:5012``. A snapshot sends the paths that are complete when it
+    reads them. Override `paths_with` to limit the paths of a learner.
 
     - ``path_model``: label of the path's model
     - ``path_courses``: the many-to-many field from a path to its courses
@@ -230,14 +233,12 @@ class ComputedLearningPathSource(LearningPathSource):
     path_courses: ClassVar[str] = "courses"
     path_enabled: ClassVar[str | None] = "enabled"
     _lock_order = "user.id"
-    # The rows are assignments, and a completed path has none.
-    snapshot = False
+    _identifying = ("user.id", "course.id", "completed_at")
     # The assignment's own id and learning path are not those of the completed path.
     fields = {
-        "id": None,
         "learning_path": None,
         **dict.fromkeys(
-            ("learning_path.id", "learning_path.external_id", "learning_path.name", "course_count", "courses"),
+            ("id", "learning_path.id", "learning_path.external_id", "learning_path.name", "course_count", "courses"),
             Computed(),
         ),
     }
@@ -249,23 +250,57 @@ class ComputedLearningPathSource(LearningPathSource):
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Return an event for each path that the completion of this course completes."""
-        learner, course = change.after.get("user.id"), change.after.get("course.id")
+        learner, course, using = change.after.get("user.id"), change.after.get("course.id"), change.using
         if learner is None or not list(super().events_for(change)):
             return
-        for path in self._candidates(course, learner, using=change.using):
-            key = f"{path.pk}:{learner}"
+        ids = [f"{path.pk}:{learner}" for path in self._candidates(course, learner, using=using)]
+        for one in ids:
             # If two transactions complete two courses of one path concurrently, the second must see the first.
-            Occurrence.objects.lock(f"{COMPLETED}:{key}", now=change.now, using=change.using)
-            courses = self._courses_of(path, using=change.using)
-            completed = self._completed_courses(learner, using=change.using)
-            # A host's own `paths_with` may return a path without courses.
-            if courses and completed.keys() >= courses.keys():
-                extra = {
-                    **{f"learning_path.{name}": value for name, value in _named(path).items()},
-                    "course_count": len(courses),
-                    "courses": [{**_named(one), "completed_at": completed[pk]} for pk, one in courses.items()],
-                }
-                yield PlannedEvent(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
+            Occurrence.objects.lock(f"{COMPLETED}:{one}", now=change.now, using=using)
+        rows = rows_of(self).using(using).filter(**{str(self.mapped["user.id"].lookup): learner})
+        read = read_rows(self, rows, names=self._identifying) if ids else []
+        # With the values of the assignment that completed the path, as a snapshot has them: that may be an earlier one.
+        for key, values in self._objects_of(read, using=using):
+            if (one := values["id"]) in ids:
+                extra = self.canonical({**(read_whole(self, key, using=using) or {}), **values})
+                yield PlannedEvent(COMPLETED, once=f"{COMPLETED}:{one}", subject_id=one, extra=extra)
+
+    def _objects_of(self, rows: Sequence[Row], *, using: str) -> Iterator[Row]:
+        """Yield the paths that the assignments in these rows completed, with the values of the assignment.
+
+        Of the first completions of the path's courses, that is the last one; of several at one time, the one with the
+        highest key.
+        """
+        user, course, completed_at = (str(self.mapped[name].lookup) for name in self._identifying)
+        learners, courses = ({raw[name] for _key, raw in rows} for name in self._identifying[:2])
+        found = rows_of(self).using(using).filter(**{f"{user}__in": learners, f"{completed_at}__isnull": False})
+        completed: dict[Any, dict[Any, Any]] = defaultdict(dict)
+        # The first completion of each course is the last one here.
+        for learner, one, *at in found.order_by(f"-{completed_at}", "-pk").values_list(
+            user, course, completed_at, "pk"
+        ):
+            completed[learner][one] = at
+        steps = self._courses_of(courses, using=using)
+        for key, raw in rows:
+            learner, own = raw["user.id"], completed[raw["user.id"]]
+            ended = [
+                path
+                for path, some in steps.items()
+                if some and own.keys() >= some.keys() and max(own[one] for one in some)[1] == key
+            ]
+            for path in self._candidates(raw["course.id"], learner, using=using) if ended else ():
+                if path.pk in ended:
+                    named = steps[path.pk].items()
+                    values = {f"learning_path.{name}": value for name, value in _named(path).items()} | {
+                        "id": f"{path.pk}:{learner}",
+                        "course_count": len(named),
+                        "courses": [{**_named(one), "completed_at": own[pk][0]} for pk, one in named],
+                    }
+                    yield key, raw | values
+
+    def _found_by(self, ids: Collection[str]) -> tuple[str, Collection[str]]:
+        """Return the ids of the learners: the assignments of these completed the paths."""
+        return "user.id", [one.rpartition(":")[2] for one in ids]
 
     def paths_with(self, course: Any, learner: Any) -> models.QuerySet[Any]:
         """Return the paths that the completion of ``course`` may complete for ``learner``; both are keys.
@@ -285,24 +320,25 @@ class ComputedLearningPathSource(LearningPathSource):
         except DatabaseError as error:
             raise PayloadError(f"paths_with of {self!r} failed: {type(error).__name__}.") from error
 
-    def _courses_of(self, path: models.Model, *, using: str) -> dict[Any, models.Model]:
-        """Return the path's courses by their keys; by a many-to-many field in the order of the table between both."""
-        field: Any = path._meta.get_field(self.path_courses)
-        if not isinstance(field, models.ManyToManyField):
-            return {course.pk: course for course in getattr(path, self.path_courses).using(using)}
-        through: Any = field.remote_field.through
-        steps: models.QuerySet[Any] = models.QuerySet(through, using=using).filter(**{field.m2m_field_name(): path})
-        name = field.m2m_reverse_field_name()
-        ordered = steps.order_by(*(through._meta.ordering or [f"{name}_id"])).select_related(name)
-        return {course.pk: course for course in (getattr(step, name) for step in ordered)}
+    def _courses_of(self, courses: Collection[Any], *, using: str) -> Mapping[Any, dict[Any, models.Model]]:
+        """Return the courses, by their keys, of the paths that have one of these, by the paths' keys.
 
-    def _completed_courses(self, learner: Any, *, using: str) -> dict[Any, Any]:
-        """Return when the learner first completed each course, by the courses' keys."""
-        user, course, completed_at = (
-            str(self.mapped[name].lookup) for name in ("user.id", "course.id", "completed_at")
+        Those in a many-to-many field are in the order of the table between both.
+        """
+        model: Any = apps.get_model(self.path_model)
+        paths = model._default_manager.using(using).filter(**{f"{self.path_courses}__in": courses}).order_by()
+        field = model._meta.get_field(self.path_courses)
+        if not isinstance(field, models.ManyToManyField):
+            return {path.pk: getattr(path, self.path_courses).using(using).in_bulk() for path in paths}
+        through: Any = field.remote_field.through
+        owner, name = field.m2m_field_name(), field.m2m_reverse_field_name()
+        rows: models.QuerySet[Any] = models.QuerySet(through, using=using).filter(
+            **{f"{owner}__in": paths.values("pk")}
         )
-        rows = self.model._base_manager.using(using).filter(**{user: learner, f"{completed_at}__isnull": False})
-        return dict(rows.order_by(f"-{completed_at}").values_list(course, completed_at))
+        found: dict[Any, dict[Any, models.Model]] = defaultdict(dict)
+        for step in rows.order_by(*(through._meta.ordering or [f"{name}_id"])).select_related(name):
+            found[step.serializable_value(owner)][step.serializable_value(name)] = getattr(step, name)
+        return found
 
 
 def _named(one: models.Model) -> dict[str, Any]:

@@ -120,7 +120,8 @@ def test_a_source_that_has_no_id_of_its_own_is_known_by_its_subject(recorded):
     assignment = CourseAssignmentFactory()
     organization = assignment.user.organization
     WebhookFactory(organization=organization, events=["*"])
-    data = {"learning_path": {"id": 1, "name": "Cloud"}, "user": {"id": 2, "first_name": "A", "last_name": "B"}}
+    user = {"id": 2, "first_name": "A", "last_name": "B"}
+    data = {"id": "1:2", "learning_path": {"id": 1, "name": "Cloud"}, "user": user}
 
     emit("learning_path.completed", assignment, data=data)
 

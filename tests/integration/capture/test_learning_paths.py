@@ -64,7 +64,7 @@ def test_the_last_course_completes_the_path(world, recorded):
     (event,) = recorded()
     data = event["data"]
     assert event["type"] == "learning_path.completed"
-    assert data["id"] is None
+    assert data["id"] == f"{world.path.pk}:{world.learner.pk}"
     assert data["learning_path"] == {"id": world.path.pk, "external_id": None, "name": "Cloud Engineer"}
     assert data["user"]["id"] == world.learner.pk
     assert (data["completed_at"], data["course_count"]) == (instant(world.now), 2)
@@ -79,7 +79,7 @@ def test_the_last_course_completes_the_path(world, recorded):
     ]
     assert data["subscription"]["id"] == world.subscription.pk
     assert (event["sequence"], event["organization"]["id"]) == (1, world.learner.organization_id)
-    assert Event.objects.get().subject_id == f"{world.path.pk}:{world.learner.pk}"
+    assert Event.objects.get().subject_id == data["id"]
 
 
 def test_a_course_that_is_taken_again_completes_nothing_anew(world):

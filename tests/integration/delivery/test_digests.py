@@ -6,11 +6,13 @@ import pytest
 
 from example_project.training.factories import (
     ClassEnrollmentFactory,
+    CourseFactory,
     OrganizationFactory,
     TrainingClassFactory,
     UserFactory,
 )
 from tests.factories import WebhookFactory
+from tests.integration.snapshot.test_paths import World
 from tms_webhooks import catalogue, digests
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.comparison import Comparison
@@ -102,6 +104,36 @@ def test_an_event_has_the_digest_that_a_comparison_lists_for_the_same_webhook(
         listed = Comparison(webhook, "enrollment").objects(None, limit=100).objects
         assert sent.keys() == expected
         assert {str(key): digest for key, digest in sent.items()} == {one.id: one.digest for one in listed}
+
+
+@pytest.mark.parametrize("detail", PayloadDetail)
+def test_the_event_of_a_computed_path_has_the_digest_that_a_comparison_lists(run, wire, detail):
+    world = World(OrganizationFactory())
+    for format_ in PayloadFormat:
+        content = '{"id": "{data.id}", "digest": "{digest}"}' if format_ == PayloadFormat.CUSTOM else ""
+        fields = {
+            "format": format_,
+            "content": content,
+            "payload": detail,
+            "url": f"https://receiver.example.com/{format_}",
+        }
+        WebhookFactory(organization=world.organization, events=["learning_path.*"], **fields)
+    courses = CourseFactory.create_batch(2, organization=world.organization)
+    paths, learners = [world.path(*courses), world.path(courses[1])], [world.learner(), world.learner()]
+
+    for number, learner in enumerate(learners):
+        # One of them completes the courses in the other order.
+        for course, days in zip(courses, (2 + number, 3), strict=True):
+            world.complete(learner, course, days)
+    run()
+
+    expected = {f"{path.pk}:{learner.pk}" for path in paths for learner in learners}
+    for webhook in Webhook.objects.all():
+        bodies = [json.loads(one.body) for one in wire.requests if one.url == webhook.url]
+        sent = dict(READ[webhook.format](body) for body in bodies)
+        listed = Comparison(webhook, "learning_path").objects(None, limit=100).objects
+        assert sent.keys() == expected
+        assert sent == {one.id: one.digest for one in listed}
 
 
 def test_a_body_that_is_too_large_has_the_digest_of_the_whole_object(receiver, drain, training_class, settings_of_app):

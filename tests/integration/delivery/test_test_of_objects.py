@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from example_project.training.factories import (
     ClassEnrollmentFactory,
     CourseAssignmentFactory,
+    CourseFactory,
     OrganizationFactory,
     TrainingClassFactory,
     UserFactory,
@@ -16,6 +17,7 @@ from example_project.training.factories import (
 )
 from tests.factories import WebhookFactory
 from tests.integration.audience.world import enrolled, listening, organizations
+from tests.integration.snapshot.test_paths import World
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import ActorKind, CheckResult
 from tms_webhooks.exceptions import SubjectError
@@ -87,7 +89,17 @@ def new_assignment(organization):
     return "course_assignment.created", f"course_assignment:{assignment.pk}"
 
 
-@pytest.mark.parametrize("happens", [cancelled_class, moved_enrollment, new_user, redeemed_voucher, new_assignment])
+def completed_path(organization):
+    world = World(organization)
+    course, learner = CourseFactory(organization=organization), world.learner()
+    path = world.path(course)
+    world.complete(learner, course)
+    return "learning_path.completed", f"learning_path:{path.pk}:{learner.pk}"
+
+
+@pytest.mark.parametrize(
+    "happens", [cancelled_class, moved_enrollment, new_user, redeemed_voucher, new_assignment, completed_path]
+)
 @pytest.mark.parametrize("payload", ["full", "no_personal", "thin"])
 def test_its_bytes_are_those_of_the_real_event_of_the_same_change(
     receiver, organization, drain, test, happens, payload
@@ -120,7 +132,8 @@ def test_its_bytes_are_those_of_the_real_event_of_the_same_change(
         ("class.cancelled", "class:99999999999999999999999", "not_found", "have no class with this id"),
         ("webhook.test", "class:5", "wrong_noun", "Leave the object empty, or choose an event type of class."),
         ("webhook.test", "webhook:5", "wrong_noun", "webhook.test has no object. Leave the object empty."),
-        ("learning_path.completed", "learning_path:5", "no_source", "Omit the subject to use the sample"),
+        ("learning_path.completed", "learning_path:5", "not_found", "have no learning_path with this id"),
+        ("learning_path.completed", f"learning_path:1:{10**24}", "not_found", "have no learning_path with this id"),
     ],
 )
 def test_a_subject_that_names_no_object_is_refused_with_the_remedy(organization, test, name, subject, code, words):

@@ -75,11 +75,6 @@ def test_a_snapshot_is_a_job_and_shows_its_progress(post, client, webhook, clock
             'mean "class"?',
         ),
         (
-            ["learning_path"],
-            "unknown",
-            'nouns: objects of "learning_path" can\'t be sent as a snapshot. This webhook can have: class, course_assignment.',
-        ),
-        (
             ["class", "voucher"],
             "not_subscribed",
             'nouns: webhook {pk} has no subscription to events of "voucher"; add one, such as voucher.*, or leave it out. '

@@ -60,7 +60,11 @@ pytestmark = pytest.mark.usefixtures("no_sources")
 vouchers = Declared(VoucherSource, Voucher, {"fields": {"class": "redeemed_class", "user": "redeemed_by"}})
 activities = Declared(ActivityProgressSource, ActivityResult)
 user_activities = Declared(ActivityProgressSource, User, {"assignment": "manager", "owner": "organization"})
-computed_paths = Declared(ComputedLearningPathSource, CourseAssignment, {"path_model": "training.LearningPath"})
+computed_paths = Declared(
+    ComputedLearningPathSource,
+    CourseAssignment,
+    {"path_model": "training.LearningPath", "fields": {"subscription.name": "subscription.profile.name"}},
+)
 dated = Declared(
     assignments.base,
     DatedAssignment,

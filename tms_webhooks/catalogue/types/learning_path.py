@@ -11,13 +11,7 @@ LEARNING_PATH = Noun(
     "learning_path",
     "Learning path",
     (
-        # Not required: a completed path may be computed from its courses, without a row and an id of its own.
-        Field(
-            "id",
-            FieldKind.ID,
-            FieldPrivacy.ID,
-            doc="Id of the record of the completion; null if the host keeps no record.",
-        ),
+        references.identity("the completion; of a computed one, the ids of the path and the learner: 44:5012")[0],
         *references.reference("learning_path", "the learning path", required=True),
         *references.learner(),
         Field("completed_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the last course was completed."),
@@ -47,7 +41,7 @@ EVENT_TYPES = (
         LEARNING_PATH,
         "A learner completed every course of a learning path.",
         sample={
-            "id": None,
+            "id": "44:5012",
             "learning_path": {"id": 44, "external_id": "LP-CLOUD", "name": "Cloud Engineer"},
             "user": references.SAMPLE_LEARNER,
             "completed_at": "2026-11-24T15:04:05.000Z",

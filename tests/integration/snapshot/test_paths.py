@@ -1,0 +1,261 @@
+"""Computed learning paths in snapshots and comparisons: no row has them, and yet they are objects as any other."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.factories import (
+    CourseAssignmentFactory,
+    CourseFactory,
+    LearningPathCourseFactory,
+    LearningPathFactory,
+    OrganizationFactory,
+    SubscriptionAssignmentFactory,
+    SubscriptionProfileFactory,
+    UserFactory,
+)
+from example_project.training.models import CourseAssignment, SubscriptionAssignment
+from tests.factories import WebhookFactory
+from tests.integration.api.people import at
+from tests.integration.snapshot.conftest import bodies
+from tests.outbox import number_events
+from tms_webhooks import snapshot
+from tms_webhooks.comparison import Comparison
+from tms_webhooks.digests import bucket_of, digested
+from tms_webhooks.models import Event
+from tms_webhooks.payloads.envelope import from_text
+from tms_webhooks.snapshot import Selection, count_objects
+
+NOW = timezone.now().replace(microsecond=0)
+
+
+class World:
+    """An organization with a profile, whose subscription gives learners its paths."""
+
+    def __init__(self, organization):
+        self.organization = organization
+        self.profile = SubscriptionProfileFactory(organization=organization)
+        self.webhook = None
+
+    def path(self, *courses):
+        path = LearningPathFactory(organization=self.organization)
+        path.subscription_profiles.add(self.profile)
+        for position, course in enumerate(courses):
+            LearningPathCourseFactory(learning_path=path, course=course, position=position)
+        return path
+
+    def learner(self):
+        learner = UserFactory(organization=self.organization)
+        SubscriptionAssignmentFactory(profile=self.profile, user=learner)
+        return learner
+
+    def complete(self, learner, course, days=0):
+        """Assign a course and complete it so many days ago; return the assignment."""
+        subscription = SubscriptionAssignmentFactory(profile=self.profile, user=learner)
+        made = CourseAssignmentFactory(course=course, user=learner, subscription=subscription)
+        made.complete(at=NOW - timedelta(days=days))
+        return made
+
+    def digests(self, **selection):
+        objects = Comparison(self.webhook, "learning_path", Selection(**selection)).objects(None, limit=100).objects
+        assert len({one.id for one in objects}) == len(objects)
+        return {one.id: one.digest for one in objects}
+
+    def events(self):
+        number_events()
+        rows = Event.objects.filter(type="learning_path.completed").order_by("pk")
+        return [from_text(digested(one.body, self.webhook.payload)) for one in rows]
+
+
+@pytest.fixture
+def world(organization):
+    world = World(organization)
+    world.webhook = WebhookFactory(organization=organization, events=["learning_path.*"])
+    return world
+
+
+@pytest.fixture
+def courses(organization):
+    return CourseFactory.create_batch(3, organization=organization)
+
+
+def key(path, learner):
+    return f"{path.pk}:{learner.pk}"
+
+
+@pytest.mark.parametrize("days", [(3, 2, 1), (1, 2, 3), (2, 2, 2), (2, 3, 2)], ids=str)
+def test_a_snapshot_sends_what_the_event_sent(world, courses, take, days):
+    path, learner = world.path(*courses), world.learner()
+    made = [world.complete(learner, course, ago) for course, ago in zip(courses, days, strict=True)]
+    (event,) = world.events()
+
+    job = take(world.webhook, "learning_path")
+
+    (sent,) = (body for body in bodies(world.webhook) if body["type"] == "learning_path.snapshot")
+    assert (job.total, job.done, job.skipped) == (1, 1, 0)
+    assert sent["data"] == event["data"]
+    assert sent["sequence"] == event["sequence"] == 1
+    assert world.digests() == {key(path, learner): event["digest"]}
+    # The last completion counts, also where it was recorded earlier: of several at one time, the one of the highest key.
+    last = max(made, key=lambda one: (one.completed_at, one.pk))
+    assert sent["data"]["subscription"]["id"] == last.subscription_id
+    assert [one["id"] for one in sent["data"]["courses"]] == [course.pk for course in courses]
+
+
+def test_a_path_counts_as_completed_with_the_first_completion_of_each_course(world, courses):
+    path, learner = world.path(*courses[:2]), world.learner()
+    for course, days in zip(courses[:2], (5, 4), strict=True):
+        world.complete(learner, course, days)
+    (event,) = world.events()
+
+    world.complete(learner, courses[0], 1)
+
+    assert world.digests() == {key(path, learner): event["digest"]}
+    assert len(world.events()) == 1
+
+
+def test_a_page_never_splits_the_paths_that_one_assignment_completed(world, courses, take, monkeypatch):
+    monkeypatch.setattr(snapshot, "PAGE", 1)
+    paths = [world.path(courses[0]), world.path(*courses[:2]), world.path(*courses[:2]), world.path(*courses[1:])]
+    ann, bob = learners = [world.learner() for _ in range(2)]
+    for learner in learners:
+        for course in courses[:2]:
+            world.complete(learner, course)
+    expected = {key(path, learner) for path in paths[:3] for learner in learners}
+
+    job = take(world.webhook, "learning_path")
+
+    sent = [body["data"]["id"] for body in bodies(world.webhook) if body["type"] == "learning_path.snapshot"]
+    assert sorted(sent) == sorted(expected)
+    assert (job.total, job.done) == (6, 6)
+    assert count_objects(world.webhook, ["learning_path"], now=NOW) == 6
+    reader = Comparison(world.webhook, "learning_path")
+    pages, place = [], None
+    while place is not None or not pages:
+        pages.append(reader.objects(place, limit=1))
+        place = pages[-1].next
+    assert [sorted(one.id for one in page.objects) for page in pages if page.objects] == [
+        sorted(key(path, learner) for path in some) for learner in (ann, bob) for some in (paths[:1], paths[1:3])
+    ]
+
+
+def test_objects_that_filters_leave_out_are_not_counted(world, courses):
+    world.path(courses[0])
+    other = world.path(courses[0])
+    learner = world.learner()
+    world.complete(learner, courses[0])
+    world.webhook.subscriptions.update(condition={"data.learning_path.id": other.pk})
+
+    assert count_objects(world.webhook, ["learning_path"], now=NOW) == 1
+    assert list(world.digests()) == [key(other, learner)]
+
+
+def test_some_are_chosen_by_their_ids_or_buckets(world, courses, client):
+    paths = [world.path(courses[0]), world.path(courses[0])]
+    learners = [world.learner() for _ in range(5)]
+    for learner in learners:
+        world.complete(learner, courses[0])
+    everything = world.digests()
+    chosen = key(paths[1], learners[3])
+
+    assert len(everything) == 10
+    assert world.digests(ids=frozenset({chosen, "7", "no:number", "1:99"})) == {chosen: everything[chosen]}
+    for number in range(3):
+        expected = {one: digest for one, digest in everything.items() if bucket_of(one, 3) == number}
+        assert world.digests(buckets=(number,), of=3) == expected
+        found = Comparison(world.webhook, "learning_path").differences(expected, of=3, bucket=number)
+        assert found == (len(expected), [], [], [])
+    answer = client.get(at(world.webhook, "digests"), {"noun": "learning_path", "buckets": 3}).json()
+    assert [one["count"] for one in answer["results"]] == [
+        sum(bucket_of(one, 3) == number for one in everything) for number in range(3)
+    ]
+    body = {"nouns": ["learning_path"], "ids": [chosen]}
+    assert client.post(at(world.webhook, "snapshot"), {**body, "dry_run": True}, format="json").json()["total"] == 1
+
+
+def undone(world, path, learner, courses):
+    one = CourseAssignment.objects.get(course=courses[0])
+    one.completed_at = None
+    one.save()
+
+
+def given_a_course(world, path, learner, courses):
+    LearningPathCourseFactory(learning_path=path, course=courses[2])
+
+
+def disabled(world, path, learner, courses):
+    path.enabled = False
+    path.save()
+
+
+def cancelled(world, path, learner, courses):
+    SubscriptionAssignment.objects.filter(user=learner).delete()
+
+
+def moved(world, path, learner, courses):
+    learner.organization = OrganizationFactory()
+    learner.save()
+
+
+@pytest.mark.parametrize("change", [undone, given_a_course, disabled, cancelled, moved])
+def test_a_path_that_is_no_longer_complete_is_a_ghost(world, courses, change):
+    path, learner = world.path(*courses[:2]), world.learner()
+    for course in courses[:2]:
+        world.complete(learner, course)
+    copy = world.digests()
+
+    change(world, path, learner, courses)
+
+    assert Comparison(world.webhook, "learning_path").differences(copy) == (0, [], [], [key(path, learner)])
+
+
+def test_other_courses_make_a_path_stale_and_other_names_do_not(world, courses):
+    path, learner = world.path(*courses[:2]), world.learner()
+    for course, days in zip((courses[2], *courses[:2]), (9, 5, 4), strict=True):
+        world.complete(learner, course, days)
+    copy = world.digests()
+
+    courses[0].name = path.name = "Renamed"
+    courses[0].save()
+    path.save()
+    assert world.digests() == copy
+
+    LearningPathCourseFactory(learning_path=path, course=courses[2])
+    assert Comparison(world.webhook, "learning_path").differences(copy).stale == [key(path, learner)]
+
+
+def test_the_paths_of_others_and_those_in_progress_are_not_sent(world, courses):
+    world.path(*courses[:2])
+    learner, stranger = world.learner(), UserFactory()
+    world.complete(learner, courses[0])
+    for course in courses[:2]:
+        # Without the subscription that has the path, and in another organization.
+        CourseAssignmentFactory(course=course, user=UserFactory(organization=world.organization)).complete(at=NOW)
+        world.complete(stranger, course)
+
+    assert world.digests() == {}
+
+
+def test_a_few_queries_read_many(world, courses, django_assert_max_num_queries):
+    path = world.path(*courses[:2])
+    learners = [world.learner() for _ in range(10)]
+    for learner in learners:
+        for course in courses[:2]:
+            world.complete(learner, course)
+
+    # Those of the digests read a page in a few, and ask the source once for each object.
+    with django_assert_max_num_queries(90):
+        assert world.digests().keys() == {key(path, learner) for learner in learners}
+
+
+def test_of_a_field_with_the_courses_the_order_is_that_of_the_path(world, courses, take):
+    world.path(courses[2], courses[0])
+    learner = world.learner()
+    for course in courses:
+        world.complete(learner, course)
+
+    take(world.webhook, "learning_path")
+
+    (sent,) = (body for body in bodies(world.webhook) if body["type"] == "learning_path.snapshot")
+    assert [one["id"] for one in sent["data"]["courses"]] == [courses[2].pk, courses[0].pk]
