@@ -80,7 +80,9 @@ def erase(
     are kept. A host's own field is searched for values that are one of the names. Free text that others wrote is not
     searched.
     """
-    key, names = _key(person), {*names, *_names(person)} - {""}
+    own = {str(getattr(person, "email", None) or "")} if isinstance(person, models.Model) else set()
+    own |= {str(person.get_username())} if hasattr(person, "get_username") else set()
+    key, names = _key(person), own.union(names) - {""}
     events = cancelled = in_flight = 0
     for batch in _batches(key, names, stop=stop):
         if dry_run:
@@ -110,11 +112,6 @@ def _key(person: Any) -> str:
     raise PayloadError(
         f"{person._meta.label} is registered for no source of {PERSON!r}; pass the id that payloads give the person."
     )
-
-
-def _names(person: Any) -> set[str]:
-    found = {str(getattr(person, "email", None) or "")} if isinstance(person, models.Model) else set()
-    return found | ({str(person.get_username())} if hasattr(person, "get_username") else set())
 
 
 def _batches(key: str, names: Collection[str], *, stop: Callable[[], bool]) -> Iterator[list[int]]:
@@ -159,12 +156,12 @@ def _cancel_deliveries(events: Sequence[int], *, now: datetime) -> tuple[set[int
     list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
     deliveries = Delivery.objects.filter(event__in=events)
     WebhookState.objects.lock(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
-    in_flight = set(deliveries.maybe_in_flight(now).values_list("event_id", flat=True))
     periods = dict(deliveries.filter(status=DeliveryStatus.MERGED).values_list("event_id", "quiet_period"))
     carriers = Delivery.objects.of_quiet_periods(periods.values()).maybe_in_flight(now)
     sending = set(carriers.values_list("quiet_period", flat=True))
     merged = {event_id for event_id, period in periods.items() if period in sending}
-    return {*in_flight, *merged}, deliveries.finish(DeliveryStatus.CANCELLED, now=now)
+    merged |= set(deliveries.maybe_in_flight(now).values_list("event_id", flat=True))
+    return merged, deliveries.finish(DeliveryStatus.CANCELLED, now=now)
 
 
 def _blank(events: Sequence[int]) -> None:
@@ -186,12 +183,12 @@ def _erase_mentions(key: str, names: Collection[str], *, now: datetime) -> int:
     person are replaced by the host's current rows. The states of deleted rows are deleted. So the next reconciliation does not emit old values that the host blanked or
     deleted by raw SQL. Values that the host still has are kept: erase them there first.
     """
-    people = (ActorKind.USER, ActorKind.ADMINISTRATOR)
-    named = AuditEntry.objects.filter(actor_id=key, actor_kind__in=people).exclude(actor_label="")
-    count = named.update(actor_label="")
-    count += Job.objects.filter(requested_by__in=names).update(requested_by="")
-    count += sum(_remove_contact(name, *one) for name in names for one in CONTACT_FIELDS)
-    return count + sum(_refresh_source(source, key, now=now) for source in all_sources() if source.reconcile)
+    named = AuditEntry.objects.filter(actor_id=key, actor_kind__in=(ActorKind.USER, ActorKind.ADMINISTRATOR)).exclude(
+        actor_label=""
+    )
+    count = named.update(actor_label="") + Job.objects.filter(requested_by__in=names).update(requested_by="")
+    contacts = sum(_remove_contact(name, *one) for name in names for one in CONTACT_FIELDS)
+    return count + contacts + sum(_refresh_source(source, key, now=now) for source in all_sources() if source.reconcile)
 
 
 def _remove_contact(name: str, model: type[models.Model], field: str) -> int:

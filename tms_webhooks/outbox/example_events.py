@@ -126,9 +126,8 @@ def _found(webhook: Webhook, subject: str, kind: EventType) -> tuple[Source, Val
         if not isinstance(lookup, str) or not key.isprintable():
             continue
         # Without those that no object of the model can have.
-        known = values_by_id(stored_at(source.model, lookup), ids)
-        rows = read_rows(source, rows_of(source).filter(**{f"{lookup}__in": list(known)}))
-        for _key, raw in source._objects_of(rows, using=database_of(source)):
+        found = rows_of(source).filter(**{f"{lookup}__in": list(values_by_id(stored_at(source.model, lookup), ids))})
+        for _key, raw in source._objects_of(read_rows(source, found), using=found.db):
             for scope in scopes:
                 values = scope.canonical(source, raw)
                 if values is not None and (name == "id" or raw["id"] == key):

@@ -12,6 +12,8 @@ from itertools import chain, takewhile, zip_longest
 from time import monotonic
 from typing import Any, NamedTuple
 
+from django.db import IntegrityError
+
 from tms_webhooks import catalogue, event_names, sharing
 from tms_webhooks.choices import Audience
 from tms_webhooks.db.sql import database, write
@@ -19,6 +21,7 @@ from tms_webhooks.db.writer import brief_write, has_one_writer, others_write
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column
+from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.outbox import fanout_sql, numbers, quiet
 from tms_webhooks.outbox.fanout_sql import EventBatch, NewEvent
@@ -81,6 +84,9 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     for matching is finished in a later batch; a batch of only such events counts as one. Ordered deliveries stay in
     order: the worker's claim queries see to that. Events that other organizations may see are copied for them first. Events and deliveries change in one transaction, and one worker at a
     time fans out, so each event gets its number and its deliveries once.
+
+    If a constraint refuses a batch, the next one has half of its events. An event that is refused alone is marked with an
+    error, so that the others do not wait for it.
     """
     events = _next_events(limit or _rotation.batch_size())
     if not events:
@@ -108,18 +114,29 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
             deliveries = fanout_sql.insertion(
                 batch, relation=OWNER, delays=plan.delays, now=now, wanted=wanted, may_exist=False
             )
-        with brief_write() if deliveries is None else nullcontext():
-            # What another worker has locked is left out, and all while another worker fans out. An event that is lost with
-            # its deliveries is fanned out again: the commit need not wait for the disk.
-            keys = [event.id for event in batch.events]
-            numbered = numbers.number(keys, fanned_out_at=now, deliveries=deliveries)
-            if sum(numbered.values()) < len(batch.events):
-                # Those without a body have no deliveries.
-                batch = EventBatch((event for event in batch.events if numbered.get(event.id)), batch.not_for)
-            inserts = batch.events and deliveries is None
-            matching = plan.insert_deliveries(batch, matched.verdicts, now=now) if inserts else set()
-            if may_wait := {event.id for event in batch.events if event.type in waiting_types}:
-                quiet.hold(may_wait, matching, now=now)
+        keys = [event.id for event in batch.events]
+        try:
+            with brief_write() if deliveries is None else nullcontext():
+                # What another worker has locked is left out, and all while another worker fans out. An event that is lost with
+                # its deliveries is fanned out again: the commit need not wait for the disk.
+                numbered = numbers.number(keys, fanned_out_at=now, deliveries=deliveries)
+                if sum(numbered.values()) < len(keys):
+                    # Those without a body have no deliveries.
+                    batch = EventBatch((event for event in batch.events if numbered.get(event.id)), batch.not_for)
+                inserts = batch.events and deliveries is None
+                matching = plan.insert_deliveries(batch, matched.verdicts, now=now) if inserts else set()
+                if may_wait := {event.id for event in batch.events if event.type in waiting_types}:
+                    quiet.hold(may_wait, matching, now=now)
+        except IntegrityError:
+            if limit != 1:
+                return fan_out(now, limit=len(keys) // 2 or 1)
+            logger.exception("Event %s can't be fanned out, and is left out.", keys[0])
+            return Event.objects.filter(pk=keys[0]).update(
+                fanned_out_at=now,
+                position=OUTSIDE_THE_FEED,
+                body="",
+                error="A constraint of the database refused its deliveries.",
+            )
         _check_schemas(batch)
     return len(numbered) or min(len(unfinished), 1)
 
@@ -195,30 +212,25 @@ class FanOutPlan(NamedTuple):
 
 def _next_events(limit: int) -> list[NewEvent]:
     """Return the events of the next batch: the oldest of each organization, then the second oldest of each, and so on."""
-    events = fanout_sql.waiting_events(limit + 1)
+    events, last, most = fanout_sql.waiting_events(limit + 1), _rotation.last_organization, min(limit, ORGANIZATIONS)
     if len(events) > limit:
-        organizations = _next_organizations(min(limit, ORGANIZATIONS))
+        organizations = fanout_sql.waiting_organizations(last, most=most)
+        if len(organizations) < most and last is not None:
+            # Those whose turn it is come first.
+            organizations += fanout_sql.waiting_organizations(None, most=most)
+            organizations = list(dict.fromkeys(organizations))[:most]
         # More than the share of each: some leave theirs to others.
         share = min(limit, SHARES * limit // (len(organizations) + 1))
         events = fanout_sql.waiting_of_organizations(organizations, limit=share)
     by_organization: dict[Any, list[NewEvent]] = defaultdict(list)
     for event in events:
         by_organization[event.organization_id].append(event)
-    last = _rotation.last_organization
     # An event of no organization comes first.
     organizations = sorted(
         by_organization, key=lambda key: () if key is None else (last is not None and key <= last, key)
     )
     rounds = zip_longest(*(by_organization[key] for key in organizations))
     return list(filter(None, chain(*rounds)))[:limit]
-
-
-def _next_organizations(most: int) -> list[Any]:
-    """Return up to ``most`` organizations with new events, those first whose turn it is."""
-    found = fanout_sql.waiting_organizations(_rotation.last_organization, most=most)
-    if len(found) < most and _rotation.last_organization is not None:
-        found = list(dict.fromkeys([*found, *fanout_sql.waiting_organizations(None, most=most)]))[:most]
-    return found
 
 
 def _batch(events: Iterable[NewEvent]) -> EventBatch:

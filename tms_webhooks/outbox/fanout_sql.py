@@ -103,12 +103,6 @@ COLUMNS = """event_id, webhook_id, status, due_at, priority, order_key, attempts
 ROW = f"""e.id, w.id, {{status}}, {{due_at}}, {Priority.LIVE.value}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, 0, 0,
     '', %(now)s, {{finished_at}}"""
 
-# A delivery is due, or for a disabled webhook skipped: it can be sent again after the webhook is enabled.
-STATE: Mapping[str, Any] = {
-    "status": "CASE WHEN w.enabled THEN 'pending' ELSE 'skipped' END",
-    "finished_at": "CASE WHEN w.enabled THEN NULL ELSE %(now)s END",
-}
-
 # Inserts one delivery for each event and each webhook that subscribes to it, in the order of events. Indexes: the events' primary key, then the
 # webhooks' organization; the unique one of deliveries leaves out those that exist.
 INSERT_DELIVERIES = f"""
@@ -313,8 +307,10 @@ def insertion(
         "suffix": suffix,
         "wanted": wanted,
         **existing,
+        # A delivery is due, or for a disabled webhook skipped: it can be sent again after the webhook is enabled.
         "due_at": f"CASE WHEN NOT w.enabled THEN NULL {cases} ELSE %(now)s END",
-        **STATE,
+        "status": "CASE WHEN w.enabled THEN 'pending' ELSE 'skipped' END",
+        "finished_at": "CASE WHEN w.enabled THEN NULL ELSE %(now)s END",
         **batch.parts(relation),
     }
     return Insertion(parts, {**batch.params, **after, "now": moment(now)})

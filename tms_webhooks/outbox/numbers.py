@@ -108,10 +108,9 @@ def number(
     if not ids:
         return {}
     params: dict[str, Any]
-    condition, params = among(ids)
-    also = "" if fanned_out_at is None else ", fanned_out_at = %(now)s"
+    (condition, params), also = among(ids), ""
     if fanned_out_at is not None:
-        params = {**params, "now": moment(fanned_out_at)}
+        params, also = {**params, "now": moment(fanned_out_at)}, ", fanned_out_at = %(now)s"
     if database().vendor == "postgresql":
         parts = {"among": condition, "longest": str(LONGEST_SUBJECT_KEY), "also": also, "deliveries": ""}
         if deliveries is not None:
