@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.cache import cache
+from django.db import router, transaction
 from django.utils import timezone
 from mcp_types import INVALID_PARAMS, PaginatedRequestParams, RequestParams
 from pydantic import BaseModel
@@ -26,11 +27,12 @@ from tms_webhooks.api.views.webhooks import refuse_unreachable
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.choices import DISABLED_BY_USER, Action, PayloadDetail, PayloadFormat
+from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.filters import criteria
 from tms_webhooks.hooks import send_control
 from tms_webhooks.manage import hooks, webhooks
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Webhook, limits
 from tms_webhooks.models.idempotency import digest_of
 from tms_webhooks.models.webhook import MCP_HEADER
 
@@ -42,10 +44,10 @@ PAGE, MOST_ORGANIZATIONS = 20, 50
 DEFAULT_SECONDS, SHORTEST_SECONDS, LONGEST_SECONDS = 86_400, 300, int(hooks.LIFETIME.total_seconds())
 """The lifetime of a subscription, in seconds."""
 OVERLAP = timedelta(minutes=5)
-"""How long an old secret also signs."""
+"""How long an old secret also signs, unless SECRET_OVERLAP_LIMIT_SECONDS is shorter."""
 TIMEOUT_SECONDS = 10
-MOST_CHALLENGES = 20
-"""Challenges to one host in a minute: no caller may flood it."""
+MOST_CHALLENGES, MOST_OF_HOST = 20, 10
+"""Challenges of an organization in a minute, each of which a web process waits for; and those to one host."""
 KEYS = ("organization", "sequence", "actor", "data", "details", "changed", "previous")
 """The keys of an event that are the data of the MCP event. Others have their own place there, or are left out."""
 
@@ -176,12 +178,18 @@ def subscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
     hook.format, hook.content, hook.timeout_seconds = PayloadFormat.CUSTOM, content_of(kind), TIMEOUT_SECONDS
     hook.headers, hook.payload = f"{MCP_HEADER}={key}", detail
     hook.expires_at = end_of(params, now)
-    same_url = Webhook.objects.existing().filter(hook_of=hook.hook_of, url=url).select_related("state")
-    of_mcp = {one.mcp_subscription: one for one in same_url}
+    own = Webhook.objects.existing().filter(hook_of=hook.hook_of)
+    of_mcp = {one.mcp_subscription: one for one in own.filter(url=url).select_related("state")}
     if not any(of_mcp):
-        challenge(hook, secret)
+        # Also checked when the hook is made, but nothing is sent for one that can't be.
+        limits.refuse("HOOKS_LIMIT", own.count())
+        using = router.db_for_write(Webhook)
+        with transaction.atomic(using=using):
+            hook.refuse_beyond_limit(using=using)
+        challenge(hook, secret, now)
     status = {"deliveryStatus": status_of(of_mcp[key], now)} if key in of_mcp else {}
-    kept, is_new = hooks.subscribe(**made, overlap=OVERLAP, actor=view.actor, now=now)
+    overlap = min(OVERLAP, timedelta(seconds=app_settings.SECRET_OVERLAP_LIMIT_SECONDS))
+    kept, is_new = hooks.subscribe(**made, overlap=overlap, actor=view.actor, now=now)
     # A client that refreshes says that its receiver works again.
     if not is_new and (kept.state.pauses or (not kept.enabled and kept.disabled_reason not in DISABLED_BY_USER)):
         webhooks.enable(kept, actor=view.actor, now=now)
@@ -233,14 +241,17 @@ def end_of(params: SubscriptionParams, now: datetime) -> datetime | None:
     return now + timedelta(seconds=min(max(asked, SHORTEST_SECONDS), LONGEST_SECONDS))
 
 
-def challenge(hook: Webhook, secret: str) -> None:
-    """Send the URL of a hook a signed nonce, which it has to echo; raise `RPCError` if it does not."""
-    counter = f"tms_webhooks.mcp.{digest_of(urlsplit(hook.url).hostname or '')}"
-    sent = cache.get(counter, 0)
-    if sent >= MOST_CHALLENGES:
-        message = "delivery.url: Too many new URLs of this host in a minute; subscribe again in a minute."
-        raise RPCError(RESOURCE_EXHAUSTED, message, {"limit": "challenges", "max": MOST_CHALLENGES})
-    cache.set(counter, sent + 1, 60)
+def challenge(hook: Webhook, secret: str, now: datetime) -> None:
+    """Send the URL of a hook a signed nonce, which it has to echo; raise `RPCError` if it does not, and beyond the limits."""
+    for host, most in ((str(urlsplit(hook.url).hostname), MOST_OF_HOST), ("", MOST_CHALLENGES)):
+        # With the minute in its name: some caches prolong an entry by an increment.
+        counter = f"tms_webhooks.mcp.{digest_of(str(hook.organization_id), host, f'{now:%d%H%M}')}"
+        cache.add(counter, 0, 120)
+        # A cache may have dropped the entry.
+        with suppress(ValueError):
+            if cache.incr(counter) > most:
+                message = "delivery.url: Too many new URLs in a minute; subscribe again in a minute."
+                raise RPCError(RESOURCE_EXHAUSTED, message, {"limit": "challenges", "max": most})
     nonce = token_urlsafe(32)
     result = send_control(hook, {"type": "verification", "challenge": nonce}, [secret])
     echo = ""

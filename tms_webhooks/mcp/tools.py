@@ -16,7 +16,7 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.mcp.events import RPCError
 
 API = "tms_webhooks.api.urls"
-OF_MESSAGE = ("HTTP_IDEMPOTENCY_KEY", "HTTP_IF_MATCH", "QUERY_STRING")
+OF_MESSAGE = ("HTTP_IF_MATCH", "QUERY_STRING")
 TEXT = {"type": "string"}
 PAGES = {
     "cursor": {**TEXT, "description": "The next_cursor of the page before."},
@@ -118,7 +118,8 @@ def call_tool(view: Any, params: CallToolRequestParams) -> dict[str, Any]:
     in_path = [one for one in tool.arguments if f"{{{one}}}" in tool.path]
     if missing := [one for one in in_path if not given.get(one)]:
         raise RPCError(INVALID_PARAMS, f"arguments.{missing[0]}: Missing; tools/list describes it.")
-    found = resolve("/" + tool.path.format(**{one: quote(str(given[one]), safe="") for one in in_path}), API)
+    path = "/" + tool.path.format(**{one: quote(str(given[one]), safe="") for one in in_path})
+    found = resolve(path, API)
     query = {name: value for name, value in given.items() if name not in in_path and value is not None}
     # The headers that are about the message are none of the request's.
     meta = {key: value for key, value in view.request.META.items() if key not in OF_MESSAGE}
@@ -127,6 +128,8 @@ def call_tool(view: Any, params: CallToolRequestParams) -> dict[str, Any]:
     request.__dict__ = {
         **{name: value for name, value in original.__dict__.items() if name != "headers"},
         "method": tool.method,
+        # By which an idempotency key knows a repetition.
+        "path": path,
         "META": {**meta, "REQUEST_METHOD": tool.method, "CONTENT_LENGTH": "0"},
         "GET": QueryDict(urlencode(query, doseq=True)),
         # Authenticated already. Another authentication would take a user of a token for one of a session.

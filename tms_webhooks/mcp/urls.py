@@ -82,6 +82,8 @@ class EndpointViewSet(HookViewSet):
 
     # It is no part of the API's document.
     schema: Any = None
+    # That of a tool belongs to its request, whose view knows the rights that a stored answer needs.
+    takes_idempotency_keys = False
     _id: Any = None
 
     @classmethod
@@ -125,9 +127,6 @@ class EndpointViewSet(HookViewSet):
             headers: Mapping[str, str] = {}
         else:
             response = super().handle_exception(exc)
-            if not response.exception:
-                # That of an idempotency key.
-                return response
             # Its errors name fields of a hook.
             renamed = _POINTER.sub(
                 lambda found: f"{_PARAMETERS.get(found[1], found[1])}{found[2].replace('/', '.')}",

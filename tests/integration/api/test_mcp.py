@@ -20,7 +20,7 @@ from tests.integration.delivery.wire import answer, is_signed_by, verify
 from tms_webhooks import catalogue, hooks
 from tms_webhooks.access import get_policy
 from tms_webhooks.api.views.resource import ResourceViewSet
-from tms_webhooks.choices import DisabledReason, PayloadDetail, PayloadFormat
+from tms_webhooks.choices import Action, DisabledReason, PayloadDetail, PayloadFormat
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage import webhooks
 from tms_webhooks.mcp import events
@@ -278,15 +278,46 @@ def test_a_rest_hook_to_the_same_url_and_event_is_another_one_and_verifies_nothi
     ]
 
 
-def test_challenges_to_one_host_are_limited(agent, wire, monkeypatch):
-    monkeypatch.setattr(events, "MOST_CHALLENGES", 2)
+def test_the_challenges_of_an_organization_are_limited_for_one_host_and_for_all(agent, wire, names, monkeypatch):
+    names |= dict.fromkeys(["crm.example.com", "lms.example.com"], names["receiver.example.com"])
+    now = timezone.now().replace(second=59)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    monkeypatch.setattr(events, "MOST_OF_HOST", 2)
+    monkeypatch.setattr(events, "MOST_CHALLENGES", 3)
     wire.otherwise = 200
-    codes = [
-        agent.subscribe(url=f"https://receiver.example.com/{number}", call=agent.error)["code"] for number in range(3)
-    ]
 
-    assert codes == [-32027, -32027, -32025]
-    assert len(wire.requests) == 2
+    def challenged(host, *, by=agent):
+        return by.subscribe(url=f"https://{host}.example.com/{len(wire.requests)}", call=by.error)["code"]
+
+    assert [challenged("receiver") for _number in range(4)] == [-32027, -32027, -32025, -32025]
+    assert [challenged(host) for host in ("crm", "lms", "receiver")] == [-32027, -32025, -32025]
+    assert len(wire.requests) == 3
+    assert challenged("receiver", by=Agent(OrganizationFactory(), "Other")) == -32027
+    now += timedelta(seconds=2)
+    assert challenged("receiver") == -32027
+
+
+@pytest.mark.parametrize("limit", ["HOOKS_LIMIT", "WEBHOOKS_LIMIT"])
+def test_nobody_is_challenged_for_a_subscription_beyond_the_limits(agent, wire, settings_of_app, limit):
+    settings_of_app(**{limit: 1})
+    agent.subscribe()
+    error = agent.subscribe(url="https://receiver.example.com/agents/2", call=agent.error)
+
+    assert (error["code"], error["data"]) == (-32025, {"limit": "subscriptions"})
+    assert len(wire.requests) == 1
+    agent.subscribe()
+
+
+def test_a_subscription_that_failed_can_be_repeated_with_the_same_idempotency_key(agent, wire):
+    params = {"name": NAME, "delivery": {"url": TARGET, "secret": SECRET}}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "events/subscribe", "params": params}
+    wire.otherwise = 503
+    failed = write(agent, message, HTTP_IDEMPOTENCY_KEY="one")
+    wire.otherwise = receiver
+    repeated = write(agent, message, HTTP_IDEMPOTENCY_KEY="one")
+
+    assert failed.json()["error"]["code"] == -32027
+    assert repeated.json()["result"]["id"] == existing()[0].mcp_subscription
 
 
 def test_a_new_secret_signs_at_once_and_the_old_one_for_five_minutes_more(agent, acme, run, wire, clock):
@@ -302,6 +333,15 @@ def test_a_new_secret_signs_at_once_and_the_old_one_for_five_minutes_more(agent,
     _challenge, both, new = wire.requests
     assert [is_signed_by(both, one) for one in (secret, SECRET)] == [True, True]
     assert [is_signed_by(new, one) for one in (secret, SECRET)] == [True, False]
+
+
+def test_a_new_secret_is_accepted_where_old_ones_sign_for_less_than_five_minutes(agent, settings_of_app):
+    settings_of_app(SECRET_OVERLAP_LIMIT_SECONDS=60, SECRET_OVERLAP_SECONDS=0)
+    agent.subscribe()
+    agent.subscribe(secret=new_secret())
+
+    old, _new = existing()[0].secrets.order_by("pk")
+    assert old.expires_at < timezone.now() + timedelta(minutes=2)
 
 
 def test_an_agent_asks_for_ids_only(agent, acme, run, wire):
@@ -589,6 +629,33 @@ def test_a_tool_needs_the_right_of_its_request(agent, acme, failed, restricted):
         result = write_request(restricted(action), "tools/call", name=name, arguments=arguments)["result"]
         assert result["isError"]
         assert repr(action) in result["structuredContent"]["detail"]
+
+
+def test_an_idempotency_key_has_a_tool_send_once_and_answer_again_only_with_the_right(agent, failed, monkeypatch):
+    now = timezone.now()
+    other = write_delivery(failed.webhook, now=now, status="failed", due_at=None, finished_at=now, attempts=1)
+
+    def use(name, **arguments):
+        message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
+        return write(agent, message, HTTP_IDEMPOTENCY_KEY="one").json()["result"]
+
+    sent, again = [use("resend_delivery", delivery=failed.public_id) for _number in range(2)]
+    assert not sent["isError"]
+    assert again == sent
+    assert "different request" in use("resend_delivery", delivery=other.public_id)["structuredContent"]["detail"]
+    question = {"webhook": failed.webhook.public_id, "event_type": NAME}
+    assert not use("why_not_sent", **question)["isError"]
+
+    policy = type(get_policy())
+    before = policy.organizations
+
+    def organizations(self, request, action):
+        found = before(self, request, action)
+        return found.none() if action in (Action.REPLAY, Action.VIEW_PAYLOAD) else found
+
+    monkeypatch.setattr(policy, "organizations", organizations)
+    assert "'replay'" in use("resend_delivery", delivery=failed.public_id)["structuredContent"]["detail"]
+    assert "'view_payload'" in use("why_not_sent", **question)["structuredContent"]["detail"]
 
 
 @pytest.mark.parametrize(

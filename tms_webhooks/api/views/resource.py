@@ -87,6 +87,7 @@ class ResourceViewSet(GenericViewSet):
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
     """The default order of a list."""
 
+    takes_idempotency_keys = True
     counts_deliveries = False
     """Whether the answer has the numbers of a job's deliveries."""
 
@@ -264,7 +265,7 @@ class ResourceViewSet(GenericViewSet):
         if getattr(self, "action", None) is None:
             return
         check_parameters(request, self)
-        if request.method != "POST":
+        if request.method != "POST" or not self.takes_idempotency_keys:
             return
         claimed = safe_writes.claim(request, self.actor, scope=self.caller_scope, now=timezone.now())
         if claimed is None or claimed.status_code is None:
