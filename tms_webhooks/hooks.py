@@ -92,7 +92,7 @@ def send_control(hook: Webhook, body: Mapping[str, Any], secrets: Sequence[str])
 
     Takes at most the timeout of the hook. Never call it in a transaction.
     """
-    endpoint = Endpoint(hook, {MCP_HEADER: hook.mcp_subscription}, secrets)
+    endpoint = Endpoint(hook, {MCP_HEADER: str(hook.mcp_subscription)}, secrets)
     return send(
         OutgoingRequest(0, 0, f"msg_{body['type']}_{token_hex(8)}", 1, 0, True, json.dumps(body).encode(), endpoint),
         clock=clock.measured_now,

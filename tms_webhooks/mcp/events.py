@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from django.core.cache import cache
 from django.db import router, transaction
+from django.db.models import F
 from django.utils import timezone
 from mcp_types import INVALID_PARAMS, PaginatedRequestParams, RequestParams
 from pydantic import BaseModel
@@ -161,6 +162,8 @@ def subscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
     kind, url, secret, now = event_type_of(params), params.delivery.url, params.delivery.secret, timezone.now()
     if not secret:
         raise RPCError(INVALID_PARAMS, "delivery.secret: Missing; send whsec_ and the base64 of 24 to 64 random bytes.")
+    if set("{}") & set(url):
+        raise RPCError(INVALID_PARAMS, "delivery.url: Write it without {tokens}: events go to the URL that confirms.")
     if unknown := set(params.arguments) - {"organization", "filters", "payload"}:
         message = f"arguments.{min(unknown)[:80]}: Unknown; use organization, filters and payload, as in events/list."
         raise RPCError(INVALID_PARAMS, message)
@@ -201,13 +204,14 @@ def unsubscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
     """Delete the hook of a subscription. One that was deleted already can be deleted again."""
     rows = view.scoped(Webhook.objects.filter(hook_of=view.mark, url=params.delivery.url), path="organization")
     key = id_of(view, params)
-    found = [one for one in rows.order_by("-pk") if one.mcp_subscription == key][:1]
-    if not found:
+    # The existing hooks, then those that were deleted last: their headers are decrypted.
+    latest = rows.order_by(F("deleted_at").desc(nulls_first=True), "-pk")[: 2 * app_settings.HOOKS_LIMIT]
+    hook = next((one for one in latest if one.mcp_subscription == key), None)
+    if hook is None:
         message = "No subscription has this name, arguments and delivery.url; repeat those that you subscribed with."
         raise RPCError(NOT_FOUND, message, {"kind": "subscription"})
-    for hook in found:
-        view.require(Action.MANAGE, hook.organization_id)
-        webhooks.delete(hook, actor=view.actor, now=timezone.now())
+    view.require(Action.MANAGE, hook.organization_id)
+    webhooks.delete(hook, actor=view.actor, now=timezone.now())
     return {}
 
 

@@ -317,9 +317,10 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         return mask_query(self.url, MASK)
 
     @property
-    def mcp_subscription(self) -> str:
-        """The id of the MCP subscription that this hook is; empty for any other webhook."""
-        return (known_headers(self.headers) or {}).get(MCP_HEADER, "") if self.hook_of else ""
+    def mcp_subscription(self) -> str | None:
+        """The id of the MCP subscription that this hook is; empty for any other webhook, None if its headers can't be read."""
+        headers = known_headers(self.headers) if self.hook_of else {}
+        return None if headers is None else headers.get(MCP_HEADER, "")
 
     def is_awake(self, now: datetime) -> bool:
         """Return whether it receives new events now: it is enabled, and neither held nor paused after failures."""

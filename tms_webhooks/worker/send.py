@@ -65,7 +65,7 @@ def make_requests(claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, 
     for pk in {one.webhook_id for one in claimed}:
         row = webhooks[pk]
         # Made once: to decrypt takes as long as to send. Other settings may solve a problem.
-        if row.endpoint is None or row.endpoint.problem is not None:
+        if not row.endpoint or row.endpoint.problem:
             row.endpoint = endpoint_of(row.webhook, row.sealed)
         endpoints[pk] = row.endpoint
     short = app_settings.BODY_LIMIT_BYTES // MAX_CHARACTER_BYTES
@@ -137,7 +137,7 @@ class Attempt(NamedTuple):
         """Return the signed HTTP request; raise `DeliveryError` if it can't be sent, whatever the receiver does."""
         request, endpoint = self.request, self.request.endpoint
         webhook, own = endpoint.webhook, endpoint.headers
-        if (problem := endpoint.problem or request.problem) is not None:
+        if problem := endpoint.problem or request.problem:
             raise problem
         if len(request.body) > app_settings.BODY_LIMIT_BYTES:
             raise DeliveryError(
@@ -172,7 +172,8 @@ class Attempt(NamedTuple):
                 self.request, self.started_at, seconds, outcome.of_error(answer), timing=answer.timing or Timing()
             )
         else:
-            echoes = self.request.endpoint.echoes
+            endpoint = self.request.endpoint
+            echoes = endpoint.echoes
             headers, body = outcome.response_texts(
                 answer.status,
                 answer.headers,
@@ -189,7 +190,7 @@ class Attempt(NamedTuple):
                     status=answer.status,
                     headers=answer.headers,
                     now=now,
-                    is_mcp=MCP_HEADER in self.request.endpoint.headers,
+                    is_mcp=endpoint.webhook.hook_of != "" and MCP_HEADER in endpoint.headers,
                 ),
                 status=answer.status,
                 headers=headers,
@@ -278,7 +279,7 @@ class Sender:
         except Exception as error:
             self._ended.append(Answer(attempt, as_delivery_error(error), 0.0))
             return
-        if client is None:
+        if not client:
             self._transport.start(signed, attempt)
         else:
             self._send_or_wait(TokenAttempt(attempt, client, monotonic() + signed.deadline))
@@ -292,7 +293,7 @@ class Sender:
                 continue
             if isinstance(one, TokenAttempt):
                 answer = answer._replace(key=one.attempt)
-                if one.answer is None and isinstance(result, Response) and result.status == HTTPStatus.UNAUTHORIZED:
+                if not one.answer and isinstance(result, Response) and result.status == HTTPStatus.UNAUTHORIZED:
                     # The receiver refused the token for the first time: the attempt is sent with a new one.
                     one.answer = answer
                     self._send_or_wait(one)
@@ -310,7 +311,7 @@ class Sender:
         key = (one.attempt.request.webhook_id, one.client.fingerprint)
         known = tokens.get(key[0])
         if (
-            known is not None
+            known
             and known.fingerprint == key[1]
             and known.expires_at > self._clock()
             and known.value != one.attempt.token

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.fernet import Fernet
 from django.core.cache import cache
 from django.utils import timezone
 from jsonschema import Draft202012Validator
@@ -26,7 +27,8 @@ from tms_webhooks.manage import webhooks
 from tms_webhooks.mcp import events
 from tms_webhooks.mcp.tools import TOOLS
 from tms_webhooks.mcp.urls import METHODS
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, Webhook, webhook
+from tms_webhooks.models.credentials import known_headers
 from tms_webhooks.models.webhook import new_secret
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
 from tms_webhooks.worker.send import send
@@ -204,6 +206,7 @@ def test_arguments_by_the_schema_are_accepted_and_others_are_not(agent, acme):
         ({"url": "ftp://receiver.example.com/"}, -32602, "delivery.url: ", None),
         ({"url": "https://nowhere.example.com/"}, -32602, "delivery.url: ", None),
         ({"url": "https://10.0.0.1/"}, -32602, "delivery.url: ", None),
+        ({"url": "https://receiver.example.com/{id}"}, -32602, "delivery.url: Write it without {tokens}", None),
         ({"arguments": {"severity": "P1"}}, -32602, "arguments.severity: Unknown", None),
         ({"arguments": {"payload": "some"}}, -32602, "Choose one of full, no_personal, thin", None),
         ({"arguments": 7}, -32602, "arguments: Input should be a valid dictionary", None),
@@ -276,6 +279,36 @@ def test_a_rest_hook_to_the_same_url_and_event_is_another_one_and_verifies_nothi
         (False, {"course": [7]}),
         (True, {}),
     ]
+
+
+def test_a_subscription_whose_headers_no_key_decrypts_is_no_rest_hook_and_verifies_nothing(
+    agent, wire, settings_of_app
+):
+    agent.subscribe()
+    settings_of_app(ENCRYPTION_KEYS=[Fernet.generate_key().decode()])
+    assert (
+        agent.post("/api/hooks/", {"target_url": TARGET, "event": NAME, "filters": {"course": [7]}}).status_code == 201
+    )
+    agent.subscribe()
+
+    assert [one.subscriptions.get().filters for one in existing()] == [{}, {"course": [7]}, {}]
+    assert len(wire.requests) == 2
+
+
+def test_one_of_the_hooks_for_a_url_is_decrypted_to_end_a_subscription_and_it_can_end_again(agent, monkeypatch):
+    for _number in range(3):
+        agent.subscribe()
+        agent.unsubscribe()
+    agent.subscribe()
+    agent.subscribe(name="class.updated")
+    agent.unsubscribe(name="class.updated")
+    decrypted = []
+    monkeypatch.setattr(webhook, "known_headers", lambda stored: decrypted.append(stored) or known_headers(stored))
+
+    agent.unsubscribe()
+    assert (len(decrypted), existing()) == (1, [])
+    agent.unsubscribe()
+    assert agent.unsubscribe(arguments={"payload": "thin"}, call=agent.error)["code"] == -32023
 
 
 def test_the_challenges_of_an_organization_are_limited_for_one_host_and_for_all(agent, wire, names, monkeypatch):
@@ -366,6 +399,16 @@ def test_a_receiver_that_refuses_one_event_keeps_its_subscription(agent, acme, r
     assert list(Delivery.objects.order_by("pk").values_list("status", "attempts")) == [("failed", 1), ("delivered", 1)]
     (hook,) = existing()
     assert (hook.enabled, hook.state.failures) == (True, 0)
+
+
+def test_a_webhook_with_the_header_of_a_subscription_is_disabled_by_410_as_any_other(acme, run, wire):
+    row = WebhookFactory(organization=acme, events=[NAME], headers=f"{webhook.MCP_HEADER}=mcp_1")
+    wire.answers = [410]
+    write_event(acme)
+    run()
+
+    row.refresh_from_db()
+    assert (row.enabled, row.disabled_reason) == (False, DisabledReason.GONE)
 
 
 @pytest.mark.parametrize(
