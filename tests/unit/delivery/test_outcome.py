@@ -145,6 +145,8 @@ def test_410_and_413_of_an_mcp_subscription_end_this_delivery_alone(status):
     )
     assert not answer(413).permanent
     assert not outcome.of_response(status=404, headers={}, now=NOW, is_mcp=True).permanent
+    asks = {"webhook-delivery": "disable"}
+    assert outcome.of_response(status=status, headers=asks, now=NOW, is_mcp=True) == answer(status, asks)
 
 
 @pytest.mark.parametrize("value", ["disable", "Disable", " DISABLE "])
