@@ -13,7 +13,7 @@ from typing import Any
 from django.db.models import Q
 
 from tms_webhooks.actors import Actor
-from tms_webhooks.batches import Batches, Stop, never, run_alternately
+from tms_webhooks.batches import Batches, Stop, after, never, run_alternately
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import lifecycle
@@ -29,6 +29,8 @@ KEPT = timedelta(days=1)
 """How long a hook can be refreshed after its end."""
 HOOKS_PER_SWEEP = 200
 """Hooks at their end that one sweep ends. The others wait for the next one."""
+TERMINATION_SECONDS = 3
+"""How long one receiver may take for a termination, and how long a sweep begins to send some."""
 FORBIDDEN = -32024
 """The code of SEP-3415 for a caller without the right."""
 TERMINATED = {"type": "terminated", "error": {"code": FORBIDDEN, "message": "The maker lost its right."}}
@@ -39,8 +41,17 @@ def end(may_keep: Callable[[Actor, Any], bool], *, now: datetime, stop: Stop = n
 
     ``may_keep`` decides that for a maker and the key of an organization. ``stop`` is called before each hook and each such
     pair. A failure is logged, and tried again by the next sweep.
+
+    Then the receivers of the deleted MCP subscriptions that were enabled are sent a message, as far as there is time: it is
+    a courtesy, and the next refresh fails anyway.
     """
     run_alternately({"at their end": _end_due(now), "of makers": _end_forbidden(may_keep, now)}, stop=stop)
+    out_of_time = after(TERMINATION_SECONDS)
+    for hook in Webhook.objects.filter(hook_of__gt="", deleted_at=now, enabled=True):
+        with _logged("A termination"):
+            if hook.mcp_subscription and not out_of_time():
+                hook.timeout_seconds = TERMINATION_SECONDS
+                send_control(hook, TERMINATED, hook.signing_secrets(now))
 
 
 def _end_due(now: datetime) -> Batches:
@@ -67,8 +78,6 @@ def _end_forbidden(may_keep: Callable[[Actor, Any], bool], now: datetime) -> Bat
                 for hook in rows.filter(hook_of=maker, organization=organization):
                     with _logged(f"The hook {hook.pk}"):
                         webhooks.delete(hook, now=now)
-                        if hook.mcp_subscription:
-                            send_control(hook, TERMINATED, hook.signing_secrets(now))
                     yield 1
         yield 1
 
@@ -92,8 +101,16 @@ def send_control(hook: Webhook, body: Mapping[str, Any], secrets: Sequence[str])
 
     Takes at most the timeout of the hook. Never call it in a transaction.
     """
-    endpoint = Endpoint(hook, {MCP_HEADER: str(hook.mcp_subscription)}, secrets)
     return send(
-        OutgoingRequest(0, 0, f"msg_{body['type']}_{token_hex(8)}", 1, 0, True, json.dumps(body).encode(), endpoint),
+        OutgoingRequest(
+            0,
+            0,
+            f"msg_{body['type']}_{token_hex(8)}",
+            1,
+            0,
+            True,
+            json.dumps(body).encode(),
+            Endpoint(hook, {MCP_HEADER: str(hook.mcp_subscription)}, secrets),
+        ),
         clock=clock.measured_now,
     )

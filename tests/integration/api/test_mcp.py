@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from cryptography.fernet import Fernet
@@ -21,6 +22,7 @@ from tests.integration.delivery.wire import answer, is_signed_by, verify
 from tms_webhooks import catalogue, hooks
 from tms_webhooks.access import get_policy
 from tms_webhooks.api.views.resource import ResourceViewSet
+from tms_webhooks.batches import after
 from tms_webhooks.choices import Action, DisabledReason, PayloadDetail, PayloadFormat
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage import webhooks
@@ -475,6 +477,33 @@ def test_a_subscription_that_is_not_refreshed_ends_and_one_ends_with_its_key(age
 
     hooks.end(get_policy().may_keep_hooks, now=timezone.now() + timedelta(days=3))
     assert existing() == []
+
+
+def test_receivers_that_hang_keep_no_hook_of_a_revoked_key_and_a_sweep_notifies_those_that_it_has_time_for(
+    agent, acme, monkeypatch
+):
+    agents = [agent, Agent(acme, "Other")]
+    for number in range(4):
+        agents[number % 2].subscribe(url=f"https://receiver.example.com/agents/{number}")
+    Webhook.objects.update(timeout_seconds=10)
+    webhooks.disable(existing()[0], now=timezone.now())
+    disabled = existing()[0].url
+    agents[0].subscribe(url="https://receiver.example.com/agents/4")
+    ApiKey.objects.update(revoked=True)
+    now, sent = [0.0], []
+
+    def hang(request, **_options):
+        now[0] += request.endpoint.webhook.timeout_seconds * 0.9
+        sent.append((request.endpoint.webhook.url, len(existing())))
+
+    monkeypatch.setattr(hooks, "send", hang)
+    monkeypatch.setattr(hooks, "after", partial(after, clock=lambda: now[0]))
+
+    hooks.end(get_policy().may_keep_hooks, now=timezone.now())
+
+    assert [left for _url, left in sent] == [0, 0]
+    assert disabled not in dict(sent)
+    assert now[0] < 2 * hooks.TERMINATION_SECONDS
 
 
 def test_another_callers_subscription_does_not_exist(agent, acme):
