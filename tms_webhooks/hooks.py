@@ -61,10 +61,10 @@ def _end_due(now: datetime) -> Batches:
         with _logged(f"The hook {key}"), Webhook.objects.locked(key):
             # Read again: its program may have refreshed it.
             for hook in due.filter(pk=key):
+                # Also one that is deleted: it ended by time, and not by the loss of a right.
+                lifecycle.disable(hook, reason=DisabledReason.EXPIRED, now=now)
                 if (hook.expires_at or now) <= now - KEPT:
                     webhooks.delete(hook, now=now)
-                else:
-                    lifecycle.disable(hook, reason=DisabledReason.EXPIRED, now=now)
         yield 1
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from django.db import router, transaction
 
 from tms_webhooks.actors import Actor
-from tms_webhooks.choices import DisabledReason
+from tms_webhooks.choices import DISABLED_BY_USER, DisabledReason
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.manage import secrets, subscriptions, webhooks
 from tms_webhooks.models import Subscription, Webhook, limits
@@ -28,8 +28,9 @@ def subscribe(
 ) -> tuple[Webhook, bool]:
     """Save a new hook, and return it with True; with False the hook of its maker that has its URL and event already.
 
-    That one gets the filters, the end and the secret of the new one; the old secret also signs, for ``overlap``. An MCP
-    subscription also has to have the same id. ``secret`` is the client's own; without it, a new hook has a generated one.
+    That one gets the filters, the end and the secret of the new one; the old secret also signs, for ``overlap``. It is
+    enabled if it failed or expired: its client says that its receiver works again. An MCP subscription also has to have the
+    same id. ``secret`` is the client's own; without it, a new hook has a generated one.
     Raise `LimitReached` if the maker has HOOKS_LIMIT hooks, or its organization too many webhooks.
     """
     own = Webhook.objects.existing().filter(hook_of=hook.hook_of)
@@ -39,11 +40,14 @@ def subscribe(
     with transaction.atomic(using=using):
         # Locked before they are read: one may have been deleted or disabled, or another request may make one.
         Webhook.objects.lock(same.values_list("pk", flat=True))
-        limits.lock_organization(hook.organization_id, using=using)
+        if not same.exists():
+            # Only then, so that a request that waits for the webhook with this lock is in no other's way.
+            limits.lock_organization(hook.organization_id, using=using)
         found = next((one for one in same if one.mcp_subscription == hook.mcp_subscription), None)
         if found is None:
-            limits.refuse("HOOKS_LIMIT", own.count())
             webhooks.create(hook, [subscription], secret=secret, actor=actor, now=now)
+            # Afterwards: by now the organization is locked in any case.
+            limits.refuse("HOOKS_LIMIT", own.count() - 1)
             return hook, True
         subscriptions.replace(found, [subscription], actor=actor, now=now)
         # One that no key decrypts is replaced.
@@ -53,6 +57,8 @@ def subscribe(
         if secret:
             secrets.rotate(found, secret=secret, overlap=overlap, actor=actor, now=now)
         refresh(found, hook.expires_at, actor=actor, now=now)
+        if found.state.pauses or found.disabled_reason not in DISABLED_BY_USER:
+            webhooks.enable(found, actor=actor, now=now)
     return found, False
 
 

@@ -27,7 +27,7 @@ from tms_webhooks.api.serializers.webhooks import NewHookSerializer
 from tms_webhooks.api.views.webhooks import refuse_unreachable
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.values import instant
-from tms_webhooks.choices import DISABLED_BY_USER, Action, PayloadDetail, PayloadFormat
+from tms_webhooks.choices import Action, PayloadDetail, PayloadFormat
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.filters import criteria
@@ -192,10 +192,7 @@ def subscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
         challenge(hook, secret, now)
     status = {"deliveryStatus": status_of(of_mcp[key], now)} if key in of_mcp else {}
     overlap = min(OVERLAP, timedelta(seconds=app_settings.SECRET_OVERLAP_LIMIT_SECONDS))
-    kept, is_new = hooks.subscribe(**made, overlap=overlap, actor=view.actor, now=now)
-    # A client that refreshes says that its receiver works again.
-    if not is_new and (kept.state.pauses or (not kept.enabled and kept.disabled_reason not in DISABLED_BY_USER)):
-        webhooks.enable(kept, actor=view.actor, now=now)
+    hooks.subscribe(**made, overlap=overlap, actor=view.actor, now=now)
     end = hook.expires_at and instant(hook.expires_at)
     return {"id": key, "refreshBefore": end, "cursor": None, "truncated": False, **status}
 

@@ -20,7 +20,7 @@ from tms_webhooks.actors import Actor
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage import webhooks
-from tms_webhooks.models import AuditEntry, Subscription, Webhook, WebhookSecret
+from tms_webhooks.models import AuditEntry, Subscription, Webhook, WebhookSecret, WebhookState, limits
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.models.webhook import ReceiverQuerySet, new_secret
 
@@ -142,6 +142,41 @@ def test_a_hook_that_ends_before_a_repeated_subscription_locks_it_works_afterwar
     assert [hook.enabled for hook in Webhook.objects.existing()] == [True]
 
 
+@pytest.mark.parametrize(
+    "reason, enabled", [(DisabledReason.FAILING, True), (DisabledReason.EXPIRED, True), (DisabledReason.ADMIN, False)]
+)
+def test_a_repeated_subscription_enables_a_hook_that_failed_or_expired_and_none_that_a_user_disabled(
+    program, reason, enabled
+):
+    hook = program.hook()
+    lifecycle.disable(hook, reason=reason, now=timezone.now())
+
+    assert program.subscribe().json()["enabled"] is enabled
+    assert Webhook.objects.get().enabled is enabled
+
+
+def test_a_repeated_subscription_ends_the_pause_of_a_hook(program):
+    hook = program.hook()
+    WebhookState.objects.update(pauses=1, paused_until=timezone.now() + timedelta(hours=1))
+
+    program.subscribe()
+
+    assert WebhookState.objects.get().pauses == 0
+    assert Webhook.objects.select_related("state").get(pk=hook.pk).is_awake(timezone.now())
+
+
+def test_only_the_first_subscription_locks_the_organization(program, monkeypatch):
+    locked, lock = [], limits.lock_organization
+    monkeypatch.setattr(limits, "lock_organization", lambda key, **kw: locked.append(key) or lock(key, **kw))
+
+    hook = program.hook()
+    assert set(locked) == {hook.organization_id}
+    locked.clear()
+    assert program.subscribe().status_code == 200
+
+    assert locked == []
+
+
 def test_a_secret_that_no_key_decrypts_is_replaced_by_that_of_a_repeated_subscription(program):
     hook, secret = program.hook(), new_secret()
     WebhookSecret.objects.update(value=Sealed("not a token"))
@@ -222,7 +257,8 @@ def test_a_hook_that_is_refreshed_while_a_sweep_ends_others_stays(program, ended
     end(now, stop=refresh_second)
 
     assert list(Webhook.objects.enabled()) == [second]
-    assert AuditEntry.objects.filter(action__in=("webhook.disabled", "webhook.deleted")).count() == 1
+    ended = AuditEntry.objects.filter(action__in=("webhook.disabled", "webhook.deleted"))
+    assert set(ended.values_list("webhook", flat=True)) == {first.pk}
 
 
 def test_a_sweep_ends_a_limited_number_of_hooks_and_none_after_its_time(program, monkeypatch):

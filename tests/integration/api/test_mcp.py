@@ -477,6 +477,7 @@ def test_a_subscription_that_is_not_refreshed_ends_and_one_ends_with_its_key(age
 
     hooks.end(get_policy().may_keep_hooks, now=timezone.now() + timedelta(days=3))
     assert existing() == []
+    assert wire.requests[3:] == []
 
 
 def test_receivers_that_hang_keep_no_hook_of_a_revoked_key_and_a_sweep_notifies_those_that_it_has_time_for(
