@@ -42,8 +42,8 @@ def end(may_keep: Callable[[Actor, Any], bool], *, now: datetime, stop: Stop = n
     ``may_keep`` decides that for a maker and the key of an organization. ``stop`` is called before each hook and each such
     pair. A failure is logged, and tried again by the next sweep.
 
-    Then the receivers of the deleted MCP subscriptions that were enabled are sent a message, as far as there is time: it is
-    a courtesy, and the next refresh fails anyway.
+    Then the receivers of the deleted MCP subscriptions that were enabled are sent a message, as far as there is time. It is
+    a courtesy: the next refresh fails anyway.
     """
     run_alternately({"at their end": _end_due(now), "of makers": _end_forbidden(may_keep, now)}, stop=stop)
     out_of_time = after(TERMINATION_SECONDS)
