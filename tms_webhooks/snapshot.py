@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial, reduce
-from itertools import chain
+from itertools import chain, islice
 from operator import or_
 from time import sleep
 from typing import Any, NamedTuple
@@ -109,7 +109,7 @@ MOST_IDS = 500
 """Ids of the objects that alone one snapshot sends, where a program or a page names them."""
 
 MOST_EXAMINED = 10_000
-"""Objects to which `SourceReader.count` applies filters. Objects beyond this number are counted as if they matched."""
+"""Rows whose objects `SourceReader.count` finds and filters. Those beyond have as many, and all of them match."""
 
 
 class ObjectPage(NamedTuple):
@@ -193,17 +193,20 @@ class SourceReader:
         if self._scope is not None:
             self._scope = reduce(or_, self._shown.values(), self._scope)
 
-    def count(self, *, now: datetime) -> int:
+    def count(self) -> int:
         """Return the number of objects that the webhook receives; see `MOST_EXAMINED`."""
-        total = self._rows().count() if self._has_each_row else sum(len(texts) for _key, texts in self.ids())
-        if self._scope is not None and self._takes_all:
+        rows, takes_all = self._rows().count(), self._scope is not None and self._takes_all
+        if takes_all and self._has_each_row:
+            return rows
+        # The ids of a selection are read fast. Of an object that has no row, they are computed.
+        most = None if self._selection and "id" in self._source.mapped else MOST_EXAMINED
+        read = [*islice(self.ids(), most)]
+        found = [(key, len(texts)) for key, texts in read if texts]
+        total = sum(number for _key, number in found) * rows // (len(read) or 1)
+        if takes_all:
             return total
-        examined = matching = 0
-        after: str | None = ""
-        while after is not None and examined < min(total, MOST_EXAMINED):
-            page = self.read(after, now=now)
-            examined, matching, after = examined + PAGE, matching + len(page.events), page.end
-        return matching if after is None else matching + max(0, total - examined)
+        examined = dict(found[:MOST_EXAMINED])
+        return sum(1 for _one in self.digests([*examined])) + max(0, total - sum(examined.values()))
 
     def read(self, after: str, *, now: datetime, pause: float = 0.0) -> ObjectPage:
         """Return the events of the next objects after this key, oldest key first, with their sequence numbers.
@@ -402,12 +405,12 @@ CONTINUATION = "tms_webhooks.snapshot.continuation"
 logger = logging.getLogger(__name__)
 
 
-def count_objects(webhook: Webhook, nouns: Iterable[str], selection: Selection = EVERYTHING, *, now: datetime) -> int:
+def count_objects(webhook: Webhook, nouns: Iterable[str], selection: Selection = EVERYTHING) -> int:
     """Return the number of objects that a snapshot of these nouns would send.
 
-    Filters are applied to the first `read.MOST_EXAMINED` objects of a source.
+    Of the rows of a source after the first `MOST_EXAMINED`, it is estimated if filters apply or the objects are computed.
     """
-    return sum(SourceReader(webhook, source, selection).count(now=now) for source in _sources(nouns))
+    return sum(SourceReader(webhook, source, selection).count() for source in _sources(nouns))
 
 
 def work_on(job: Job, *, now: datetime) -> bool:

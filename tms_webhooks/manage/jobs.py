@@ -122,7 +122,7 @@ def _prepared(
         if only.ids and len(chosen) > 1:
             message = _("ids belong to one noun; name one, or leave ids out.")
             raise ReplayError(message, field="ids", code="several_nouns")
-        return {"nouns": chosen, "selection": only.stored}, count_objects(webhook, chosen, only, now=now)
+        return {"nouns": chosen, "selection": only.stored}, count_objects(webhook, chosen, only)
     # The range ends now at the latest.
     until = min(until or now, now)
     longest = timedelta(days=app_settings.RECOVER_DAYS)

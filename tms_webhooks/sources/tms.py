@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -32,6 +33,7 @@ from tms_webhooks.choices import (
     FieldPrivacy,
 )
 from tms_webhooks.computed import Computed, Path, joined
+from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Occurrence
 from tms_webhooks.sources.base import Source
@@ -52,6 +54,8 @@ from tms_webhooks.sources.rules import (
     Reopened,
     Rule,
 )
+
+logger = logging.getLogger(__name__)
 
 
 class ClassSource(Source):
@@ -288,7 +292,15 @@ class ComputedLearningPathSource(LearningPathSource):
                 for path, some in steps.items()
                 if some and own.keys() >= some.keys() and max(own[one] for one in some)[1] == key
             ]
-            for path in self._candidates(raw["course.id"], learner, using=using) if ended else ():
+            try:
+                candidates = self._candidates(raw["course.id"], learner, using=using) if ended else []
+            except Exception:
+                # The host's `paths_with` fails for this learner, and not for all.
+                if strict_payloads():
+                    raise
+                logger.exception("The paths that %s %s completed are left out.", self.model._meta.label, key)
+                continue
+            for path in candidates:
                 if path.pk in ended:
                     named = steps[path.pk].items()
                     values = {f"learning_path.{name}": value for name, value in _named(path).items()} | {

@@ -16,6 +16,7 @@ from example_project.training.factories import (
     UserFactory,
 )
 from example_project.training.models import CourseAssignment, SubscriptionAssignment
+from example_project.training.webhooks import LearningPaths
 from tests.factories import WebhookFactory
 from tests.integration.api.people import at
 from tests.integration.snapshot.conftest import bodies
@@ -26,6 +27,7 @@ from tms_webhooks.digests import bucket_of, digested
 from tms_webhooks.models import Event
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.snapshot import Selection, count_objects
+from tms_webhooks.sources.tms import ComputedLearningPathSource
 
 NOW = timezone.now().replace(microsecond=0)
 
@@ -129,7 +131,7 @@ def test_a_page_never_splits_the_paths_that_one_assignment_completed(world, cour
     sent = [body["data"]["id"] for body in bodies(world.webhook) if body["type"] == "learning_path.snapshot"]
     assert sorted(sent) == sorted(expected)
     assert (job.total, job.done) == (6, 6)
-    assert count_objects(world.webhook, ["learning_path"], now=NOW) == 6
+    assert count_objects(world.webhook, ["learning_path"]) == 6
     reader = Comparison(world.webhook, "learning_path")
     pages, place = [], None
     while place is not None or not pages:
@@ -147,8 +149,51 @@ def test_objects_that_filters_leave_out_are_not_counted(world, courses):
     world.complete(learner, courses[0])
     world.webhook.subscriptions.update(condition={"data.learning_path.id": other.pk})
 
-    assert count_objects(world.webhook, ["learning_path"], now=NOW) == 1
+    assert count_objects(world.webhook, ["learning_path"]) == 1
     assert list(world.digests()) == [key(other, learner)]
+
+
+def test_of_many_rows_the_first_are_examined_and_the_others_are_estimated(world, courses, monkeypatch):
+    monkeypatch.setattr(snapshot, "MOST_EXAMINED", 4)
+    world.path(courses[0])
+    for _ in range(4):
+        learner = world.learner()
+        for course in courses[:2]:
+            world.complete(learner, course)
+    reads, objects_of = [], ComputedLearningPathSource._objects_of
+
+    def counted(source, rows, *, using):
+        reads.append(len(rows))
+        return objects_of(source, rows, using=using)
+
+    monkeypatch.setitem(snapshot.SourceReader.ids.__kwdefaults__, "together", 4)
+    monkeypatch.setattr(ComputedLearningPathSource, "_objects_of", counted)
+
+    assert count_objects(world.webhook, ["learning_path"]) == 4
+    world.webhook.subscriptions.update(condition={"data.learning_path.id": 0})
+    assert count_objects(world.webhook, ["learning_path"]) == 2
+    assert reads == [4, 4, 2]
+
+
+def test_paths_of_a_learner_whose_paths_the_host_can_not_read_are_left_out_alone(
+    world, courses, take, monkeypatch, settings_of_app, caplog
+):
+    path, (ann, bob) = world.path(courses[0]), [world.learner() for _ in range(2)]
+    for learner in (ann, bob):
+        world.complete(learner, courses[0])
+    settings_of_app(STRICT_PAYLOADS=False)
+    paths_with = LearningPaths.paths_with
+    monkeypatch.setattr(
+        LearningPaths,
+        "paths_with",
+        lambda source, course, learner: learner == ann.pk and 1 / 0 or paths_with(source, course, learner),
+    )
+
+    job = take(world.webhook, "learning_path")
+
+    assert (job.error, job.done, job.total) == ("", 1, 1)
+    assert list(world.digests()) == [key(path, bob)]
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_some_are_chosen_by_their_ids_or_buckets(world, courses, client):
