@@ -333,7 +333,9 @@ def _next_step(attempt: DeliveryAttempt, delivery: Delivery, *, now: datetime) -
         return _("This was the last attempt.") if attempt.error_class else ""
     reasons = {
         DelayReason.SCHEDULE: _("according to the retry schedule of the webhook"),
-        DelayReason.RETRY_AFTER: _("as the receiver requested with Retry-After; this attempt does not use up a retry"),
+        DelayReason.RETRY_AFTER: _(
+            "as the receiver requested with 429 or Retry-After; this attempt does not use up a retry"
+        ),
         DelayReason.TIMEOUT_PENALTY: _("because retries are delayed after a timeout"),
         DelayReason.THROTTLE: _("because of the webhook's rate limit"),
         DelayReason.PROXY: _("because the proxy opened no tunnel; this attempt does not use up a retry"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
@@ -24,8 +25,8 @@ HEALTH_FIELDS = (*NO_FAILURES, "succeeded_at", "failed_at", "failed_with")
 NOT_ATTEMPTED = (DeliveryStatus.SKIPPED, DeliveryStatus.MERGED)
 """Finished deliveries that say nothing about the receiver."""
 
-RATE_LIMITED = timedelta(seconds=15)
-"""The time after a success in which a 429 causes no pause: the receiver limits its rate, and is not out of order."""
+RATE_LIMITED = timedelta(minutes=2)
+"""The time after a success in which a 429 defers: the receiver limits its rate, mostly by the minute, and is not out of order."""
 
 WARN_AT_PERCENT = (50, 70, 90)
 """Percentages of the way to being disabled at which ``webhook.failing`` is emitted."""
@@ -33,10 +34,25 @@ WARN_AT_PERCENT = (50, 70, 90)
 logger = logging.getLogger(__name__)
 
 
+def deferred(result: SendResult, state: WebhookState, now: datetime) -> SendResult:
+    """Return a result; a 429 without ``Retry-After`` soon after a success of its webhook gets one of a second.
+
+    Many platforms that limit the rate of requests send none. If each used up a retry, events would be lost. Call it for the
+    results in their order. A success is noted in the state: it may be the first, and be recorded together with the 429.
+    """
+    outcome = result.outcome
+    if outcome.success and not result.request.is_manual:
+        state.succeeded_at = now
+    may_defer = result.status == 429 and outcome.counts_for_health and not outcome.permanent
+    if may_defer and state.succeeded_at and now < state.succeeded_at + RATE_LIMITED:
+        return replace(result, outcome=replace(outcome, retry_after=retry.SHORTEST_DEFERRAL, counts_for_health=False))
+    return result
+
+
 def apply_results(results: Sequence[SendResult], webhooks: Mapping[int, Webhook], *, now: datetime) -> None:
     """Update the health of the webhooks of these results, which are in the order in which they came back.
 
-    Call it in the transaction that records the results. ``webhooks`` are theirs by key, locked with their states. A delivery that a user resends, and an attempt that failed before
+    Call it in the transaction that records the results. ``webhooks`` are theirs by key, locked with their states; the results are `deferred`. A delivery that a user resends, and an attempt that failed before
     the request left, do not count for health. A webhook is held if its receiver deferred, or no key decrypts its secrets.
     """
     by_webhook: dict[int, list[SendResult]] = defaultdict(list)
@@ -97,7 +113,7 @@ def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) ->
             _hold(state, result.outcome.hold_reason, result.outcome.retry_after, now)
         elif result.outcome.success:
             was_paused = state.pauses
-            for name, value in {**NO_FAILURES, "succeeded_at": now}.items():
+            for name, value in NO_FAILURES.items():
                 setattr(state, name, value)
             if was_paused:
                 lifecycle.report_recovered(webhook, now=now)
@@ -117,15 +133,14 @@ def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) ->
 
 def _hold(state: WebhookState, reason: HoldReason, retry_after: float | None, now: datetime) -> None:
     """Hold a webhook: only what a user resends goes out until then. A shorter hold does not end a longer one."""
-    seconds = encryption.KEYS_WAIT if retry_after is None else retry.hold_seconds(retry_after)
-    until = now + timedelta(seconds=seconds)
-    if state.held_until is not None and state.held_until >= until:
+    until = now + timedelta(seconds=encryption.KEYS_WAIT if retry_after is None else retry.hold_seconds(retry_after))
+    if state.held_until and state.held_until >= until:
         return
     if reason == HoldReason.KEYS and not WebhookState.objects.without_keys(now).exists():
         # Once until the keys are right.
         logger.error(keys_missing())
     state.held_until, state.hold_reason = until, reason
-    logger.info("held webhook=%s reason=%s until=%s", state.pk, reason.value, until.isoformat())
+    logger.info("held webhook=%s reason=%s until=%s", state.pk, reason, until.isoformat())
 
 
 def _apply_failure(state: WebhookState, now: datetime, result: SendResult) -> None:
@@ -142,7 +157,6 @@ def _apply_failure(state: WebhookState, now: datetime, result: SendResult) -> No
         and state.failing_delivery is None
         # A request that was sent before the end of the pause does not make the pause longer, however late it fails.
         and not (state.paused_until and result.started_at < state.paused_until)
-        and not (result.status == 429 and state.succeeded_at and now < state.succeeded_at + RATE_LIMITED)
     ):
         seconds = min(
             app_settings.PAUSE_FIRST_SECONDS * 2.0 ** min(state.pauses, 30), app_settings.PAUSE_LONGEST_SECONDS

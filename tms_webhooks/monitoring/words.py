@@ -60,7 +60,7 @@ def stop_of(webhook: Webhook, now: datetime, moment: Moment = with_zone) -> Stop
                 "put the key back and restart the workers."
             )
             if state.hold_reason == HoldReason.KEYS
-            else _("The webhook is held until %(moment)s because the receiver asked for it with Retry-After.")
+            else _("The webhook is held until %(moment)s because the receiver asked for it with 429 or Retry-After.")
         )
         kept = _("Queued deliveries are kept, and lose no retries.")
         return StopReason("held", text % {"moment": moment(state.held_until)}, kept)

@@ -167,7 +167,7 @@ def record(
             # One that was cancelled or skipped while it was in flight is delivered after all if the receiver accepted it.
             is_expected = row.attempts == result.request.number - 1 and (row.is_open or result.outcome.success)
             if pk not in timely and result.request.webhook_id in held and is_expected:
-                timely[pk] = result
+                timely[pk] = health.deferred(result, held[result.request.webhook_id].state, now)
             else:
                 late.append(result if row.has_payload else result.without_answer())
         chosen = list(timely.values())

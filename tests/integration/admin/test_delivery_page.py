@@ -51,7 +51,7 @@ UNTIL = r".{1,40}04:05:06\. It is given up after the last retry, on .{1,40} at t
 NO_RETRY_USED = "; this attempt does not use up a retry"
 REASONS = [
     (DelayReason.SCHEDULE, 5.2, "5.2 s later, according to the retry schedule of the webhook"),
-    (DelayReason.RETRY_AFTER, 300.0, f"5 min later, as the receiver requested with Retry-After{NO_RETRY_USED}"),
+    (DelayReason.RETRY_AFTER, 300.0, f"5 min later, as the receiver requested with 429 or Retry-After{NO_RETRY_USED}"),
     (DelayReason.TIMEOUT_PENALTY, 60.0, "60 s later, because retries are delayed after a timeout"),
     (DelayReason.PROXY, 33.0, f"33 s later, because the proxy opened no tunnel{NO_RETRY_USED}"),
     (DelayReason.THROTTLE, 0.4, "400 ms later, because of the webhook's rate limit"),

@@ -70,7 +70,7 @@ STATES = {
             ["The webhook is held until", words],
         )
         for reason, words in (
-            (HoldReason.RETRY_AFTER, "because the receiver asked for it with Retry-After."),
+            (HoldReason.RETRY_AFTER, "because the receiver asked for it with 429 or Retry-After."),
             (HoldReason.KEYS, "because no encryption key decrypts its secrets."),
         )
     },

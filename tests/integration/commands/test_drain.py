@@ -83,7 +83,7 @@ def test_deliveries_of_a_held_webhook_are_sent_by_the_two_commands_that_health_n
     assert (status, receiver.received) == (0, [])
     assert line.startswith("  1 delivery waits: ")
     reason, remedy = stop_reason(webhook, now)
-    assert "because the receiver asked for it with Retry-After" in reason
+    assert "because the receiver asked for it with 429 or Retry-After" in reason
     assert remedy.endswith(f"webhooks_replay now --webhook {webhook.pk}; webhooks_drain sends them")
 
     call_command("webhooks_replay", "now", "--webhook", str(webhook.pk))

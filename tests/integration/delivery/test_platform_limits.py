@@ -1,12 +1,14 @@
-"""A platform that takes a number of requests a second, and answers 429 to others, gets each event without a pause.
+"""A platform that takes a number of requests a second or minute, and answers 429 to others, gets each event without a pause.
 
 Workato takes 20 a second, from a bucket that fills steadily: https://docs.workato.com/troubleshooting/webhook-gateway-limits.
 Make takes 300 in an interval of 10 seconds: https://help.make.com/webhooks.
 """
 
+from datetime import timedelta
+
 import pytest
 
-from tests.integration.delivery.rows import subscribed
+from tests.integration.delivery.rows import stored, subscribed, write
 from tests.integration.delivery.wire import answer
 
 
@@ -41,41 +43,74 @@ class Interval:
         return self.taken <= self.most
 
 
-WORKATO = {"rate": 20, "size": 20}
-MAKE = {"most": 300, "seconds": 10}
+LIMITS = {
+    "Workato": (400, Bucket, {"rate": 20, "size": 20}),
+    "Make": (400, Interval, {"most": 300, "seconds": 10}),
+    "one a second": (130, Bucket, {"rate": 1, "size": 1}),
+    "60 a minute": (130, Interval, {"most": 60, "seconds": 60}),
+}
 
 
-@pytest.mark.parametrize("seconds", [0.02, 0.1])
-@pytest.mark.parametrize("headers", [{}, {"retry-after": "1"}], ids=["without Retry-After", "with Retry-After"])
-@pytest.mark.parametrize("limit, values", [(Bucket, WORKATO), (Interval, MAKE)], ids=["Workato", "Make"])
-def test_a_platform_that_takes_20_requests_a_second_gets_each_event_without_a_pause(
-    simulate, clock, heard, limit, values, headers, seconds
+@pytest.mark.parametrize(
+    "schedule, headers",
+    [("standard", {}), ("skillable", {}), ("none", {}), ("none", {"retry-after": "1"})],
+    ids=["standard", "skillable", "none", "none, with Retry-After"],
+)
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_platform_that_limits_the_rate_of_requests_gets_each_event_without_a_pause(
+    simulate, clock, heard, limit, headers, schedule
 ):
-    webhook = subscribed(happened=400)
-    platform, answers = limit(clock, **values), []
+    number, kind, values = LIMITS[limit]
+    webhook = subscribed(happened=number, schedule=schedule)
+    platform, answers = kind(clock, **values), []
 
     def receive(_request):
         answers.append(200 if platform.takes() else 429)
-        return seconds, answer(answers[-1], headers=headers if answers[-1] == 429 else {})
+        return 0.1, answer(answers[-1], headers=headers if answers[-1] == 429 else {})
 
-    simulate(receive).run(seconds=600)
+    simulate(receive).run(seconds=300)
 
     webhook.state.refresh_from_db()
-    assert answers.count(200) == webhook.deliveries.filter(status="delivered").count() == 400
+    assert answers.count(200) == webhook.deliveries.filter(status="delivered").count() == number
     assert (webhook.state.pauses, webhook.state.failing_since, heard) == (0, None, [])
 
 
-def test_a_429_pauses_the_webhook_15_seconds_after_the_last_success(alice, due, wire, clock):
-    webhook = subscribed()
+def test_a_429_holds_a_webhook_for_a_second_in_the_two_minutes_after_a_success_and_is_a_failure_later(
+    alice, due, wire, clock
+):
+    webhook = subscribed(schedule="none", max_in_flight=1)
     due(webhook, 1)
     alice.work()
     wire.otherwise = 429
-    paused = []
-    for seconds in (14.9, 0.1):
-        clock.advance(seconds=seconds)
-        due(webhook, 4)
-        alice.work()
-        webhook.state.refresh_from_db()
-        paused.append(webhook.state.paused_until is not None)
 
-    assert paused == [False, True]
+    states = []
+    for seconds in (119.9, 0.1):
+        clock.advance(seconds=seconds)
+        write(webhook, held_until=None)
+        (delivery,) = due(webhook, 1)
+        alice.write(alice.send(alice.claim()[0]))
+        held_until, failures = stored(webhook.state, "held_until", "failures")
+        states.append((held_until and held_until - clock.now, failures, *stored(delivery, "status", "charged")))
+
+    assert states == [(timedelta(seconds=1), 0, "waiting", 0), (None, 1, "exhausted", 1)]
+
+
+def test_a_429_that_is_recorded_with_the_first_success_holds_the_webhook(alice, due, wire):
+    webhook = subscribed(schedule="none")
+    due(webhook, 2)
+    wire.answers = [200, 429]
+    results = [alice.send(request) for request in alice.claim()]
+
+    alice.write(*results)
+
+    assert set(webhook.deliveries.values_list("status", "charged")) == {("delivered", 1), ("waiting", 0)}
+
+
+def test_a_429_that_asks_to_be_disabled_disables_the_webhook(alice, due, wire):
+    webhook = subscribed()
+    due(webhook, 2)
+    wire.answers = [200, answer(429, {"webhook-delivery": "disable"})]
+    for request in alice.claim():
+        alice.write(alice.send(request))
+
+    assert stored(webhook, "disabled_reason") == "receiver_requested"
