@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from itertools import islice
 from typing import Literal
 from urllib.parse import quote, quote_plus, urlsplit
@@ -118,10 +117,10 @@ def of_response(*, status: int, headers: Mapping[str, str], now: datetime, is_mc
     By 410 and 413, the receiver of an MCP subscription refuses this event alone (SEP-3415): no retry, and the webhook is left
     as it is.
     """
-    refuses = is_mcp and status in (HTTPStatus.GONE, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    refuses = is_mcp and status in {410, 413}
     success = 200 <= status <= 299
     disable: Literal["gone", "receiver_requested"] | None = None
-    if status == HTTPStatus.GONE and not refuses:
+    if status == 410 and not refuses:
         disable = "gone"
     # The header comes first: a proxy may have set the status.
     if headers.get(DISABLE_HEADER, "").strip().lower() == "disable":

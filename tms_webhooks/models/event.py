@@ -45,8 +45,6 @@ LONGEST_EXTERNAL_ID = 64
 LONGEST_SUBJECT_NAME = 120
 OUTSIDE_THE_FEED = 0
 """The position of an event that is in no feed; positions in the feed begin with 1."""
-UNNUMBERED = '"sequence":null,"actor":'
-"""How a body has its number, and the key after it, when it is written."""
 LATEST = 500
 """The number of events of an organization among which `EventQuerySet.latest_of` looks."""
 
@@ -78,8 +76,10 @@ def owned_key(subject_id: str, organization: Any) -> str:
 
 def numbered(body: str, sequence: int | None) -> str:
     """Return the body of an event with its number. It is stored without one, so that no body is written a second time."""
-    # The first match is the envelope's own: inside a string, quotation marks are escaped.
-    return body if sequence is None else body.replace(UNNUMBERED, f'"sequence":{sequence},"actor":', 1)
+    # The first key is the envelope's own: before it are values of the app alone, and strings escape quotation marks.
+    # A body that was stored with its number keeps it, whatever JSON of the host follows.
+    before, key, after = body.partition('"sequence":null')
+    return body if sequence is None or not key or '"sequence":' in before else f'{before}"sequence":{sequence}{after}'
 
 
 def subject_number(subject_type: str, subject_id: str) -> int:
@@ -119,9 +119,8 @@ class EventQuerySet(models.QuerySet["Event"]):
         The index ``tms_event_feed_of_owner`` serves each organization.
         """
         rows = self.filter(position__gt=OUTSIDE_THE_FEED, webhook__isnull=True).order_by("-position")
-        keys: set[int] = set()
-        for organization in organizations:
-            keys |= set(rows.filter(organization=organization).values_list("pk", flat=True)[:LATEST])
+        pks = rows.values_list("pk", flat=True)
+        keys = {pk for organization in organizations for pk in pks.filter(organization=organization)[:LATEST]}
         return rows.filter(visible_to(organizations), pk__in=keys, type=event_type).exclude(body="")
 
     def named(self, text: str) -> EventQuerySet:
@@ -322,6 +321,12 @@ class Event(PublicIDModel):
         if "body" in vars(event):
             event.body = numbered(event.body, event.sequence)
         return event
+
+    def refresh_from_db(  # type: ignore[override]  # Django 4.2 has no from_queryset.
+        self, using: Any = None, fields: Any = None, **options: Any
+    ) -> None:
+        """Read the number in the query that reads the body."""
+        super().refresh_from_db(using, [*fields, "sequence"] if "body" in (fields or ()) else fields, **options)
 
     @property
     def organizations(self) -> EventOrganizations:

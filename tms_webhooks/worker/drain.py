@@ -295,7 +295,7 @@ class Drain:
             if not due or due - pausing - self._leases.held:
                 # It is for webhooks that are free, or for none that this drain knows of.
                 self._look_at = self._look_earliest
-            self._look_at = min(self._look_at, monotonic() + LOOK_EVERY)
+            self._look_at = max(self._look_earliest, min(self._look_at, monotonic() + LOOK_EVERY))
         if events:
             self._wake_others()
         return events

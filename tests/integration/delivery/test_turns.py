@@ -116,6 +116,30 @@ def test_events_of_a_paused_webhook_do_not_have_a_drain_look_for_free_webhooks_e
     assert len([at for at in looks if 3.0 < at - begun_at < 4.5]) <= 8
 
 
+def test_looks_for_free_webhooks_that_take_long_take_a_tenth_of_the_time_of_a_busy_drain(simulate, monkeypatch):
+    webhook = subscribed()
+    simulation = simulate()
+    looks, acquire = [], Leases.acquire
+
+    def slow(leases, now, **values):
+        looks.append(simulation.time())
+        simulation.time.seconds += 0.2
+        return acquire(leases, now, **values)
+
+    def write():
+        write_event(webhook.organization)
+        wake_local("default")
+
+    monkeypatch.setattr(Leases, "acquire", slow)
+    for number in range(100):
+        simulation.time.after(number / 20, write)
+
+    simulation.run(seconds=5.5)
+
+    assert len(simulation.transport.started) == 100
+    assert min(after - before for before, after in pairwise(looks)) >= 2.0
+
+
 @pytest.mark.parametrize("same", [True, False])
 def test_a_webhook_with_a_large_backlog_goes_on_although_a_batch_had_little_of_it(simulate, monkeypatch, due, same):
     monkeypatch.setattr(drain, "READ_BATCH", 32)
