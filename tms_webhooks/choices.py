@@ -151,7 +151,7 @@ class DelayReason(models.TextChoices):
     SCHEDULE = "schedule", _("Schedule")
     """The next step of the webhook's schedule."""
     RETRY_AFTER = "retry_after", _("Retry-After")
-    """The receiver requested the delay."""
+    """The receiver requested the delay, or limits its rate by 429."""
     TIMEOUT_PENALTY = "timeout_penalty", _("Timeout penalty")
     """The delay is longer after a timeout."""
     THROTTLE = "throttle", _("Throttle")
@@ -446,7 +446,7 @@ class HoldReason(models.TextChoices):
     """The reason that a webhook is held: it gets no requests until a known time, and has not failed."""
 
     RETRY_AFTER = "retry_after", _("Retry-After")
-    """The receiver requested it with a 429 or 503."""
+    """The receiver requested it with a 429 or 503, or limits its rate."""
     KEYS = "keys", _("Encryption keys")
     """No key of ``ENCRYPTION_KEYS`` decrypts its secrets."""
 

@@ -35,6 +35,7 @@ from tms_webhooks.event_names import is_move
 from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.sources.registry import all_sources, sources_of
 from tms_webhooks.sources.rows import read_whole
+from tms_webhooks.sources.tms import ComputedLearningPathSource
 
 FACTORIES = {
     "class": TrainingClassFactory,
@@ -64,7 +65,9 @@ NAMED = [
 
 
 def test_every_source_with_a_row_for_each_object_is_tried():
-    assert {source.noun.name for source in all_sources() if source.snapshot} == FACTORIES.keys()
+    sources = [one for one in all_sources() if not isinstance(one, ComputedLearningPathSource)]
+
+    assert {source.noun.name for source in sources if source.snapshot} == FACTORIES.keys()
 
 
 @pytest.mark.parametrize("noun, name", NAMED)
