@@ -64,7 +64,7 @@ CEILINGS = {
     "telemetry": 990,
     "testing": 3_011,
     "validators": 1_675,
-    "worker": 16_002,
+    "worker": 15_999,
 }
 
 FUNCTIONS = 2_683

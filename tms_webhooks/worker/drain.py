@@ -422,7 +422,7 @@ class Drain:
         if rates:
             self._leases.give_back(rates)
             self._wake_others()
-        is_stopped = any(queue.webhook is not None and not queue.webhook.enabled for queue in closed.values())
+        is_stopped = any(queue.webhook and not queue.webhook.enabled for queue in closed.values())
         closed.clear()
         if is_stopped:
             # The rest of its deliveries can be skipped now.
