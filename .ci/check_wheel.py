@@ -211,7 +211,7 @@ def with_openapi(_requests: list[Any]) -> None:
 
 
 def with_mcp(_requests: list[Any]) -> None:
-    """An agent is told what it can do."""
+    """The endpoint of MCP lists its tools."""
     from django.contrib.auth.models import User
     from django.test import Client, override_settings
 

@@ -34,8 +34,9 @@ def subscribe(
     Raise `LimitReached` if the maker has HOOKS_LIMIT hooks, or its organization too many webhooks.
     """
     own = Webhook.objects.existing().filter(hook_of=hook.hook_of)
-    event = {"subscriptions__event_type": subscription.event_type}
-    same = own.filter(organization=hook.organization_id, url=hook.url, **event).order_by("pk")
+    same = own.filter(
+        organization=hook.organization_id, url=hook.url, subscriptions__event_type=subscription.event_type
+    ).order_by("pk")
     using = router.db_for_write(Webhook)
     with transaction.atomic(using=using):
         # Locked before they are read: one may have been deleted or disabled, or another request may make one.
@@ -57,7 +58,7 @@ def subscribe(
         if secret:
             secrets.rotate(found, secret=secret, overlap=overlap, actor=actor, now=now)
         refresh(found, hook.expires_at, actor=actor, now=now)
-        if found.state.pauses or found.disabled_reason not in DISABLED_BY_USER:
+        if (found.enabled and found.state.pauses) or found.disabled_reason not in DISABLED_BY_USER:
             webhooks.enable(found, actor=actor, now=now)
     return found, False
 

@@ -322,7 +322,7 @@ class Event(PublicIDModel):
             event.body = numbered(event.body, event.sequence)
         return event
 
-    def refresh_from_db(  # type: ignore[override]  # `options` are from_queryset.
+    def refresh_from_db(  # type: ignore[override]  # `options` have from_queryset.
         self, using: Any = None, fields: Any = None, **options: Any
     ) -> None:
         """Read the number in the query that reads the body."""

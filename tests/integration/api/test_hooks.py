@@ -142,13 +142,15 @@ def test_a_hook_that_ends_before_a_repeated_subscription_locks_it_works_afterwar
     assert [hook.enabled for hook in Webhook.objects.existing()] == [True]
 
 
+@pytest.mark.parametrize("pauses", [0, 2])
 @pytest.mark.parametrize(
     "reason, enabled", [(DisabledReason.FAILING, True), (DisabledReason.EXPIRED, True), (DisabledReason.ADMIN, False)]
 )
 def test_a_repeated_subscription_enables_a_hook_that_failed_or_expired_and_none_that_a_user_disabled(
-    program, reason, enabled
+    program, reason, enabled, pauses
 ):
     hook = program.hook()
+    WebhookState.objects.update(pauses=pauses)
     lifecycle.disable(hook, reason=reason, now=timezone.now())
 
     assert program.subscribe().json()["enabled"] is enabled

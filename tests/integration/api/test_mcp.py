@@ -531,9 +531,9 @@ def test_a_caller_subscribes_to_no_other_organization_and_only_with_the_right(ag
 
 def test_who_is_not_known_gets_401_and_who_may_view_nothing_is_forbidden(agent, acme):
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
-    nobody = Agent(acme)
-    nobody.credentials(HTTP_AUTHORIZATION="Bearer wrong")
-    response = write(nobody, message)
+    stranger = Agent(acme)
+    stranger.credentials(HTTP_AUTHORIZATION="Bearer wrong")
+    response = write(stranger, message)
     assert (response.status_code, response.json()["error"]["code"]) == (401, -32024)
     assert response["WWW-Authenticate"]
 
