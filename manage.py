@@ -13,5 +13,5 @@ if __name__ == "__main__":
     try:
         execute_from_command_line(sys.argv)
     except ModuleNotFoundError as error:
-        error.add_note("The example project needs the extra 'demo': .venv/bin/pip install -e '.[demo]'")
+        error.add_note("The example project needs the group 'demo': .venv/bin/pip install -e . --group demo")
         raise

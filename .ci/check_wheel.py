@@ -9,10 +9,11 @@ must be absent.
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import files, version
+from importlib.metadata import files, metadata, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,20 @@ def check_package() -> None:
     assert _unneeded_files() == {"tms_webhooks/py.typed"}, _unneeded_files()
     installed = {name for name, module in PACKAGES.items() if find_spec(module)} - _dependencies()
     assert installed == ({extra} if extra else set()), f"installed: {installed}"
+
+
+def check_index_page() -> None:
+    """Check that each link of the page in a package index is absolute, and names a file of the repository."""
+    page = metadata("tms-webhooks").json
+    (address,) = (one.partition(", ")[2] for one in page["project_url"] if one.startswith("Repository, "))
+    checkout = Path(__file__).parents[1]
+    links = re.findall(r"\]\(([^)\s]+)\)", page["description"])
+    links += [one.partition(", ")[2] for one in page["project_url"] if not one.startswith(("Repository", "Issues"))]
+    for link in links:
+        assert link.startswith("https://"), link
+        path = re.sub(rf"^{address}/(blob|raw)/v[^/]+/", "", link)
+        assert path == link or (checkout / path.partition("#")[0]).exists(), link
+    assert any(link.startswith(address) for link in links), links
 
 
 def _unneeded_files() -> set[str]:
@@ -256,6 +271,7 @@ def main() -> None:
     """Run all checks."""
     configure()
     check_package()
+    check_index_page()
     call_command("check", fail_level="WARNING", verbosity=0)
     from django.test.utils import setup_databases, teardown_databases
 

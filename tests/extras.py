@@ -1,4 +1,4 @@
-"""An environment with the packages of one extra only, made of the packages that are installed here."""
+"""An environment with the packages of one extra or dependency group only, made of the packages that are installed here."""
 
 import re
 import sysconfig
@@ -10,15 +10,17 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
+LISTS = {**PROJECT["optional-dependencies"], "demo": PYPROJECT["dependency-groups"]["demo"]}
 
 
-def python_with_extra(extra, folder):
-    """Make a virtual environment in ``folder``, with links to the packages of ``pip install '.[extra]'``; return its Python."""
+def python_with(name, folder):
+    """Make a virtual environment in ``folder``, with links to the packages of an extra, or of the group ``demo``; return its Python."""
     venv.create(folder, symlinks=True)
     paths = sysconfig.get_paths("venv", vars={"base": str(folder), "platbase": str(folder)})
-    for name in sorted(packages_of(extra)):
-        installed = distribution(name)
+    for package in sorted(packages_of(name)):
+        installed = distribution(package)
         # The first part of each path: a package, a module or metadata. Scripts are outside, and caches belong to several.
         tops = {file.parts[0] for file in installed.files or ()} - {"..", "__pycache__"}
         for top in tops:
@@ -26,10 +28,10 @@ def python_with_extra(extra, folder):
     return Path(paths["scripts"]) / "python"
 
 
-def packages_of(extra):
-    """Return the names of the packages that the project requires with ``extra``, and of those that they require."""
+def packages_of(name):
+    """Return the names of the packages that the project requires with an extra or group, and of those that they require."""
     found = set()
-    waiting = [Requirement(f"{PROJECT['name']}[{extra}]")]
+    waiting = [Requirement(f"{PROJECT['name']}[{name}]")]
     done = set()
     while waiting:
         requirement = waiting.pop()
@@ -44,7 +46,7 @@ def packages_of(extra):
 def _required(name, extras):
     """Yield what a package requires here. The project's own list is read from its source, and not as it is installed."""
     if name == PROJECT["name"]:
-        own = [PROJECT["dependencies"], *(PROJECT["optional-dependencies"][extra] for extra in extras)]
+        own = [PROJECT["dependencies"], *(LISTS[extra] for extra in extras)]
         yield from (Requirement(one) for some in own for one in some)
         return
     for text in distribution(name).requires or ():

@@ -11,7 +11,7 @@ from django.db import connection
 
 from example_project.training.seed import seed
 from tests.acceptance.browser import ARGUMENTS, PASSWORD, Desk
-from tests.extras import python_with_extra
+from tests.extras import python_with
 from tests.patience import PATIENCE
 
 CHROMIUM = "/usr/bin/chromium"
@@ -21,8 +21,8 @@ HEADLESS = "chromium-headless-shell"
 
 @pytest.fixture(scope="session")
 def demo_python(tmp_path_factory):
-    """A Python with the packages of the extra ``demo`` only, with which the README runs the example project."""
-    return python_with_extra("demo", tmp_path_factory.mktemp("demo_python"))
+    """A Python with the packages of the group ``demo`` only, with which the README runs the example project."""
+    return python_with("demo", tmp_path_factory.mktemp("demo_python"))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from tests.extras import python_with_extra
+from tests.extras import python_with
 from tests.patience import PATIENCE
 from tms_webhooks import catalogue
 
@@ -182,12 +182,12 @@ def test_a_second_demo_in_the_same_folder_is_refused_and_an_interruption_ends_ev
     assert stays_behind(tmp_path) == []
 
 
-def test_a_missing_package_is_named_with_the_extra_that_installs_it(tmp_path):
-    python = python_with_extra("yaml", tmp_path)
+def test_a_missing_package_is_named_with_the_group_that_installs_it(tmp_path):
+    python = python_with("yaml", tmp_path)
 
     process = start(python, tmp_path / "demo")
 
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "No module named 'rest_framework_api_key'" in output
-    assert output.splitlines()[-1].endswith("the extra 'demo': .venv/bin/pip install -e '.[demo]'")
+    assert output.splitlines()[-1].endswith("the group 'demo': .venv/bin/pip install -e . --group demo")

@@ -13,7 +13,7 @@ from tests.factories import WebhookFactory
 from tms_webhooks.models.encryption import reveal
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[{extra}]' && "
+SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -U pip && .venv/bin/pip install -q -e . --group {group} && "
 
 # Stands in for a host project: it knows only what the README's lines add to it.
 HOST = """
@@ -72,9 +72,9 @@ def request_and_secret(db, receiver, drain):
 def test_there_are_commands_of_one_line_that_set_everything_up():
     manage = ".venv/bin/python manage.py"
     assert blocks("Try it", "sh") == [
-        f"{SET_UP.format(extra='demo')}{manage} demo\n",
+        f"{SET_UP.format(group='demo')}{manage} demo\n",
         f"{manage} migrate && {manage} seed && {manage} runserver\n",
-        f"{SET_UP.format(extra='dev')}.venv/bin/python -m pytest\n",
+        f"{SET_UP.format(group='dev')}.venv/bin/python -m pytest\n",
     ]
 
 

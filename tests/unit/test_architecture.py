@@ -56,7 +56,7 @@ def test_every_name_says_what_is_inside():
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     """A copy of the package that a test may spoil."""
-    pytest.importorskip("importlinter", reason="import-linter is not installed; pip install -e '.[dev]' does it")
+    pytest.importorskip("importlinter", reason="import-linter is not installed; pip install --group dev does it")
     root = tmp_path_factory.mktemp("copy")
     shutil.copytree(PACKAGE, root / "tms_webhooks", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(PACKAGE.parent / "pyproject.toml", root)

@@ -4,11 +4,10 @@ import re
 import tomllib
 from pathlib import Path
 
-PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-REQUIREMENTS = PROJECT["project"]["dependencies"]
-EXTRAS = PROJECT["project"]["optional-dependencies"]
-# Those who run the app need none of these.
-TOOLS = {"demo", "dev", "docs"}
+PYPROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+REQUIREMENTS = PYPROJECT["project"]["dependencies"]
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+GROUPS = PYPROJECT["dependency-groups"]
 
 
 def floors(requirements):
@@ -22,24 +21,28 @@ def floors(requirements):
     return found
 
 
-def listed(extra):
-    """Yield the requirements of an extra, and of those that it names."""
-    for one in EXTRAS[extra]:
-        named = re.fullmatch(r"tms-webhooks\[(\w+)\]", one)
-        yield from listed(named[1]) if named else [one]
+def of_group(name):
+    """Yield the requirements of a group that have a lower bound, and those of the groups that it includes."""
+    for one in GROUPS[name]:
+        if isinstance(one, dict):
+            yield from of_group(one["include-group"])
+        elif ">=" in one:
+            yield one
 
 
 def installed_in_lowest():
-    """Return the extras that the environment `lowest` installs."""
-    (command,) = PROJECT["tool"]["tox"]["env"]["lowest"]["commands_pre"]
-    return set(re.search(r"\[(.+)\]", command[-1])[1].split(","))
+    """Return the extras and the group that the environment `lowest` installs."""
+    (command,) = PYPROJECT["tool"]["tox"]["env"]["lowest"]["commands_pre"]
+    *_, editable, option, group = command
+    assert option == "--group"
+    return re.search(r"\[(.+)\]", editable)[1].split(","), group
 
 
 def test_a_requirement_that_is_listed_twice_has_one_lower_bound():
     # The higher one would be installed and tested, and the lower one promised.
     bounds = {}
-    for listed in (REQUIREMENTS, *EXTRAS.values()):
-        for name, floor in floors([one for one in listed if ">=" in one]).items():
+    for listed in (REQUIREMENTS, *EXTRAS.values(), *map(of_group, GROUPS)):
+        for name, floor in floors(listed).items():
             bounds.setdefault(name, set()).add(floor)
 
     assert {name: found for name, found in bounds.items() if len(found) > 1} == {}
@@ -52,12 +55,13 @@ def test_the_production_page_names_each_extra():
         name for cell in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
     }
 
-    assert named == EXTRAS.keys() - TOOLS
+    assert named == EXTRAS.keys()
 
 
 def test_the_oldest_releases_of_all_extras_are_tested():
-    tested = floors([one for extra in installed_in_lowest() for one in listed(extra) if ">=" in one])
-    promised = {name for extra in EXTRAS.keys() - TOOLS for name in floors(EXTRAS[extra])}
+    extras, group = installed_in_lowest()
+    tested = floors([*of_group(group), *(one for extra in extras for one in EXTRAS[extra])])
+    promised = {name for listed in EXTRAS.values() for name in floors(listed)}
     # Of the same project and release as the SDK, which requires it.
     tested["opentelemetry-api"] = tested["opentelemetry-sdk"]
 

@@ -10,7 +10,7 @@ from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.payloads.formats import RequestFormat, binary_headers, render
 
-http = pytest.importorskip("cloudevents.core.bindings.http", reason="pip install -e '.[dev]' installs cloudevents")
+http = pytest.importorskip("cloudevents.core.bindings.http", reason="pip install --group dev installs cloudevents")
 
 
 def read(event, format_=PayloadFormat.CLOUDEVENTS):
