@@ -32,7 +32,7 @@ CEILINGS = {
     "conf": 1_530,
     "config_files": 2_488,
     "db": 5_408,
-    "delivery": 15_081,
+    "delivery": 15_078,
     "digests": 1_332,
     "documents": 3_967,
     "event_names": 869,
@@ -42,14 +42,14 @@ CEILINGS = {
     "filters": 5_501,
     "hooks": 662,
     "listener": 1_002,
-    "manage": 5_499,
+    "manage": 5_498,
     "management": 9_907,
     "mcp": 4_170,
-    "models": 24_240,
+    "models": 24_252,
     "monitoring": 5_518,
     "moves": 1_898,
     "net": 11_991,
-    "outbox": 22_807,
+    "outbox": 22_833,
     "payloads": 9_444,
     "pytest_plugin": 240,
     "queues": 3_737,
@@ -61,13 +61,13 @@ CEILINGS = {
     "snapshot": 4_604,
     "sources": 26_042,
     "tasks": 1_533,
-    "telemetry": 990,
+    "telemetry": 1_070,
     "testing": 3_011,
     "validators": 1_675,
     "worker": 15_999,
 }
 
-FUNCTIONS = 2_683
+FUNCTIONS = 2_684
 FILES = 276
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

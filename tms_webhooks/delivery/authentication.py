@@ -124,8 +124,7 @@ def token_of(response: Response) -> tuple[str, timedelta]:
         raise _refused("issued a token that no header can carry")
     try:
         # Some servers write the number as text.
-        seconds = min(max(float(data["expires_in"]), 0.0), LONGEST_LIFETIME.total_seconds())
-        lifetime = timedelta(seconds=seconds)
+        lifetime = timedelta(seconds=min(max(float(data["expires_in"]), 0.0), LONGEST_LIFETIME.total_seconds()))
     except (KeyError, TypeError, ValueError, OverflowError):
         return token, TOKEN_LIFETIME
     return token, lifetime - min(MARGIN, lifetime / 10)

@@ -81,8 +81,9 @@ def apply(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
     if not given_up:
         return set()
     webhooks = Webhook.objects.existing().in_bulk({delivery.webhook_id for delivery in given_up})
-    rows = Delivery.objects.among(delivery.delivery_id for delivery in given_up)
-    event_types = dict(rows.values_list("pk", "event__type"))
+    event_types = dict(
+        Delivery.objects.among(delivery.delivery_id for delivery in given_up).values_list("pk", "event__type")
+    )
     affected: dict[int, Webhook] = {}
     for delivery in given_up:
         webhook, event_type = webhooks.get(delivery.webhook_id), event_types.get(delivery.delivery_id)

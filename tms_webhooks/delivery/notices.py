@@ -126,8 +126,7 @@ def notify(clock: Callable[[], datetime], *, run: Callable[[Callable[[], None]],
         return
     now = clock()
     webhooks = [pk for states in due_states(now) for pk in states.values_list("pk", flat=True)]
-    is_due = webhooks or Notification.objects.filter(due_at__lte=now).exists()
-    if not is_due or DrainSlot.objects.is_own_outage(now):
+    if not (webhooks or Notification.objects.filter(due_at__lte=now).exists()) or DrainSlot.objects.is_own_outage(now):
         return
 
     def work() -> None:
@@ -193,8 +192,7 @@ def add_recipients(
     people = {person for text in known.values_list("recipients", flat=True) for person in lines_of(text)}
     added = [one for one in lines_of(webhook.contacts)[: validators.CONTACTS_LIMIT] if one not in people]
     if added:
-        messages = _rows([notice], Recipients({webhook.pk: added}), database_clock.now())
-        Notification.objects.bulk_create(messages)
+        Notification.objects.bulk_create(_rows([notice], Recipients({webhook.pk: added}), database_clock.now()))
 
 
 def _record_in(recipients: Recipients, now: datetime) -> None:

@@ -31,6 +31,7 @@ class ClaimedDelivery(NamedTuple):
     charged: int
     priority: int
     uid: str
+    traceparent: str | None
     body: str
     quiet_period: int | None = None
     resume_priority: int | None = None
@@ -74,6 +75,7 @@ class OutgoingRequest(NamedTuple):
         is_replay: A quarter of the requests to its webhook are such while others wait, and all of them otherwise.
         is_test: Its event has the mark of a test, and so does the request.
         unrendered: The body of the event, while body and URL of the request are still to be rendered.
+        traceparent: The span in which its event was recorded.
     """
 
     delivery_id: int
@@ -92,6 +94,7 @@ class OutgoingRequest(NamedTuple):
     is_extra: bool = False
     is_test: bool = False
     unrendered: str | None = None
+    traceparent: str | None = None
 
     @property
     def is_resent(self) -> bool:

@@ -123,6 +123,7 @@ def _prepared(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
             subject_id=webhook.public_id,
             actor_kind=actor.kind,
             actor_id=actor.stored_id,
+            traceparent=imitated.traceparent,
             occurred_at=now,
             body=marked_as_test(imitated.body),
             # No other webhook gets it.
@@ -136,9 +137,13 @@ def _prepared(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
             due_at=now + timedelta(seconds=webhook.timeout_seconds) + GRACE,
             created_at=now,
         )
-        claimed = ClaimedDelivery(delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.body)
-        row = WebhookRow(webhook, sealed=webhook.sealed_secrets(now))
-        (request,) = with_contents(make_requests([claimed], webhooks={webhook.pk: row}), TimeSpent())
+        claimed = ClaimedDelivery(
+            delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.traceparent, event.body
+        )
+        (request,) = with_contents(
+            make_requests([claimed], webhooks={webhook.pk: WebhookRow(webhook, sealed=webhook.sealed_secrets(now))}),
+            TimeSpent(),
+        )
         if webhook.organization_id not in (imitated.organization_id, imitated.learner_organization_id):
             # The log belongs to the webhook's organization, whose users may not see payloads of a child organization.
             Event.objects.using(using).filter(pk=event.pk).update(body="")
@@ -168,8 +173,9 @@ def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:
     """Enable a webhook that works again, or end its pause, unless a user disabled it; return whether it did."""
     with Webhook.objects.locked(webhook.pk, with_state=True):
         webhook.refresh_from_db(fields=["enabled", "disabled_reason"])
-        by_a_user = not webhook.enabled and webhook.disabled_reason in DISABLED_BY_USER
-        if by_a_user or (webhook.enabled and not WebhookState.objects.get(pk=webhook.pk).pauses):
+        if (not webhook.enabled and webhook.disabled_reason in DISABLED_BY_USER) or (
+            webhook.enabled and not WebhookState.objects.get(pk=webhook.pk).pauses
+        ):
             return False
         webhooks.enable(webhook, actor=actor, now=now)
     return True

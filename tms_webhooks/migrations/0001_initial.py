@@ -701,6 +701,7 @@ class Migration(migrations.Migration):
                 ("is_copy", models.BooleanField(default=False, editable=False)),
                 ("actor_kind", models.CharField(max_length=20, verbose_name="actor kind")),
                 ("actor_id", models.CharField(blank=True, default="", max_length=64, verbose_name="actor id")),
+                ("traceparent", models.CharField(editable=False, max_length=55, null=True)),
                 ("occurred_at", models.DateTimeField(verbose_name="occurred at")),
                 ("body", models.TextField(blank=True, default="", verbose_name="body")),
                 ("error", models.TextField(blank=True, default="", verbose_name="error")),

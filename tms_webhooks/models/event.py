@@ -43,6 +43,7 @@ LEARNERS_ELSEWHERE = Q(learner_organization__isnull=False) & ~Q(learner_organiza
 LONGEST_SUBJECT_KEY = 64
 LONGEST_EXTERNAL_ID = 64
 LONGEST_SUBJECT_NAME = 120
+LONGEST_TRACEPARENT = 55
 OUTSIDE_THE_FEED = 0
 """The position of an event that is in no feed; positions in the feed begin with 1."""
 LATEST = 500
@@ -219,6 +220,8 @@ class Event(PublicIDModel):
     is_copy = models.BooleanField(default=False, editable=False)
     actor_kind = models.CharField(_("actor kind"), max_length=20)
     actor_id = models.CharField(_("actor id"), max_length=LONGEST_ACTOR_ID, blank=True, default="")
+    # The span in which the event was recorded, as W3C Trace Context writes it; null without tracing.
+    traceparent = models.CharField(max_length=LONGEST_TRACEPARENT, null=True, editable=False)  # noqa: DJ001 (NULL takes no bytes)
     occurred_at = models.DateTimeField(_("occurred at"))
     body = models.TextField(_("body"), blank=True, default="")
     error = models.TextField(_("error"), blank=True, default="")

@@ -127,8 +127,11 @@ class FirstOccurrenceManager(PrimaryManager["FirstOccurrence"]):
     def recorded(self, candidates: Iterable[tuple[int, Event]]) -> set[tuple[int, int]]:
         """Return the pairs that are recorded as the first, as the keys of both."""
         pairs = {(subscription_id, event.pk) for subscription_id, event in candidates}
-        rows = self.filter(event_id__in={event_id for _subscription, event_id in pairs})
-        return pairs & set(rows.values_list("subscription_id", "event_id"))
+        return pairs & set(
+            self.filter(event_id__in={event_id for _subscription, event_id in pairs}).values_list(
+                "subscription_id", "event_id"
+            )
+        )
 
     def of(self, candidates: Iterable[tuple[int, Event]]) -> dict[FirstKey, int]:
         """Return the recorded first event for each subscription's key and event's type and object, as its key.

@@ -299,8 +299,8 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
             yield "url", ValidationError(message, code="no_url")
         has_content = self.content.strip() or self.contents
         # Requests with these verbs may have no body.
-        may_be_empty = self.verb in (choices.Verb.GET, choices.Verb.DELETE)
-        if self.format == choices.PayloadFormat.CUSTOM and not has_content and not may_be_empty:
+        needs_content = self.verb not in (choices.Verb.GET, choices.Verb.DELETE)
+        if self.format == choices.PayloadFormat.CUSTOM and needs_content and not has_content:
             message = _("Content is empty; write the body of the requests, select a preset, or choose another format.")
             yield "content", ValidationError(message, code="empty")
         if self.error_action == choices.ErrorAction.NOTIFY and not (self.contacts.strip() or app_settings.CONTACTS):

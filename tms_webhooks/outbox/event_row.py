@@ -58,6 +58,9 @@ PLAIN = (
 # Inserts events. ``rows`` are ``VALUES``, or for many events `recordset`: all rows in one parameter.
 INSERT = "INSERT INTO {event} ({columns}) {rows} {returning}"
 
+# Return the span in which an event is recorded, as W3C Trace Context writes it. Tracing adds one.
+span_readers: list[Callable[[], str]] = []
+
 logger = logging.getLogger(__name__)
 
 
@@ -116,6 +119,7 @@ def event_row(
             "external_id": external_id_of(content),
             "actor_kind": actor.kind,
             "actor_id": actor.stored_id,
+            "traceparent": next((read() or None for read in span_readers), None),
             "occurred_at": occurred_at,
             "subscription_id": subscription_id,
             "subject_key": subject_number(subject_type, subject_id),

@@ -212,8 +212,7 @@ def waiting_events(limit: int) -> list[NewEvent]:
 def waiting_organizations(after: Any, *, most: int) -> list[Any]:
     """Return up to ``most`` organizations with such events: those after the key ``after``, or the first for None."""
     only = "" if after is None else "AND organization_id > %(after)s"
-    rows = read(WAITING_ORGANIZATIONS, {"after": after, "most": most}, after=only)
-    return [organization for (organization,) in rows]
+    return [pk for (pk,) in read(WAITING_ORGANIZATIONS, {"after": after, "most": most}, after=only)]
 
 
 def waiting_of_organizations(organizations: Sequence[Any], *, limit: int) -> list[NewEvent]:
@@ -332,8 +331,7 @@ def lock_waiting(order_keys: Iterable[int], webhook_ids: Collection[int], *, now
 
     The webhooks must be locked: no other fan-out adds such deliveries then.
     """
-    rows = read(WAITING_OF_OBJECTS, keys=numbers(order_keys))
-    found = [pk for pk, webhook_id in rows if webhook_id in webhook_ids]
+    found = [pk for pk, webhook_id in read(WAITING_OF_OBJECTS, keys=numbers(order_keys)) if webhook_id in webhook_ids]
     if not found:
         return []
     by_key = "FORCE INDEX (PRIMARY)" if database().vendor == "mysql" else ""

@@ -1,5 +1,7 @@
 """Traces by OpenTelemetry: a span for each attempt, and the header ``traceparent`` in its request.
 
+An event keeps the span in which it was recorded, and the spans of its attempts link to it: they begin later, in another process.
+
 A receiver with tracing can add its own spans to the same trace. Baggage and ``tracestate`` are not sent, because they may
 hold internal data.
 """
@@ -10,11 +12,14 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
-from opentelemetry.trace import SpanKind, StatusCode, Tracer, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, SpanKind, StatusCode, Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tms_webhooks import __version__
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
+from tms_webhooks.models.event import LONGEST_TRACEPARENT
+from tms_webhooks.outbox.event_row import span_readers
 from tms_webhooks.worker.send import observers
 
 HEADER = "traceparent"
@@ -37,9 +42,13 @@ class AttemptSpan:
 
     def __init__(self, tracer: Tracer, request: OutgoingRequest) -> None:
         webhook = request.endpoint.webhook
+        # Empty for a text that is no valid span.
+        recorded = _propagator.extract({HEADER: request.traceparent or ""})
+        cause = trace.get_current_span(recorded).get_span_context()
         self._span = tracer.start_span(
             f"{webhook.verb} webhook",
             kind=SpanKind.CLIENT,
+            links=[Link(cause)] if cause.is_valid else None,
             attributes={
                 "http.request.method": webhook.verb,
                 "server.address": urlsplit(webhook.url).hostname or "",
@@ -53,9 +62,8 @@ class AttemptSpan:
     @property
     def headers(self) -> Mapping[str, str]:
         """The header ``traceparent`` of the span; empty if no tracer provider is configured."""
-        carrier: dict[str, str] = {}
-        _propagator.inject(carrier, context=trace.set_span_in_context(self._span))
-        return {name: value for name, value in carrier.items() if name == HEADER}
+        value = traceparent(trace.set_span_in_context(self._span))
+        return {HEADER: value} if value else {}
 
     def end(self, result: SendResult) -> None:
         """Set the status of the result, and end the span."""
@@ -67,7 +75,15 @@ class AttemptSpan:
         self._span.end()
 
 
+def traceparent(context: Context | None = None) -> str:
+    """Return the span of a context, by default the current one, as W3C Trace Context writes it; empty without one."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier, context)
+    return carrier.get(HEADER, "")[:LONGEST_TRACEPARENT]
+
+
 def connect(provider: TracerProvider | None = None) -> None:
     """Begin to trace with this provider; the default is the host's global one. Idempotent."""
     if not any(isinstance(observer, Tracing) for observer in observers):
         observers.append(Tracing(trace.get_tracer("tms_webhooks", __version__, tracer_provider=provider)))
+        span_readers.append(traceparent)

@@ -152,8 +152,7 @@ class Leases:
         now = self._clock()
         # What another drain has just fanned out may be older than that, if its transaction was open.
         since, self._due_until = min(since, self._due_until - (timedelta() if self.is_alone else OVERLAP)), now
-        rows = read(statements.DUE_SINCE, {"since": moment(since), "now": moment(now)}, repeated=True)
-        return {pk for (pk,) in rows}
+        return {pk for (pk,) in read(statements.DUE_SINCE, {"since": moment(since), "now": moment(now)}, repeated=True)}
 
     def give_back(self, rates: Mapping[int, Any]) -> None:
         """Free these webhooks for other drains, each with the tokens that its `RateLimit` has left; None without one."""

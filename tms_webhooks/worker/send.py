@@ -92,6 +92,7 @@ def make_requests(claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, 
                 is_extra=one.resume_priority is not None,
                 is_test=is_test(one.body),
                 unrendered=None if is_ready else one.body,
+                traceparent=one.traceparent,
             )
         )
     return requests

@@ -124,8 +124,8 @@ LEFT JOIN {{webhooksecret}} s ON s.webhook_id = w.id AND {SIGNS}
 WHERE st.webhook_id {{among}} AND st.lease = %(token)s ORDER BY w.id, s.id DESC"""  # noqa: S608 (names of ours)
 
 # The columns of a `ClaimedDelivery`, with the number for its body. The id as text: it saves a UUID object for each delivery.
-CLAIMED_COLUMNS = """d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.body, e.sequence,
-    d.quiet_period, d.resume_priority, e.occurred_at, d.due_at"""
+CLAIMED_COLUMNS = """d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.traceparent, e.body,
+    e.sequence, d.quiet_period, d.resume_priority, e.occurred_at, d.due_at"""
 
 # The deliveries within all quotas, with their events. By keys.
 DUE = f"""
