@@ -60,7 +60,7 @@ def paths_of(noun):
 def page():
     """Yield the lines of the page."""
     yield "# Keys of the polled API\n"
-    yield "Where an event has each key of a result that you poll. In the format [`skillable`](formats.md#skillable) it has"
+    yield "For customers who poll: find each key of a result in an event. In the format [`skillable`](formats.md#skillable) it has"
     yield "the same name and the same kind of value; the path is that of the format `standard`."
     for operation, (noun, keys) in SEARCHES.items():
         paths = paths_of(noun)

@@ -25,6 +25,8 @@ REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 NO_DATABASE = "../../tests/acceptance/test_without_migrate.py#test_each_command_says_in_one_line_that_the_database_does_not_answer"
 SILENT = "../../tests/acceptance/test_silent_database.py#test_another_command_ends_with_one_line"
 NO_QUERY = "../../tests/acceptance/test_silent_database.py#test_a_query_without_an_answer_ends_health_too"
+MARK = "*Generated from the code.*"
+"""The first words of each page."""
 PLAIN = ("a string", "True or False", "a list of strings")
 """The types that the default of a setting shows."""
 COMMON = {"--dry-run": "count only, and change nothing", "--json": "print one JSON object"}
@@ -37,8 +39,8 @@ OF_DJANGO = {name for action in BaseCommand().create_parser("", "")._actions for
 def settings():
     """Yield the lines of the page on settings, in the groups of conf.py."""
     yield "# Settings\n"
-    yield f"Write the settings that you change into the dictionary `{conf.SETTING_NAME}`. `manage.py check` reports mistakes"
-    yield "in it. A name ends in the unit of its value: `_SECONDS`, `_MINUTES`, `_DAYS` or `_BYTES`.\n"
+    yield f"For operators and developers: write the settings that you change into the dictionary `{conf.SETTING_NAME}`."
+    yield "`manage.py check` reports mistakes in it.\n"
     yield f"`{conf.ORGANIZATION_MODEL_SETTING}` is a separate setting: your organization model as `app_label.ModelName`."
     yield "Set it before the first migrate.\n"
     source = Path(conf.__file__).read_text(encoding="utf-8")
@@ -75,9 +77,9 @@ def _literal(value):
 def commands():
     """Yield the lines of the page on management commands, from their argparse help."""
     yield "# Commands\n"
-    yield "For operators and developers. `--help` shows the same text. Unless a command says otherwise, `--dry-run` counts only and changes nothing, and"
-    yield "`--json` prints one JSON object. Each command exits with status 2 if its arguments are invalid, and does nothing. So it does [with one"
-    yield f"line]({NO_DATABASE}) if the database does not answer [within 5 s]({SILENT})."
+    yield "For operators and developers: look up a command, its options and its exit status. Unless a command says otherwise, `--dry-run` counts only"
+    yield "and changes nothing, and `--json` prints one JSON object. With invalid arguments, a command does nothing and exits with status 2."
+    yield f"So it does [with one line]({NO_DATABASE}) if the database does not answer [within 5 s]({SILENT})."
     yield "But `webhooks_drain` without `--until-idle` and `--seconds` waits, and `webhooks_health --restart-hint` exits with"
     yield f"status 0. If the database does not answer a query, `webhooks_health` [ends after 5 s]({NO_QUERY}), and the"
     yield "others wait.\n"
@@ -105,7 +107,8 @@ def _option(action):
 def signal_page():
     """Yield the lines of the page on signals, from the docstrings of signals.py."""
     yield "# Signals\n"
-    yield f"{signals.__doc__}\n"
+    yield "For developers: run your own code when something happens. Receivers get keyword arguments only; their errors are"
+    yield "logged and not raised.\n"
     source = Path(signals.__file__).read_text(encoding="utf-8")
     for name, doc in re.findall(r'^(\w+) = \w*Signal\(\)\n"""(.*?)"""', source, re.MULTILINE | re.DOTALL):
         yield f"## {name}\n"
@@ -115,7 +118,8 @@ def signal_page():
 def statuses():
     """Yield the lines of the page on deliveries: their statuses, and the reasons that the API and the log give."""
     yield "# Statuses and reasons\n"
-    yield "The values of deliveries, attempts, webhooks and jobs in the API, with their names in the admin if these differ.\n"
+    yield "For integrators, administrators and operators: look up a value of a delivery, an attempt, a webhook or a job. The API has these values;"
+    yield "the admin's names follow if they differ.\n"
     for title, text, values in STATUSES:
         yield f"## {title}\n"
         yield f"{text}\n"
@@ -176,8 +180,8 @@ def webhook_fields():
     """Yield the lines of the page on the fields of a webhook, as the API names them."""
     serializer = WebhookSerializer()
     yield "# Fields of a webhook\n"
-    yield "The fields of `webhooks/` in the [API](api.md). The admin's form has those that can be set, and so have"
-    yield "[configuration files](../howto/yaml.md), except `preset`. [Payload formats](formats.md) has more on some.\n"
+    yield "For integrators: look up what you can set. These are the fields of `webhooks/` in the [API](api.md). The admin's form has those"
+    yield "that can be set, and so have [configuration files](../howto/yaml.md), except `preset`.\n"
     for name, field in serializer.fields.items():
         yield _webhook_field(name, is_read_only=field.read_only or name in WebhookSerializer.Meta.set_by_system)
     for name, values in VALUES.items():
@@ -300,15 +304,20 @@ PAGES = {
 FOLDERS = ("events", "sources")
 """Folders of generated pages only."""
 
-SEE_INDEX = "The fields of `data` ([how to read them](index.md)):"
+FOR_INTEGRATORS = "For integrators: look up what an event contains."
+SEE_INDEX = "For integrators who parse these events. The fields of `data` ([how to read them](index.md)):"
 
 OBVIOUS = re.compile(
-    r"^(- `[^`]+`: [\w ,]+)\. (?:(?:Id|External id|Name|Description|First name|Last name|E-mail address) of the \w+(?: \w+)?"
+    r"^(- `[^`]+`: [\w ,]+)\. (?:(?:Id|External id|Name|Title|Text|Description|First name|Last name|E-mail address|City|State or province"
+    r"|Postal code|Country) of the \w+(?: \w+)?|(?:First|Middle|Last) name|E-mail address|Telephone number"
     r"|When the record was .*)\.$",
     re.MULTILINE,
 )
 """A field whose name says its meaning."""
 OBVIOUS_FIELDS = "A field without a meaning has that of its name."
+USUAL = re.compile(r"^(- `[^`]+`: [\w ,]+), basic(?=$|[:.])", re.MULTILINE)
+"""A field with the most frequent privacy, which the page says once."""
+USUAL_PRIVACY = "and the privacy of a field that names none"
 
 OF_EVERY_NOUN = """## Events of most nouns
 
@@ -316,7 +325,8 @@ OF_EVERY_NOUN = """## Events of most nouns
 - `added`: your organization sees an object from now on, such as after a move. `data` is its current state.
 - `snapshot`: the current state of one object, sent by a [snapshot](../../howto/snapshot.md). Nothing has changed.
 
-In these events, `changed` and `previous` are empty. `GET event-types/{name}/example/` returns a sample of each."""
+In these events, `changed` and `previous` are empty. `GET event-types/{name}/example/` returns a sample of each. A learning path has
+`snapshot` only, and a webhook none of them."""
 
 
 def event_pages(event_types):
@@ -327,6 +337,9 @@ def event_pages(event_types):
     whole = to_markdown(event_types)
     first = next(iter(nouns.values()))[0].noun.title
     about = whole.partition(f"## {first}\n")[0].replace("Fields may be null", f"{OBVIOUS_FIELDS} Fields may be null")
+    about = about.replace("# Events\n\n", f"# Events\n\n{FOR_INTEGRATORS} ").replace(
+        "**basic**: facts", f"**basic**, {USUAL_PRIVACY}: facts"
+    )
     lines = [about + OF_EVERY_NOUN, "", "## Event types", ""]
     texts = {}
     for name, members in nouns.items():
@@ -334,9 +347,8 @@ def event_pages(event_types):
         own = [one for one in members if one.name not in event_names.of_every_noun(name)]
         # GitHub and MyST leave the dots out of an anchor.
         links = [f"[`{one.name}`]({name}.md#{one.name.replace('.', '')})" for one in own]
-        links += [f"`{one.name}`" for one in members if one not in own]
         lines.append(f"- **[{title}]({name}.md)**: {' '.join(links)}")
-        about = OBVIOUS.sub(r"\1", to_markdown(own).partition(f"\n## {title}\n")[2])
+        about = USUAL.sub(r"\1", OBVIOUS.sub(r"\1", to_markdown(own).partition(f"\n## {title}\n")[2]))
         texts[name] = f"# {title}\n\n{SEE_INDEX}\n" + re.sub(r"^### ", "## ", about, flags=re.MULTILINE).rstrip() + "\n"
     return {"index": "\n".join(lines) + "\n", **texts}
 
@@ -349,7 +361,8 @@ def pages():
     # argparse wraps lines at the width of the terminal. A blank line at the end is a defect for the linters.
     with mock.patch.dict(os.environ, COLUMNS="120"):
         texts = {f"{name}.md": "\n".join(page()).rstrip() + "\n" for name, page in PAGES.items()}
-    return texts | {f"{folder}/{name}.md": text for folder, found in folders.items() for name, text in found.items()}
+    texts |= {f"{folder}/{name}.md": text for folder, found in folders.items() for name, text in found.items()}
+    return {name: text.replace("\n\n", f"\n\n{MARK} ", 1) for name, text in texts.items()}
 
 
 def write():

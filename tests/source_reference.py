@@ -66,7 +66,7 @@ def page_of(source_class):
 def _page(classes):
     noun = classes[0].noun
     yield from (f"# Sources of {noun.title.lower()}", "")
-    yield f"[How to read it](index.md#how-to-read-the-page-of-a-noun), and its [fields](../events/{noun.name}.md)."
+    yield f"For developers ([how to read it](index.md#how-to-read-the-page-of-a-noun), [its fields](../events/{noun.name}.md))."
     yield ""
     for source_class in classes:
         yield from _section(source_class)

@@ -317,7 +317,7 @@ class AppSettings:
         expects="a list of 'prometheus' and 'otel'",
     )
 
-    # Retention
+    # Retention and pruning
     KEEP_PAYLOADS_DAYS = whole(30, "Days for which payloads are kept.", least=1)
     KEEP_ATTEMPTS_DAYS = whole(90, "Days for which attempts and their events are kept.", least=1)
 

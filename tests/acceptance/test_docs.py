@@ -8,6 +8,7 @@ import shlex
 import pytest
 from django.core.management import get_commands, load_command_class
 
+from tests import reference_pages
 from tests.acceptance.once import ONCE
 from tests.conftest import ROOT
 from tms_webhooks import conf
@@ -17,6 +18,7 @@ pytestmark = ONCE
 # The documentation's site makes them.
 COPIES = {ROOT / "docs" / f"{name}.md" for name in ("changelog", "contributing", "security")}
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if path not in COPIES)
+READERS = re.compile(r"\b(administrators|contributors|customers|developers|integrators|operators|reviewers|readers)\b")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -26,6 +28,19 @@ def named(path):
 
 def blocks(page, language):
     return [code for name, code in BLOCK.findall(page.read_text(encoding="utf-8")) if name == language]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent != ROOT], ids=named)
+def test_the_first_paragraph_of_a_page_says_for_whom_it_is(page):
+    _title, paragraph, *_ = page.read_text(encoding="utf-8").split("\n\n")
+
+    assert READERS.search(paragraph), paragraph
+
+
+def test_the_pages_that_code_writes_are_marked_and_no_others():
+    written = {reference_pages.REFERENCE / name for name in [*reference_pages.pages(), "benchmarks.md"]}
+
+    assert {page for page in PAGES if "\n\n*Generated " in page.read_text(encoding="utf-8")} == written
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
