@@ -6,9 +6,9 @@ import pytest
 from django.utils import timezone
 
 from tests.acceptance.browser import WIDE
-from tests.integration.delivery.rows import body_of, subscribed, write_delivery
+from tests.integration.delivery.rows import body_of, name_event, subscribed, write_delivery
 from tms_webhooks.choices import AttemptResult, DeliveryStatus
-from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event, Job
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Job
 from tms_webhooks.models.total import CountedAttempt
 
 LOG = "/admin/tms_webhooks/delivery/"
@@ -23,14 +23,8 @@ def webhook(world):
 
 def about(delivery, name, *, kind="enrollment.enrolled", external_id="ENR-70031"):
     """Say what the event of a delivery is about."""
-    Event.objects.filter(pk=delivery.event_id).update(
-        type=kind,
-        body=body_of(kind),
-        subject_type="enrollment",
-        subject_name=name,
-        external_id=external_id,
-        occurred_at=timezone.now(),
-    )
+    values = {"type": kind, "body": body_of(kind), "subject_type": "enrollment", "external_id": external_id}
+    name_event(delivery.event, name, occurred_at=timezone.now(), **values)
 
 
 def failed(webhook, name=NAME, *, code=404, attempts=6):

@@ -9,9 +9,9 @@ from example_project.training.factories import TrainingClassFactory
 from tests.acceptance.browser import NARROW, Desk
 from tests.acceptance.test_browser_log import failed
 from tests.factories import WebhookFactory
-from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tests.integration.delivery.rows import name_event, subscribed, write_delivery, write_event
 from tms_webhooks.comparison import Comparison
-from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.tasks import work_on_jobs
 from tms_webhooks.worker.drain import Drain
@@ -98,7 +98,7 @@ def test_a_missing_cancellation_is_explained_by_the_name_of_the_class(desk, orga
     webhook.subscriptions.create(event_type="class.*", filters={"course": [wanted.pk]})
     for name in ("class.cancelled", "class.scheduled"):
         event = write_event(organization, name)
-        Event.objects.filter(pk=event.pk).update(subject_name="Kubernetes in May", occurred_at=timezone.now())
+        name_event(event, "Kubernetes in May", occurred_at=timezone.now())
 
     page = desk.open(f"{SITE}/delivery/?webhook={webhook.public_id}")
     page.fill("#searchbar", "kubernetes may")

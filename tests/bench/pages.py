@@ -138,11 +138,16 @@ def _name_events(now):
     keys = list(Event.objects.order_by("pk").values_list("pk", flat=True))
     for start in range(0, len(keys), NAMED):
         at = now - timedelta(days=29) * (1 - start / len(keys))
-        Event.objects.filter(pk__in=keys[start : start + NAMED]).update(
-            subject_name="Alice Jones · Azure Administrator", occurred_at=at
-        )
-    Event.objects.filter(pk__in=keys[::100]).update(subject_name="Anna Larsen · Azure Administrator")
-    Event.objects.filter(pk=keys[0]).update(subject_name="Xan Quilliam · Azure Administrator")
+        rows = Event.objects.filter(pk__in=keys[start : start + NAMED])
+        rows.update(**_named("Alice Jones · Azure Administrator"), occurred_at=at)
+    Event.objects.filter(pk__in=keys[::100]).update(**_named("Anna Larsen · Azure Administrator"))
+    Event.objects.filter(pk=keys[0]).update(**_named("Xan Quilliam · Azure Administrator"))
+
+
+def _named(name):
+    from tms_webhooks.models.event import searchable
+
+    return {"subject_name": name, "searched_name": searchable(name)}
 
 
 def _log(webhook):

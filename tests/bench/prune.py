@@ -27,11 +27,11 @@ FIGURES = (
 
 # Two events in a hundredth of a second, as a busy installation has.
 EVENT = """
-INSERT INTO {event} (uid, type, version, organization_id, subject_type, subject_id, external_id, subject_name, subject_key,
-    sequence, numbered_by_owner, is_copy, actor_kind, actor_id, occurred_at, body, error, fanned_out_at, position, snapshot_job)
+INSERT INTO {event} (uid, type, version, organization_id, subject_type, subject_id, external_id, subject_name, searched_name,
+    subject_key, sequence, numbered_by_owner, is_copy, actor_kind, actor_id, occurred_at, body, error, fanned_out_at, position, snapshot_job)
 WITH RECURSIVE n (x) AS (SELECT %(first)s UNION ALL SELECT x + 1 FROM n WHERE x < %(last)s)
-SELECT {uid}, 'class.cancelled', 1, %(organization)s, 'class', CAST(x AS CHAR(12)), '', '', x,
-    1, %(false)s, %(false)s, 'system', '', {moment}, %(body)s, '', {moment}, x, 0
+SELECT {uid}, 'class.cancelled', 1, %(organization)s, 'class', CAST(x AS CHAR(12)), '', '', '',
+    x, 1, %(false)s, %(false)s, 'system', '', {moment}, %(body)s, '', {moment}, x, 0
 FROM n ORDER BY n.x"""
 DELIVERY = """
 INSERT INTO {delivery} (event_id, webhook_id, status, due_at, priority, attempts, charged, error_class, created_at,

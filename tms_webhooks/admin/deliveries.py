@@ -13,7 +13,6 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
-from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -28,7 +27,7 @@ from tms_webhooks.admin.bases import (
     may_view_webhooks,
     permits,
 )
-from tms_webhooks.admin.events import TERMS, found_by_event, visible_events
+from tms_webhooks.admin.events import found_by_event, visible_events
 from tms_webhooks.admin.logs import JobFilter, LogAdmin, OrganizationFilter, TimeFilter, TypeFilter, WebhookFilter
 from tms_webhooks.admin.words import delivery_context, delivery_rows, status_text, with_row_columns
 from tms_webhooks.choices import Action
@@ -65,7 +64,6 @@ class DeliveryAdmin(LogAdmin):
         JobFilter,
     )
     search_fields = ("event__uid",)
-    search_terms = format_lazy(_("{terms}; or a delivery id, dlv_…"), terms=TERMS)
     actions = ("resend_selected",)
 
     object = _text("object", _("object"))

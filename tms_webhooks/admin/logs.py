@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
+from random import Random
 from time import monotonic
 from typing import Any
 
@@ -30,6 +31,9 @@ MAX_ORGANIZATIONS = 200
 FIRST_KEY_RANGE = 20_000
 MAX_KEY_RANGE = 200_000
 MAX_SEARCH_SECONDS = 0.5
+SAMPLE = 1_000
+LEAST_OF_SAMPLE = 20
+"""From fewer matches, no number of rows is estimated."""
 PERIODS = (
     ("hour", _("Last hour"), timedelta(hours=1)),
     ("day", _("Last 24 hours"), timedelta(hours=24)),
@@ -160,7 +164,7 @@ class TimeFilter(admin.SimpleListFilter):
 
 
 class BoundedPaginator(Paginator):
-    """Shows the first 1,000 rows, because counting a whole log is slow.
+    """Shows the first 1,000 rows, and estimates how many there are, because counting a whole log is slow.
 
     It searches the primary keys from the newest back, one key range at a time. Matches among the newest rows are found
     fast whatever plan the database chooses. The search stops after `MAX_SEARCH_SECONDS`.
@@ -170,16 +174,21 @@ class BoundedPaginator(Paginator):
     """The number of keys searched, if the search stopped early."""
 
     @cached_property
+    def all_keys(self) -> range:
+        """The primary keys from the oldest to the newest row of the table."""
+        rows: Any = self.object_list
+        keys = rows.model._default_manager.values_list("pk", flat=True)
+        oldest, newest = keys.order_by("pk").first(), keys.order_by("-pk").first()
+        return range(0) if newest is None else range(oldest, newest + 1)
+
+    @cached_property
     def keys(self) -> list[Any]:
         """The primary keys of the rows, at most 1,000."""
         rows: Any = self.object_list
-        all_keys = rows.model._default_manager.values_list("pk", flat=True)
-        newest, oldest = all_keys.order_by("-pk").first(), all_keys.order_by("pk").first()
         found: list[Any] = []
-        if newest is None:
-            return found
-        upper, size, end = newest, FIRST_KEY_RANGE, monotonic() + MAX_SEARCH_SECONDS
-        while upper >= oldest and len(found) < MAX_ROWS:
+        newest, size, end = self.all_keys.stop - 1, FIRST_KEY_RANGE, monotonic() + MAX_SEARCH_SECONDS
+        upper = newest
+        while upper >= self.all_keys.start and len(found) < MAX_ROWS:
             if upper < newest and monotonic() > end:
                 self.searched_keys = newest - upper
                 break
@@ -188,15 +197,22 @@ class BoundedPaginator(Paginator):
             upper, size = upper - size, min(2 * size, MAX_KEY_RANGE)
         return found
 
-    @property
-    def most_rows(self) -> int:
-        """The most rows that it shows."""
-        return MAX_ROWS
-
     @cached_property
     def count(self) -> int:
         """The number of rows, at most 1,000."""
         return len(self.keys)
+
+    @cached_property
+    def estimate(self) -> int | None:
+        """About how many rows there are, from a sample of the keys: 0 if it is unknown, None if the list has all."""
+        if self.count < MAX_ROWS:
+            return None
+        # Random: deliveries of one event are next to each other, in the order of their webhooks.
+        sample = Random(0).sample(self.all_keys, min(SAMPLE, len(self.all_keys)))  # noqa: S311
+        rows: Any = self.object_list
+        matches = len(rows.filter(pk__in=sample).values_list("pk"))
+        total = int(float(f"{matches * len(self.all_keys) / len(sample):.2g}"))
+        return total if matches >= LEAST_OF_SAMPLE and total > MAX_ROWS else 0
 
     def page(self, number: Any) -> Any:
         """Return the rows of one page, with the order, the joins and the deferred fields of the list."""
@@ -217,14 +233,11 @@ class LogAdmin(ScopedAdmin):
     list_per_page = 50
     show_full_result_count = False
     sortable_by = ()
-    search_terms: Any = ""
-    """The kinds of search terms that `find` understands, for the help text."""
+    search_help_text = _(
+        "Words of a name, in any order and without accents; an object, such as enrollment:42; any id; or an event type."
+    )
     show: Any = None
     """The method that returns the page of a row, unless it is Django's with the fields."""
-
-    @property
-    def search_help_text(self) -> Any:  # type: ignore[override]
-        return gettext("Search for %(terms)s.") % {"terms": self.search_terms}
 
     def find(self, request: HttpRequest, queryset: QuerySet, term: str) -> QuerySet | None:
         """Return the rows for a search term, using an index, or None if the term matches nothing. A list without a search has all."""

@@ -695,6 +695,7 @@ class Migration(migrations.Migration):
                     "subject_name",
                     models.CharField(blank=True, default="", editable=False, max_length=120, verbose_name="name"),
                 ),
+                ("searched_name", models.CharField(blank=True, default="", editable=False, max_length=240)),
                 ("subject_key", tms_webhooks.models.event.SubjectNumberField(editable=False)),
                 ("sequence", models.PositiveIntegerField(editable=False, null=True, verbose_name="sequence")),
                 ("numbered_by_owner", models.BooleanField(default=False, editable=False)),
@@ -799,7 +800,7 @@ class Migration(migrations.Migration):
                         fields=["subject_key"],
                         name="tms_event_object_to_fan_out",
                     ),
-                    models.Index(fields=["occurred_at", "id", "subject_name"], name="tms_event_by_age"),
+                    models.Index(fields=["occurred_at", "id", "searched_name"], name="tms_event_by_age"),
                     models.Index(
                         condition=models.Q(("external_id__gt", "")),
                         fields=["external_id"],

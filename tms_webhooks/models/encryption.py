@@ -187,13 +187,6 @@ class SealedFormField(forms.CharField):
             raise ValidationError(_("Leave the dots as they are, or replace them all."), code="partial_mask")
 
 
-# Django's own class is not generic at run time.
-if TYPE_CHECKING:
-    _TextField = models.TextField[Sealed | str, Sealed | str]
-else:
-    _TextField = models.TextField
-
-
 class _BoundAttribute(DeferredAttribute):
     """The attribute of an encrypted field: a value that was loaded gets the place that it is read from."""
 
@@ -210,7 +203,7 @@ class _BoundAttribute(DeferredAttribute):
         instance.__dict__[self.field.attname] = value
 
 
-class EncryptedTextField(_TextField):
+class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
     """A text that is encrypted in the database.
 
     ``bound_to`` is the attribute that identifies the row and never changes. A saved value is encrypted together with it and

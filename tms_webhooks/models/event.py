@@ -11,10 +11,12 @@ import copy
 import difflib
 import hashlib
 import os
+import re
 import time
 import uuid
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
+from unicodedata import normalize
 
 from django.db import models
 from django.db.models import F, Q
@@ -44,16 +46,15 @@ LONGEST_SUBJECT_KEY = 64
 LONGEST_EXTERNAL_ID = 64
 LONGEST_SUBJECT_NAME = 120
 LONGEST_TRACEPARENT = 55
+LONGEST_SEARCHED_NAME = 2 * LONGEST_SUBJECT_NAME
+"""Characters: a letter may become two, as "ß" does."""
 OUTSIDE_THE_FEED = 0
 """The position of an event that is in no feed; positions in the feed begin with 1."""
 LATEST = 500
 """The number of events of an organization among which `EventQuerySet.latest_of` looks."""
-
-# Django's own fields are not generic at run time.
-if TYPE_CHECKING:
-    _BigIntegerField = models.BigIntegerField[int, int]
-else:
-    _BigIntegerField = models.BigIntegerField
+ACCENTS = re.compile("[\u0300-\u036f]")
+STROKES = str.maketrans("øłđı", "oldi")
+"""Letters that Unicode does not divide into a letter and an accent."""
 
 
 def time_ordered_uuid() -> uuid.UUID:
@@ -83,6 +84,13 @@ def numbered(body: str, sequence: int | None) -> str:
     return body if sequence is None or not key or '"sequence":' in before else f'{before}"sequence":{sequence}{after}'
 
 
+def searchable(name: str) -> str:
+    """Return a name as `Event.searched_name` has it: in lower case and without accents, cut to the column."""
+    if not name.isascii():
+        name = ACCENTS.sub("", normalize("NFKD", name).casefold()).translate(STROKES)
+    return name.lower()[:LONGEST_SEARCHED_NAME]
+
+
 def subject_number(subject_type: str, subject_id: str) -> int:
     """Return a 64-bit hash of an object, the same on every machine.
 
@@ -92,7 +100,7 @@ def subject_number(subject_type: str, subject_id: str) -> int:
     return int.from_bytes(digest[:8], signed=True)
 
 
-class SubjectNumberField(_BigIntegerField):
+class SubjectNumberField(models.BigIntegerField):  # type: ignore[type-arg]
     """Holds `subject_number` of the row's subject, computed whenever the row is written."""
 
     def pre_save(self, model_instance: models.Model, add: bool) -> int:  # noqa: FBT001 (Django's signature)
@@ -125,11 +133,11 @@ class EventQuerySet(models.QuerySet["Event"]):
         return rows.filter(visible_to(organizations), pk__in=keys, type=event_type).exclude(body="")
 
     def named(self, text: str) -> EventQuerySet:
-        """Keep those whose names contain each word of a text, in any order and in upper or lower case.
+        """Keep those whose names contain each word of a text, in any order, whatever its case and accents.
 
         Limit ``occurred_at``, too: it leads the index.
         """
-        return self.filter(*(Q(subject_name__icontains=word) for word in text.split()))
+        return self.filter(*(Q(searched_name__contains=word) for word in searchable(text).split()))
 
     def unnumbered(self) -> EventQuerySet:
         """Keep new events that have no sequence number yet, oldest first."""
@@ -206,9 +214,10 @@ class Event(PublicIDModel):
     subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
     # The object's id in the customer's own system, to search by; empty without one or if it is longer.
     external_id = models.CharField(_("external id"), max_length=LONGEST_EXTERNAL_ID, blank=True, default="")
-    # The names of the learner and the object, to show and to search by. They are as private as the body, and are blanked
-    # with it.
+    # The names of the learner and the object, to show and, as `searchable` returns them, to search by. They are as private as
+    # the body, and are blanked with it.
     subject_name = models.CharField(_("name"), max_length=LONGEST_SUBJECT_NAME, blank=True, default="", editable=False)
+    searched_name = models.CharField(max_length=LONGEST_SEARCHED_NAME, blank=True, default="", editable=False)
     # The subject as one number, for ordered deliveries of one object.
     subject_key = SubjectNumberField(editable=False)
     # Null until the event is fanned out, and for a test send.
@@ -281,7 +290,7 @@ class Event(PublicIDModel):
                 fields=["subject_key"], name="tms_event_object_to_fan_out", condition=Q(fanned_out_at__isnull=True)
             ),
             # Events to prune, in this order; events of a period; EventQuerySet.named, which reads this index alone.
-            models.Index(fields=["occurred_at", "id", "subject_name"], name="tms_event_by_age"),
+            models.Index(fields=["occurred_at", "id", "searched_name"], name="tms_event_by_age"),
             # EventQuerySet.with_external_id. Partial, because most objects have no external id.
             models.Index(fields=["external_id"], name="tms_event_by_external_id", condition=Q(external_id__gt="")),
             # Events of an organization's learners. Partial: those of its own objects are found by the owner.

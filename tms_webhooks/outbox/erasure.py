@@ -166,7 +166,7 @@ def _cancel_deliveries(events: Sequence[int], *, now: datetime) -> tuple[set[int
 
 def _blank(events: Sequence[int]) -> None:
     rows = Event.objects.filter(pk__in=events)
-    rows.update(body="", error="", external_id="", subject_name="")
+    rows.update(body="", error="", external_id="", subject_name="", searched_name="")
     deliveries = Delivery.objects.filter(event__in=events)
     # Merged events are also erased in the body of the event that carries them, which is sent without them.
     periods = deliveries.filter(quiet_period__isnull=False).values_list("quiet_period", flat=True)

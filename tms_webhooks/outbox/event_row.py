@@ -26,6 +26,7 @@ from tms_webhooks.models.event import (
     LONGEST_EXTERNAL_ID,
     LONGEST_SUBJECT_NAME,
     numbered,
+    searchable,
     subject_number,
     time_ordered_uuid,
 )
@@ -116,7 +117,6 @@ def event_row(
             "learner_organization_id": learner_organization_of(values),
             "subject_type": subject_type,
             "subject_id": subject_id,
-            "external_id": external_id_of(content),
             "actor_kind": actor.kind,
             "actor_id": actor.stored_id,
             "traceparent": next((read() or None for read in span_readers), None),
@@ -133,7 +133,7 @@ def event_row(
         if strict and event.organization_id is not None:
             event_type.validate({**whole, "sequence": FIRST_SEQUENCE})
         event.body = to_text(whole)
-        event.subject_name = subject_name_of(content)
+        label(event, content["data"])
     except PayloadError as reason:
         if strict:
             raise
@@ -161,15 +161,13 @@ def _event_defaults() -> dict[str, Any]:
     return {field.attname: field.get_default() for field in Event._meta.concrete_fields}
 
 
-def external_id_of(content: Mapping[str, Any] | PayloadError) -> str:
-    """Return the customer's own id of the subject; empty where it is too long for the column, which is searched."""
-    name = None if isinstance(content, PayloadError) else content["data"].get("external_id")
-    return str(name) if name is not None and len(str(name)) <= LONGEST_EXTERNAL_ID else ""
+def label(event: Event, data: Mapping[str, Any]) -> None:
+    """Set what an event is found by: the customer's own id of the object, and the names of the learner and of the object.
 
-
-def subject_name_of(content: Mapping[str, Any]) -> str:
-    """Return the names of the learner and of the object, such as "Anna Larsen · Azure Administrator", cut to the column."""
-    data = content["data"]
+    Such as "Anna Larsen · Azure Administrator", cut to the column. An id that is too long for its column is left out.
+    """
+    given = data.get("external_id")
+    event.external_id = str(given) if given is not None and len(str(given)) <= LONGEST_EXTERNAL_ID else ""
     references = (data.get(name) for name in NAMED_REFERENCES)
     named = [data, *(one for one in references if isinstance(one, Mapping))]
     people = []
@@ -177,7 +175,8 @@ def subject_name_of(content: Mapping[str, Any]) -> str:
         names = filter(None, (_text(person, "first_name"), _text(person, "last_name")))
         people.append(" ".join(names) or _text(person, "user_name"))
     text = " · ".join(filter(None, [*people, next(filter(None, (_text(one, "name") for one in named)), "")]))
-    return text if len(text) <= LONGEST_SUBJECT_NAME else f"{text[: LONGEST_SUBJECT_NAME - 1]}…"
+    event.subject_name = text if len(text) <= LONGEST_SUBJECT_NAME else f"{text[: LONGEST_SUBJECT_NAME - 1]}…"
+    event.searched_name = searchable(event.subject_name)
 
 
 def _text(values: Mapping[str, Any], name: str) -> str:

@@ -155,7 +155,7 @@ def _blank_next_payloads(limit: datetime) -> Batches:
 
 def _blank(events: models.QuerySet[Event]) -> int:
     keys = _take(events)
-    return _rows(Event).filter(key_in(keys)).update(body="", subject_name="") if keys else 0
+    return _rows(Event).filter(key_in(keys)).update(body="", subject_name="", searched_name="") if keys else 0
 
 
 def _delete_bodies_of(events: models.QuerySet[Event]) -> Batches:

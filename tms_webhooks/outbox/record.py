@@ -32,12 +32,11 @@ from tms_webhooks.models.event import owned_key, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import (
     event_row,
-    external_id_of,
     insert,
+    label,
     learner_organization_of,
     organizations_of,
     planned_content,
-    subject_name_of,
 )
 from tms_webhooks.outbox.owners import Part
 from tms_webhooks.outbox.subscribed import matching_types_by_organizations
@@ -59,7 +58,7 @@ Subject: TypeAlias = tuple[str, str]
 # The objects of one transaction that are remembered: about 20 MB. Updates of older ones are recorded as events.
 MOST_SUBJECTS = 50_000
 # The columns that change when an update is folded into an event.
-FOLDED = ("body", "external_id", "subject_name")
+FOLDED = ("body", "external_id", "subject_name", "searched_name")
 # Events whose bodies are written together.
 BATCH = 200
 
@@ -340,7 +339,7 @@ def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Plann
     if strict_payloads():
         event_type.validate({**body, "sequence": FIRST_SEQUENCE})
     event.body = to_text(body)
-    event.external_id, event.subject_name = external_id_of(content), subject_name_of(body)
+    label(event, body["data"])
     return True
 
 

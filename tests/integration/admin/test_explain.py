@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from example_project.training.factories import ClassEnrollmentFactory, OrganizationFactory
 from tests.integration.admin.pages import shown_at, text_of, url
-from tests.integration.delivery.rows import body_of, subscribed, write_delivery, write_event
+from tests.integration.delivery.rows import body_of, name_event, subscribed, write_delivery, write_event
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Delivery, Event, Webhook
 
@@ -46,9 +46,9 @@ def test_a_sent_event_links_to_its_delivery(operator):
 def test_an_object_is_found_by_what_people_know_and_each_of_its_events_has_its_reason(operator):
     webhook = subscribed(events=["user.*"])
     old, new = (write_event(webhook.organization, "class.cancelled") for _ in range(2))
-    about = {"subject_id": "9", "external_id": "CLS-7", "subject_name": "Azure basics", "occurred_at": timezone.now()}
+    about = {"subject_id": "9", "external_id": "CLS-7", "occurred_at": timezone.now()}
     for number, event in enumerate((old, new), start=7):
-        Event.objects.filter(pk=event.pk).update(**about, sequence=number)
+        name_event(event, "Azure basics", **about, sequence=number)
 
     for term in ("class:9", "9", "CLS-7", "azure", new.public_id):
         response = operator.get(explain_url(webhook), {"event": term})
@@ -114,7 +114,7 @@ def test_of_several_subscriptions_to_other_events_no_single_one_is_the_reason(op
 def test_an_empty_log_of_a_webhook_leads_to_the_reasons(operator):
     webhook = subscribed(events=["user.*"])
     event = write_event(webhook.organization, "class.cancelled")
-    Event.objects.filter(pk=event.pk).update(subject_name="Azure basics", occurred_at=timezone.now())
+    name_event(event, "Azure basics", occurred_at=timezone.now())
 
     def found(**query):
         page = operator.get(url(Delivery, "changelist"), {"q": "azure", **query}).content.decode()

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
-from tests.integration.admin.pages import named, url
-from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.admin.pages import named, text_of, url
+from tests.integration.delivery.rows import name_event, subscribed, write_delivery
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.admin import logs
 from tms_webhooks.choices import AttemptResult, AuditAction
@@ -37,7 +37,7 @@ def lengthen(webhook, number):
     now = timezone.now()
     for day in range(number):
         delivery = write_delivery(webhook, now=now, attempts=1)
-        Event.objects.filter(pk=delivery.event_id).update(subject_name="Anna", occurred_at=now)
+        name_event(delivery.event, "Anna", occurred_at=now)
         DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=1, status_code=503)
         Job.objects.create(kind="recover", webhook=webhook, created_at=now)
         AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, webhook, actor=SYSTEM, now=now)
@@ -151,8 +151,22 @@ def test_a_log_ends_at_its_limit_and_says_so(operator, monkeypatch):
     assert first.context["cl"].result_count == 6
     assert list(first.context["cl"].result_list) == rows[:4:-1]
     assert list(second.context["cl"].result_list) == rows[4:2:-1]
-    assert "The newest 6 that match. Filter or search for older ones." in first.content.decode()
+    assert "Newest 6 that match. Filter or search for older ones." in first.content.decode()
     assert operator.get(url(Delivery, "changelist"), {"p": 3}).status_code == 302
+
+
+@pytest.mark.parametrize("query, total", [({}, 60), ({"webhook": True}, 30), ({"error_class__exact": "timeout"}, None)])
+def test_a_log_that_ends_at_its_limit_says_about_how_many_rows_there_are(operator, monkeypatch, query, total):
+    monkeypatch.setattr(logs, "MAX_ROWS", 6)
+    monkeypatch.setattr(logs, "SAMPLE", 60 if query else 30)
+    webhooks = subscribed(), subscribed()
+    for number in range(60):
+        write_delivery(webhooks[number % 2], now=timezone.now(), error_class="" if number % 5 else "timeout")
+    query = {"webhook": webhooks[0].public_id} if "webhook" in query else query
+
+    page = text_of(operator.get(url(Delivery, "changelist"), query))
+
+    assert f"Newest 6 {f'of about {total}' if total else 'that match'}. Filter or search" in page
 
 
 @pytest.mark.parametrize("model", [*LOGS, AuditEntry], ids=lambda model: model.__name__)

@@ -9,6 +9,7 @@ from tests.factories import STATE_FIELDS, WebhookFactory
 from tms_webhooks.choices import DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
+from tms_webhooks.models.event import searchable
 from tms_webhooks.outbox.fanout import fan_out
 
 SAMPLES = Path(__file__).resolve().parents[2] / "golden" / "samples"
@@ -46,6 +47,12 @@ def write_event(organization, event_type="class.cancelled", **values):
     event = new_event(organization, event_type, **values)
     event.save()
     return event
+
+
+def name_event(event, name, **values):
+    """Give an event a name to show and to search by."""
+    Event.objects.filter(pk=event.pk).update(subject_name=name, searched_name=searchable(name), **values)
+    event.refresh_from_db()
 
 
 def write_events(organization, number, **values):
