@@ -305,12 +305,15 @@ FOLDERS = ("events", "sources")
 """Folders of generated pages only."""
 
 FOR_INTEGRATORS = "For integrators: look up what an event contains."
+WHOLE = "The others show only the values that differ from it, besides the type."
+SIMILAR = "They are left out where another status is all that differs, except the first."
 SEE_INDEX = "For integrators who parse these events. The fields of `data` ([how to read them](index.md)):"
 
 OBVIOUS = re.compile(
-    r"^(- `[^`]+`: [\w ,]+)\. (?:(?:Id|External id|Name|Title|Text|Description|First name|Last name|E-mail address|City|State or province"
+    r"^(- `[^`]+`: [^.\n]+)\. (?:(?:Id|External id|Name|Title|Text|Description|First name|Last name|E-mail address|City|State or province"
     r"|Postal code|Country) of the \w+(?: \w+)?|(?:First|Middle|Last) name|E-mail address|Telephone number"
-    r"|When the record was .*)\.$",
+    r"|The (?:achievement|class|course|learning path)|Ids? of the user's \w+(?: \w+)?|Ids of all instructors of the class"
+    r"|When (?:the session \w+|the voucher was redeemed|the record was .*))\.$",
     re.MULTILINE,
 )
 """A field whose name says its meaning."""
@@ -318,6 +321,11 @@ OBVIOUS_FIELDS = "A field without a meaning has that of its name."
 USUAL = re.compile(r"^(- `[^`]+`: [\w ,]+), basic(?=$|[:.])", re.MULTILINE)
 """A field with the most frequent privacy, which the page says once."""
 USUAL_PRIVACY = "and the privacy of a field that names none"
+
+SAMPLE = re.compile(r"\n```json\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+STATUSES_OF = ({"status"}, {"completion_status"})
+COUNTS = {"enrolled_count", "open_count"}
+"""Values that do not matter to an event of a status."""
 
 OF_EVERY_NOUN = """## Events of most nouns
 
@@ -340,6 +348,7 @@ def event_pages(event_types):
     about = about.replace("# Events\n\n", f"# Events\n\n{FOR_INTEGRATORS} ").replace(
         "**basic**: facts", f"**basic**, {USUAL_PRIVACY}: facts"
     )
+    about = about.replace(WHOLE, f"{WHOLE} {SIMILAR}")
     lines = [about + OF_EVERY_NOUN, "", "## Event types", ""]
     texts = {}
     for name, members in nouns.items():
@@ -349,8 +358,24 @@ def event_pages(event_types):
         links = [f"[`{one.name}`]({name}.md#{one.name.replace('.', '')})" for one in own]
         lines.append(f"- **[{title}]({name}.md)**: {' '.join(links)}")
         about = USUAL.sub(r"\1", OBVIOUS.sub(r"\1", to_markdown(own).partition(f"\n## {title}\n")[2]))
+        about = SAMPLE.sub(_unless_similar(), about)
         texts[name] = f"# {title}\n\n{SEE_INDEX}\n" + re.sub(r"^### ", "## ", about, flags=re.MULTILINE).rstrip() + "\n"
     return {"index": "\n".join(lines) + "\n", **texts}
+
+
+def _unless_similar():
+    """Return a function for matches of samples, which leaves out those of another status alone, except the first."""
+    seen = []
+
+    def text(match):
+        sample = json.loads(match[1])
+        names = {*sample.get("data", {}), *sample.get("changed", [])} - COUNTS
+        is_similar = names in seen
+        if names in STATUSES_OF:
+            seen.append(names)
+        return "" if is_similar else match[0]
+
+    return text
 
 
 def pages():

@@ -26,6 +26,13 @@ CHANGES = {
 }
 """Sentences about the changes by which rules emit events. Those of other rules are in their docstrings."""
 
+USUAL = {
+    "created": "An object is created.",
+    "updated": "Any other change of its own values.",
+    "deleted": "An object is deleted.",
+}
+"""The changes of events that most nouns have, by the ends of their names. The general page says them once."""
+
 OWN_FIELDS = {sources.ActivityProgressSource: ACTIVITY}
 """The fields that a class adds to those of its noun, where another source reads the fields of the noun."""
 
@@ -66,7 +73,8 @@ def page_of(source_class):
 def _page(classes):
     noun = classes[0].noun
     yield from (f"# Sources of {noun.title.lower()}", "")
-    yield f"For developers ([how to read it](index.md#how-to-read-the-page-of-a-noun), [its fields](../events/{noun.name}.md))."
+    yield "For developers who register such a model ([how to read it](index.md#how-to-read-the-page-of-a-noun),"
+    yield f"[its fields](../events/{noun.name}.md))."
     yield ""
     for source_class in classes:
         yield from _section(source_class)
@@ -168,7 +176,10 @@ def _events(source_class):
         if deadline.expired:
             sentences.setdefault(deadline.expired, []).append(f"Time passes `{deadline.field}`.")
     yield from ("Events:", "")
-    yield from (f"- `{name}`: {' '.join(changes)}" for name, changes in sentences.items())
+    usual = [name for name, changes in sentences.items() if USUAL.get(name.rpartition(".")[2]) == " ".join(changes)]
+    yield from (f"- `{name}`: {' '.join(changes)}" for name, changes in sentences.items() if name not in usual)
+    if usual:
+        yield f"- {', '.join(f'`{name}`' for name in usual)}: as usual"
     yield ""
 
 

@@ -141,9 +141,8 @@ class AppSettings:
     ORGANIZATION_FIELDS: Setting[Mapping[str, Any]] = Setting(
         {},
         "Attribute paths of an organization's 'name', 'external_id' and 'time_zone' on the organization model, for all "
-        "sources, such as {'name': 'label'}. Instead of a path, it may be `First` or `Not` of `tms_webhooks.computed`, "
-        "or a function that takes the organization. A missing one is called as in payloads, and None leaves it out; without "
-        "'time_zone', the dates of organizations are in the project's time zone.",
+        "sources, such as {'name': 'label'}. A value may also be `First` or `Not` of `tms_webhooks.computed`, or a function "
+        "that takes the organization. None leaves it out; without 'time_zone', dates are in the project's time zone.",
         valid=_are_organization_fields,
         expects="a dictionary from 'name', 'external_id' or 'time_zone' to an attribute path",
     )
@@ -161,9 +160,8 @@ class AppSettings:
     ENCRYPTION_KEYS = strings(
         (),
         "Fernet keys for secrets, header values, credentials and responses, newest first. The first key "
-        "encrypts; each key decrypts. "
-        "Empty: a key derived from SECRET_KEY encrypts. This is fine for development; a deploy check warns. The derived key "
-        "always decrypts.",
+        "encrypts; each key decrypts. Empty: a key derived from SECRET_KEY encrypts, which is fine for development. The derived "
+        "key always decrypts.",
     )
     SECRET_OVERLAP_SECONDS = number(86_400.0, "Time for which a rotated secret signs together with the new one.")
     SECRET_OVERLAP_LIMIT_SECONDS = number(7 * 86_400.0, "Longest overlap that a rotation may request.")
@@ -297,9 +295,8 @@ class AppSettings:
     )
     NOTIFY_AFTER_SECONDS = number(
         420.0,
-        "Time for which a webhook fails without a success before people are notified. It is also the time without a "
-        "failure before they are notified of its recovery. With the default, a mail is sent within 10 minutes of the first "
-        "failure, even if the sweep runs late.",
+        "Time for which a webhook fails without a success before people are notified, and time without a failure before "
+        "they are notified of its recovery.",
         least=60.0,
     )
     ADMIN_URL = text(

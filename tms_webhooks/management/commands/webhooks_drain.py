@@ -52,11 +52,9 @@ class Command(WebhooksCommand):
     help = (
         "Deliver webhooks in the foreground until SIGTERM, SIGINT or SIGHUP, which let it finish its requests. A second signal "
         "ends it immediately. Run several, on any number of machines, also together with a queue: TMS_WEBHOOKS['DRAINS'] does "
-        "not count them. It also runs each "
-        "periodic job (sweep, jobs, expiry scans, pruning and reconciling) that no other process has run in time. With "
-        "--until-idle or --seconds, it counts the deliveries that wait. With --once, it delivers nothing. 'prune' blanks payloads and deletes attempts, events and marks that are "
-        "older than KEEP_PAYLOADS_DAYS and KEEP_ATTEMPTS_DAYS. 'reconcile' records events for out-of-band changes of sources "
-        "with reconcile = True. Exit status 0: it ended as requested. 1: with "
+        "not count them. It also runs each periodic job that no other process has run in time. With --once, it delivers "
+        "nothing. 'prune' deletes what KEEP_PAYLOADS_DAYS and KEEP_ATTEMPTS_DAYS do not keep. 'reconcile' records events "
+        "for out-of-band changes of sources with reconcile = True. Exit status 0: it ended as requested. 1: with "
         "--until-idle, a request failed, also if it is tried again later. With --once reconcile, a source or an object "
         "failed, or an event can't be built; see the log. 2: an argument is invalid, and nothing was started."
     )
