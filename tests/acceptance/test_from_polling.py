@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -45,10 +46,10 @@ def webhook(organization):
 def run(live_server, tmp_path, organization, webhook):
     """Run a program of the page, or the mirror's, with a key of the organization."""
     _key, clear = ApiKey.objects.create_key(name="HR", organization=organization)
-    for page in (PAGE, PAGE.with_name("mirror.md")):
-        for language, code in BLOCK.findall(page.read_text(encoding="utf-8")):
-            if language == "python":
-                (tmp_path / code.partition("\n")[0].removeprefix("# ")).write_text(code)
+    shutil.copy(PAGE.with_name("mirror.py"), tmp_path)
+    for language, code in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+        if language == "python":
+            (tmp_path / code.partition("\n")[0].removeprefix("# ")).write_text(code)
     environment = {
         "TMS_API": f"{live_server.url}/api",
         "TMS_AUTHORIZATION": f"Api-Key {clear}",

@@ -6,7 +6,6 @@
 import json
 import os
 import random
-import re
 import socket
 import sqlite3
 import subprocess
@@ -53,14 +52,14 @@ PATHS = {
     ("feedback", "organization"): ("course", "organization"),
 }
 """Nested objects that are those of another nested object."""
-PAGE = Path(__file__).parents[2] / "docs" / "howto" / "mirror.md"
+PROGRAM = Path(__file__).parents[2] / "docs" / "howto" / "mirror.py"
 
 
 class Mirror:
     """The customer's program and its table."""
 
     def __init__(self, folder, environment):
-        (code,) = re.findall(r"^```python\n(# mirror\.py\n.*?)^```$", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+        code = PROGRAM.read_text(encoding="utf-8")
         folder.mkdir()
         (folder / "mirror.py").write_text(code)
         exec(code.partition("if __name__")[0], program := {})

@@ -26,7 +26,7 @@ from tms_webhooks.comparison import Comparison
 from tms_webhooks.models import Job
 
 BUCKETS = 16
-PROGRAM = Path(__file__).parents[3] / "docs" / "howto" / "mirror.md"
+PROGRAM = Path(__file__).parents[3] / "docs" / "howto" / "mirror.py"
 HOW_TO = Path(__file__).parents[3] / "docs" / "howto" / "snapshot.md"
 PAGE = {}
 """The functions that the page shows for such a program."""
@@ -209,10 +209,7 @@ class Program:
     """The program of the page on mirrors, with its table in memory."""
 
     def __init__(self):
-        (code,) = re.findall(
-            r"^```python\n(# mirror\.py\n.*?)^if __name__", PROGRAM.read_text(encoding="utf-8"), re.M | re.S
-        )
-        exec(code, names := {})
+        exec(PROGRAM.read_text(encoding="utf-8").partition("if __name__")[0], names := {})
         self.table, self._handle = sqlite3.connect(":memory:"), names["handle"]
         self.table.executescript(names["TABLES"])
 
@@ -272,7 +269,9 @@ def test_in_postgresql_the_statements_of_the_page_answer_as_the_api_does(client,
     CourseFeedbackFactory(course_assignment__course__organization=organization)
     client.post(at(webhook, "snapshot"), {"nouns": "all"}, format="json")
     deliver_to(program)
-    (block,) = re.findall(r"^```postgresql\n(.*?)^```", PROGRAM.read_text(encoding="utf-8"), re.M | re.S)
+    (block,) = re.findall(
+        r"^```postgresql\n(.*?)^```", PROGRAM.with_suffix(".md").read_text(encoding="utf-8"), re.M | re.S
+    )
     create, store, sweep, digests, forget, reset, names = [one for one in block.split(";\n") if one.strip()]
 
     with connection.cursor(), RawCursor(connection.connection) as page:

@@ -49,8 +49,8 @@ class Command(WebhooksCommand):
         "Send a test to a webhook now, even if the webhook is paused or disabled. Print the receiver's answer and its time; "
         "--json has the time of each part. A success enables a webhook that was disabled because of failures. "
         "Exit status 0: the receiver accepted it. 1: it did not. 2: the webhook, the event or the object does not exist. "
-        "With --listen, be the receiver instead, where the URL of the webhook leads, until SIGTERM or SIGINT: verify its "
-        "requests and print a line for each. Exit status 0: it ended as requested. 1: a request did not verify. 2: it could not "
+        "With --listen, be the receiver instead, where the URL of the webhook leads, until SIGTERM or SIGINT. It "
+        "verifies requests and prints a line for each. Exit status 0: it ended as requested. 1: a request did not verify. 2: it could not "
         "start. Requests come only if TMS_WEBHOOKS allows the host, the port and http."
     )
 
