@@ -26,6 +26,10 @@ TAKES_PICTURES = os.environ.get("TMS_PICTURES") == "1"
 WIDE, NARROW = 1280, 390
 # The rest of the page, which is Django's: links in a line of links, and a search box whose label is an icon.
 OURS = {"exclude": [[".breadcrumbs"], ["#toolbar"], [".select2"]]}
+IS_TOO_WIDE = """(narrow) => [document.documentElement, ...document.querySelectorAll("#content *")].some((one) =>
+    one.scrollWidth > one.clientWidth &&
+    (one === document.documentElement ||
+        (innerWidth === narrow && ["auto", "scroll"].includes(getComputedStyle(one).overflowX))))"""
 GRAVE = ("serious", "critical")
 
 Page = Any
@@ -96,8 +100,8 @@ class Desk:
         ]
 
     def is_too_wide(self):
-        """Return whether the page has to be scrolled sideways."""
-        return bool(self.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+        """Return whether the page, or a part of it on a narrow screen, has to be scrolled sideways."""
+        return bool(self.page.evaluate(IS_TOO_WIDE, NARROW))
 
     def looks(self, *, width=WIDE, dark=False):
         """Make the window so wide, light or dark."""

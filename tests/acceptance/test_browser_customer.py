@@ -37,7 +37,7 @@ def test_a_customer_makes_a_webhook_and_reads_its_log(customer, world):
     page.wait_for_url(re.compile(r"/customers/.*/secret/$"))
     assert page.inner_text("#tms-secret").startswith("whsec_")
     customer.follow("text=I have copied it: continue")
-    customer.follow(".object-tools a:text-is('Overview')")
+    customer.follow(".tms-tabs a:text-is('Overview')")
     customer.inspect("customer-overview")
     customer.follow(".tms-tabs a:text-is('Delivery log')")
     assert page.url.partition("?")[0].endswith("/customers/tms_webhooks/delivery/")

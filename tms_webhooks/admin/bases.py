@@ -164,7 +164,7 @@ class PublicIDChangeList(ChangeList):
         self.model_admin.prepare_rows(request, self.result_list)
 
     def url_for_result(self, result: Any) -> str:
-        return self.model_admin.url(f"{self.opts.model_name}_change", result)
+        return self.model_admin.url(f"{self.opts.model_name}_{self.model_admin.row_page}", result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +207,7 @@ class ScopedAdmin(admin.ModelAdmin):
     Attributes:
         organization_path: The lookup path from a row to its organization.
         change_action: The action that the policy has to allow for a change.
+        row_page: The page to which the rows of the list lead: "change", or one of ``own_pages``.
         linked_lookups: Lookups that links to the list use, besides those of its filters.
         own_pages: The pages besides Django's. Each has the path below the list, the name of its URL, and the function of
             a module that returns it.
@@ -216,6 +217,7 @@ class ScopedAdmin(admin.ModelAdmin):
     list_max_show_all = 0
     organization_path = "organization"
     change_action = Action.MANAGE
+    row_page = "change"
     linked_lookups: ClassVar[Collection[str]] = ()
     own_pages: ClassVar[Sequence[tuple[str, str, str]]] = ()
 
@@ -419,4 +421,4 @@ class ScopedAdmin(admin.ModelAdmin):
         webhook: Webhook | None = obj.webhook
         if webhook is None or webhook.deleted_at is not None:
             return format_html("{}", EMPTY if webhook is None else webhook.name)
-        return format_html('<a href="{}">{}</a>', self.url("webhook_overview", webhook), webhook.name)
+        return format_html('<a href="{}" dir="auto">{}</a>', self.url("webhook_overview", webhook), webhook.name)

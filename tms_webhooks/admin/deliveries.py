@@ -53,7 +53,7 @@ class DeliveryAdmin(LogAdmin):
     change_action = Action.REPLAY
     own_pages = (("<str:key>/resend/", "delivery_resend", "deliveries.resend"),)
 
-    list_display = ("object", "event_type", "webhook_name", "outcome", "when", "attempt_count")
+    list_display = ("object", "event_type", "webhook_link", "outcome", "when", "attempt_count")
     list_filter = (
         WebhookFilter,
         "status",
@@ -68,7 +68,6 @@ class DeliveryAdmin(LogAdmin):
 
     object = _text("object", _("object"))
     event_type = _text("event", _("event"))
-    webhook_name = _text("webhook", _("webhook"))
     outcome = _text("outcome", _("outcome"))
     when = _text("when", _("when"))
     attempt_count = _text("attempts", _("attempts"))

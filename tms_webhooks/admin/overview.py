@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
@@ -27,10 +28,10 @@ from tms_webhooks.admin.formatting import (
 )
 from tms_webhooks.admin.records import job_status, result_link
 from tms_webhooks.admin.words import delivery_rows, health_sentences, with_row_columns
-from tms_webhooks.choices import Action, JobStatus
+from tms_webhooks.choices import Action, DeliveryStatus, Health, JobStatus
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.replay import progress_by_job
-from tms_webhooks.models import Delivery, Job, Notification, Webhook
+from tms_webhooks.models import Delivery, DeliveryTotal, Job, Notification, Webhook
 from tms_webhooks.monitoring.figures import (
     AttemptStats,
     WebhookBacklog,
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin
 
 DAY = timedelta(hours=24)
+FAILED = (DeliveryStatus.WAITING, DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED)
+"""The statuses of deliveries whose last attempt failed."""
 MAX_DELIVERIES = 10
 MAX_JOBS = 5
 MAX_NOTIFICATIONS = 20
@@ -130,6 +133,11 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
         ],
         "jobs": jobs,
         "is_moving": any(job["color"] in (JobStatus.PENDING, JobStatus.RUNNING) for job in jobs),
+        # Each hour or day with attempts is kept.
+        "is_new": not webhook.pull_only and not DeliveryTotal.objects.filter(webhook=webhook).exists(),
+        "last_error": _last_error(webhook)
+        if may_view_log and health.word in (Health.FAILING, Health.DEGRADED)
+        else None,
         "has_contacts": bool(webhook.contacts.strip() or app_settings.CONTACTS),
         "may_compare": may_view_all_payloads(request, webhook),
         "may_change": admin.has_change_permission(request, webhook),
@@ -143,6 +151,13 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
         ],
     }
     return admin.webhook_page(request, "overview", webhook, is_subpage=False, **context)
+
+
+def _last_error(webhook: Webhook) -> Delivery | None:
+    """Return the newest delivery that failed, from the newest of each status: they have indexes of their own."""
+    rows = Delivery.objects.filter(webhook=webhook).exclude(error_class="").order_by("-pk")
+    newest = [rows.filter(status=status).first() for status in FAILED]
+    return max(filter(None, newest), key=attrgetter("pk"), default=None)
 
 
 def _figures(

@@ -33,7 +33,7 @@ class JobAdmin(LogAdmin):
 
     organization_path = "webhook__organization"
 
-    list_display = ("kind", "webhook_name", "status_dot", "results", "requester", "created", "finished")
+    list_display = ("kind", "webhook_link", "status_dot", "results", "requester", "created", "finished")
     list_filter = ("kind", "status")
     fields = (
         "kind",
@@ -51,7 +51,6 @@ class JobAdmin(LogAdmin):
     )
     readonly_fields = ("webhook_link", "begin", "end", "objects", "status_dot", "results", "created", "finished")
 
-    webhook_name = column(_("webhook"), lambda job: cut(job.webhook.name) if job.webhook_id else EMPTY)
     requester = column(_("requested by"), lambda job: cut(job.requested_by or EMPTY))
     created = column(_("created at"), lambda job: format_moment(job.created_at))
     finished = column(_("finished at"), lambda job: format_moment(job.finished_at))
@@ -144,12 +143,11 @@ def noun_title(name: str) -> str:
 class AuditLogAdmin(LogAdmin):
     """Audit entries of the user's organizations, newest first."""
 
-    list_display = ("action", "author", "webhook_name", "changed", "moment")
+    list_display = ("action", "author", "webhook_link", "changed", "moment")
     list_filter = (WebhookFilter, "action", "actor_kind")
     fields = ("action", "actor", "organization", "webhook_link", "target", "moment", "formatted_changes")
     readonly_fields = ("webhook_link", "actor", "moment", "formatted_changes")
 
-    webhook_name = column(_("webhook"), lambda entry: cut(entry.webhook.name if entry.webhook else EMPTY))
     changed = column(_("changes"), lambda entry: cut(", ".join(entry.changes)))
     moment = column(AuditEntry._meta.get_field("at").verbose_name, lambda entry: format_moment(entry.at))
     author = column(_("by"), lambda entry: cut(entry.actor_label or entry.get_actor_kind_display()))

@@ -17,12 +17,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.admin.bases import (
-    column,
-    covers_children,
-    may_view_payloads,
-    permits,
-)
+from tms_webhooks.admin.bases import column, covers_children, may_view_payloads
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
 from tms_webhooks.admin.webhook_form import FormPages
 from tms_webhooks.admin.words import cut, delivery_rows, health_line, with_row_columns
@@ -37,6 +32,22 @@ STATE_FIELDS = (
     "header_names",
     "signing",
 )
+
+
+class HookFilter(admin.SimpleListFilter):
+    """Separates hooks, which programs make for themselves, from other webhooks. Offered once there is a hook."""
+
+    title = _("hooks")
+    parameter_name = "hooks"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        has_hooks = model_admin.get_queryset(request).filter(hook_of__gt="").exists()
+        return [("only", _("Only hooks")), ("without", _("Without hooks"))] if has_hooks else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        """Keep hooks only, or other webhooks only."""
+        kept = {"only": queryset.filter(hook_of__gt=""), "without": queryset.filter(hook_of="")}
+        return kept.get(str(self.value()), queryset)
 
 
 @admin.register(Webhook)
@@ -57,8 +68,9 @@ class WebhookAdmin(FormPages):
         ("<str:key>/compare/", "webhook_compare", "comparison.comparison"),
         ("<str:key>/explain/", "webhook_explain", "events.explain_page"),
     )
+    row_page = "overview"
     list_display = ("listed_name", "health", "host", "owner", "last_delivery")
-    list_filter = ("enabled", "disabled_reason", "error_action")
+    list_filter = ("enabled", "disabled_reason", "error_action", HookFilter)
     # The page of an organization links to its webhooks.
     linked_lookups = ("organization__id__exact",)
     search_fields = ("name",)
@@ -81,12 +93,10 @@ class WebhookAdmin(FormPages):
         return patterns
 
     def webhook_page(self, request: HttpRequest, name: str, webhook: Webhook, **context: Any) -> HttpResponse:
-        """Return a page about a webhook, with the links of its tabs."""
-        log = f"{self.url('delivery_changelist')}?{urlencode({'webhook': webhook.public_id})}"
+        """Return a page about a webhook, with its tabs."""
         about = {
             "webhook": webhook,
             "is_subpage": True,
-            "log_url": log if permits(request, "view_delivery") else "",
             "may_view_payloads": may_view_payloads(request, webhook),
         }
         return self.page(request, f"webhook/{name}", webhook, **{**about, **context})

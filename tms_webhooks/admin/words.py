@@ -56,7 +56,7 @@ def health_sentences(webhook: Webhook, health: WebhookHealth, *, now: datetime) 
     if state.failing_since is not None:
         sentences.append(_disabling_sentence(state, state.failing_since, now))
     if day.success_rate is None:
-        sentences.append(_("Nothing was sent to it in the last 24 hours."))
+        sentences += [_("Nothing was sent to it in the last 24 hours.")] if state.succeeded_at else []
     elif health.word == Health.DEGRADED:
         text = ngettext(
             "In the last 24 hours %(rate)s of the attempts were delivered, and %(count)s delivery was given up.",

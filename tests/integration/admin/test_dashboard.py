@@ -61,14 +61,14 @@ def test_it_shows_the_lag_of_first_attempts_of_our_own_webhooks(alice, ours, the
 def test_it_shows_the_webhooks_that_need_attention_with_the_reason(alice, ours):
     organization = ours.organization
     subscribed(name="ill", organization=organization, failures=4, pauses=1, failing_since=timezone.now())
-    subscribed(name="gone", organization=organization, enabled=False, disabled_reason="gone")
+    subscribed(name="gone", organization=organization, enabled=False, disabled_reason="gone", hook_of="0:api:1")
     subscribed(name="off", organization=organization, enabled=False, disabled_reason="admin")
 
     text = shown(alice)
 
     assert "2 webhooks need attention" in text
     assert "ill Failing 4 attempts in a row have failed" in text
-    assert "gone Disabled The receiver answered 410 Gone" in text
+    assert "gone Hook Disabled The receiver answered 410 Gone" in text
     assert " off " not in text
     assert " fine " not in text
 

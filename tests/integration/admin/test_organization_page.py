@@ -34,7 +34,7 @@ def test_its_webhooks_are_listed_with_how_they_do_and_a_way_to_a_new_one(operato
     webhook = subscribed(name="CRM")
     other = subscribed(name="Of others")
     organization = webhook.organization
-    off = subscribed(name="Old", organization=organization, enabled=False, disabled_reason="admin")
+    off = subscribed(name="Old", organization=organization, enabled=False, disabled_reason="admin", hook_of="0:api:1")
 
     page = page_at(operator, organization)
 
@@ -43,6 +43,7 @@ def test_its_webhooks_are_listed_with_how_they_do_and_a_way_to_a_new_one(operato
     assert other.name not in page
     assert "receiver.example.com" in page
     assert "Disabled" in page
+    assert page.count(">Hook</span>") == 1
     assert f'href="/admin/tms_webhooks/webhook/add/?organization={organization.pk}"' in page
     form = operator.get(f"{url(Webhook, 'add')}?organization={organization.pk}")
     assert f'<option value="{organization.pk}" selected>' in form.content.decode()

@@ -30,9 +30,9 @@ STATES = {
     "new": (
         lambda now: {},
         [
-            "Idle Nothing was sent to it in the last 24 hours. Nothing has been delivered to it yet.",
-            "Success rate –",
-            "None yet.",
+            "Idle Nothing has been delivered to it yet.",
+            "Next steps Send a test . The page shows the response of the receiver. Wait for the first event.",
+            "No one is notified when this webhook fails",
         ],
     ),
     "failing": (
@@ -124,13 +124,64 @@ def test_the_health_and_the_figures_beside_it_agree(operator, counts, expected):
     assert expected in shown_at(operator, overview(webhook))
 
 
-def test_the_list_marks_hooks(operator):
-    subscribed(name="Payroll", hook_of="0:api:1")
+@pytest.mark.parametrize(
+    "values, link",
+    [
+        ({}, "Send a test"),
+        ({"failures": 6, "pauses": 2}, "See the last error"),
+        ({"failures": 1}, "See the last error"),
+        ({"enabled": False, "pauses": 2}, "Enable"),
+    ],
+)
+def test_the_first_action_is_the_next_step_of_the_state(operator, values, link):
+    webhook, now = subscribed(**values), timezone.now()
+    write_delivery(webhook, now=now, error_class="timeout", status="exhausted", due_at=None)
+    last = write_delivery(webhook, now=now, error_class="timeout", status="waiting", attempts=1)
+    write_delivery(webhook, now=now)
+    write_delivery(webhook, now=now, error_class="timeout", status="cancelled", due_at=None)
+
+    row = operator.get(overview(webhook)).content.decode().split('class="tms-actions"')[1].split("</details>")[0]
+
+    assert re.findall(r'class="button" href="[^"]*">([^<]*)<', row)[0] == link
+    assert (url(Delivery, "change", last.public_id) in row) is (link == "See the last error")
+    assert row.index("<details") < row.index("Recover")
+
+
+def test_a_failing_webhook_without_a_failed_delivery_in_the_log_offers_a_test_first(operator):
+    text = shown_at(operator, overview(subscribed(failures=6, pauses=2)))
+
+    assert "See the last error" not in text
+    assert "Send a test More" in text
+
+
+@pytest.mark.parametrize("attempts", [0, 1])
+def test_a_new_webhook_shows_the_next_steps_and_no_figures_until_its_first_attempt(operator, attempts):
+    webhook = subscribed(events=[])
+    count(webhook, attempts, AttemptResult.DELIVERED, ago=timedelta(days=40))
+
+    page = operator.get(overview(webhook))
+
+    assert ("Next steps Select events . Without one, nothing is sent." in text_of(page)) is not attempts
+    assert ("Latest deliveries" in text_of(page)) is bool(attempts)
+    assert ('id="tms-overview" data-tms-refresh' in page.content.decode()) is not attempts
+    assert "Success rate" not in text_of(page)
+
+
+def test_the_list_marks_hooks_and_filters_them_once_there_are_some(operator):
     subscribed(name="CRM")
+    assert "Only hooks" not in shown_at(operator, url(Webhook, "changelist"))
+    subscribed(name="Payroll", hook_of="0:api:1")
 
     page = shown_at(operator, url(Webhook, "changelist"))
+    names = {
+        value: [
+            row.name for row in operator.get(url(Webhook, "changelist"), {"hooks": value}).context["cl"].result_list
+        ]
+        for value in ("only", "without", "")
+    }
 
     assert ("Payroll Hook" in page, "CRM Hook" in page, "<span" in page) == (True, False, False)
+    assert names == {"only": ["Payroll"], "without": ["CRM"], "": ["CRM", "Payroll"]}
 
 
 def test_a_webhook_without_contacts_says_so_and_links_to_the_field(operator):
@@ -190,6 +241,19 @@ def test_a_chart_is_drawn_in_plain_numbers_and_has_a_text_alternative(operator, 
     assert bar in operator.get(overview(webhook)).content.decode()
 
 
+def test_each_chart_names_its_figure_and_its_webhook(operator):
+    webhook = subscribed(name="Data & more")
+    count(webhook, 1, AttemptResult.DELIVERED)
+
+    page = operator.get(overview(webhook)).content.decode()
+
+    assert re.findall(r'<title id="[^"]*">([^<]*)<', page) == [
+        "Attempts per hour of Data &amp; more",
+        "Attempts per day of Data &amp; more",
+    ]
+    assert 'role="region" aria-label="Attempts per day of Data &amp; more, as a table"' in page
+
+
 # What lies below it
 
 
@@ -233,10 +297,9 @@ def test_a_job_shows_its_progress_until_its_deliveries_are_done(operator):
 
 
 def test_deliveries_need_the_permission_to_view_the_log(staff):
-    webhook = subscribed()
-    write_delivery(webhook, now=timezone.now())
+    webhook = subscribed(failures=1)
+    write_delivery(webhook, now=timezone.now(), error_class="timeout", status="waiting", attempts=1)
 
     text = shown_at(staff("view_webhook"), overview(webhook))
 
-    assert "Latest deliveries" not in text
-    assert "Delivery log" not in text
+    assert [words for words in ("Latest deliveries", "Delivery log", "See the last error") if words in text] == []

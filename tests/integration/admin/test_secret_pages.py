@@ -41,6 +41,7 @@ def test_the_secret_of_a_new_webhook_is_shown_once(operator):
     assert f'<code id="tms-secret">{secret}</code>' in page
     for sample in ("def receive(", "export function receive(", "app.MapPost(&quot;/hook&quot;", "&lt;?php"):
         assert sample in page
+    assert f'href="{page_of(webhook, "overview")}">I have copied it: continue</a>' in page
     assert_never_kept(response)
     again = operator.get(page_of(webhook))
     assert secret not in again.content.decode()

@@ -1,5 +1,6 @@
 """The page of a webhook: valid values, saved fields, enabling, disabling and deleting."""
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -12,11 +13,62 @@ from example_project.training.models import Organization
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of, shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.actors import SYSTEM
 from tms_webhooks.catalogue import all_types
+from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Subscription, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal
 
 PARTS = ["General", "Endpoint", "Events", "Retries and alerts", "Request", "Content", "Delivery", "Security"]
+
+
+# Its home
+
+
+def home(webhook):
+    return reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id])
+
+
+@pytest.mark.parametrize(
+    "page, current",
+    [
+        ("overview", "Overview"),
+        ("change", "Configuration"),
+        ("overview/test", "Overview"),
+        ("overview/snapshot", "Overview"),
+        ("overview/recover", "Overview"),
+        ("compare", "Overview"),
+        ("explain", "Overview"),
+        ("secret", "Configuration"),
+        ("secret/rotate", "Configuration"),
+        ("filters/{}", "Configuration"),
+    ],
+)
+def test_each_page_of_a_webhook_has_its_name_the_same_tabs_and_a_way_to_its_overview(operator, page, current):
+    webhook = subscribed(name="HR system", events=["class.*"])
+    path = page.format(webhook.subscriptions.get().public_id)
+
+    text = operator.get(f"/admin/tms_webhooks/webhook/{webhook.public_id}/{path}/").content.decode()
+    tabs = text.split('class="tms-tabs"')[1].split("</nav>")[0]
+    crumbs = text.split('class="breadcrumbs"')[1].split("</div>")[0]
+
+    assert "<h1><bdi>HR system</bdi></h1>" in text
+    assert re.findall(r"<a [^>]*>([^<]+)</a>", tabs) == ["Overview", "Configuration", "Delivery log", "Audit log"]
+    assert re.findall(r'aria-current="(?:page|true)">([^<]+)<', tabs) == [current]
+    assert (f'href="{home(webhook)}"' in crumbs) is (page != "overview")
+
+
+def test_every_list_leads_to_the_overview(operator):
+    webhook = subscribed()
+    write_delivery(webhook, now=timezone.now())
+    Job.objects.create(kind="recover", webhook=webhook, created_at=timezone.now())
+    AuditEntry.objects.record(AuditAction.WEBHOOK_TESTED, webhook, actor=SYSTEM, now=timezone.now())
+
+    for model in (Webhook, Delivery, Job, AuditEntry):
+        rows = operator.get(url(model, "changelist")).content.decode().split('id="result_list"')[1]
+        assert f'href="{home(webhook)}"' in rows, model
+    asked = operator.get(url(Webhook, "delete", webhook.public_id)).content.decode()
+    assert f'href="{home(webhook)}"' in asked.split('class="breadcrumbs"')[1].split("</div>")[0]
 
 
 # Adding

@@ -1,6 +1,6 @@
 // Refreshes parts of a page: fetches data-tms-refresh="URL" every data-tms-every seconds, and replaces the part by the one
 // with the same id in the response. It waits while the page is hidden, and while the user types, selects, or has the focus in
-// the part. A response whose part has no data-tms-refresh ends the refreshing.
+// the part. A response whose part has no data-tms-refresh ends the refreshing, or continues with the parts in it.
 "use strict";
 (() => {
   // Milliseconds after the last key.
@@ -75,6 +75,8 @@
       const fresh = await refresh(part);
       if (fresh.dataset.tmsRefresh) {
         watch(fresh);
+      } else {
+        fresh.querySelectorAll("[data-tms-refresh]").forEach(watch);
       }
     }, seconds * 1000);
   };
@@ -82,5 +84,5 @@
   document.addEventListener("input", () => {
     typedAt = performance.now();
   });
-  document.querySelectorAll("[data-tms-refresh]").forEach(watch);
+  document.querySelectorAll("[data-tms-refresh]:not([data-tms-refresh] *)").forEach(watch);
 })();
