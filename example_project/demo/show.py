@@ -69,9 +69,9 @@ class Show:
         return judge(self.ledger, watch=self.watch, seconds=self.display.seconds, problems=self._problems)
 
     @property
-    def admin_url(self) -> str:
-        """The address of the admin, which is served until the end."""
-        return f"http://127.0.0.1:{self._server_port}/admin/"
+    def url(self) -> str:
+        """The address of the web server, which runs until the end."""
+        return f"http://127.0.0.1:{self._server_port}"
 
     def _set_up(self, password: str | None) -> None:
         with self.display.scene("A fresh SQLite file is migrated") as scene:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from django.contrib.auth.models import Group
 from django.db import transaction
+from django.urls import reverse
 from django.utils import timezone
 from factory.random import reseed_random
 
@@ -106,6 +107,16 @@ class World:
     def organizations(self) -> tuple[Organization, ...]:
         """Return the organizations at the top of their trees."""
         return tuple(tenant.organization for tenant in self.tenants)
+
+    def accounts(self) -> list[tuple[str, str, str]]:
+        """Return the accounts that can sign in: user name, role and the path of their first page."""
+        admin, customers = reverse("admin:index"), reverse("tms_webhooks_customers:index")
+        found = [(self.operator.username, "operator of all organizations", admin)]
+        for tenant in self.tenants:
+            name, people = tenant.organization.name, tenant.people
+            found.append((people.administrator.username, f"administrator of {name}", admin))
+            found.append((people.customer.username, f"webhooks of {name}", customers))
+        return found
 
 
 @transaction.atomic

@@ -60,11 +60,11 @@ class Desk:
         self.page.goto(path, wait_until="load")
         return self.page
 
-    def sign_in(self, username, *, at="/admin/"):
+    def sign_in(self, username, *, at="/admin/", password=PASSWORD):
         """Sign in at the login to which this page leads."""
         page = self.open(at)
         page.fill("#id_username", username)
-        page.fill("#id_password", PASSWORD)
+        page.fill("#id_password", password)
         self.follow("input[type=submit]")
 
     def follow(self, link):

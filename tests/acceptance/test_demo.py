@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from tests.acceptance.browser import Desk
 from tests.extras import python_with
 from tests.patience import PATIENCE
 from tms_webhooks import catalogue
@@ -179,6 +181,50 @@ def test_a_second_demo_in_the_same_folder_is_refused_and_an_interruption_ends_ev
 
     interrupted.communicate(timeout=PATIENCE)
     assert interrupted.returncode == 130
+    assert stays_behind(tmp_path) == []
+
+
+@pytest.fixture
+def served(demo_python, tmp_path):
+    """A demo that serves its day: its process, and the lines of its end."""
+    process = start(demo_python, tmp_path, "--serve")
+    end = []
+    for line in process.stdout:
+        if end or line.startswith("Look at the day."):
+            end.append(line)
+        if "Ctrl-C ends it." in line:
+            break
+    yield process, "".join(end)
+    process.kill()
+    process.communicate()
+
+
+def test_with_serve_an_administrator_and_a_customer_look_at_the_day(served, chromium, tmp_path):
+    process, lines = served
+    (password,) = re.findall(r"Password of these accounts: (\S+)", lines)
+    accounts = re.findall(
+        r"^(\S+) +(operator|administrator|webhooks) of (.+): (http://127[^/]+)(/\S+)$", lines, re.MULTILINE
+    )
+    assert [role for _name, role, *_ in accounts] == [
+        "operator",
+        "administrator",
+        "webhooks",
+        "administrator",
+        "webhooks",
+    ]
+    for name, _role, _organization, address, path in accounts[1:3]:
+        desk = Desk(chromium, address)
+        desk.sign_in(name, at=path, password=password)
+
+        page = desk.open(f"{path}tms_webhooks/delivery/?q=class.cancelled")
+
+        assert page.locator("#result_list tbody tr").count() > 0
+        assert "CRM" in page.inner_text("#result_list")
+        desk.close()
+    process.send_signal(signal.SIGINT)
+
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
     assert stays_behind(tmp_path) == []
 
 

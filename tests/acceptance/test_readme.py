@@ -73,7 +73,7 @@ def test_there_are_commands_of_one_line_that_set_everything_up():
     manage = ".venv/bin/python manage.py"
     assert blocks("Try it", "sh") == [
         f"{SET_UP.format(group='demo')}{manage} demo\n",
-        f"{manage} migrate && {manage} seed && {manage} runserver\n",
+        f"{manage} demo --serve\n",
         f"{SET_UP.format(group='dev')}.venv/bin/python -m pytest\n",
     ]
 

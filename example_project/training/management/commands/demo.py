@@ -38,7 +38,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.add_argument("--json", action="store_true", help="print the figures as one JSON object on the last line")
-        parser.add_argument("--serve", action="store_true", help="keep it running, with the admin, until Ctrl-C")
+        parser.add_argument(
+            "--serve",
+            action="store_true",
+            help="then keep the admin and the customers' site on the day's database, until Ctrl-C",
+        )
         parser.add_argument(
             "--folder",
             type=Path,
@@ -93,16 +97,9 @@ class Command(BaseCommand):
         return Display(ledger, sys.stdout)
 
     def _serve(self, show: Show, password: str) -> None:
-        people = show.world.tenants[0].people
-        show.display.notice(
-            (
-                f"Admin     {show.admin_url}",
-                f"Log-in    {show.world.operator.username}, operator of all organizations",
-                f"          {people.administrator.username}, administrator of one organization",
-                f"Password  {password}",
-                "Change something there: each request to the receiver is printed here. Ctrl-C ends it.",
-            )
-        )
+        lines = [f"{username:<22}{role}: {show.url}{path}" for username, role, path in show.world.accounts()]
+        end = "Change something there: each request to the receiver is printed here. Ctrl-C ends it."
+        show.display.notice((f"Look at the day. Password of these accounts: {password}", "", *lines, "", end))
         show.ledger.listener = show.display.arrival
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()

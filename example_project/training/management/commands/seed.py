@@ -7,7 +7,6 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.urls import reverse
 
 from example_project.training.sample_data import fill
 from example_project.training.seed import seed
@@ -30,9 +29,5 @@ class Command(BaseCommand):
         for tenant in world.tenants:
             fill(tenant, now=world.now)
         self.stdout.write(f"Password of these accounts: {password}\n\n")
-        admin, customers = reverse("admin:index"), reverse("tms_webhooks_customers:index")
-        self.stdout.write(f"{world.operator.username:<36}operator of all organizations: {admin}")
-        for tenant in world.tenants:
-            people, name = tenant.people, tenant.organization.name
-            self.stdout.write(f"{people.administrator.username:<36}administrator of {name}: {admin}")
-            self.stdout.write(f"{people.customer.username:<36}webhooks of {name}: {customers}")
+        for username, role, path in world.accounts():
+            self.stdout.write(f"{username:<36}{role}: {path}")
