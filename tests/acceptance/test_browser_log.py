@@ -7,9 +7,12 @@ from django.utils import timezone
 
 from tests.acceptance.browser import WIDE
 from tests.integration.delivery.rows import body_of, name_event, subscribed, write_delivery
+from tests.receiver import Answer
 from tms_webhooks.choices import AttemptResult, DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Job
 from tms_webhooks.models.total import CountedAttempt
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
 
 LOG = "/admin/tms_webhooks/delivery/"
 NAME = "Anna Larsen · Azure Administrator, four days in Utrecht"
@@ -99,6 +102,44 @@ def test_a_name_leads_to_the_answer_in_two_clicks(desk, webhook):
     desk.page.click("text=Response headers >> nth=0")
     assert "set-cookie: ••••" in desk.page.inner_text(".tms-attempt >> nth=0")
     desk.inspect("log-answer")
+
+
+def test_an_administrator_sees_what_the_second_attempt_sent_after_the_url_was_changed_in_between(desk, world, receiver):
+    organization = world.tenants[0].organization
+    webhook = subscribed(
+        name="HR system", organization=organization, url=f"{receiver.url}/old?key=0ld", headers="X-Team=north"
+    )
+    delivery = write_delivery(webhook, now=timezone.now())
+    about(delivery, NAME)
+    receiver.answers += [Answer(status=500, body=b"moved"), Answer(status=500, body=b"down")]
+    Drain(fan_out=fan_out).run(until_idle=True)
+
+    page = desk.open(f"{LOG}{delivery.public_id}/change/")
+    assert f"POST {receiver.url}/old?key=••••" in page.inner_text(".tms-attempt >> nth=0")
+    desk.follow(".tms-tabs >> text=Webhook")
+    desk.follow(".tms-tabs >> text=Configuration")
+    page.fill("#id_url", f"{receiver.url}/new")
+    desk.save()
+    desk.open(f"{LOG}{delivery.public_id}/change/")
+    assert "The URL was changed after attempt 1." in page.inner_text("#tms-request ~ p >> nth=0")
+    desk.inspect("sent-before")
+    desk.follow("text=Try now")
+    desk.follow("text=Yes, send")
+    Drain(fan_out=fan_out).run(until_idle=True)
+    desk.open(f"{LOG}{delivery.public_id}/change/")
+
+    assert [request.path for request in receiver.received] == ["/hook/old?key=0ld", "/hook/new"]
+    second, first = page.locator(".tms-attempt").all()
+    assert f"POST {receiver.url}/new" in second.inner_text()
+    assert "X-Team: ••••" in second.inner_text()
+    assert f"webhook-timestamp: {receiver.received[1].headers['webhook-timestamp']}" in second.inner_text()
+    assert receiver.received[1].body.decode() == second.locator(".tms-raw").text_content()
+    assert "/old" not in first.inner_text()
+    first.locator("summary >> nth=0").click()
+    assert f"POST {receiver.url}/old?key=••••" in first.inner_text()
+    desk.inspect("sent")
+    desk.follow(".tms-tabs >> text=Event")
+    assert delivery.event.public_id in page.inner_text(".tms-details")
 
 
 def test_the_list_refreshes_itself_until_nothing_waits_and_boxes_work_on(desk, webhook):

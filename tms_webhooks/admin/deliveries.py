@@ -116,6 +116,7 @@ class DeliveryAdmin(LogAdmin):
 
     def show(self, request: HttpRequest, row: Delivery) -> HttpResponse:
         """Show one delivery, with its attempts and its request."""
+        from tms_webhooks.documents.request_preview import preview_of
         from tms_webhooks.manage import deliveries as manage
 
         # The right in the webhook's organization and, for the event of a child organization, in the event's.
@@ -126,10 +127,14 @@ class DeliveryAdmin(LogAdmin):
             and bool(allowed_among(request, Action.VIEW_PAYLOAD, owners))
         )
         may_send = row.webhook.deleted_at is None and self.may_send(request, row)
-        masks_url = row.webhook.masked_url != row.webhook.url and not (
-            permits(request, "change_webhook") and self.may(request, Action.MANAGE, row)
-        )
-        context = delivery_context(row, now=timezone.now(), payload=may_view, masks_url=masks_url)
+        may_resend, may_send_now = may_send and manage.is_finished(row), may_send and manage.is_waiting(row)
+        preview, now = None, timezone.now()
+        if may_view and (may_resend or may_send_now or row.next_attempt_at(now=now)):
+            masks_url = row.webhook.masked_url != row.webhook.url and not (
+                permits(request, "change_webhook") and self.may(request, Action.MANAGE, row)
+            )
+            preview = preview_of(row, now=now, masks_url=masks_url)
+        context = delivery_context(row, now=now, payload=may_view, preview=preview)
         return self.page(
             request,
             "delivery/page",
@@ -137,8 +142,8 @@ class DeliveryAdmin(LogAdmin):
             delivery=row,
             title=f"{row.event.type} → {row.webhook.name}",
             is_open=row.due_at is not None,
-            may_resend=may_send and manage.is_finished(row),
-            may_send_now=may_send and manage.is_waiting(row),
+            may_resend=may_resend,
+            may_send_now=may_send_now,
             may_view_payload=may_view,
             **context,
         )

@@ -6,6 +6,7 @@ the codes of all its rows together.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -31,9 +32,11 @@ from tms_webhooks.admin.formatting import (
 from tms_webhooks.choices import Action, DelayReason, DeliveryStatus, ErrorClass, Health, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook, WebhookState
+from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.webhook import heavy_columns
 
 if TYPE_CHECKING:
+    from tms_webhooks.documents.request_preview import RequestPreview
     from tms_webhooks.monitoring.figures import WebhookHealth
     from tms_webhooks.net.timing import Timing
 
@@ -222,30 +225,65 @@ def _when(delivery: Delivery, *, now: datetime) -> SafeString:
 # One delivery
 
 
-def delivery_context(delivery: Delivery, *, now: datetime, payload: bool, masks_url: bool) -> dict[str, Any]:
+def delivery_context(
+    delivery: Delivery, *, now: datetime, payload: bool, preview: RequestPreview | None
+) -> dict[str, Any]:
     """Return the template context. Without ``payload``, it holds neither the object's name, nor request nor response.
 
-    With ``masks_url``, the URL of the request is masked, for users who may not manage the webhook.
+    ``preview`` is the request that is sent next, if there is one. The first attempt that sent the body shows it.
     """
-    from tms_webhooks.documents.request_preview import preview_of
-
     newest = DeliveryAttempt.objects.filter(delivery=delivery).order_by("-pk")
     rows = list((newest if payload else newest.defer("response_headers", "response_body"))[: MAX_ATTEMPTS + 1])
     status, detail = status_text(delivery), outcome_detail(delivery, rows[0].status_code if rows else None)
+    attempts: list[dict[str, Any]] = [
+        {
+            "attempt": row,
+            "next_step": _next_step(row, delivery, now=now),
+            "timing": timing_text(row.parts),
+            "request": _request_of(delivery, row) if payload and row.request else None,
+        }
+        for row in rows[:MAX_ATTEMPTS]
+    ]
+    sent = next((row for row in attempts if row["request"] and row["request"].headers), None)
     return {
         "now": now,
         "headline": f"{status}: {detail}" if detail and delivery.attempts else status,
         "sentences": [*status_sentences(delivery, now=now), *_failure_of(rows)],
         "name": delivery.event.subject_name if payload else "",
-        "attempts": [
-            {"attempt": row, "next_step": _next_step(row, delivery, now=now), "timing": timing_text(row.parts)}
-            for row in rows[:MAX_ATTEMPTS]
-        ],
+        "attempts": attempts,
         "has_more": len(rows) > MAX_ATTEMPTS,
-        "request_preview": preview_of(delivery, now=now, masks_url=masks_url)
-        if payload and delivery.status != DeliveryStatus.MERGED
-        else None,
+        "request_preview": preview,
+        "sent": sent,
+        "has_traces": "otel" in app_settings.TELEMETRY,
     }
+
+
+def _request_of(delivery: Delivery, attempt: DeliveryAttempt) -> RequestPreview:
+    """Return the request of an attempt as it was made, by what the attempt keeps of it (`Endpoint.outline`).
+
+    Without the event's payload, the tokens of the URL are not filled in, and headers that come from the body are missing.
+    """
+    from tms_webhooks.delivery import rendering
+    from tms_webhooks.delivery.outgoing import Endpoint
+    from tms_webhooks.documents import request_preview
+    from tms_webhooks.monitoring.liveness import BEFORE_PROXY
+    from tms_webhooks.payloads.formats import RequestFormat
+    from tms_webhooks.payloads.formats.shape import PLAIN
+
+    webhook, event = copy.copy(delivery.webhook), delivery.event
+    webhook.verb, webhook.url, _version, secrets, names, *shape = attempt.request.split("\n")
+    is_unready = attempt.timing and attempt.parts.wait is None
+    if attempt.status_code is None and (is_unready or attempt.error_class in BEFORE_PROXY):
+        problem = _("Nothing was sent: the attempt failed before its request.")
+        return request_preview.RequestPreview(webhook.verb, webhook.url, problem=problem)
+    webhook.body_signature_header = ""
+    form, detail = shape or PLAIN
+    known = RequestFormat(form, detail, webhook.url)
+    headers = dict.fromkeys(names.split(), MASK)
+    endpoint = Endpoint(webhook, headers, [request_preview.PLACEHOLDER_SECRET] * int(secrets), shape=known)
+    content = rendering.preview(delivery, known) if event.body else rendering.Content()
+    number, at = attempt.number or 0, attempt.started_at
+    return request_preview.signed_preview(endpoint, event, content, number=number, now=at)
 
 
 def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 
 from django.core.exceptions import ValidationError
 
+from tms_webhooks import __version__
 from tms_webhooks.choices import AuthenticationKind, ErrorClass, PayloadFormat
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import authentication, outcome, signing
 from tms_webhooks.delivery.outgoing import Endpoint
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
 from tms_webhooks.models import Webhook
-from tms_webhooks.models.credentials import read_headers, secret_names
+from tms_webhooks.models.credentials import AUTHORIZATION, read_headers, secret_names
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.models.reencryption import is_key_missing
 from tms_webhooks.net.urls import query_secrets
@@ -21,7 +22,7 @@ from tms_webhooks.payloads.formats import RequestFormat
 
 def endpoint_of(webhook: Webhook, sealed: Iterable[Sealed] = ()) -> Endpoint:
     """Return the endpoint of a webhook with these signing secrets, the newest first; with a problem if they can't be read."""
-    kind, problem = webhook.authentication, None
+    kind, problem, client = webhook.authentication, None, None
     try:
         secrets = [value.reveal() for value in sealed]
         for secret in secrets:
@@ -34,16 +35,29 @@ def endpoint_of(webhook: Webhook, sealed: Iterable[Sealed] = ()) -> Endpoint:
     sent = {name: value for name, value in headers.items() if name.lower() != "content-type"}
     # The secrets that an answer may repeat.
     private = [secret.removeprefix(signing.SECRET_PREFIX) for secret in secrets]
-    client = None
     if kind != AuthenticationKind.NONE and not problem:
         client = authentication.client_credentials(credentials) if kind == AuthenticationKind.OAUTH2 else None
         sent = authentication.merged(authentication.fixed_headers(kind, credentials), sent)
         private += [credentials.get(name, "") for name in secret_names(kind)]
-    if "?" in webhook.url:
-        private += query_secrets(webhook.url)
+    url = webhook.url
+    if "?" in url:
+        private += query_secrets(url)
+        url = webhook.masked_url
     # A header such as Accept is none.
     private += [value for name, value in sent.items() if not name.lower().startswith("accept")]
-    return Endpoint(webhook, sent, secrets, problem, shape_of(webhook, headers), client, outcome.echoes_of(private))
+    shape = shape_of(webhook, headers)
+    names = " ".join([*sent, AUTHORIZATION if client else "", webhook.body_signature_header])
+    kept = [webhook.verb, url, __version__, str(len(secrets)), names, shape.format, shape.detail]
+    return Endpoint(
+        webhook,
+        sent,
+        secrets,
+        problem,
+        shape,
+        client,
+        outcome.echoes_of(private),
+        "\n".join(kept).removesuffix("\nstandard\nfull"),
+    )
 
 
 def _unreadable(error: Exception) -> DeliveryError:

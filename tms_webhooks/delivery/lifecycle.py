@@ -73,13 +73,13 @@ class GivenUpDelivery(NamedTuple):
     message: str
 
 
-def apply(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
-    """Apply the error actions of the webhooks of these deliveries; return the keys of the webhooks it disables.
+def apply(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> None:
+    """Apply the error actions of the webhooks of these deliveries.
 
     Call it in the transaction that gives the deliveries up, with the webhooks and their states locked.
     """
     if not given_up:
-        return set()
+        return
     webhooks = Webhook.objects.existing().in_bulk({delivery.webhook_id for delivery in given_up})
     event_types = dict(
         Delivery.objects.among(delivery.delivery_id for delivery in given_up).values_list("pk", "event__type")
@@ -87,7 +87,7 @@ def apply(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
     affected: dict[int, Webhook] = {}
     for delivery in given_up:
         webhook, event_type = webhooks.get(delivery.webhook_id), event_types.get(delivery.delivery_id)
-        if webhook is None or event_type is None:
+        if not webhook or not event_type:
             continue
         affected[webhook.pk] = webhook
         logger.warning("given up event=%s webhook=%s: %s", delivery.event_id, webhook.pk, delivery.message)
@@ -100,9 +100,7 @@ def apply(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
             now=now,
         )
     to_notify = [pk for pk, webhook in affected.items() if webhook.error_action == ErrorAction.NOTIFY]
-    if to_notify:
-        WebhookState.objects.filter(pk__in=to_notify).update(given_up_at=now, failed_at=now)
-    to_disable = {pk for pk, webhook in affected.items() if webhook.error_action == ErrorAction.DISABLE}
-    for pk in to_disable:
-        disable(affected[pk], reason=DisabledReason.FAILING, now=now)
-    return to_disable
+    WebhookState.objects.filter(pk__in=to_notify).update(given_up_at=now, failed_at=now)
+    for webhook in affected.values():
+        if webhook.error_action == ErrorAction.DISABLE:
+            disable(webhook, reason=DisabledReason.FAILING, now=now)

@@ -55,6 +55,12 @@ class Endpoint:
     """The client whose access token each request needs; ``headers`` have any other authentication."""
     echoes: tuple[str, ...] = ()
     """The forms of its secrets that are masked in an answer (`outcome.echoes_of`)."""
+    outline: str = ""
+    """What each attempt keeps of its request, without values of secrets and of events.
+
+    The lines are the method, the URL with its tokens, the version of the app and the number of signatures. The names of the
+    masked headers follow, and the format and the detail unless they are plain.
+    """
 
     def __repr__(self) -> str:
         return f"<Endpoint of webhook {self.webhook.pk}>"

@@ -71,7 +71,7 @@ class OwnOutage:
 
     def excused(self, results: Sequence[SendResult], now: datetime) -> list[SendResult]:
         """Return the results; during an outage, those that failed before an answer use up no retry."""
-        if self._since is None or self.since(now) is None:
+        if self.since(now) is None:
             return list(results)
         return [
             replace(result, outcome=result.outcome.excused())

@@ -108,7 +108,8 @@ def with_contents(requests: Sequence[OutgoingRequest], spent: TimeSpent) -> list
     current one. A body that can't be rendered is a problem of its delivery alone.
     """
     unrendered = [one for one in requests if one.unrendered is not None]
-    stored = _stored_bodies(one.delivery_id for one in unrendered) if unrendered else {}
+    rows = DeliveryBody.objects.filter(key_in(one.delivery_id for one in unrendered)) if unrendered else ()
+    stored = {row.pk: row for row in rows}
     contents: dict[int, Content] = {}
     new: list[DeliveryBody] = []
     for request in unrendered:
@@ -143,7 +144,7 @@ def with_contents(requests: Sequence[OutgoingRequest], spent: TimeSpent) -> list
 
 def preview(delivery: Delivery, shape: RequestFormat) -> Content:
     """Return the content of a delivery as it was sent, or as it would be sent now. Nothing is stored."""
-    stored = _stored_bodies([delivery.pk]).get(delivery.pk)
+    stored = getattr(delivery, "own_body", None)
     return _content(shape, delivery.event.body, stored, attempts=delivery.attempts)[0]
 
 
@@ -200,11 +201,6 @@ def _content(
         text = str(error) if isinstance(error, UnsafeURL) else f"the URL can't be filled in: {_reason(error)}"
         problem = DeliveryError(text, error_class=ErrorClass.INVALID_URL, permanent=True)
         return content._replace(problem=problem), is_new
-
-
-def _stored_bodies(ids: Iterable[int]) -> dict[int, DeliveryBody]:
-    rows = DeliveryBody.objects.filter(key_in(ids))
-    return {row.pk: row for row in rows}
 
 
 def _reason(error: Exception) -> str:

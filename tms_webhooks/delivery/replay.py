@@ -183,7 +183,9 @@ def _missed_events(events: QuerySet[Event], webhook: Webhook, *, since: datetime
     # A webhook gets no events about itself.
     about_itself = Q(type__startswith=event_names.OPERATIONAL, subject_id=webhook.public_id)
     new = subscribed & ~about_itself & Q(occurred_at__gte=since, fanned_out_at__isnull=False) & ~Exists(own)
-    return events.filter(events_for_scope(webhook.scope, using=events.db), Q(_was_skipped(own)) | new)
+    return events.filter(
+        events_for_scope(webhook.scope, using=events.db), Q(Exists(own.filter(status=DeliveryStatus.SKIPPED))) | new
+    )
 
 
 def _deliveries_to(webhook: Webhook) -> QuerySet[Delivery]:
@@ -191,16 +193,13 @@ def _deliveries_to(webhook: Webhook) -> QuerySet[Delivery]:
     return Delivery.objects.filter(webhook=webhook, event=OuterRef("pk"))
 
 
-def _was_skipped(own: QuerySet[Delivery]) -> Exists:
-    return Exists(own.filter(status=DeliveryStatus.SKIPPED))
-
-
 def total_of(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> int:
     """Return the number of deliveries that a job would change or create."""
     events = affected(kind, webhook, since=since, until=until)
     if kind != JobKind.REPLAY_MISSED or not any(one.is_filtered for one in webhook.subscriptions.all()):
         return events.count()
-    new = events.filter(~_was_skipped(_deliveries_to(webhook))).order_by("pk").values_list("pk", flat=True)
+    skipped = _deliveries_to(webhook).filter(status=DeliveryStatus.SKIPPED)
+    new = events.filter(~Exists(skipped)).order_by("pk").values_list("pk", flat=True)
     to_filter = list(new[:MAX_FILTERED])
     from tms_webhooks.routing import filtered
 
@@ -212,13 +211,14 @@ def total_of(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
 
 def refusal_of(kind: JobKind, webhook: Webhook) -> str:
     """Return why a job of this kind can't run for the webhook; an empty text if it can."""
+    text = ""
     if webhook.deleted_at is not None:
-        return _("Webhook %(key)s was deleted; nothing more is sent to it.") % {"key": webhook.public_id}
-    if kind not in (JobKind.CANCEL_PENDING, JobKind.SNAPSHOT) and webhook.pull_only:
-        return _("Webhook %(key)s is pull-only; nothing is sent to it. Read its feed.") % {"key": webhook.public_id}
-    if kind != JobKind.CANCEL_PENDING and not webhook.enabled:
-        return _("Webhook %(key)s is disabled; enable it first.") % {"key": webhook.public_id}
-    return ""
+        text = _("Webhook %(key)s was deleted; nothing more is sent to it.")
+    elif kind not in (JobKind.CANCEL_PENDING, JobKind.SNAPSHOT) and webhook.pull_only:
+        text = _("Webhook %(key)s is pull-only; nothing is sent to it. Read its feed.")
+    elif kind != JobKind.CANCEL_PENDING and not webhook.enabled:
+        text = _("Webhook %(key)s is disabled; enable it first.")
+    return text % {"key": webhook.public_id}
 
 
 class JobProgress(NamedTuple):
@@ -244,6 +244,6 @@ def progress_by_job(jobs: Iterable[Job]) -> dict[int, JobProgress]:
     """
     counts = {job.pk: Counter[str]() for job in jobs if job.webhook_id and JobKind(job.kind) not in OF_WAITING}
     rows = Delivery.objects.filter(job__in=counts, status__in=COUNTED).order_by().values_list("job", "status")
-    for key, status, number in rows.annotate(Count("pk")) if counts else ():
+    for key, status, number in rows.annotate(Count("pk")):
         counts[key][COUNTED[status]] += number
     return {key: JobProgress(**numbers) for key, numbers in counts.items()}

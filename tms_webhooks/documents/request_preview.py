@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks import catalogue
 from tms_webhooks.delivery import rendering
 from tms_webhooks.delivery.endpoints import endpoint_of
-from tms_webhooks.delivery.outgoing import OutgoingRequest
+from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
 from tms_webhooks.delivery.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery, Event, Webhook
@@ -41,8 +41,8 @@ PLACEHOLDER_SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
 class RequestPreview:
     """A request for display. ``problem`` says why it can't be shown.
 
-    URL and headers are those of the webhook now: an attempt does not keep them. ``empty_tokens`` are the tokens of the URL
-    and the content that have no value in the event. ``unknown_tokens`` are those that no event of its type has.
+    ``empty_tokens`` are the tokens of the URL and the content that have no value in the event. ``unknown_tokens`` are those
+    that no event of its type has.
     """
 
     method: str = ""
@@ -105,7 +105,7 @@ def pretty(body: str) -> str:
 
 
 def preview_of(delivery: Delivery, *, now: datetime, masks_url: bool = False) -> RequestPreview:
-    """Return the request of a delivery's next attempt, or of its last attempt if it is finished.
+    """Return the request of a delivery's next attempt.
 
     Writes nothing: a body that was not rendered yet is rendered for the preview alone. With ``masks_url``, the query values
     of the webhook that look like secrets are masked; those that the event fills in are not.
@@ -116,10 +116,8 @@ def preview_of(delivery: Delivery, *, now: datetime, masks_url: bool = False) ->
     if not event.body:
         problem = event.error or _("the payload is no longer kept")
         return RequestPreview(webhook.verb, webhook.url, problem=problem)
-    number = delivery.attempts + 1 if delivery.due_at is not None else max(delivery.attempts, 1)
     render = partial(rendering.preview, delivery)
-    preview, _shape = _preview(webhook, event, render, number=number, now=now)
-    return preview
+    return _preview(webhook, event, render, number=delivery.attempts + 1, now=now)[0]
 
 
 def preview_of_event(webhook: Webhook, event: Event, *, now: datetime) -> RequestPreview:
@@ -142,29 +140,30 @@ def _preview(
     now: datetime,
 ) -> tuple[RequestPreview, RequestFormat | None]:
     """Return the signed request of an attempt, with signatures, own headers and authentication masked; and its format."""
-    bare = RequestPreview(webhook.verb, webhook.url)
     if deferred := webhook.get_deferred_fields().intersection(HEAVY_COLUMNS):
         # One query instead of one for each.
         webhook.refresh_from_db(fields=deferred)
     endpoint = endpoint_of(webhook)
     if endpoint.problem is not None:
-        return replace(bare, problem=_("the headers can't be read; enter them again")), None
+        problem = _("the headers can't be read; enter them again")
+        return RequestPreview(webhook.verb, webhook.url, problem=problem), None
     shape = endpoint.shape
-    secret = {*endpoint.headers, AUTHORIZATION, SIGNATURE_HEADER, webhook.body_signature_header}
-    request = OutgoingRequest(
-        delivery_id=0,
-        webhook_id=webhook.pk,
-        event_id=event.public_id,
-        number=number,
-        charged=0,
-        is_manual=False,
-        is_test=is_test(event.body),
-        endpoint=replace(endpoint, secrets=[PLACEHOLDER_SECRET]),
-        **render(shape)._asdict(),
-    )
+    endpoint = replace(endpoint, secrets=[PLACEHOLDER_SECRET])
+    return signed_preview(endpoint, event, render(shape), number=number, now=now), shape
+
+
+def signed_preview(
+    endpoint: Endpoint, event: Event, content: rendering.Content, *, number: int, now: datetime
+) -> RequestPreview:
+    """Return the request of an attempt at this time. Own headers, authentication and each signature are masked."""
+    webhook = endpoint.webhook
+    values = {**content._asdict(), "endpoint": endpoint, "is_test": is_test(event.body)}
+    request = OutgoingRequest(0, 0, event.public_id, number, 0, False, **values)
     try:
         signed = Attempt(request, now, token=MASK if endpoint.client_credentials else "").signed()
     except DeliveryError as error:
-        return replace(bare, problem=str(error)), shape
-    headers = {name: MASK if name in secret else value for name, value in signed.headers.items() if name}
-    return RequestPreview(signed.method, signed.url, headers, signed.body.decode("utf-8", "replace")), shape
+        return RequestPreview(webhook.verb, webhook.url, problem=str(error))
+    secret = dict.fromkeys([*endpoint.headers, AUTHORIZATION, webhook.body_signature_header], MASK)
+    secret[SIGNATURE_HEADER] = " ".join([MASK] * len(endpoint.secrets))
+    headers = {name: secret.get(name, value) for name, value in signed.headers.items() if name}
+    return RequestPreview(signed.method, signed.url, headers, signed.body.decode("utf-8", "replace"))

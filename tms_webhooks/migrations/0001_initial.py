@@ -1012,7 +1012,7 @@ class Migration(migrations.Migration):
                         db_constraint=False,
                         on_delete=django.db.models.deletion.CASCADE,
                         primary_key=True,
-                        related_name="+",
+                        related_name="own_body",
                         serialize=False,
                         to="tms_webhooks.delivery",
                     ),
@@ -1425,6 +1425,7 @@ class Migration(migrations.Migration):
                     "timing",
                     models.CharField(blank=True, default="", max_length=60, verbose_name="timing"),
                 ),
+                ("request", models.TextField(blank=True, default="")),
                 (
                     "delivery",
                     models.ForeignKey(

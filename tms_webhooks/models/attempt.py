@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class AttemptRow(NamedTuple):
-    """One attempt as it is inserted: the columns of `DeliveryAttempt`, in their order."""
+    """One attempt as it is inserted. The first value is the one that some databases take in another form."""
 
+    started_at: datetime
     delivery_id: int
     number: int | None
     charged: bool
-    started_at: datetime
     duration_ms: int
     status_code: int | None
     error_class: str
@@ -34,10 +34,9 @@ class AttemptRow(NamedTuple):
     next_delay: float | None
     delay_reason: str
     timing: str
+    request: str
 
 
-# Where `AttemptRow` has the one value that some databases take in another form.
-STARTED_AT = AttemptRow._fields.index("started_at")
 COLUMNS = ", ".join(AttemptRow._fields)
 PLACEHOLDERS = f"({', '.join(['%s'] * len(AttemptRow._fields))})"
 # The attempts of one batch.
@@ -57,8 +56,7 @@ class AttemptManager(models.Manager["DeliveryAttempt"]):
         params: list[Any] = []
         adapt = sql.database().ops.adapt_datetimefield_value
         for row in rows:
-            params += row
-            params[-len(row) + STARTED_AT] = adapt(row.started_at)
+            params += adapt(row.started_at), *row[1:]
         return partial(sql.write, INSERT, params, rows=f"VALUES {', '.join([PLACEHOLDERS] * len(rows))}")
 
 
@@ -102,6 +100,8 @@ class DeliveryAttempt(models.Model):
     )
     # In the format of `Timing.as_text`.
     timing = models.CharField(_("timing"), max_length=60, blank=True, default="")
+    # As `Endpoint.outline` describes it; empty if it is not kept.
+    request = models.TextField(blank=True, default="")
 
     delivery_id: int
 

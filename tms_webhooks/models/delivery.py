@@ -338,7 +338,7 @@ class DeliveryBody(models.Model):
 
     # No constraint in the database, as on `Delivery.event`.
     delivery = models.OneToOneField(
-        Delivery, on_delete=models.CASCADE, primary_key=True, related_name="+", db_constraint=False
+        Delivery, on_delete=models.CASCADE, primary_key=True, related_name="own_body", db_constraint=False
     )
     content_type = models.CharField(max_length=255, blank=True, default="")
     body = models.TextField(blank=True, default="")

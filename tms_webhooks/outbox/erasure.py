@@ -171,9 +171,11 @@ def _blank(events: Sequence[int]) -> None:
     # Merged events are also erased in the body of the event that carries them, which is sent without them.
     periods = deliveries.filter(quiet_period__isnull=False).values_list("quiet_period", flat=True)
     carriers = Delivery.objects.of_quiet_periods(periods).values_list("pk", flat=True)
-    keys = list(deliveries.values_list("pk", flat=True))
-    DeliveryBody.objects.filter(key_in([*keys, *carriers])).delete()
-    DeliveryAttempt.objects.filter(delivery__in=keys).update(response_headers="", response_body="", message="")
+    keys = [*deliveries.values_list("pk", flat=True), *carriers]
+    DeliveryBody.objects.filter(key_in(keys)).delete()
+    # Without its outline, the page of a carrier shows no request: its body was another one.
+    attempts = DeliveryAttempt.objects.filter(delivery__in=keys)
+    attempts.update(response_headers="", response_body="", message="", request="")
 
 
 def _erase_mentions(key: str, names: Collection[str], *, now: datetime) -> int:

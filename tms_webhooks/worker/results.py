@@ -325,18 +325,22 @@ def _attempt_row(result: SendResult, decision: RetryDecision | None = None) -> A
         next_delay=None if decision is None else decision.delay,
         delay_reason="" if decision is None else decision.reason.value,
         timing=result.timing.as_text(),
+        request=result.request.endpoint.outline,
     )
 
 
 def _counted(result: SendResult, decision: RetryDecision | None = None) -> CountedAttempt:
     """Return what an attempt adds to the totals of its webhook."""
-    kind = AttemptResult.DELIVERED if result.outcome.success else AttemptResult.RETRIED
     answered = result.status is not None or result.outcome.timed_out
     expected_at = result.request.expected_at
     return CountedAttempt(
         webhook_id=result.request.webhook_id,
         started_at=result.started_at,
-        result=kind if result.outcome.success or decision is not None else AttemptResult.GIVEN_UP,
+        result=AttemptResult.DELIVERED
+        if result.outcome.success
+        else AttemptResult.RETRIED
+        if decision
+        else AttemptResult.GIVEN_UP,
         duration_ms=round(result.seconds * 1000) if answered else None,
         lag_ms=None if expected_at is None else max(0, round((result.started_at - expected_at).total_seconds() * 1000)),
     )

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from tests import sweeps
 from tests.factories import WebhookFactory
-from tests.integration.delivery.rows import disable, fan_out_all
+from tests.integration.delivery.rows import disable, distinct, fan_out_all
 from tests.integration.delivery.updates import ChangingObject
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
@@ -20,7 +20,7 @@ from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import count as count_job
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Delivery, DeliveryBody, Event, Subscription, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Subscription, Webhook
 from tms_webhooks.outbox import erasure, fanout, fanout_sql
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -375,7 +375,10 @@ def test_erasing_waits_for_the_request_that_carries_a_merged_event(clock, instru
     assert (erased.events, erased.in_flight) == (0, 1)
     worker.write(worker.send(request))
     assert FIRST in worker.wire.requests[-1].body.decode()
+    assert DeliveryAttempt.objects.exclude(request="").exists()
     erased = erasure.erase(4207, now=clock.now)
 
     assert (erased.events, erased.in_flight) == (1, 0)
     assert not DeliveryBody.objects.exists()
+    # The body can't be shown again, and the answer may repeat it.
+    assert distinct(DeliveryAttempt, "request", "response_body", "message") == {("", "", "")}

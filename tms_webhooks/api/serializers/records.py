@@ -21,7 +21,7 @@ from tms_webhooks.choices import PayloadDetail, Priority
 from tms_webhooks.delivery import rendering
 from tms_webhooks.delivery.replay import progress_by_job
 from tms_webhooks.digests import digested
-from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Job, WebhookSecret
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job, WebhookSecret
 from tms_webhooks.payloads.formats import JSON
 
 
@@ -160,7 +160,7 @@ class DeliveryDetailSerializer(DeliverySerializer):
         """Return the body in the webhook's format once the delivery is finished, and the stored event before."""
         if not self.context["view"].may_see_payload(delivery.webhook, delivery.event) or not delivery.event.body:
             return None
-        own = DeliveryBody.objects.filter(pk=delivery.pk).first()
+        own = getattr(delivery, "own_body", None)
         if own is None or not own.stored:
             return {"content_type": JSON, "body": digested(delivery.event.body, PayloadDetail.FULL)}
         return {"content_type": own.content_type or JSON, "body": own.stored}

@@ -31,6 +31,7 @@
     keepOpened(part, fresh);
     fresh.classList.add("tms-live");
     part.replaceWith(fresh);
+    fresh.dispatchEvent(new Event("tms-refreshed", { bubbles: true }));
     const boxes = fresh.querySelectorAll("tr input.action-select");
     if (boxes.length && window.Actions) {
       swaps += 1;
