@@ -36,6 +36,7 @@ urlpatterns = [
     path("api/2.0/", include("example_project.training.api")),
     path("api/", include("tms_webhooks.api.schema.urls")),
     path("api/", include("tms_webhooks.api.urls")),
+    path("webhooks/health/", include("tms_webhooks.telemetry.health")),
     # With the extra `mcp`.
     *([path("mcp/", include("tms_webhooks.mcp.urls"))] if find_spec("mcp") else []),
     # Instead of pages for people.

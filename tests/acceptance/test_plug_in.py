@@ -139,8 +139,9 @@ def test_the_page_removes_each_unit_of_the_production_page():
     stops = re.search(r"^systemctl disable --now (.+)$", UNINSTALL.read_text(), re.MULTILINE)[1].split()
     (removed,) = re.findall(r"^rm (/etc/systemd/.+)$", UNINSTALL.read_text(), re.MULTILINE)
 
-    # The timer starts the service of its name. The cluster may run other tasks of the project.
-    assert {*stops, "tms-qcluster-watchdog.service"} == {unit.rstrip(":") for unit in units} - {"tms-qcluster.service"}
+    # The timer starts the service of its name. The web server stays, and the cluster may run other tasks of the project.
+    stay = {"tms-web.service", "tms-qcluster.service"}
+    assert {*stops, "tms-qcluster-watchdog.service"} == {unit.rstrip(":") for unit in units} - stay
     assert removed.split() == [
         "/etc/systemd/system/tms-qcluster-watchdog.*",
         "/etc/systemd/system/tms-webhooks.service",

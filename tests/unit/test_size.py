@@ -43,10 +43,10 @@ CEILINGS = {
     "hooks": 662,
     "listener": 1_002,
     "manage": 5_498,
-    "management": 9_907,
+    "management": 9_806,
     "mcp": 4_170,
     "models": 24_301,
-    "monitoring": 5_518,
+    "monitoring": 5_602,
     "moves": 1_898,
     "net": 11_991,
     "outbox": 22_806,
@@ -61,14 +61,14 @@ CEILINGS = {
     "snapshot": 4_604,
     "sources": 26_042,
     "tasks": 1_533,
-    "telemetry": 1_070,
+    "telemetry": 1_233,
     "testing": 3_011,
     "validators": 1_675,
     "worker": 15_992,
 }
 
-FUNCTIONS = 2_687
-FILES = 276
+FUNCTIONS = 2_690
+FILES = 277
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

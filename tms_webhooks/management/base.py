@@ -22,8 +22,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError, InterfaceError, connections, router
-from django.db.migrations.executor import MigrationExecutor
+from django.db import Error, connections, router
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -31,6 +30,7 @@ from django.utils.dateparse import parse_datetime
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.conf import COMMAND_CHECKS
 from tms_webhooks.models import DrainSlot, Webhook
+from tms_webhooks.monitoring.liveness import database_problem
 from tms_webhooks.monitoring.words import stop_of
 
 BAD_INPUT = 2
@@ -55,7 +55,6 @@ UNITS = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
 
 _AGE = re.compile(r"(\d{1,6})(min|h|d)")
 _UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-_APP = Webhook._meta.app_label
 
 
 def bad_input(text: str) -> CommandError:
@@ -211,7 +210,7 @@ class WebhooksCommand(DocumentCommand):
             if self.always_connects:
                 self.connect()
             return super().execute(*args, **options)
-        except (DatabaseError, InterfaceError) as error:
+        except Error as error:
             if problem := database_problem():
                 raise bad_input(problem) from error
             raise
@@ -273,19 +272,6 @@ def stop_on_signal() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def database_problem() -> str:
-    """Return that the database does not answer or lacks migrations of this app, and the remedy; otherwise nothing."""
-    using = router.db_for_write(Webhook)
-    try:
-        executor = MigrationExecutor(connections[using])
-        if not executor.migration_plan(executor.loader.graph.leaf_nodes(_APP)):
-            return ""
-    except (DatabaseError, InterfaceError) as error:
-        # The reasons of the drivers name host and user, but no password.
-        return f"The database does not answer: {' '.join(str(error).split())}"
-    return f"The database {using!r} lacks migrations of {_APP}. Run: manage.py migrate --database {using}"
 
 
 # Why something is not delivered, and the next step of the operator.

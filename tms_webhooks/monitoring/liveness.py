@@ -11,6 +11,9 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple
 
+from django.db import Error, connections, router
+from django.db.migrations.executor import MigrationExecutor
+
 from tms_webhooks.choices import OUR_OWN_FAULT, ErrorClass
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
@@ -171,6 +174,19 @@ def proxy_failures(*, now: datetime) -> int:
     rows = DeliveryAttempt.objects.filter(started_at__gt=since).exclude(error_class__in=BEFORE_PROXY)
     errors = list(rows.order_by("-started_at").values_list("error_class", flat=True)[:MOST_PROXY_FAILURES])
     return len(errors) if len(errors) >= LEAST_PROXY_FAILURES and set(errors) == {ErrorClass.PROXY_ERROR} else 0
+
+
+def database_problem() -> str:
+    """Return that the database does not answer or lacks migrations of this app, and the remedy; otherwise nothing."""
+    using = router.db_for_write(Webhook)
+    try:
+        executor = MigrationExecutor(connections[using])
+        if not executor.migration_plan(executor.loader.graph.leaf_nodes("tms_webhooks")):
+            return ""
+    except Error as error:
+        # The reasons of the drivers name host and user, but no password.
+        return f"The database does not answer: {' '.join(str(error).split())}"
+    return f"The database {using!r} lacks migrations of tms_webhooks. Run: manage.py migrate --database {using}"
 
 
 def restart_reason(found: Liveness, *, max_lag: float, keeps_drains: bool) -> str:

@@ -19,8 +19,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tms_webhooks import signals
-from tms_webhooks.db import clock
-from tms_webhooks.models import Delivery, DrainSlot
+from tms_webhooks.models import Delivery
 from tms_webhooks.monitoring.liveness import HealthLevel, Liveness, examine
 
 UID = "tms_webhooks.telemetry.prometheus"
@@ -85,14 +84,13 @@ class BacklogCollector(Collector):
         """Return the metrics; none if the database can't be reached, so that other metrics are still served."""
         try:
             found, report = examine()
-            unreachable = DrainSlot.objects.cut_off(clock.measured_now()).count()
         except DatabaseError:
             logger.warning("The backlog can't be read for Prometheus.", exc_info=True)
             return
         finally:
             # As after a request: a scrape's thread would leave the connection open.
             close_old_connections()
-        for name, value in zip(GAUGES, (*_values(found, report.level), unreachable), strict=True):
+        for name, value in zip(GAUGES, _values(found, report.level), strict=True):
             yield GaugeMetricFamily(name, GAUGES[name], value=value)
 
 
@@ -106,6 +104,7 @@ def _values(found: Liveness, level: HealthLevel) -> tuple[float, ...]:
         waits.events,
         waits.oldest_event_seconds or 0.0,
         found.drains,
+        len(found.cut_off),
     )
 
 

@@ -21,7 +21,6 @@ from tms_webhooks.management.base import (
     add_options,
     add_scope,
     counted,
-    database_problem,
     duration,
     key_of_organization,
     no_worker,
@@ -32,7 +31,14 @@ from tms_webhooks.management.base import seconds as number_of_seconds
 from tms_webhooks.models import Webhook
 from tms_webhooks.monitoring import liveness
 from tms_webhooks.monitoring.figures import URGENCY, Stats, stats
-from tms_webhooks.monitoring.liveness import MAX_LAG, HealthLevel, HealthProblem, HealthReport, Liveness
+from tms_webhooks.monitoring.liveness import (
+    MAX_LAG,
+    HealthLevel,
+    HealthProblem,
+    HealthReport,
+    Liveness,
+    database_problem,
+)
 from tms_webhooks.monitoring.words import failures
 from tms_webhooks.queues import get_queue
 

@@ -1,0 +1,132 @@
+"""The health over HTTP: for monitors and load balancers, which have no account and run no command."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError
+from django.db.migrations.recorder import MigrationRecorder
+from django.utils import timezone
+
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.db import clock
+from tms_webhooks.models import DrainSlot, Event
+from tms_webhooks.telemetry import health
+
+DELIVERY = "/webhooks/health/"
+READY = "/webhooks/health/ready/"
+BOTH = pytest.mark.parametrize("url", [DELIVERY, READY])
+
+
+@pytest.fixture(autouse=True)
+def period(monkeypatch):
+    """The time that decides when the health is read again, as a list of one number. Nothing is kept from other tests."""
+    health._level.cache_clear()
+    health._migrated.cache_clear()
+    now = [0.0]
+    monkeypatch.setattr(health, "monotonic", lambda: now[0])
+    yield now
+    health._level.cache_clear()
+    health._migrated.cache_clear()
+
+
+def run_drain():
+    now = clock.measured_now()
+    assert DrainSlot.objects.take(1, owner="drain", now=now, until=now + timedelta(seconds=60))
+
+
+def answer(client, url):
+    response = client.get(url)
+    return response.status_code, response.content.decode()
+
+
+def test_it_is_200_while_a_drain_runs(client):
+    run_drain()
+
+    assert answer(client, DELIVERY) == (200, "OK\n")
+
+
+def test_it_is_503_without_one(client):
+    assert answer(client, DELIVERY) == (503, "STOPPED\n")
+
+
+def test_what_can_wait_until_tomorrow_is_200(client):
+    run_drain()
+    event = write_delivery(subscribed(), now=timezone.now()).event
+    Event.objects.filter(pk=event.pk).update(fanned_out_at=None, occurred_at=timezone.now() - timedelta(hours=1))
+
+    assert answer(client, DELIVERY) == (200, "LATE\n")
+
+
+def test_a_process_is_ready_whether_or_not_a_drain_runs(client):
+    assert answer(client, READY) == (200, "OK\n")
+
+
+def test_it_is_not_ready_until_migrate_was_run(client):
+    newest = MigrationRecorder.Migration.objects.filter(app="tms_webhooks").latest("name")
+    newest.delete()
+    assert answer(client, READY) == (503, "STOPPED\n")
+
+    newest.save()
+    assert answer(client, READY) == (200, "OK\n")
+
+
+@BOTH
+def test_a_database_that_refuses_is_503_whatever_was_known(client, monkeypatch, url):
+    def refuse():
+        raise OperationalError("connection to server at 10.0.0.7 failed")
+
+    run_drain()
+    assert answer(client, url) == (200, "OK\n")
+    monkeypatch.setattr(DrainSlot.objects, "exists", refuse)
+
+    assert answer(client, url) == (503, "STOPPED\n")
+
+
+@BOTH
+def test_the_answer_is_never_stored_and_sets_no_cookie(client, url):
+    response = client.get(url)
+
+    assert "no-store" in response["Cache-Control"]
+    assert response["Content-Type"] == "text/plain"
+    assert response.cookies == {}
+
+
+@BOTH
+def test_head_has_the_same_status_and_other_methods_are_refused(client, url):
+    assert client.head(url).status_code == client.get(url).status_code
+    assert client.head(url).content == b""
+    assert client.post(url).status_code == 405
+
+
+@BOTH
+def test_it_needs_no_login_where_all_other_pages_do(client, settings, url):
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
+    run_drain()
+
+    assert answer(client, url) == (200, "OK\n")
+
+
+def test_the_health_is_read_once_in_five_seconds(client, period, django_assert_num_queries):
+    with django_assert_num_queries(12):
+        client.get(DELIVERY)
+    run_drain()
+
+    with django_assert_num_queries(1):
+        assert answer(client, DELIVERY) == (503, "STOPPED\n")
+    period[0] += 5
+    assert answer(client, DELIVERY) == (200, "OK\n")
+
+
+def test_it_costs_two_statements_more_while_deliveries_are_late(client, django_assert_num_queries):
+    run_drain()
+    write_delivery(subscribed(), now=timezone.now() - timedelta(hours=1))
+
+    with django_assert_num_queries(14):
+        assert answer(client, DELIVERY) == (503, "STOPPED\n")
+
+
+def test_a_process_that_is_ready_asks_one_statement(client, django_assert_num_queries):
+    client.get(READY)
+
+    with django_assert_num_queries(1):
+        client.get(READY)
