@@ -24,18 +24,37 @@ class Server:
         self._binaries = binaries
         self._data = directory / "data"
         self._user = user
+        self._pid_file = self._data / "postmaster.pid"
         with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
-        self.url = f"postgres://tms@127.0.0.1:{self._port}/postgres"
+            self.port = free.getsockname()[1]
+        self.url = f"postgres://tms@127.0.0.1:{self.port}/postgres"
 
     def create(self):
         """Make the files of an empty one."""
         self._run("initdb", "--auth=trust", "--username=tms", "--no-sync", "--encoding=UTF8")
 
-    def start(self):
+    def copy(self, primary):
+        """Make the files of a standby of ``primary``, which runs."""
+        source = ["--host=127.0.0.1", f"--port={primary.port}", "--username=tms"]
+        self._run("pg_basebackup", *source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+
+    def promote(self):
+        """Let a standby be the primary from now on."""
+        self._run("pg_ctl", "promote", "--wait")
+
+    @property
+    def pid(self):
+        return int(self._pid_file.read_text().split()[0])
+
+    @property
+    def runs(self):
+        return self._pid_file.exists()
+
+    def start(self, **settings):
         """Start it, and wait until it answers."""
         # What is committed survives its processes, as in life; only the machine must not lose power.
-        options = f"-p {self._port} -k {self._data} -c listen_addresses=127.0.0.1 -c fsync=off"
+        options = f"-p {self.port} -k {self._data} -c listen_addresses=127.0.0.1 -c fsync=off"
+        options += "".join(f" -c {name}={value}" for name, value in settings.items())
         self._run("pg_ctl", "start", "--wait", f"--log={self._data}/log", f"--options={options}")
 
     def stop(self, mode):
@@ -56,8 +75,8 @@ class Server:
 
 
 @contextmanager
-def server_of_its_own():
-    """Yield one that runs; skip the test where the programs are absent, or nobody may run them."""
+def server_of_its_own(standby_of=None, **settings):
+    """Yield one that runs, with these settings; skip the test where the programs are absent, or nobody may run them."""
     binaries, user = installed(), permitted()
     # Not pytest's own, which nobody else may enter.
     directory = Path(tempfile.mkdtemp(prefix="tms-postgres-"))
@@ -65,12 +84,13 @@ def server_of_its_own():
         shutil.chown(directory, user)
     server = Server(binaries, directory, user)
     try:
-        server.create()
-        server.start()
+        server.copy(standby_of) if standby_of else server.create()
+        server.start(**settings)
         try:
             yield server
         finally:
-            server.stop("immediate")
+            if server.runs:
+                server.stop("immediate")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -79,7 +99,7 @@ def installed():
     """Return where the server's programs are."""
     on_path = shutil.which("pg_ctl")
     # Debian keeps them off the path.
-    places = [Path(on_path).parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    places = [Path(on_path).resolve().parent] if on_path else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     for place in reversed(places):
         if (place / "initdb").exists() and (place / "pg_ctl").exists():
             return place

@@ -7,17 +7,14 @@ import json
 import os
 import random
 import socket
-import sqlite3
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections import Counter
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 from tests.patience import PATIENCE
+from tests.scenarios import mirror_program
 from tests.scenarios.processes import stop
 from tests.scenarios.test_snapshot import is_idle
 from tms_webhooks.models import Delivery
@@ -52,34 +49,10 @@ PATHS = {
     ("feedback", "organization"): ("course", "organization"),
 }
 """Nested objects that are those of another nested object."""
-PROGRAM = Path(__file__).parents[2] / "docs" / "howto" / "mirror.py"
 
 
-class Mirror:
-    """The customer's program and its table."""
-
-    def __init__(self, folder, environment):
-        code = PROGRAM.read_text(encoding="utf-8")
-        folder.mkdir()
-        (folder / "mirror.py").write_text(code)
-        exec(code.partition("if __name__")[0], program := {})
-        self.folder, self.environment = folder, {**os.environ, **environment}
-        with closing(sqlite3.connect(folder / "mirror.sqlite3")) as table:
-            table.executescript(program["TABLES"])
-
-    def start(self, command):
-        arguments = [sys.executable, "mirror.py", command]
-        return subprocess.Popen(arguments, cwd=self.folder, env=self.environment, stdout=subprocess.PIPE, text=True)
-
-    def run(self, command):
-        with self.start(command) as process:
-            printed, _ = process.communicate(timeout=SECONDS)
-        assert process.returncode == 0, printed
-        return printed.splitlines()
-
-    def execute(self, statement, *parameters):
-        with closing(sqlite3.connect(self.folder / "mirror.sqlite3", timeout=20)) as table, table:
-            return table.execute(statement, parameters).fetchall()
+class Mirror(mirror_program.Mirror):
+    """With what the test reads and damages in its table."""
 
     def rows(self):
         found = self.execute("SELECT noun, id, data FROM mirror WHERE data IS NOT NULL")
@@ -223,8 +196,8 @@ def test_after_edits_and_kills_the_mirror_is_equal_and_each_damaged_row_is_found
 
     known = call("fill", f"http://127.0.0.1:{port}/hook", str(OBJECTS))
     known |= {"TMS_API": f"http://127.0.0.1:{api}/api", "PORT": str(port), "PAUSE": "0.2"}
-    mirror = Mirror(tmp_path / "pushed", known)
-    reader = Mirror(tmp_path / "pulled", {**known, "WEBHOOK_ID": known["PULLED"]})
+    mirror = Mirror(tmp_path / "pushed", known, seconds=SECONDS)
+    reader = Mirror(tmp_path / "pulled", {**known, "WEBHOOK_ID": known["PULLED"]}, seconds=SECONDS)
     times = Times()
 
     with (
