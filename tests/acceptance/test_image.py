@@ -25,8 +25,8 @@ def of(instruction):
 
 
 def test_its_last_user_is_not_root():
-    assert of("USER") == ["tms"]
-    assert LINES.index("USER tms") < LINES.index(f"CMD {of('CMD')[0]}")
+    assert of("USER") == ["10001"]
+    assert LINES.index("USER 10001") < LINES.index(f"CMD {of('CMD')[0]}")
 
 
 def test_it_gets_named_files_only():
