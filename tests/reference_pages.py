@@ -158,7 +158,7 @@ STATUSES = (
         "webhook](../explanation/health.md).",
         choices.DisabledReason,
     ),
-    ("Health of a webhook", "`health` of a webhook.", choices.Health),
+    ("Health of a webhook", "`health` of a webhook, the most urgent first.", choices.Health),
     ("Reason that a webhook is held", "`hold_reason` of a webhook.", choices.HoldReason),
     ("Kind of a job", "`kind` of a job.", choices.JobKind),
     ("Status of a job", "`status` of a job.", choices.JobStatus),

@@ -176,9 +176,9 @@ class AttemptResult(models.TextChoices):
 class TotalSpan(models.IntegerChoices):
     """The span of one row of totals, in hours."""
 
-    HOUR = 1, _("Hour")
+    HOUR = 1
     """Kept for a few days."""
-    DAY = 24, _("Day")
+    DAY = 24
     """Never deleted."""
 
 
@@ -197,7 +197,9 @@ class JobKind(models.TextChoices):
     """The kind of a job. Those that users start change many deliveries of one webhook."""
 
     RECOVER = "recover", _("Resend failed deliveries")
-    """Resend the failed and cancelled deliveries of a time range."""
+    """Resend the failed deliveries of a time range."""
+    RESEND_CANCELLED = "resend_cancelled", _("Resend cancelled deliveries")
+    """Resend the cancelled deliveries of a time range."""
     REPLAY_MISSED = "replay_missed", _("Send missed events")
     """Send the events that were skipped while it was disabled, and matching events that were never sent."""
     CANCEL_PENDING = "cancel_pending", _("Cancel queued deliveries")
@@ -406,17 +408,17 @@ class ClientAuthentication(models.TextChoices):
 
 
 class Health(models.TextChoices):
-    """How well a webhook works, in one word: from its state and its figures of the last 24 hours, without tests."""
+    """How well a webhook works, in one word, the most urgent first: from its state and its figures of the last 24 hours, without tests."""
 
-    HEALTHY = "healthy", _("Healthy")
-    """Enabled, at least 95 % of its attempts were delivered, and no delivery was given up."""
-    DEGRADED = "degraded", _("Degraded")
-    """Enabled, but fewer than 95 % of its attempts were delivered, a delivery was given up, or its last attempt failed over
-    24 hours ago."""
-    FAILING = "failing", _("Failing")
-    """It was paused after failures in a row, and has had no success since."""
     DISABLED = "disabled", pgettext_lazy("webhook", "Disabled")
     """Nothing is sent to it."""
+    FAILING = "failing", _("Failing")
+    """It was paused after failures in a row, and has had no success since."""
+    DEGRADED = "degraded", _("Degraded")
+    """Held, or fewer than 95 % of its attempts were delivered, a delivery was given up, or its last attempt failed over 24
+    hours ago."""
+    HEALTHY = "healthy", _("Healthy")
+    """Enabled, not held, at least 95 % of its attempts were delivered, and no delivery was given up."""
     IDLE = "idle", _("Idle")
     """Enabled, and nothing was sent to it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,20 +11,18 @@ from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
-from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from tms_webhooks.admin.bases import may_view_all_payloads, may_view_payloads, permits
-from tms_webhooks.admin.formatting import format_count, format_duration
+from tms_webhooks.admin.formatting import format_count, format_duration, format_total
 from tms_webhooks.admin.logs import TimeRangeForm
-from tms_webhooks.admin.records import noun_title, progress_text
+from tms_webhooks.admin.records import noun_title
 from tms_webhooks.admin.words import timing_text
 from tms_webhooks.choices import Action, JobKind
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery.replay import COUNTED, JobProgress, affected
 from tms_webhooks.documents.request_preview import pretty
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, ReplayError, SubjectError
@@ -227,7 +224,7 @@ def _run_jobs(
             problem = _("Select at least one of them.")
         elif JobKind.CANCEL_PENDING in kinds[1:]:
             problem = _(
-                "Select “Cancel queued deliveries” alone: “Resend failed deliveries” also sends the cancelled ones."
+                "Select “Cancel queued deliveries” alone: it ends the jobs that resend deliveries or send missed events."
             )
         else:
             try:
@@ -240,7 +237,7 @@ def _run_jobs(
                     text = ngettext(
                         "Started a job for %(count)s delivery.", "Started a job for %(count)s deliveries.", total
                     )
-                    admin.message_user(request, text % {"count": format_count(total)}, messages.SUCCESS)
+                    admin.message_user(request, text % {"count": format_total(total)}, messages.SUCCESS)
                 return admin.redirect("webhook_overview", webhook)
     choices = [
         {"kind": kind, "effect": effect, "is_chosen": kind in kinds, **_count_of(kind, webhook, asked, now=by["now"])}
@@ -263,16 +260,12 @@ def _count_of(kind: JobKind, webhook: Webhook, asked: dict[str, Any], *, now: da
         return {"count": 0, "reason": str(error).replace("since", str(_("From")), 1 if error.field == "since" else 0)}
     texts = {
         JobKind.SNAPSHOT: ngettext("%(count)s object will be sent.", "%(count)s objects will be sent.", count),
+        JobKind.RECOVER: _("%(count)s failed"),
+        JobKind.RESEND_CANCELLED: _("%(count)s cancelled"),
         JobKind.REPLAY_MISSED: _("%(count)s skipped or never sent"),
     }
-    text = texts.get(kind, _("%(count)s queued")) % {"count": format_count(count)}
-    if kind == JobKind.RECOVER:
-        found: Counter[str] = Counter()
-        rows = affected(kind, webhook, **asked).order_by().values_list("deliveries__status")
-        for status, number in rows.annotate(Count("pk")):
-            found[COUNTED[status]] += number
-        text = progress_text(JobProgress(**found)) or format_count(count)
-    return {"count": count, "text": text}
+    shown = format_count(count) if kind == JobKind.SNAPSHOT else format_total(count)
+    return {"count": count, "text": texts.get(kind, _("%(count)s queued")) % {"count": shown}}
 
 
 def _is_enabled(webhook: Webhook) -> bool:
@@ -281,9 +274,9 @@ def _is_enabled(webhook: Webhook) -> bool:
 
 RECOVERIES: Mapping[JobKind, Any] = {
     JobKind.RECOVER: gettext_lazy(
-        "Resends the failed and cancelled deliveries of a time range. Each keeps its event id, so receivers can ignore "
-        "duplicates."
+        "Resends the failed deliveries of a time range. Each keeps its event id, so receivers can ignore duplicates."
     ),
+    JobKind.RESEND_CANCELLED: gettext_lazy("Resends the deliveries of a time range that a user cancelled."),
     JobKind.REPLAY_MISSED: gettext_lazy(
         "Sends the events that were skipped while the webhook was disabled, and matching events that were never "
         "sent to it. The oldest event is sent first."

@@ -20,6 +20,13 @@ def format_count(value: int) -> str:
     return str(formats.number_format(value, force_grouping=True))
 
 
+def format_total(value: int) -> str:
+    """Return the number of deliveries of a job as text; "10,000+" for the largest that is counted."""
+    from tms_webhooks.delivery.replay import MAX_COUNTED
+
+    return f"{format_count(MAX_COUNTED)}+" if value == MAX_COUNTED + 1 else format_count(value)
+
+
 def format_rounded(value: float) -> str:
     """Return a number with three significant digits."""
     return format_number(float(f"{value:.3g}"))

@@ -100,7 +100,7 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
     """Show the health, the figures, the latest deliveries and the notifications of a webhook."""
     webhook, now = admin.row_of(request, key), timezone.now()
     totals = history(webhook, now=now)
-    health = WebhookHealth(health_of(webhook, totals.day), totals.day)
+    health = WebhookHealth(health_of(webhook, totals.day, now), totals.day)
     waiting = backlog_by_webhook(now=now, webhooks=Webhook.objects.filter(pk=webhook.pk)).get(
         webhook.pk, WebhookBacklog(0, None)
     )

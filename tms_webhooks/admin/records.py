@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.bases import ScopedAdmin, column, sees_all
-from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
+from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment, format_total
 from tms_webhooks.admin.logs import LogAdmin, WebhookFilter
 from tms_webhooks.admin.words import cut
 from tms_webhooks.catalogue import registry
@@ -113,7 +113,7 @@ def job_status(job: Job, counted: JobProgress | None) -> tuple[str, Any]:
 
 def result_link(pages: ScopedAdmin, job: Job, counted: JobProgress | None) -> SafeString:
     """Return the progress of a job and the results of its deliveries, with a link to these: "12 of 12, 11 delivered, 1 failed"."""
-    done = gettext("%(done)s of %(total)s") % {"done": format_count(job.done), "total": format_count(job.total)}
+    done = gettext("%(done)s of %(total)s") % {"done": format_count(job.done), "total": format_total(job.total)}
     if counted is None or not any(counted):
         return format_html("{}", done)
     address = f"{pages.url('delivery_changelist')}?{urlencode({'job': job.public_id})}"

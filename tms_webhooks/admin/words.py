@@ -60,7 +60,7 @@ def health_sentences(webhook: Webhook, health: WebhookHealth, *, now: datetime) 
         sentences.append(_disabling_sentence(state, state.failing_since, now))
     if day.success_rate is None:
         sentences += [_("Nothing was sent to it in the last 24 hours.")] if state.succeeded_at else []
-    elif health.word == Health.DEGRADED:
+    elif health.word == Health.DEGRADED and stop is None:
         text = ngettext(
             "In the last 24 hours %(rate)s of the attempts were delivered, and %(count)s delivery was given up.",
             "In the last 24 hours %(rate)s of the attempts were delivered, and %(count)s deliveries were given up.",

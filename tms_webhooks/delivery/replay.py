@@ -2,7 +2,7 @@
 
 `tms_webhooks.manage.jobs` starts them. The kinds of jobs (`JobKind`):
 
-- ``recover`` sends deliveries that failed or were cancelled;
+- ``recover`` sends deliveries that failed, and ``resend_cancelled`` those that were cancelled;
 - ``replay_missed`` sends missed events: those skipped while the webhook was disabled, and those that match a subscription
   of today and got no delivery;
 - ``send_now`` makes an extra attempt of each delivery that waits;
@@ -25,7 +25,6 @@ from tms_webhooks.choices import DeliveryStatus, JobKind, Priority
 from tms_webhooks.db.sql import key_in
 from tms_webhooks.models import Delivery, Event, Job, Webhook, WebhookState
 from tms_webhooks.models.audience import events_for_scope, visible_to
-from tms_webhooks.models.delivery import OPEN
 
 WORK = "tms_webhooks.tasks.work_on_jobs"
 """The task that works on jobs."""
@@ -36,12 +35,15 @@ BATCH = 500
 FILTER_BATCH = 500
 """Events whose bodies are read together to apply the filters of subscriptions."""
 
-MAX_FILTERED = 10_000
-"""Events to which `total_of` applies filters. Events beyond this number are counted as if they matched."""
+MAX_COUNTED = 10_000
+"""Deliveries that `total_of` counts."""
 
-UNDELIVERED = (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED)
-"""The statuses that a recovery sends again."""
-RESENDING = (JobKind.RECOVER, JobKind.REPLAY_MISSED)
+UNDELIVERED = {
+    JobKind.RECOVER: (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED),
+    JobKind.RESEND_CANCELLED: (DeliveryStatus.CANCELLED,),
+}
+"""The statuses that each kind of recovery sends again."""
+RESENDING = (*UNDELIVERED, JobKind.REPLAY_MISSED)
 """The kinds of jobs that reopen or create deliveries of events."""
 OF_WAITING = (JobKind.CANCEL_PENDING, JobKind.SEND_NOW)
 """The kinds of jobs that change deliveries that wait. The others reopen or create deliveries."""
@@ -72,7 +74,7 @@ def undelivered(webhook: Webhook) -> QuerySet[Event]:
 
 
 def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> QuerySet[Event]:
-    """Return the events whose deliveries a job changes or creates.
+    """Return the events whose deliveries a job reopens or creates.
 
     ``since`` and ``until`` limit the time of the event. Without ``since``, missed events without a delivery are those
     since the webhook was created.
@@ -82,13 +84,11 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
         events = events.filter(occurred_at__gte=since)
     if until is not None:
         events = events.filter(occurred_at__lt=until)
-    if kind in OF_WAITING:
-        return events.filter(deliveries__webhook=webhook, deliveries__status__in=OPEN)
     # A test event is sent once, to the webhook that is tested.
     events = events.exclude(body="").exclude(type=event_names.TEST)
-    if kind == JobKind.RECOVER:
+    if kind in UNDELIVERED:
         events = events.filter(visible_to(webhook.scope.organizations(using=events.db)))
-        return events.filter(deliveries__webhook=webhook, deliveries__status__in=UNDELIVERED)
+        return events.filter(deliveries__webhook=webhook, deliveries__status__in=UNDELIVERED[kind])
     return _missed_events(events, webhook, since=since or webhook.created_at)
 
 
@@ -138,12 +138,11 @@ def _change(job: Job, webhook: Webhook, ids: Sequence[int], *, now: datetime) ->
         else:
             deliveries.send_now(now=now)
         return
-    rows = Delivery.objects.filter(webhook=webhook, event__in=ids)
-    if job.kind == JobKind.RECOVER:
-        # The status is checked again: a user may have resent a delivery since the batch was read.
-        rows.filter(status__in=UNDELIVERED).reopen(now=now, priority=Priority.REPLAY, job=job.pk)
-    else:
-        rows.filter(status=DeliveryStatus.SKIPPED).reopen(now=now, priority=Priority.REPLAY, job=job.pk)
+    # The status is checked again: a user may have resent a delivery since the batch was read.
+    statuses = UNDELIVERED.get(JobKind(job.kind), (DeliveryStatus.SKIPPED,))
+    rows = Delivery.objects.filter(webhook=webhook, event__in=ids, status__in=statuses)
+    rows.reopen(now=now, priority=Priority.REPLAY, job=job.pk)
+    if job.kind == JobKind.REPLAY_MISSED:
         _create_missing(job, webhook, ids, now=now)
 
 
@@ -151,8 +150,11 @@ def _create_missing(job: Job, webhook: Webhook, event_ids: Sequence[int], *, now
     """Create the deliveries of those events that have none and match a subscription."""
     from tms_webhooks.routing import filtered
 
-    own = _deliveries_to(webhook)
-    new = dict(Event.objects.filter(~Exists(own), key_in(event_ids)).order_by("pk").values_list("pk", "subject_key"))
+    new = dict(
+        Event.objects.filter(~Exists(_deliveries_to(webhook)), key_in(event_ids))
+        .order_by("pk")
+        .values_list("pk", "subject_key")
+    )
     Delivery.objects.bulk_create(
         [
             Delivery(
@@ -194,19 +196,23 @@ def _deliveries_to(webhook: Webhook) -> QuerySet[Delivery]:
 
 
 def total_of(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> int:
-    """Return the number of deliveries that a job would change or create."""
-    events = affected(kind, webhook, since=since, until=until)
+    """Return the number of deliveries that a job would change or create, `MAX_COUNTED` + 1 for any larger one.
+
+    No more rows are counted: `Job.advance` corrects the total of a job. Filters are applied to `MAX_COUNTED` events.
+    """
+    rows = _rows_to_change(kind, webhook, since=since, until=until)
+    most = MAX_COUNTED + 1
     if kind != JobKind.REPLAY_MISSED or not any(one.is_filtered for one in webhook.subscriptions.all()):
-        return events.count()
-    skipped = _deliveries_to(webhook).filter(status=DeliveryStatus.SKIPPED)
-    new = events.filter(~Exists(skipped)).order_by("pk").values_list("pk", flat=True)
-    to_filter = list(new[:MAX_FILTERED])
+        return rows[:most].count()
     from tms_webhooks.routing import filtered
 
-    total, claim = events.count() - len(to_filter), filtered.PredictedFirstOccurrences().claim
-    for begin in range(0, len(to_filter), FILTER_BATCH):
-        total += len(filtered.matching_events(webhook, to_filter[begin : begin + FILTER_BATCH], claim=claim))
-    return total
+    new = rows.filter(~Exists(_deliveries_to(webhook).filter(status=DeliveryStatus.SKIPPED))).order_by("pk")
+    keys = list(new.values_list("pk", flat=True)[:MAX_COUNTED])
+    claim = filtered.PredictedFirstOccurrences().claim
+    total = rows[: len(keys) + most].count() - len(keys)
+    for begin in range(0, len(keys), FILTER_BATCH):
+        total += len(filtered.matching_events(webhook, keys[begin : begin + FILTER_BATCH], claim=claim))
+    return min(total, most)
 
 
 def refusal_of(kind: JobKind, webhook: Webhook) -> str:

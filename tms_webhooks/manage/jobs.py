@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks.actors import SYSTEM, Actor
 from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery.replay import RESENDING, WORK, refusal_of, total_of
+from tms_webhooks.delivery.replay import RESENDING, UNDELIVERED, WORK, refusal_of, total_of
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import AuditEntry, Job, Webhook, limits
 from tms_webhooks.models.webhook import NO_HOLD
@@ -129,12 +129,12 @@ def _prepared(
     values: Mapping[str, Any] = {"days": longest.days, "longest": longest.days}
     text = ""
     if since is None:
-        if kind == JobKind.RECOVER:
+        if kind in UNDELIVERED:
             text = _("since is missing; a recovery takes a time range of at most %(days)d days.")
     elif since >= until:
         values = {"since": f"{since:%Y-%m-%d %H:%M}", "until": f"{until:%Y-%m-%d %H:%M}"}
         text = _("since is %(since)s, not before until, %(until)s; give an earlier one.")
-    elif kind == JobKind.RECOVER and until - since > longest:
+    elif kind in UNDELIVERED and until - since > longest:
         values = {**values, "days": formats.number_format((until - since) / timedelta(days=1), 1)}
         text = _("since is %(days)s days before the end of the range; the longest range is %(longest)d days.")
     if text:

@@ -1032,6 +1032,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("recover", "Resend failed deliveries"),
+                            ("resend_cancelled", "Resend cancelled deliveries"),
                             ("replay_missed", "Send missed events"),
                             ("cancel_pending", "Cancel queued deliveries"),
                             ("send_now", "Try queued deliveries now"),

@@ -29,8 +29,8 @@ MAX_DURATION_MS = 30_000
 """The longest timeout of a webhook, and the upper limit of the last bucket of durations."""
 LEAST_SUCCESS_RATE = 0.95
 """The share of the attempts of a healthy webhook that is delivered."""
-URGENCY = (Health.DISABLED, Health.FAILING, Health.DEGRADED)
-"""The order in which webhooks need attention."""
+URGENCY = [*Health][:3]
+"""The words of webhooks that need attention, the most urgent first."""
 MAX_WEBHOOKS = 100
 LAG_HOURS = 2
 
@@ -275,27 +275,30 @@ class WebhookHealth(NamedTuple):
     day: AttemptStats
 
 
-def health_of(webhook: Webhook, day: AttemptStats) -> Health:
+def health_of(webhook: Webhook, day: AttemptStats, now: datetime) -> Health:
     """Return the health of a webhook with these attempts in the last 24 hours."""
+    state = webhook.state
     if not webhook.enabled:
         return Health.DISABLED
     # Counts the pauses since the last success. Between two pauses the receiver is tried again.
-    if webhook.state.pauses:
+    if state.pauses:
         return Health.FAILING
-    if day.success_rate is None:
-        return Health.DEGRADED if webhook.state.failures else Health.IDLE
-    return Health.DEGRADED if day.given_up or day.success_rate < LEAST_SUCCESS_RATE else Health.HEALTHY
+    if state.is_held(now) or (
+        state.failures if day.success_rate is None else day.given_up or day.success_rate < LEAST_SUCCESS_RATE
+    ):
+        return Health.DEGRADED
+    return Health.HEALTHY if day.attempts else Health.IDLE
 
 
 def health_by_webhook(webhooks: Iterable[Webhook], *, now: datetime) -> dict[int, WebhookHealth]:
     """Return the health of these webhooks, by key, in one query."""
     rows = list(webhooks)
     days = last_day([one.pk for one in rows], now=now)
-    return {one.pk: WebhookHealth(health_of(one, days[one.pk]), days[one.pk]) for one in rows}
+    return {one.pk: WebhookHealth(health_of(one, days[one.pk], now), days[one.pk]) for one in rows}
 
 
 def needing_attention(webhooks: ReceiverQuerySet, *, now: datetime, most: int) -> list[tuple[Webhook, WebhookHealth]]:
-    """Return those that were disabled automatically, are failing or degraded, the most urgent first, in three queries.
+    """Return those that were disabled automatically, are failing, degraded or held, the most urgent first, in three queries.
 
     ``most`` is the largest number of webhooks to return, and of degraded ones to look for.
     """
@@ -308,7 +311,7 @@ def needing_attention(webhooks: ReceiverQuerySet, *, now: datetime, most: int) -
     too_few = Q(ok__lt=LEAST_SUCCESS_RATE * (F("ok") + F("again") + F("lost")))
     degraded = sums.filter(Q(lost__gt=0) | too_few).order_by("-lost", "webhook").values_list("webhook", flat=True)
     is_stopped = Q(enabled=False) & ~Q(disabled_reason__in=DISABLED_BY_USER)
-    is_ill = Q(state__failures__gt=0) | Q(pk__in=list(degraded[:most]))
+    is_ill = Q(state__failures__gt=0) | Q(state__held_until__gt=now) | Q(pk__in=list(degraded[:most]))
     rows = (
         webhooks.existing()
         .filter(is_stopped | Q(is_ill, enabled=True))
@@ -398,7 +401,7 @@ def stats(*, now: datetime, webhooks: ReceiverQuerySet | None = None) -> Stats:
                 name=one.name,
                 organization=one.organization_id,
                 state=one.status(now),
-                health=health_of(one, days[one.pk]),
+                health=health_of(one, days[one.pk], now),
                 failures=one.state.failures,
                 backlog=own.deliveries,
                 due_seconds=seconds_since(own.due_since, now),

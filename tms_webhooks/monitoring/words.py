@@ -80,8 +80,6 @@ def missed_remedy() -> str:
 
 def failures(state: WebhookState, moment: Moment = with_zone) -> str:
     """Return the number of failures since the last success, and the result of the last one, such as "HTTP 503"."""
-    known = state.failed_with in ErrorClass.values
-    last = ErrorClass(state.failed_with if known else ErrorClass.OTHER).label
     text = ngettext(
         "%(count)s attempt failed on %(moment)s: %(result)s.",
         "%(count)s attempts in a row have failed since %(moment)s, the last: %(result)s.",
@@ -90,7 +88,7 @@ def failures(state: WebhookState, moment: Moment = with_zone) -> str:
     return text % {
         "count": formats.number_format(state.failures, force_grouping=True),
         "moment": moment(state.failing_since),
-        "result": f"HTTP {state.failed_with}" if state.failed_with and not known else last,
+        "result": dict(ErrorClass.choices).get(state.failed_with or ErrorClass.OTHER, f"HTTP {state.failed_with}"),
     }
 
 

@@ -14,6 +14,7 @@ from tests.integration.admin.test_overview import overview
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
 from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.delivery import replay
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
 SLUGS = [act.slug for act in WEBHOOK_ACTIONS]
@@ -122,7 +123,8 @@ def test_failed_and_missed_deliveries_are_recovered_by_one_confirmation(operator
     page = operator.get(act(webhook, "recover"))
     text = text_of(page)
     for counted in (
-        "Resend failed deliveries 1 failed, 1 cancelled Resends the failed",
+        "Resend failed deliveries 1 failed Resends the failed",
+        "Resend cancelled deliveries 1 cancelled Resends the deliveries",
         "Send missed events 2 skipped or never sent Sends the events",
         "Try queued deliveries now 1 queued Sends the queued",
         "Cancel queued deliveries 1 queued Cancels the deliveries",
@@ -132,8 +134,21 @@ def test_failed_and_missed_deliveries_are_recovered_by_one_confirmation(operator
         act(webhook, "recover"), {**form_on(page), "kinds": ["recover", "replay_missed"]}, follow=True
     )
 
-    assert list(Job.objects.order_by("pk").values_list("kind", "total")) == [("recover", 2), ("replay_missed", 2)]
-    assert text_of(answer).count("Started a job for 2 deliveries.") == 2
+    assert list(Job.objects.order_by("pk").values_list("kind", "total")) == [("recover", 1), ("replay_missed", 2)]
+    assert "Started a job for 1 delivery. Started a job for 2 deliveries." in text_of(answer)
+
+
+def test_a_number_above_the_limit_of_counting_is_shown_as_at_least_the_limit(operator, webhook, monkeypatch):
+    monkeypatch.setattr(replay, "MAX_COUNTED", 1)
+    given_up(webhook)
+    given_up(webhook)
+
+    page = operator.get(act(webhook, "recover"))
+    answer = operator.post(act(webhook, "recover"), {**form_on(page), "kinds": ["recover"]}, follow=True)
+
+    assert "Resend failed deliveries 1+ failed" in text_of(page)
+    assert "Started a job for 1+ deliveries." in text_of(answer)
+    assert "0 of 1+" in text_of(answer)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ STATES = {
     **{
         f"held-{reason}": (
             lambda now, reason=reason: {"held_until": now + timedelta(hours=1), "hold_reason": reason},
-            ["The webhook is held until", words],
+            ["Degraded The webhook is held until", words],
         )
         for reason, words in (
             (HoldReason.RETRY_AFTER, "because the receiver asked for it with 429 or Retry-After."),

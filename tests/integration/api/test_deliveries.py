@@ -196,7 +196,8 @@ def recover(bulk, webhook, finished):
         now = timezone.now()
         Event.objects.update(occurred_at=now - timedelta(hours=1))
         ids = [one.public_id for one in (*webhooks, webhook)]
-        return bulk(webhooks=ids, kind="recover", since=(now - timedelta(days=1)).isoformat(), **body)
+        kind = "resend_cancelled" if status == DeliveryStatus.CANCELLED else "recover"
+        return bulk(webhooks=ids, kind=kind, since=(now - timedelta(days=1)).isoformat(), **body)
 
     return recover
 

@@ -67,19 +67,19 @@ def test_a_webhook_that_needs_attention_is_named_with_the_reason_and_the_next_st
     now = datetime(2100, 1, 2, 3, 4, 5, tzinfo=UTC)
     until = f"{now:%Y-%m-%d %H:%M:%S} UTC"
     failed = {"failures": 5, "failing_since": now, "failed_with": "timeout"}
+    failing = subscribed(name="Failing", failures=2, failing_since=now, failed_with="500")
     paused = subscribed(name="Paused", paused_until=now, pauses=1, **failed)
     gone = subscribed(name="Gone", enabled=False, disabled_reason="gone", disabled_at=now)
-    failing = subscribed(name="Failing", failures=2, failing_since=now, failed_with="500")
     subscribed(name="By hand", enabled=False)
     delivered(subscribed(name="Healthy"))
 
     assert last_lines(status()) == [
-        f"webhook {paused.pk} 'Paused': 5 attempts in a row have failed since {until}, the last: Timed out. "
-        f"The webhook is paused: until {until} only retries that come due are sent, one at a time. Then one new request "
-        f"tests the receiver. Queued deliveries are kept until then. To try its deliveries now: webhooks_replay now --webhook {paused.pk}; webhooks_drain sends them",
         f"webhook {gone.pk} 'Gone': The receiver answered 410 Gone: it does not want more requests. "
         f"It has received no events since {until}. New events are kept as skipped. After you enable the webhook, send the "
         f"missed events. To send them: webhooks_replay missed --webhook {gone.pk}",
+        f"webhook {paused.pk} 'Paused': 5 attempts in a row have failed since {until}, the last: Timed out. "
+        f"The webhook is paused: until {until} only retries that come due are sent, one at a time. Then one new request "
+        f"tests the receiver. Queued deliveries are kept until then. To try its deliveries now: webhooks_replay now --webhook {paused.pk}; webhooks_drain sends them",
         f"webhook {failing.pk} 'Failing': 2 attempts in a row have failed since {until}, the last: HTTP 500. In 24 h, 0 "
         f"deliveries were given up. The attempts: webhooks_tail --webhook {failing.pk}",
     ]

@@ -14,7 +14,7 @@ WITH_A_RANGE = [kind for kind in JobKind if kind != JobKind.SNAPSHOT]
 
 
 def count(kind, webhook, *, since=None, until=None):
-    return replay.affected(kind, webhook, since=since, until=until).count()
+    return replay.total_of(kind, webhook, since=since, until=until)
 
 
 def statuses(webhook):

@@ -7,8 +7,8 @@ import pytest
 from django.db import OperationalError
 
 from tests import sweeps
-from tests.integration.delivery.jobs import DAY, EVERYTHING, HOUR, WITH_A_RANGE, statuses
-from tests.integration.delivery.rows import disable, subscribed, work_off, write, write_delivery
+from tests.integration.delivery.jobs import DAY, EVERYTHING, HOUR, WITH_A_RANGE, count, statuses
+from tests.integration.delivery.rows import disable, subscribed, work_off, write, write_delivery, write_event
 from tests.threads import at_once, several
 from tms_webhooks import tasks
 from tms_webhooks.choices import JobKind
@@ -17,7 +17,7 @@ from tms_webhooks.delivery.replay import progress_by_job
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Delivery, Job, Webhook
+from tms_webhooks.models import Delivery, Event, Job, Webhook
 
 RECOVER, REPLAY_MISSED = JobKind.RECOVER, JobKind.REPLAY_MISSED
 RANGE = "not before until"
@@ -304,7 +304,7 @@ def counted(job):
 def test_a_recovery_counts_its_own_deliveries_as_they_end_and_each_for_the_last_job(do, finished, run, wire):
     webhook = subscribed(schedule="none")
     finished(webhook, "exhausted", 2)
-    finished(webhook, "cancelled")
+    finished(webhook, "failed")
     finished(webhook, "delivered", 3)
     first = do(RECOVER, webhook, **EVERYTHING)
     assert counted(first) == {"waiting": 3}
@@ -354,3 +354,33 @@ def test_a_job_about_deliveries_that_wait_has_none_of_its_own(do, clock, kind):
 
     assert (job.done, progress_by_job([job])) == (1, {})
     assert not Delivery.objects.filter(job=job.pk).exists()
+
+
+@pytest.mark.parametrize("filters", [{}, {"class": [1]}], ids=["unfiltered", "filtered"])
+@pytest.mark.parametrize("kind, status", [(RECOVER, "exhausted"), (REPLAY_MISSED, "skipped")])
+def test_a_count_ends_at_a_limit_and_the_total_of_the_job_grows_with_its_work(
+    do, finished, monkeypatch, kind, status, filters
+):
+    webhook = subscribed()
+    webhook.subscriptions.update(filters=filters)
+    finished(webhook, status, 3)
+    assert count(kind, webhook, **EVERYTHING) == 3
+    monkeypatch.setattr(replay, "MAX_COUNTED", 1)
+    assert count(kind, webhook, **EVERYTHING) == 2
+
+    job = do(kind, webhook, **EVERYTHING)
+
+    assert (job.total, job.done) == (3, 3)
+
+
+def test_new_events_are_filtered_up_to_the_limit_and_counted_as_matching_beyond_it(monkeypatch, clock):
+    webhook = subscribed()
+    webhook.subscriptions.update(filters={"class": [1]})
+    for _ in range(4):
+        write_event(webhook.organization)
+    Event.objects.update(fanned_out_at=clock.now)
+    assert count(REPLAY_MISSED, webhook, **EVERYTHING) == 0
+
+    monkeypatch.setattr(replay, "MAX_COUNTED", 2)
+
+    assert count(REPLAY_MISSED, webhook, **EVERYTHING) == 2

@@ -10,26 +10,35 @@ from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Event, Job
 
 
-def test_a_recovery_sends_failed_and_cancelled_deliveries_again_and_no_others(do, finished, run, wire, clock):
+@pytest.mark.parametrize(
+    "kind, wanted, attempts",
+    [
+        (JobKind.RECOVER, {"exhausted", "failed"}, ["12", "12", "2"]),
+        (JobKind.RESEND_CANCELLED, {"cancelled"}, ["1"]),
+    ],
+)
+def test_failed_and_cancelled_deliveries_are_sent_again_by_jobs_of_their_own(
+    do, finished, run, wire, clock, kind, wanted, attempts
+):
     webhook = subscribed()
-    wanted = finished(webhook, "exhausted", 2, attempts=11, charged=11) + finished(
-        webhook, "failed", attempts=1, charged=1
-    )
-    wanted += finished(webhook, "cancelled")
-    for status in ("delivered", "skipped"):
-        finished(webhook, status)
-    finished(subscribed("/other", organization=webhook.organization), "exhausted")
-    assert count(JobKind.RECOVER, webhook, **EVERYTHING) == 4
+    found = finished(webhook, "exhausted", 2, attempts=11, charged=11)
+    found += finished(webhook, "failed", attempts=1, charged=1)
+    for status in ("cancelled", "delivered", "skipped"):
+        found += finished(webhook, status)
+    finished(subscribed("/other", organization=webhook.organization), next(iter(wanted)))
+    wanted = [one for one in found if one.status in wanted]
+    number = len(wanted)
+    assert count(kind, webhook, **EVERYTHING) == number
 
-    job = do(JobKind.RECOVER, webhook, **EVERYTHING)
+    job = do(kind, webhook, **EVERYTHING)
 
-    assert (job.status, job.total, job.done, job.finished_at, job.error) == ("finished", 4, 4, clock.now, "")
+    assert (job.status, job.total, job.done, job.finished_at, job.error) == ("finished", number, number, clock.now, "")
     due = distinct(webhook.deliveries.open(), "pk", "status", "priority", "charged", "due_at", "reopened_at")
     assert due == {(one.pk, "pending", Priority.REPLAY, 0, clock.now, clock.now) for one in wanted}
     run()
     assert {request.headers["tms-delivery-id"] for request in wire.requests} == {one.public_id for one in wanted}
     assert len(wire.requests) == len(wanted)
-    assert sorted(request.headers["tms-attempt"] for request in wire.requests) == ["1", "12", "12", "2"]
+    assert sorted(request.headers["tms-attempt"] for request in wire.requests) == attempts
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,10 @@ def health(webhook, *, now):
         ({"pauses": 1, "paused_until": timezone.now() + timedelta(days=9)}, [(DELIVERED, 100)], Health.FAILING),
         ({"pauses": 2, "paused_until": timezone.now() - timedelta(days=9)}, [(DELIVERED, 100)], Health.FAILING),
         ({"failures": 1}, [], Health.DEGRADED),
+        ({"held_until": timezone.now() + timedelta(days=9)}, [(DELIVERED, 100)], Health.DEGRADED),
+        ({"held_until": timezone.now() + timedelta(days=9)}, [], Health.DEGRADED),
+        ({"held_until": timezone.now() - timedelta(days=9)}, [(DELIVERED, 100)], Health.HEALTHY),
+        ({"held_until": timezone.now() + timedelta(days=9), "pauses": 1}, [], Health.FAILING),
         ({"enabled": False, "pauses": 1}, [(DELIVERED, 100)], Health.DISABLED),
     ],
 )
@@ -79,7 +83,7 @@ def test_a_test_counts_for_nothing(receiver, status):
 
 def test_the_most_urgent_webhooks_come_first(clock):
     organization = OrganizationFactory()
-    healthy, worse, bad, failing, gone, off, other = (
+    healthy, worse, bad, failing, gone, off, held, other = (
         subscribed(name=name, organization=OrganizationFactory() if name == "other" else organization, **fields)
         for name, fields in {
             "healthy": {},
@@ -88,10 +92,12 @@ def test_the_most_urgent_webhooks_come_first(clock):
             "failing": {"pauses": 1, "failures": 4},
             "gone": {"enabled": False, "disabled_reason": "gone"},
             "off": {"enabled": False, "disabled_reason": "admin"},
+            "held": {"held_until": clock.now + timedelta(minutes=1)},
             "other": {"pauses": 1, "failures": 4},
         }.items()
     )
     count(healthy, (DELIVERED, 20), at=clock.now)
+    count(held, (DELIVERED, 20), at=clock.now)
     count(bad, (DELIVERED, 99), (GIVEN_UP, 1), at=clock.now)
     count(worse, (DELIVERED, 99), (GIVEN_UP, 3), at=clock.now - timedelta(hours=3))
     count(off, (GIVEN_UP, 9), at=clock.now)
@@ -103,6 +109,7 @@ def test_the_most_urgent_webhooks_come_first(clock):
         ("failing", "failing"),
         ("worse", "degraded"),
         ("bad", "degraded"),
+        ("held", "degraded"),
     ]
     everywhere = needing_attention(Webhook.objects.all(), now=clock.now, most=50)
     assert other.pk in {webhook.pk for webhook, _one in everywhere}

@@ -15,8 +15,9 @@ from tms_webhooks.api.serializers.base import (
     UTCDateTimeField,
 )
 from tms_webhooks.api.serializers.webhooks import SubscriptionListField
-from tms_webhooks.choices import JobKind, PayloadFormat
+from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.replay import RESENDING
 from tms_webhooks.digests import MOST_BUCKETS
 from tms_webhooks.routing.explain import LATEST, MOST
 from tms_webhooks.snapshot import ALL, MOST_IDS, Selection
@@ -116,7 +117,7 @@ class BulkReplaySerializer(DateRangeSerializer):
     """The webhooks and the range of event times to replay. With ``dry_run``, deliveries are only counted."""
 
     webhooks = serializers.ListField(child=StrictCharField(max_length=36), min_length=1, max_length=MAX_WEBHOOKS)
-    kind = StrictChoiceField(choices=[kind.value for kind in (JobKind.RECOVER, JobKind.REPLAY_MISSED)])
+    kind = StrictChoiceField(choices=[kind.value for kind in RESENDING])
 
 
 class SendTestSerializer(StrictSerializer):

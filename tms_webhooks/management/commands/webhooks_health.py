@@ -47,7 +47,6 @@ FIGURES_WITHIN = 3.0
 """Seconds, after the report."""
 NOTHING = "-"
 LONGEST_NAME = 30
-STOPPED = ("paused", "held")
 COLUMNS = "{:>6}  {:30}  {:8}  {:>5}  {:>7}  {:>7}  {:>7}  {:>7}  {:>7}"
 
 
@@ -204,7 +203,7 @@ def in_words(found: Stats) -> Iterator[str]:
 
 def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
     """Yield a line for each webhook that needs attention, with the reason and the next step."""
-    ill = [one for one in found.webhooks if one.health in URGENCY or one.state in STOPPED]
+    ill = [one for word in URGENCY for one in found.webhooks if one.health == word]
     rows = Webhook.objects.select_related("state").in_bulk([one.id for one in ill])
     for one in ill:
         row = rows.get(one.id)

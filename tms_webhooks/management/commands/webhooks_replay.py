@@ -24,7 +24,12 @@ from tms_webhooks.management.base import (
 )
 from tms_webhooks.models import Webhook
 
-KINDS = {"failed": JobKind.RECOVER, "missed": JobKind.REPLAY_MISSED, "now": JobKind.SEND_NOW}
+KINDS = {
+    "failed": JobKind.RECOVER,
+    "cancelled": JobKind.RESEND_CANCELLED,
+    "missed": JobKind.REPLAY_MISSED,
+    "now": JobKind.SEND_NOW,
+}
 
 
 class JobCommand(WebhooksCommand):
@@ -70,9 +75,9 @@ class Command(JobCommand):
     """Start a job."""
 
     help = (
-        "Start a job for the deliveries of a webhook. The kind 'failed' sends failed and cancelled deliveries of a time range "
+        "Start a job for the deliveries of a webhook. The kinds 'failed' and 'cancelled' send such deliveries of a time range "
         "again. 'Missed' sends events that were never tried, because the webhook was disabled or new. 'Now' tries queued "
-        "deliveries now. Workers do the first two with a lower priority than live events. Exit "
+        "deliveries now. Workers do these three with a lower priority than live events. A count of 10001 means more than 10,000. Exit "
         "status 0: started. 2: an argument is invalid, and nothing was started."
     )
     nouns = ("delivery", "deliveries")
