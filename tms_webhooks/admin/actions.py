@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django import forms
@@ -268,10 +269,6 @@ def _count_of(kind: JobKind, webhook: Webhook, asked: dict[str, Any], *, now: da
     return {"count": count, "text": texts.get(kind, _("%(count)s queued")) % {"count": shown}}
 
 
-def _is_enabled(webhook: Webhook) -> bool:
-    return webhook.enabled
-
-
 RECOVERIES: Mapping[JobKind, Any] = {
     JobKind.RECOVER: gettext_lazy(
         "Resends the failed deliveries of a time range. Each keeps its event id, so receivers can ignore duplicates."
@@ -304,7 +301,7 @@ SNAPSHOT = WebhookAction(
     ),
     gettext_lazy("Yes, send it"),
     Action.REPLAY,
-    _is_enabled,
+    attrgetter("enabled"),
     partial(_run_jobs, effects={JobKind.SNAPSHOT: ""}),
 )
 WEBHOOK_ACTIONS = (
@@ -359,7 +356,7 @@ WEBHOOK_ACTIONS = (
         gettext_lazy("You can enable it again at any time."),
         gettext_lazy("Yes, disable it"),
         Action.MANAGE,
-        _is_enabled,
+        attrgetter("enabled"),
         partial(
             _switch,
             verb=webhooks.disable,
