@@ -54,13 +54,16 @@ def release(folder, *arguments):
     return subprocess.run([folder / ".ci" / "release", *arguments], capture_output=True, text=True, check=False)
 
 
-def test_the_head_of_main_is_built_checked_and_tagged(checkout):
-    done = release(checkout, VERSION, "lint")
+@pytest.mark.parametrize(
+    "stages, run", [([], ""), (["lint"], "package lint"), (["lint", "package"], "lint package")], ids=str
+)
+def test_the_head_of_main_is_built_checked_and_tagged(checkout, stages, run):
+    done = release(checkout, VERSION, *stages)
 
     assert done.returncode == 0, done.stderr
     assert git(checkout, "rev-parse", f"v{VERSION}^{{commit}}") == git(checkout, "rev-parse", "HEAD")
     (built,) = (checkout / "dist").iterdir()
-    assert built.read_text() == "https://git.example.com/training/tms package lint\n"
+    assert built.read_text() == f"https://git.example.com/training/tms {run}\n"
     assert f"git push origin main v{VERSION}" in done.stdout
 
 
