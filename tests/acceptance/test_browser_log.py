@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tests.acceptance.browser import WIDE
+from tests.acceptance.browser import NARROW, WIDE
 from tests.integration.delivery.rows import body_of, name_event, subscribed, write_delivery
 from tests.receiver import Answer
 from tms_webhooks.choices import AttemptResult, DeliveryStatus
@@ -94,7 +94,7 @@ def test_a_name_leads_to_the_answer_in_two_clicks(desk, webhook):
     assert desk.page.locator(ROWS).count() == 1
     # A click anywhere in the row opens it: the link of the first cell covers the others.
     with desk.page.expect_navigation():
-        desk.page.click(f"{ROWS} >> td.field-attempt_count", force=True)
+        desk.page.click(f"{ROWS} >> td.field-when", force=True)
 
     assert desk.page.inner_text("#tms-health") == "Gave up after all retries: HTTP 404"
     assert "HTTP 404 Not Found" in desk.page.inner_text(".tms-health")
@@ -142,6 +142,22 @@ def test_an_administrator_sees_what_the_second_attempt_sent_after_the_url_was_ch
     assert delivery.event.public_id in page.inner_text(".tms-details")
 
 
+def test_whether_the_crm_got_the_cancellation_of_a_class_is_seen_after_one_search(desk, webhook):
+    crm = subscribed(name="CRM", organization=webhook.organization)
+    for name, kind in (
+        ("Gestión de Redes", "class.cancelled"),
+        ("Introducción a la Gestión Ágil de Proyectos", "class.cancelled"),
+    ):
+        delivered(crm, name, kind=kind)
+
+    search(desk, "proyectos agil gestion")
+
+    assert desk.page.locator(ROWS).count() == 1
+    text = " ".join(desk.page.inner_text(ROWS).split())
+    assert text.startswith("Introducción a la Gestión Ágil de Proyectos enrollment:")
+    assert "class.cancelled CRM Delivered HTTP 200 · 1 attempt" in text
+
+
 def test_the_list_refreshes_itself_until_nothing_waits_and_boxes_work_on(desk, webhook):
     delivery = waiting(webhook)
     desk.page.clock.install()
@@ -185,6 +201,36 @@ def test_the_log_fits_a_narrow_screen(desk, webhook):
         "Array.from(document.querySelectorAll('#result_list tbody tr')).every(row => "
         "row.getBoundingClientRect().right <= document.documentElement.clientWidth)"
     )
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_a_row_has_two_lines_with_the_event_and_the_date_in_one_each(desk, webhook, settings, language):
+    settings.LANGUAGE_CODE = language
+    failed(webhook, "Maximilian Mustermann · Grundlagen der Betriebswirtschaftslehre in vier Tagen")
+    delivered(webhook, "", kind="course_assignment.progressed")
+    waiting(webhook)
+    job = Job.objects.create(kind="cancel_pending", webhook=webhook, created_at=timezone.now())
+    Delivery.objects.update(job=job.pk)
+    lines = "all => all.map(one => one.getClientRects().length)"
+
+    page = desk.open(f"{LOG}?job={job.public_id}")
+    desk.inspect(f"log-{language}")
+
+    heights = page.eval_on_selector_all(ROWS, "all => all.map(one => one.getBoundingClientRect().height)")
+    assert max(heights) < 55
+    assert set(page.eval_on_selector_all(f"{ROWS} .tms-whole", lines)) == {1}
+    days = page.eval_on_selector_all(
+        f"{ROWS} time .tms-small", "all => all.map(one => one.getBoundingClientRect().height)"
+    )
+    assert max(days) < 20
+    assert page.get_attribute(f"{ROWS} time", "title").endswith("UTC")
+    # The label of a select is cut where the text needs more room than the box has.
+    select = "one => { const copy = one.cloneNode(true); copy.style.width = 'auto'; one.after(copy); "
+    select += "const missing = copy.offsetWidth - one.offsetWidth; copy.remove(); return missing; }"
+    assert page.eval_on_selector("select[name=job]", select) <= 0
+    desk.looks(width=NARROW)
+    assert set(page.eval_on_selector_all(f"{ROWS} .tms-whole", lines)) == {1}
+    assert page.eval_on_selector("select[name=job]", select) <= 0
 
 
 def test_the_last_columns_of_wide_tables_are_in_sight(desk, webhook, settings):

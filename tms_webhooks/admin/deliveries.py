@@ -53,7 +53,7 @@ class DeliveryAdmin(LogAdmin):
     change_action = Action.REPLAY
     own_pages = (("<str:key>/resend/", "delivery_resend", "deliveries.resend"),)
 
-    list_display = ("object", "event_type", "webhook_link", "outcome", "when", "attempt_count")
+    list_display = ("object", "event_type", "outcome", "when")
     list_filter = (
         WebhookFilter,
         "status",
@@ -67,10 +67,14 @@ class DeliveryAdmin(LogAdmin):
     actions = ("resend_selected",)
 
     object = _text("object", _("object"))
-    event_type = _text("event", _("event"))
+    event_type = admin.display(
+        lambda pages, row: format_html(
+            '{}<span class="tms-cut tms-to">{}</span>', row.row["event"], pages.webhook_link(row)
+        ),
+        description=_("event and webhook"),
+    )
     outcome = _text("outcome", _("outcome"))
     when = _text("when", _("when"))
-    attempt_count = _text("attempts", _("attempts"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Select events and webhooks together with the deliveries, without payloads."""

@@ -34,7 +34,7 @@ from tms_webhooks.admin.bases import (
     permits,
     sees_all,
 )
-from tms_webhooks.admin.formatting import EMPTY, format_moment
+from tms_webhooks.admin.formatting import format_moment, moment_cell
 from tms_webhooks.admin.logs import LogAdmin, TypeFilter
 from tms_webhooks.admin.words import (
     cut,
@@ -181,8 +181,8 @@ class EventAdmin(LogAdmin):
 
     object = column(_("object"), lambda event: event.object_text)
     event_type = column(_("event"), event_text)
-    occurred = column(_("occurred"), lambda event: format_moment(event.occurred_at))
-    problem = column(_("error"), lambda event: cut(event.error or EMPTY))
+    occurred = column(_("occurred"), lambda event: moment_cell(event.occurred_at))
+    problem = column(_("error"), lambda event: cut(event.error))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Select the organizations together with the events; in the list, without payloads."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from datetime import datetime, tzinfo
 
 from django.utils import formats, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 EMPTY = "–"
 
@@ -63,3 +66,22 @@ def format_moment(value: datetime | None, zone: tzinfo | None = None) -> str:
     local = timezone.localtime(value, zone)
     # DATETIME_FORMAT ends with "p.m." in English, which would double the period at the end of a sentence.
     return f"{formats.date_format(local, 'DATE_FORMAT')}, {formats.date_format(local, 'H:i:s')}"
+
+
+def moment_cell(value: datetime | None, text: str = "") -> SafeString:
+    """Return a time for a list, with the date below it; or a text such as "in 42 s", with the time below it.
+
+    The tooltip is the whole moment with its zone.
+    """
+    if value is None:
+        return format_html("{}", EMPTY)
+    local = timezone.localtime(value)
+    clock = formats.date_format(local, "H:i:s")
+    return format_html(
+        '<time datetime="{}" title="{} {}">{} <span class="tms-small">{}</span></time>',
+        value.isoformat(),
+        format_moment(value),
+        local.tzname(),
+        text or clock,
+        clock if text else formats.date_format(local, pgettext("short date, as in Django's templates", "M j, Y")),
+    )

@@ -82,7 +82,7 @@ class JobFilter(admin.SimpleListFilter):
         value = self.value() or ""
         jobs = Job.objects.filter(webhook__organization__in=organizations(request, Action.VIEW))
         self.job = jobs.filter(Job.by_public_id(value)).first()
-        return [(value, str(self.job or value))] if value else []
+        return [(value, self.job.get_kind_display() if self.job else value)] if value else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         return queryset.filter(job=self.job.pk) if self.job else queryset.none()
@@ -227,7 +227,7 @@ class BoundedPaginator(Paginator):
 
 
 class LogAdmin(ScopedAdmin):
-    """Read-only pages of a table that only the app writes. With search fields, override `find`."""
+    """Read-only pages of a table that only the app writes."""
 
     paginator = BoundedPaginator
     list_per_page = 50
@@ -236,12 +236,10 @@ class LogAdmin(ScopedAdmin):
     search_help_text = _(
         "Words of a name, in any order and without accents; an object, such as enrollment:42; any id; or an event type."
     )
+    find: Any = None
+    """The method that returns the rows for a search term, using an index, or None if it matches nothing; None without a search."""
     show: Any = None
     """The method that returns the page of a row, unless it is Django's with the fields."""
-
-    def find(self, request: HttpRequest, queryset: QuerySet, term: str) -> QuerySet | None:
-        """Return the rows for a search term, using an index, or None if the term matches nothing. A list without a search has all."""
-        return queryset
 
     def nothing_found(self, request: HttpRequest, term: str) -> str:
         """Return the message for a term that matches nothing, also by its name: for how long names are kept."""
@@ -254,7 +252,7 @@ class LogAdmin(ScopedAdmin):
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Search by key only: a text search would read the whole log."""
         term = search_term.strip()
-        found = self.find(request, queryset, term) if term else queryset
+        found = self.find(request, queryset, term) if term and self.find else queryset
         if found is None:
             self.message_user(request, self.nothing_found(request, term), messages.WARNING)
             found = queryset.none()

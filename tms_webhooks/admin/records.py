@@ -15,7 +15,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.bases import ScopedAdmin, column, sees_all
-from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment, format_total
+from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment, format_total, moment_cell
 from tms_webhooks.admin.logs import LogAdmin, WebhookFilter
 from tms_webhooks.admin.words import cut
 from tms_webhooks.catalogue import registry
@@ -52,8 +52,8 @@ class JobAdmin(LogAdmin):
     readonly_fields = ("webhook_link", "begin", "end", "objects", "status_dot", "results", "created", "finished")
 
     requester = column(_("requested by"), lambda job: cut(job.requested_by or EMPTY))
-    created = column(_("created at"), lambda job: format_moment(job.created_at))
-    finished = column(_("finished at"), lambda job: format_moment(job.finished_at))
+    created = column(_("created at"), lambda job: moment_cell(job.created_at))
+    finished = column(_("finished at"), lambda job: moment_cell(job.finished_at))
     begin = column(_("since"), lambda job: format_moment(job.since))
     end = column(_("until"), lambda job: format_moment(job.until))
     objects = column(_("objects"), lambda job: ", ".join(map(noun_title, job.nouns)) or EMPTY)
@@ -149,7 +149,7 @@ class AuditLogAdmin(LogAdmin):
     readonly_fields = ("webhook_link", "actor", "moment", "formatted_changes")
 
     changed = column(_("changes"), lambda entry: cut(", ".join(entry.changes)))
-    moment = column(AuditEntry._meta.get_field("at").verbose_name, lambda entry: format_moment(entry.at))
+    moment = column(AuditEntry._meta.get_field("at").verbose_name, lambda entry: moment_cell(entry.at))
     author = column(_("by"), lambda entry: cut(entry.actor_label or entry.get_actor_kind_display()))
     actor = column(
         _("by"), lambda entry: f"{entry.actor_label or entry.actor_id} ({entry.get_actor_kind_display()})".strip()

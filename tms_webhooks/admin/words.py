@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
-from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -28,6 +27,7 @@ from tms_webhooks.admin.formatting import (
     format_moment,
     format_number,
     format_percent,
+    moment_cell,
 )
 from tms_webhooks.choices import Action, DelayReason, DeliveryStatus, ErrorClass, Health, Priority
 from tms_webhooks.conf import app_settings
@@ -113,7 +113,8 @@ def delivery_rows(deliveries: Sequence[Delivery], request: HttpRequest, *, now: 
     """Return these deliveries in words, in two queries. They have their events and webhooks loaded: `with_row_columns`.
 
     The object has no name for a user who may not view payloads. ``outcome`` is the status in its color, with the HTTP code
-    of the last attempt, or the kind of its error. ``when`` is when it was finished, or is attempted next: "in 42 s".
+    of the last attempt or the kind of its error, and the attempts. ``when`` is when it was finished, or is
+    attempted next: "in 42 s".
     """
     events = named_events((row.event for row in deliveries), request)
     owners = {row.webhook.organization_id for row in deliveries if row.event_id in events}
@@ -129,12 +130,19 @@ def delivery_rows(deliveries: Sequence[Delivery], request: HttpRequest, *, now: 
                 '<span class="tms-status tms-{}">{}</span> <span class="tms-small">{}</span>',
                 row.status,
                 status_text(row),
-                outcome_detail(row, codes.get(row.pk)),
+                " · ".join(
+                    filter(
+                        None,
+                        (
+                            outcome_detail(row, codes.get(row.pk)),
+                            ngettext("%(count)d attempt", "%(count)d attempts", row.attempts) % {"count": row.attempts}
+                            if row.attempts
+                            else "",
+                        ),
+                    )
+                ),
             ),
             "when": _when(row, now=now),
-            "attempts": ngettext("%(count)d attempt", "%(count)d attempts", row.attempts) % {"count": row.attempts}
-            if row.attempts
-            else EMPTY,
         }
         for row in deliveries
     ]
@@ -165,7 +173,7 @@ def object_text(event: Event, *, is_named: bool) -> SafeString:
 def event_text(event: Event) -> SafeString:
     """Return the event type, with its sentence as the tooltip."""
     known = catalogue.expand(event.type)
-    return cut(event.type, title=known[0].summary if known else event.type)
+    return cut(event.type, css="tms-whole", title=known[0].summary if known else event.type)
 
 
 def cut(text: str, *, css: str = "tms-cut", title: str = "") -> SafeString:
@@ -202,24 +210,10 @@ def status_text(delivery: Delivery) -> str:
 def _when(delivery: Delivery, *, now: datetime) -> SafeString:
     """Return when an open delivery is attempted next, or when a finished one was finished."""
     at = delivery.next_attempt_at(now=now)
-    if at is None and delivery.due_at is not None:
-        return format_html("{}", EMPTY)
-    moment = at or delivery.finished_at or delivery.created_at
-    local = timezone.localtime(moment)
-    clock = formats.date_format(local, "H:i:s")
     if at is None:
-        text, small = clock, formats.date_format(local, "DATE_FORMAT")
-    elif at > now:
-        text, small = _("in %(duration)s") % {"duration": format_duration((at - now).total_seconds())}, clock
-    else:
-        text, small = _("due"), clock
-    return format_html(
-        '<time datetime="{}" title="{}">{} <span class="tms-small">{}</span></time>',
-        moment.isoformat(),
-        f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}",
-        text,
-        small,
-    )
+        return moment_cell((delivery.finished_at or delivery.created_at) if delivery.due_at is None else None)
+    duration = format_duration((at - now).total_seconds())
+    return moment_cell(at, _("in %(duration)s") % {"duration": duration} if at > now else _("due"))
 
 
 # One delivery

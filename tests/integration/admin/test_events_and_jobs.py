@@ -128,7 +128,7 @@ def test_it_shows_to_whom_it_was_sent(operator):
 
     response = operator.get(page(delivery.event))
 
-    assert re.search(r"CRM Pending due [0-9:]+ 2 attempts", shown_at(operator, page(delivery.event)))
+    assert re.search(r"CRM Pending 2 attempts due [0-9:]+", shown_at(operator, page(delivery.event)))
     assert url(Delivery, "change", delivery.public_id) in response.content.decode()
 
 
