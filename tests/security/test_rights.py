@@ -108,7 +108,7 @@ VIEWS = {
     "view_event": ["view_webhook"],
 }
 """Django's permissions that a page needs beside its own, to be reached."""
-WITHOUT_ROW = {"webhook_add", "webhook_preview"}
+WITHOUT_ROW = {"webhook_add", "webhook_preview", "webhook_filters"}
 """The pages that are about no row yet."""
 
 
@@ -121,17 +121,10 @@ def address_of(page, slug, world):
         "job": world.job,
         "auditentry": world.entry,
     }
-    listed = ("webhook_add", "changelist", "_preview", "_objects", "dashboard")
-    without_row = page.endswith(listed)
-    if page.startswith("webhook_filters"):
-        one = world.webhook.subscriptions.first()
-        return (
-            named("tms_webhooks_webhook_filters", world.webhook.public_id, one.public_id)
-            if page.endswith("s")
-            else (f"{named('tms_webhooks_webhook_filters_add', world.webhook.public_id)}?event_type={one.event_type}")
-        )
-    args = [] if without_row else [rows[model].public_id, *([slug] if slug else [])]
+    listed = ("webhook_add", "changelist", "_preview", "_objects", "_filters", "dashboard")
+    args = [] if page.endswith(listed) else [rows[model].public_id, *([slug] if slug else [])]
     query = f"?noun=course&organization={world.webhook.organization_id}" if page == "webhook_objects" else ""
+    query = "?filters=class.cancelled" if page.startswith("webhook_filters") else query
     return named(f"tms_webhooks_{page}", *args) + query
 
 

@@ -17,7 +17,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -31,7 +31,8 @@ from tms_webhooks.access import covers, get_policy
 from tms_webhooks.admin.formatting import EMPTY
 from tms_webhooks.choices import Action
 from tms_webhooks.exception_reports import View, hide_values
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.sources import objects
 
 MAX_SELECTED = 1_000
 VISIT_KEY = "_tms_webhooks_visit"
@@ -125,6 +126,25 @@ def may_view_all_payloads(request: HttpRequest, webhook: Webhook) -> bool:
 def covers_children(request: HttpRequest, action: Action, webhook: Webhook) -> bool:
     """Return whether the user may do ``action`` in each child organization that a webhook includes."""
     return covers(organizations(request, action), webhook)
+
+
+def object_names(request: HttpRequest, subscriptions: Iterable[Subscription]) -> dict[str, dict[str, str]]:
+    """Return the names of the objects in the filters of subscriptions that the user may see, by noun and by id.
+
+    These are objects of organizations in which the user manages webhooks or views payloads; as in the pickers of filters.
+    """
+    viewed, named = organizations(request, Action.VIEW), (Action.MANAGE, Action.VIEW_PAYLOAD)
+    keys = (
+        viewed.filter(reduce(or_, (Q(pk__in=allowed_keys(request, action)) for action in named)))
+        .order_by()
+        .values("pk")
+    )
+    found = {}
+    for noun in objects.FILTERED_BY_ID:
+        ids = {one for subscription in subscriptions for one in subscription.filters.get(noun) or ()}
+        labels = objects.names_of(noun, ids, organizations=keys)
+        found[noun] = {key: label.partition(" · ")[0] for key, label in labels.items()}
+    return found
 
 
 def _cache_of(request: HttpRequest) -> Any:

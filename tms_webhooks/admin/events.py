@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
@@ -30,6 +30,7 @@ from tms_webhooks.admin.bases import (
     allows,
     column,
     may_view_payloads,
+    object_names,
     organizations,
     permits,
     sees_all,
@@ -48,11 +49,9 @@ from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, ActorKind, CheckResult
 from tms_webhooks.conf import app_settings
 from tms_webhooks.filters.condition import in_words
-from tms_webhooks.filters.criteria import statuses_of
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.event import PUBLIC_PREFIX, searchable
-from tms_webhooks.sources.objects import FILTERED_BY_ID, search
 
 if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin
@@ -229,7 +228,10 @@ class EventAdmin(LogAdmin):
             is_waiting=row.fanned_out_at is None or any(delivery.due_at is not None for delivery in shown),
             # The first ones with the reason why they have no delivery of the event.
             others=[
-                (webhook, _main_clause(_explanation_of(webhook, row)).sentence if index < MAX_EXPLAINED else "")
+                (
+                    webhook,
+                    _main_clause(_explanation_of(request, webhook, row)).sentence if index < MAX_EXPLAINED else "",
+                )
                 for index, webhook in enumerate(others)
             ],
             type=event_text(row),
@@ -252,39 +254,34 @@ def _explained(
     return others.order_by("name", "pk")[:MAX_WEBHOOKS]
 
 
-def _explanation_of(webhook: Webhook, event: Event) -> Explanation:
+def _explanation_of(request: HttpRequest, webhook: Webhook, event: Event) -> Explanation:
     """Return why a webhook receives an event or not, with names and the event's values: the user may view its payload."""
+    from tms_webhooks.admin.forms.subscription import labels_of
     from tms_webhooks.monitoring.words import check_sentence
     from tms_webhooks.routing.explain import explain
     from tms_webhooks.routing.subscription_rules import event_values
 
     explanation, values = explain(webhook, event), event_values(event)
+    if "object_names" not in webhook.__dict__:
+        webhook.__dict__["object_names"] = object_names(request, webhook.subscriptions.all())
     clauses = []
     for clause in explanation.clauses:
         if clause.check is not None:
             name = clause.name.removeprefix("filters.")
-            named = partial(_in_names, webhook, event, name)
+            names = {**labels_of(name, catalogue.expand(event.type)), **webhook.__dict__["object_names"].get(name, {})}
             label, met = str(FILTER_LABELS.get(name, "")), clause.verdict is CheckResult.YES
-            clause = clause._replace(sentence=check_sentence(clause.check, values, named, label=label, met=met))
+            text = check_sentence(clause.check, values, partial(_in_names, names), label=label, met=met)
+            clause = clause._replace(sentence=text)
         clauses.append(clause)
     return explanation._replace(clauses=tuple(clauses))
 
 
-def _in_names(webhook: Webhook, event: Event, name: str, values: Iterable[Any], own_name: Any = None) -> str:
-    """Return values of a filter in words, with the names of statuses, and of objects of the webhook's own organization."""
-    from tms_webhooks.routing.explain import MOST_NAMED_IDS
-
-    ordered, names = sorted(values, key=str), webhook.__dict__.setdefault(f"_names_of_{name}", {})
+def _in_names(names: Mapping[Any, Any], values: Iterable[Any], own_name: Any = None) -> str:
+    """Return values of a filter in words, with their names."""
+    ordered = sorted(values, key=str)
     if own_name:
         # Two courses may have one name.
         return f"{own_name} ({in_words(tuple(ordered))})" if own_name in names.values() else own_name
-    if name in FILTERED_BY_ID:
-        for value in map(str, ordered[:MOST_NAMED_IDS]):
-            if value not in names:
-                found = search(name, value, organizations=[webhook.organization_id])
-                names |= {value: value, **{one.id: one.label.partition(" · ")[0] for one in found}}
-    elif name in FILTER_LABELS:
-        names |= {member: str(member.label) for member in statuses_of(name, catalogue.expand(event.type))}
     return in_words(tuple(names.get(value) or names.get(str(value), value) for value in ordered))
 
 
@@ -316,7 +313,7 @@ def explain_page(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRes
     events = Event.objects.filter(visible, pk__in=keys).order_by("-pk")[:MAX_EXPLAINED]
     subscriptions, answers = {one.pk: one for one in webhook.subscriptions.all()}, []
     for event in events:
-        explanation = _explanation_of(webhook, event)
+        explanation = _explanation_of(request, webhook, event)
         main = _main_clause(explanation)
         shown = object_text(event, is_named=True)
         answers.append((event, shown, explanation, main, subscriptions.get(main.subscription_id)))

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.contrib import messages
-from django.contrib.admin.helpers import AdminForm
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.utils import timezone
@@ -17,21 +15,19 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
-from tms_webhooks.admin.bases import allows, covers_children, organizations
+from tms_webhooks.admin.bases import allowed_among, allows, covers_children, organizations
 from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
-from tms_webhooks.admin.forms.events import EventRow
 from tms_webhooks.admin.forms.fields import attempts_text, shown_value
-from tms_webhooks.admin.forms.subscription import FiltersForm
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import Action
 from tms_webhooks.delivery.endpoints import shape_of
 from tms_webhooks.documents.request_preview import RequestPreview, preview_of_event
-from tms_webhooks.exceptions import LimitReached, WebhooksError
-from tms_webhooks.manage import subscriptions
-from tms_webhooks.models import Event, Subscription, Webhook
+from tms_webhooks.exceptions import WebhooksError
+from tms_webhooks.filters.criteria import ORGANIZATION
+from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models.audience import descendants
 from tms_webhooks.models.credentials import known_headers
-from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.check import format_problem, names_in
@@ -153,66 +149,43 @@ def summary_of(webhook: Webhook, name: str) -> str:
 
 # Parts that the script loads
 
-PUBLIC_NOUNS = ("course", "class")
+PUBLIC_NOUNS = ("course", "class", "organization")
 """The nouns of the pickers of filters, whose names are not about people."""
 
 
-def filters(admin: Any, request: HttpRequest, key: str, subscription: str = "") -> HttpResponse:
-    """Show and save the filters of a subscription, or of another one of the event ``event_type`` that has one already."""
-    webhook = admin.row_of(request, key)
-    if not (admin.has_change_permission(request, webhook) and admin.may_use(request, Action.MANAGE, webhook)):
-        raise PermissionDenied
-    others, event_type = list(webhook.subscriptions.order_by("pk")), request.GET.get("event_type", "")
-    if subscription:
-        row = next((one for one in others if one.public_id == subscription), None)
-    else:
-        is_known = any(one.event_type == event_type for one in others)
-        row = Subscription(webhook=webhook, event_type=event_type) if is_known else None
-    if row is None:
+def filters(admin: Any, request: HttpRequest, key: str | None = None) -> HttpResponse:
+    """Show the fields of the filters that the parameter ``filters`` names, as a part of the form."""
+    webhook = admin.editable(request, key)
+    line = next((line for line in admin.get_form(request, webhook)(instance=webhook).lines if line.form), None)
+    if line is None:
         raise Http404
-    is_new, is_saved = row.pk is None, request.method == "POST"
-    form, by = FiltersForm(request.POST if is_saved else None, instance=row), admin.by(request)
-    if is_saved and "delete" in request.POST and not is_new:
-        subscriptions.remove(row, **by)
-        return admin.redirect("webhook_change", webhook)
-    if is_saved and form.is_valid():
-        for error in duplicates([*(one for one in others if one != row), row]).values():
-            form.add_error(None, error)
-    if is_saved and form.is_valid():
-        try:
-            if is_new:
-                subscriptions.add(webhook, [row], **by)
-            elif form.has_changed():
-                subscriptions.update(row, **by)
-        except LimitReached as reached:
-            form.add_error(None, str(reached))
-        else:
-            message = _("The filters of %(event)s were saved.") % {"event": row.event_type}
-            admin.message_user(request, message, messages.SUCCESS)
-            admin.show_warnings(request, webhook)
-            return admin.redirect("webhook_change", webhook)
-    event = EventRow(row.event_type, is_selected=True)
-    fieldset = AdminForm(form, [(None, {"fields": [*form.fields]})], {}, model_admin=admin)
-    context = {"title": _("Filters"), "form": form, "fieldsets": fieldset, "event": event}
-    return admin.webhook_page(request, "filters", webhook, **context)
+    return admin.page(request, "webhook/filters", webhook, line=line)
 
 
 def found_objects(admin: Any, request: HttpRequest) -> HttpResponse:
     """Return the objects of the noun ``noun`` in the organization ``organization`` that match the text ``q``, as JSON.
 
-    Names of people are payload: their objects need the permission to view payloads.
+    With ``branches``, also those of the organizations below it. Names of people are payload: their objects need the
+    permission to view payloads.
     """
-    noun, organization = request.GET.get("noun", ""), request.GET.get("organization", "")
+    noun, organization, text = (request.GET.get(name, "") for name in ("noun", "organization", "q"))
     action = Action.MANAGE if noun in PUBLIC_NOUNS else Action.VIEW_PAYLOAD
+    viewed = organizations(request, Action.VIEW)
     try:
-        viewed = organizations(request, Action.VIEW).filter(pk=organization)
-        keys = [key for key in viewed.values_list("pk", flat=True) if allows(request, action, key)]
+        keys = set(viewed.filter(pk=organization).values_list("pk", flat=True))
     except (TypeError, ValueError, ValidationError):
-        keys = []
+        keys = set()
+    keys = descendants(keys, using=viewed.db) if "branches" in request.GET else keys
+    keys = allowed_among(request, Action.VIEW, keys) & allowed_among(request, action, keys)
     if not keys or not (admin.has_add_permission(request) or admin.has_change_permission(request)):
         raise PermissionDenied
-    found = objects.search(noun, request.GET.get("q", ""), organizations=keys)
-    return JsonResponse({"objects": [row._asdict() for row in found]})
+    if noun == ORGANIZATION:
+        found = {
+            one.pk: str(one) for one in viewed.filter(pk__in=keys) if text.casefold() in f"{one} {one.pk}".casefold()
+        }
+    else:
+        found = objects.search(noun, text, organizations=keys)
+    return JsonResponse({"objects": [{"id": str(key), "label": label} for key, label in found.items()]})
 
 
 def preview(admin: Any, request: HttpRequest, key: str | None = None) -> HttpResponse:

@@ -13,7 +13,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from tms_webhooks.admin.bases import ScopedAdmin, covers_children, organizations
+from tms_webhooks.admin.bases import ScopedAdmin, covers_children, object_names, organizations
 from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.choices import Action
 from tms_webhooks.models import IdempotentRequest, Webhook
@@ -56,6 +56,8 @@ class FormPages(ScopedAdmin):
         kwargs.setdefault("change", obj is not None)
         form: Any = super().get_form(request, obj, **kwargs)
         form.may_include_children = staticmethod(partial(covers_children, request, Action.MANAGE))
+        form.names_for = staticmethod(partial(object_names, request))
+        form.opened = request.GET.getlist("filters")
         return form
 
     # The organization is one of those that the user may manage
@@ -138,12 +140,12 @@ class FormPages(ScopedAdmin):
 
     def show_warnings(self, request: HttpRequest, webhook: Webhook) -> None:
         """Warn of a webhook without events, of tokens that are empty in some, and of ids that no object has."""
-        from tms_webhooks.admin.forms.subscription import IDS
+        from tms_webhooks.admin.forms.subscription import LABELS
         from tms_webhooks.delivery import rendering
         from tms_webhooks.routing.explain import unknown_filter_ids, unknown_ids_warning
 
         patterns = list(webhook.subscriptions.values_list("event_type", flat=True))
-        unknown = [unknown_ids_warning(IDS[name], ids) for name, ids in unknown_filter_ids(webhook)]
+        unknown = [unknown_ids_warning(LABELS[name], ids) for name, ids in unknown_filter_ids(webhook)]
         nothing = _("“%(name)s” has no events selected, so it receives nothing.") % {"name": webhook}
         for warning in (*rendering.warnings_for(webhook, patterns), *unknown, *([] if patterns else [nothing])):
             self.message_user(request, warning, messages.WARNING)

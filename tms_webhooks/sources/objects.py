@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import reduce
-from itertools import chain
 from operator import or_
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -32,13 +31,6 @@ LABELS = (
 MOST_LABELS = 4
 
 
-class FoundObject(NamedTuple):
-    """One object: its id, as events have it, and a text for people."""
-
-    id: str
-    label: str
-
-
 def impossible_ids(name: str, ids: Collection[Any]) -> list[str]:
     """Return those ids of a filter that no object can have, because its key does not accept them: a name, for example."""
     for source, _prefix, lookup in _holders(name):
@@ -55,51 +47,48 @@ def ids_of_others(name: str, ids: Collection[Any], *, organizations: Collection[
     if name == "organization":
         own = {str(one) for one in organizations}
         return [str(one) for one in ids if str(one) not in own]
-    left = dict.fromkeys(ids)
-    for source, _prefix, lookup in _holders(name):
-        owner, learner = _lookup(source, OWNER), _lookup(source, LEARNER_ORGANIZATION.name)
-        if owner is None:
-            return []
-        rows = _owned(source, organizations, owner, learner)
-        by_key = values_by_id(stored_at(source.model, lookup), left)
-        present = rows.filter(**{f"{lookup}__in": list(by_key)}).order_by().values_list(lookup, flat=True).distinct()
-        for one in chain.from_iterable(by_key.get(key, ()) for key in present):
-            left.pop(one)
-    return [str(one) for one in left]
+    if any(_lookup(source, OWNER) is None for source, *_lookups in _holders(name)):
+        return []
+    names = names_of(name, ids, organizations=organizations)
+    return [str(one) for one in ids if str(one) not in names]
 
 
-def search(noun: str, text: str, *, organizations: Collection[Any]) -> list[FoundObject]:
-    """Return at most `MOST_FOUND` objects that belong to these organizations, by a part of a name, or by the id.
+def names_of(noun: str, ids: Collection[Any], *, organizations: Any) -> dict[str, str]:
+    """Return the labels of those of `IDS_PER_QUERY` objects that these organizations have or refer to, by the ids as text.
 
-    A noun without a source of its own, such as a course, is found in the objects that refer to it.
+    A label begins with the name: "Azure Administrator · AZ-104 · 301".
+    """
+    found: dict[str, str] = {}
+    for source, prefix, lookup in _holders(noun):
+        by_key = values_by_id(
+            stored_at(source.model, lookup), [one for one in list(ids)[:IDS_PER_QUERY] if str(one) not in found]
+        )
+        for key, label in _labelled(source, prefix, lookup, organizations, Q(**{f"{lookup}__in": list(by_key)})):
+            found.update((str(one), label) for one in by_key.get(key, ()))
+    return found
+
+
+def search(noun: str, text: str, *, organizations: Collection[Any]) -> dict[str, str]:
+    """Return the labels of at most `MOST_FOUND` objects of these organizations, by id: those with a part of a name, or the id.
+
+    Those of a source of the noun come first, and then those that other objects of the organizations refer to.
     """
     text = text.strip()[:LONGEST_SEARCH]
-    found: dict[str, FoundObject] = {}
+    found = names_of(noun, [text], organizations=organizations) if text else {}
     for source, prefix, lookup in _holders(noun):
-        labels = [label for name in LABELS if (label := _lookup(source, prefix + name))][:MOST_LABELS]
-        owner = _lookup(source, OWNER)
-        if owner is None or (prefix and not labels):
-            continue
-        conditions = (
-            [Q(**{lookup: key}) for key in values_by_id(stored_at(source.model, lookup), [text])] if text else [Q()]
-        )
-        if text and labels:
-            conditions.append(reduce(or_, (Q(**{f"{label}__icontains": text}) for label in labels)))
-        rows = _owned(source, organizations, owner).exclude(**{lookup: None})
-        for condition in conditions:
-            for key, *texts in (
-                rows.filter(condition).values_list(lookup, *labels).order_by(lookup).distinct()[:MOST_FOUND]
-            ):
-                label = " · ".join([*(str(one) for one in texts if one), str(key)])
-                found.setdefault(str(key), FoundObject(str(key), label))
-        if len(found) >= MOST_FOUND:
-            break
-    return list(found.values())[:MOST_FOUND]
+        matching = [Q(**{f"{label}__icontains": text}) for label in _labels(source, prefix)]
+        if matching and len(found) < MOST_FOUND:
+            for key, label in _labelled(source, prefix, lookup, organizations, reduce(or_, matching)):
+                found.setdefault(str(key), label)
+    return dict(list(found.items())[:MOST_FOUND])
 
 
 def _holders(noun: str) -> Iterator[tuple[Source, str, str]]:
-    """Yield the sources whose rows are objects of a noun or refer to one; also the prefix of its fields, and its id's lookup."""
-    for source in all_sources():
+    """Yield the sources whose rows are objects of a noun, and then those whose rows refer to one.
+
+    Also the prefix of its fields, and its id's lookup.
+    """
+    for source in sorted(all_sources(), key=lambda source: source.noun.name != noun):
         prefix = "" if source.noun.name == noun else f"{noun}."
         if (lookup := _lookup(source, f"{prefix}id")) is not None:
             yield source, prefix, lookup
@@ -110,9 +99,18 @@ def _lookup(source: Source, name: str) -> str | None:
     return mapped.lookup if mapped is not None and isinstance(mapped.lookup, str) else None
 
 
-def _owned(source: Source, organizations: Collection[Any], *lookups: str | None) -> models.QuerySet[Any]:
-    """Return the rows with one of these organizations at one of the lookups."""
-    return rows_of(source).filter(reduce(or_, (Q(**{f"{one}__in": list(organizations)}) for one in lookups if one)))
+def _labels(source: Source, prefix: str) -> list[str]:
+    return [label for name in LABELS if (label := _lookup(source, prefix + name))][:MOST_LABELS]
+
+
+def _labelled(source: Source, prefix: str, lookup: str, organizations: Any, condition: Q) -> Iterator[tuple[Any, str]]:
+    """Yield the ids and labels of objects that these organizations, or their learners, have or refer to."""
+    owners = [one for name in (OWNER, LEARNER_ORGANIZATION.name) if (one := _lookup(source, name))]
+    if owners:
+        owned = reduce(or_, (Q(**{f"{one}__in": organizations}) for one in owners))
+        rows = rows_of(source).filter(owned, condition).exclude(**{lookup: None}).order_by(lookup)
+        for key, *texts in rows.values_list(lookup, *_labels(source, prefix)).distinct()[:IDS_PER_QUERY]:
+            yield key, " · ".join([*(str(one) for one in texts if one), str(key)])
 
 
 def values_by_id(field: models.Field[Any, Any], ids: Collection[Any]) -> dict[Any, list[Any]]:

@@ -110,6 +110,11 @@ def form_of(webhook=None, *, events=None, **values):
     return {name: value for name, value in fields.items() if not (name in ("enabled", "ordered") and not value)}
 
 
+def filters_of(prefix, **values):
+    """Return the posted filters of a subscription: one that is stored, by its public id, or a new one, by its event."""
+    return {"filters": [prefix], **{f"{prefix}-{name}": value for name, value in values.items()}}
+
+
 def errors_at(response):
     """Return the errors of a returned form by field, after checking that the page shows them."""
     assert response.status_code == 200

@@ -72,7 +72,7 @@ def test_a_filter_and_the_event_are_compared_in_names_with_a_link_to_the_filter(
     filters = {"course": [course.pk, 0], "status_to": ["Cancel"]}
     subscription = webhook.subscriptions.create(event_type="enrollment.enrolled", filters=filters)
     event = write_event(organization, "enrollment.enrolled")
-    link = reverse("admin:tms_webhooks_webhook_filters", args=[webhook.public_id, subscription.public_id])
+    link = f"{url(Webhook, 'change', webhook.public_id)}?filters={subscription.public_id}#line-{subscription.public_id}"
 
     response = operator.get(explain_url(webhook), {"event": event.public_id})
 

@@ -5,8 +5,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory
-from tests.integration.admin.pages import form_of, text_of, url
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    CourseFactory,
+    OrganizationFactory,
+    TrainingClassFactory,
+)
+from tests.integration.admin.pages import filters_of, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
@@ -35,6 +40,55 @@ def test_a_class_is_found_by_a_part_of_its_name_its_external_id_and_its_id(opera
         assert (found[0][0], found[0][1].startswith("Azure in November · CLS-7")) == (expected, True)
     assert objects_at(operator, **query, q="nothing like it") == []
     assert len(objects_at(operator, **query)) == 2
+
+
+def test_a_filter_is_offered_what_branches_have_and_no_object_refers_to(operator, training_class):
+    owner = training_class.organization
+    below = OrganizationFactory(parent=owner, name="West")
+    CourseFactory(organization=below, name="Unused")
+    other = CourseFactory(name="Unused elsewhere")
+    query = {"noun": "course", "organization": owner.pk, "q": "unused"}
+
+    assert objects_at(operator, **query) == []
+    ((_key, label),) = objects_at(operator, **query, branches=1)
+    assert label.startswith("Unused · ")
+    assert objects_at(operator, **{**query, "q": other.pk}, branches=1) == []
+    organizations = objects_at(operator, **{**query, "noun": "organization", "q": "west"}, branches=1)
+    assert organizations == [(str(below.pk), "West")]
+
+
+def test_a_filter_has_names_of_objects_that_the_user_may_see_and_ids_of_others(alice, operator, training_class):
+    webhook = subscribed(organization=alice.organization, events=["class.*"])
+    mine, seen = (
+        TrainingClassFactory(organization=alice.organization, name="Mine"),
+        TrainingClassFactory(name="Of a learner"),
+    )
+    ClassEnrollmentFactory(training_class=seen, user__organization=alice.organization)
+    ids = [mine.pk, seen.pk, training_class.pk]
+    webhook.subscriptions.update(
+        filters={"class": ids, "organization": [alice.organization.pk, training_class.organization_id]}
+    )
+    address = url(Webhook, "change", webhook.public_id)
+
+    page = text_of(alice.get(address))
+    assert f"Class: Mine or Of a learner or {training_class.pk} " in page
+    assert f"Organization: ours or {training_class.organization_id} " in page
+    opened = alice.get(f"{address}?filters={webhook.subscriptions.get().public_id}").content.decode()
+    assert "Of a learner" in opened
+    for hidden in (training_class.name, training_class.organization.name):
+        assert hidden not in page + opened
+    assert f"Class: Mine or Of a learner or {training_class.name} " in text_of(operator.get(address))
+
+
+def test_a_name_needs_the_right_to_manage_or_to_view_payloads(operator, training_class, deny):
+    webhook = subscribed(organization=training_class.organization, events=["class.*"])
+    webhook.subscriptions.update(filters={"class": [training_class.pk]})
+    address = url(Webhook, "change", webhook.public_id)
+
+    deny(Action.MANAGE)
+    assert training_class.name in text_of(operator.get(address))
+    deny(Action.MANAGE, Action.VIEW_PAYLOAD)
+    assert training_class.name not in text_of(operator.get(address))
 
 
 def test_objects_of_other_organizations_are_not_offered(alice, training_class):
@@ -79,10 +133,11 @@ def test_ids_that_no_object_has_are_warned_of(alice, training_class):
     ids, theirs = [str(training_class.pk), "987654"], str(training_class.organization_id)
     mine = TrainingClassFactory(organization=alice.organization)
     values = {"course": "Azure", "class": f"{', '.join(ids)}, {mine.pk}", "organization": theirs}
+    form = form_of(webhook, **filters_of(stored.public_id, **values))
 
-    text = text_of(alice.post(url(Webhook, "filters", webhook.public_id, stored.public_id), values, follow=True))
+    text = text_of(alice.post(url(Webhook, "change", webhook.public_id), form, follow=True))
 
-    for label, unknown in {"Courses": "Azure", "Classes": ", ".join(ids), "Organizations": theirs}.items():
+    for label, unknown in {"Course": "Azure", "Class": ", ".join(ids), "Organization": theirs}.items():
         assert f"The filter {label} has ids that no object of the organization has: {unknown}. Check them." in text
     assert webhook.subscriptions.get().filters["course"] == ["Azure"]
 

@@ -34,7 +34,7 @@ def test_the_form_asks_in_spanish(operator):
         "Vista previa",
     ):
         assert text in page
-    for text in ("events selected", "Send", "signing", "Caused by", "webhook is called", "Add filters"):
+    for text in ("events selected", "Send", "signing", "Caused by", "webhook is called", "Add filter"):
         assert text not in page
 
 

@@ -1,31 +1,31 @@
-"""The events in the form of a webhook: a check box for each event of the catalogue, grouped by noun."""
+"""The events in the form of a webhook: a check box for each one, by noun, and a line for each selected one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext, pgettext
 
-from tms_webhooks.admin.forms.subscription import described
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.event_names import EVERYTHING, title_of
-from tms_webhooks.models import Subscription
 
 
 @dataclass(slots=True)
 class EventRow:
-    """One event or pattern in the form: whether it is selected, and its stored subscriptions with their filters in words."""
+    """One event or pattern in the form, and whether it is selected; or one of its subscriptions.
+
+    ``prefix`` is that of the fields of a subscription: its public id, or the event of a new one, such as ``class.*`` or
+    ``class.*+2``. It has filters in words, or their form if it is opened.
+    """
 
     pattern: str
-    is_selected: bool
-    stored: list[Subscription] = field(default_factory=list)
-
-    @property
-    def subscriptions(self) -> list[tuple[Subscription, list[tuple[Any, str]]]]:
-        """The stored subscriptions, each with its filters in words."""
-        return [(one, described(one)) for one in self.stored]
+    is_selected: bool = True
+    prefix: str = ""
+    subscription: Any = None
+    form: Any = None
+    filters: Any = ()
 
     @property
     def event_types(self) -> list[EventType]:
@@ -50,32 +50,13 @@ class EventRow:
         return gettext(self.event_types[0].summary) if self.event_types else gettext("This event no longer exists.")
 
 
-@dataclass(slots=True)
-class EventGroup:
-    """The events of one noun. That for all of them, such as ``class.*``, comes first."""
-
-    title: str
-    rows: list[EventRow] = field(default_factory=list)
-
-    @property
-    def selected(self) -> int:
-        """The number of selected rows; the page shows a group with one unfolded."""
-        return sum(row.is_selected for row in self.rows)
-
-
-def groups_of(stored: Iterable[Subscription], selected: Iterable[str]) -> list[EventGroup]:
-    """Return the rows of the form in catalogue order: all events first, and events that no longer exist last."""
-    chosen = set(selected)
-    rows = {pattern: EventRow(pattern, pattern in chosen) for pattern in patterns()}
-    for one in stored:
-        rows.setdefault(one.event_type, EventRow(one.event_type, one.event_type in chosen)).stored.append(one)
-    groups = {EVERYTHING: EventGroup("")}
-    groups |= {noun: EventGroup(gettext(types[0].noun.title)) for noun, types in registry.grouped().items()}
-    groups[""] = EventGroup(gettext("Other"))
-    for row in rows.values():
-        noun = row.event_types[0].noun.name if row.event_types else ""
-        groups[EVERYTHING if row.pattern == EVERYTHING else noun].rows.append(row)
-    return [group for group in groups.values() if group.rows]
+def groups_of(names: Iterable[str], selected: Collection[str]) -> dict[str, list[EventRow]]:
+    """Return the rows of these events by the titles of their nouns; that of all events has none."""
+    groups: dict[str, list[EventRow]] = {}
+    for row in (EventRow(name, name in selected) for name in names):
+        title = gettext(row.event_types[0].noun.title) if row.event_types else gettext("Other")
+        groups.setdefault("" if row.pattern == EVERYTHING else title, []).append(row)
+    return groups
 
 
 def patterns() -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
+from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +20,7 @@ from tms_webhooks.admin.forms.credentials import (
     mask,
     unmask,
 )
-from tms_webhooks.admin.forms.events import EventGroup, groups_of, patterns
+from tms_webhooks.admin.forms.events import EventRow, groups_of, patterns
 from tms_webhooks.admin.forms.fields import (
     OWN,
     STANDARD,
@@ -29,6 +30,7 @@ from tms_webhooks.admin.forms.fields import (
     schedule_choices,
     schedule_texts,
 )
+from tms_webhooks.admin.forms.subscription import FiltersForm, Names, described
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import AuditAction, ErrorAction, Preset
 from tms_webhooks.delivery import rendering
@@ -36,6 +38,7 @@ from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models import AuditEntry, Subscription, Webhook, limits
 from tms_webhooks.models.credentials import is_same_receiver, known_headers
 from tms_webhooks.models.encryption import MASK
+from tms_webhooks.models.subscription import duplicates
 
 EDITS = (
     AuditAction.WEBHOOK_UPDATED,
@@ -56,6 +59,10 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
     """The primary key of the user."""
     may_include_children: ClassVar[Callable[[Webhook], bool]]
     """Returns whether the user may manage the webhooks of each child organization that a webhook includes."""
+    names_for: ClassVar[Callable[[Sequence[Subscription]], Names]]
+    """Returns the names of the objects in filters, by noun and id, that the user may see."""
+    opened: ClassVar[list[str]] = []
+    """The prefixes of the subscriptions whose filters an unposted form shows as fields."""
 
     headers = HeaderLinesField(
         label=_("HTTP headers"),
@@ -100,6 +107,7 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.posted: Any = self.data if self.is_bound else MultiValueDict({"filters": self.opened})
         self.known_headers = known_headers(self.instance.headers)
         self.initial["headers"] = mask(self.known_headers)
         self.initial["schedule"], self.initial["own_delays"] = schedule_texts(self.instance.schedule)
@@ -114,10 +122,11 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
                 "A failing delivery delays the later events of its object until it is given up. Other objects do not wait."
             )
             self.fields["ordered"].help_text = f"{field.help_text} {note}"
-        self.stored = list(self.instance.subscriptions.order_by("pk")) if self.instance.pk else []
+        self.stored = list(self.instance.subscriptions.order_by("event_type", "pk")) if self.instance.pk else []
         names = self.initial["events"] = list(dict.fromkeys(one.event_type for one in self.stored))
         events: Any = self.fields["events"]
-        events.choices = [(name, name) for name in dict.fromkeys([*patterns(), *names])]
+        self.known = dict.fromkeys([*patterns(), *names])
+        events.choices = [(name, name) for name in self.known]
         # In the order of the page.
         self.order_fields(["name", "organization", "url", "events"])
 
@@ -132,17 +141,46 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
     # The events
 
     @property
-    def groups(self) -> list[EventGroup]:
+    def groups(self) -> dict[str, list[EventRow]]:
         """The events of the page, by noun."""
-        return groups_of(self.stored, self["events"].value() or ())
+        return groups_of(self.known, self["events"].value() or ())
+
+    @cached_property
+    def rows(self) -> list[EventRow]:
+        """The subscriptions of the selected events, in the order of the page."""
+        selected, opened = self["events"].value() or (), self.posted.getlist("filters")
+        rows = {one.public_id: one for one in self.stored if one.event_type in selected}
+        rows |= {name: Subscription(event_type=name.partition("+")[0]) for name in opened if name not in rows}
+        having = {one.event_type for one in [*self.stored, *rows.values()]}
+        rows |= {name: Subscription(event_type=name) for name in selected if name not in having}
+        data, removed = self.data if self.is_bound else None, self.posted.getlist("removed")
+        return [
+            EventRow(
+                one.event_type,
+                name not in removed,
+                name,
+                one,
+                FiltersForm(data, instance=one, prefix=name) if name in opened else None,
+            )
+            for name, one in rows.items()
+            if one.event_type in (selected if self.is_bound else self.known)
+        ]
 
     @property
     def wanted(self) -> list[Subscription]:
-        """The subscriptions of the selected events: the stored ones, and new ones without filters."""
-        selected = self.cleaned_data.get("events", self.initial["events"])
-        kept = [one for one in self.stored if one.event_type in selected]
-        known = {one.event_type for one in kept}
-        return [*kept, *(Subscription(event_type=name) for name in selected if name not in known)]
+        """The subscriptions of the selected events without those removed, and with the filters that were entered."""
+        return [row.subscription for row in self.rows if row.is_selected]
+
+    @property
+    def lines(self) -> list[EventRow]:
+        """The rows, with the filters in words or with names in their form."""
+        names = type(self).names_for([row.subscription for row in self.rows])
+        for row in self.rows:
+            if row.form:
+                row.form.names = names
+            else:
+                row.filters = [*described(row.subscription, names)]
+        return self.rows
 
     @property
     def event_types(self) -> list[EventType]:
@@ -169,6 +207,7 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         """Validate the form, and then content and URL of the webhook with its new values, for the selected events."""
         super().full_clean()
         if self.is_bound:
+            self._add_errors_of_filters()
             self._add_errors_of_webhook()
             self._add_conflict()
 
@@ -258,6 +297,14 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
                     Webhook(organization=organization).refuse_beyond_limit(using=using)
         except LimitReached as error:
             self.add_error(None, ValidationError(str(error), code="limit"))
+
+    def _add_errors_of_filters(self) -> None:
+        """Check the filters that were entered, and that no two subscriptions are the same."""
+        for row in self.rows:
+            for errors in row.form.errors.values() if row.form and row.is_selected else ():
+                self.add_error("events", [f"{row.pattern}: {error}" for error in errors])
+        for error in duplicates(self.wanted).values():
+            self.add_error("events", error)
 
     def _add_errors_of_webhook(self) -> None:
         """Check what the webhook with its new values would send, and whether the user may manage all of it."""

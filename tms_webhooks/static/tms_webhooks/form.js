@@ -1,64 +1,143 @@
 "use strict";
 
-// Improves the form of a webhook, and that of the filters of an event. The forms also work without this script.
+// Improves the form of a webhook, which also works without this script.
 
 (() => {
-  // Search for objects of the organization by name: of filters, each one found is added; of the preview, it replaces the id.
+  const labels = document.getElementById("tms-form")?.dataset ?? {};
 
-  const { tmsObjectsUrl, tmsOrganization, tmsSearch } = document.getElementById("tms-form")?.dataset ?? {};
-  let lists = 0;
-
-  async function offer(list, noun, text) {
-    const organization = document.getElementById("id_organization")?.value || tmsOrganization;
-    if (!organization || !noun) return;
-    const query = new URLSearchParams({ noun, organization, q: text });
-    const response = await fetch(`${tmsObjectsUrl}?${query}`, { credentials: "same-origin" });
-    if (!response.ok || response.redirected) return;
-    const { objects } = await response.json();
-    list.replaceChildren(...objects.map(({ id, label }) => Object.assign(new Option("", label), { id: `${list.id}-${id}` })));
+  function make(tag, properties, attributes = {}) {
+    const element = Object.assign(document.createElement(tag), properties);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    return element;
   }
 
-  function addPicker(input, nounOf, choose) {
-    const list = document.createElement("datalist");
-    list.id = `tms-objects-${++lists}`;
-    let wait = 0;
-    const search = document.createElement("input");
-    Object.assign(search, { type: "search", autocomplete: "off", placeholder: tmsSearch, className: "tms-picker" });
-    search.setAttribute("aria-label", `${tmsSearch}: ${input.labels[0]?.textContent ?? ""}`);
-    search.setAttribute("list", list.id);
+  // One search box for objects of the organization, by name, in place of an input with their ids.
+
+  let boxes = 0;
+
+  function addPicker(input, nounOf, { many, branches }) {
+    const id = `tms-objects-${++boxes}`;
+    const names = JSON.parse(input.dataset.tmsNames ?? "{}");
+    const picked = make("span", { className: "tms-picked" });
+    const list = make("ul", { id, hidden: true }, { role: "listbox", "aria-label": labels.tmsSearch });
+    const status = make("span", { className: "tms-found" }, { role: "status" });
+    const search = make(
+      "input",
+      { type: "search", autocomplete: "off", placeholder: labels.tmsSearch, className: "tms-picker" },
+      { role: "combobox", "aria-expanded": "false", "aria-controls": id, "aria-autocomplete": "list" },
+    );
+    const name = input.closest("fieldset.tms-filter")?.querySelector("legend").textContent ?? input.labels[0]?.textContent;
+    search.setAttribute("aria-label", `${name ?? ""}: ${labels.tmsSearch}`);
+    if (input.ariaInvalid) search.ariaInvalid = input.ariaInvalid;
     // The server refuses a filter with text that was searched for and not selected.
-    if (input.name) Object.assign(search, { name: `${input.name}-search`, value: input.dataset.tmsSearched ?? "" });
-    input.after(search, list);
-    const load = () => offer(list, nounOf(), search.value).catch(() => {});
-    const take = (option) => {
-      search.value = "";
-      choose(option.id.slice(list.id.length + 1));
+    if (many) Object.assign(search, { name: `${input.name}-search`, value: input.dataset.tmsSearched ?? "" });
+    input.after(picked, search, status, list);
+    document.getElementById(`${input.id}_helptext`)?.remove();
+    input.type = "hidden";
+    input.removeAttribute("aria-invalid");
+
+    const ids = () => input.value.split(",").map((one) => one.trim()).filter(Boolean);
+
+    function set(values) {
+      input.value = values.join(", ");
+      picked.replaceChildren(...values.map((one) => {
+        const chip = make("span", { className: "tms-chip", textContent: `${names[one] ?? one} ` });
+        const remove = make("button", { type: "button", className: "tms-x" }, { "aria-label": `${labels.tmsToRemove} ${names[one] ?? one}` });
+        remove.addEventListener("click", () => { set(ids().filter((other) => other !== one)); search.focus(); });
+        chip.append(remove);
+        return chip;
+      }));
       input.dispatchEvent(new Event("input", { bubbles: true }));
-    };
-    search.addEventListener("focus", load);
-    search.addEventListener("keydown", async (event) => {
-      if (event.key !== "Enter") return;
-      event.preventDefault();
-      clearTimeout(wait);
-      const text = search.value;
-      // Otherwise a search that fails would leave the matches of another text.
+    }
+
+    function mark(option) {
+      for (const one of list.children) one.setAttribute("aria-selected", one === option);
+      if (option) search.setAttribute("aria-activedescendant", option.id);
+      else search.removeAttribute("aria-activedescendant");
+      option?.scrollIntoView({ block: "nearest" });
+    }
+
+    function show(isOpen) {
+      list.hidden = !isOpen || !list.children.length;
+      search.setAttribute("aria-expanded", !list.hidden);
+      if (list.hidden) mark(null);
+    }
+
+    function take(option) {
+      const { id: key, name: label } = option.dataset;
+      names[key] = label;
+      search.value = "";
+      status.textContent = "";
       list.replaceChildren();
-      await load();
-      if (text.trim() && text === search.value && list.options.length === 1) take(list.options[0]);
-    });
+      show(false);
+      set(many ? [...new Set([...ids(), key])] : [key]);
+    }
+
+    let requests = 0;
+
+    async function load() {
+      const organization = document.getElementById("id_organization")?.value || labels.tmsOrganization;
+      const text = search.value.trim();
+      const number = ++requests;
+      if (!organization) status.textContent = labels.tmsFirst;
+      if (!organization || !nounOf()) return;
+      const query = new URLSearchParams({ noun: nounOf(), organization, q: text, ...(branches && { branches: 1 }) });
+      search.ariaBusy = "true";
+      try {
+        const response = await fetch(`${labels.tmsObjectsUrl}?${query}`, { credentials: "same-origin" });
+        const found = response.ok && !response.redirected ? (await response.json()).objects : [];
+        if (number !== requests || document.activeElement !== search) return;
+        list.replaceChildren(...found.map((one, index) => {
+          const option = make("li", { id: `${id}-${index}`, textContent: one.label }, { role: "option", "aria-selected": "false" });
+          Object.assign(option.dataset, { id: one.id, name: one.label.split(" · ")[0] });
+          return option;
+        }));
+        status.textContent = found.length ? "" : labels.tmsNothing;
+        show(true);
+      } catch {
+        // The box stays as it is; the next key asks again.
+      } finally {
+        if (number === requests) search.removeAttribute("aria-busy");
+      }
+    }
+
+    let wait = 0;
     search.addEventListener("input", (event) => {
       event.stopPropagation();
-      const found = [...list.options].find((option) => option.value === search.value);
-      if (found) { take(found); return; }
       clearTimeout(wait);
-      wait = setTimeout(load, 250);
+      wait = setTimeout(load, 200);
     });
-  }
-
-  for (const input of document.querySelectorAll("input[data-tms-objects]")) {
-    addPicker(input, () => input.dataset.tmsObjects, (id) => {
-      if (!`, ${input.value}, `.includes(`, ${id}, `)) input.value = [input.value.trim(), id].filter(Boolean).join(", ");
+    search.addEventListener("focus", load);
+    search.addEventListener("blur", () => show(false));
+    list.addEventListener("mousedown", (event) => event.preventDefault());
+    list.addEventListener("click", ({ target }) => { if (target.matches("li")) take(target); });
+    search.addEventListener("keydown", async (event) => {
+      const options = [...list.children];
+      const active = options.findIndex((option) => option.ariaSelected === "true");
+      if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+        event.preventDefault();
+        if (list.hidden) await load();
+        const step = event.key === "ArrowDown" ? 1 : options.length - (active < 0 ? 0 : 1);
+        if (options.length) mark(options[(active + step) % options.length]);
+      } else if (event.key === "Escape" && (!list.hidden || search.value)) {
+        event.preventDefault();
+        search.value = "";
+        status.textContent = "";
+        show(false);
+      } else if (event.key === "Backspace" && !search.value && many) {
+        set(ids().slice(0, -1));
+      } else if (event.key === "Enter") {
+        event.preventDefault();
+        if (active >= 0) { take(options[active]); return; }
+        clearTimeout(wait);
+        const text = search.value;
+        // Otherwise a search that fails would leave the matches of another text.
+        list.replaceChildren();
+        await load();
+        if (text.trim() && text === search.value && list.children.length === 1) take(list.children[0]);
+      }
     });
+    if (ids().length) set(ids());
   }
 
   const form = document.getElementById("webhook_form");
@@ -67,10 +146,128 @@
 
   for (const element of document.querySelectorAll("[data-tms-script]")) element.hidden = false;
 
+  // The filters of a subscription: only those chosen have fields; the others are buttons of a menu.
+
+  function improve(box) {
+    const menu = box.querySelector(".tms-add-filter");
+    const summary = menu.querySelector("summary");
+    const list = make("div", { className: "tms-parts" });
+    for (const filter of box.querySelectorAll("[data-tms-filter]")) {
+      const name = filter.querySelector("legend").textContent;
+      const offer = make("button", { type: "button", textContent: name });
+      const remove = make("button", { type: "button", className: "tms-x" }, { "aria-label": `${labels.tmsToRemove} ${name}` });
+      for (const input of filter.querySelectorAll("[data-tms-objects]")) {
+        addPicker(input, () => input.dataset.tmsObjects, { many: true, branches: true });
+      }
+      const choose = (isChosen) => {
+        offer.hidden = isChosen;
+        if (isChosen) menu.before(filter); else filter.remove();
+        menu.hidden = [...list.children].every((one) => one.hidden);
+        form.dispatchEvent(new Event("input"));
+      };
+      offer.addEventListener("click", () => {
+        choose(true);
+        menu.open = false;
+        const fields = filter.querySelectorAll("input:not([type=hidden]), textarea");
+        if (fields.length === 1 && fields[0].type === "checkbox") fields[0].checked = true;
+        fields[0].focus();
+      });
+      remove.addEventListener("click", () => { choose(false); summary.focus(); });
+      filter.append(remove);
+      list.append(offer);
+      choose(!menu.contains(filter));
+    }
+    menu.append(list);
+    menu.addEventListener("keydown", (event) => {
+      const offers = [...list.children].filter((one) => !one.hidden);
+      const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+      if (event.key === "Escape") { menu.open = false; summary.focus(); }
+      if (!step || !menu.open) return;
+      event.preventDefault();
+      offers.at((offers.indexOf(document.activeElement) + step) % offers.length).focus();
+    });
+  }
+
+  async function showFilters(row, removed) {
+    if (row.ariaBusy) return;
+    const [cell, prefix] = [row.cells[1], row.dataset.tmsPrefix];
+    row.ariaBusy = "true";
+    cell.querySelector(".tms-not-loaded")?.remove();
+    try {
+      const response = await fetch(`${labels.tmsFiltersUrl}?${new URLSearchParams({ filters: prefix })}`, { credentials: "same-origin" });
+      if (!response.ok || response.redirected) throw new Error(response.statusText);
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      const box = page.querySelector(".tms-filters");
+      if (!box) throw new Error("no filters");
+      cell.replaceChildren(box);
+      improve(box);
+      if (removed) box.querySelector(`[data-tms-filter="${removed}"] > .tms-x`)?.click();
+      box.querySelector(".tms-add-filter").open = !removed;
+      if (!removed) box.querySelector(".tms-parts button:not([hidden])")?.focus();
+    } catch {
+      cell.append(make("span", { className: "tms-not-loaded", textContent: labels.tmsFailed }, { role: "alert" }));
+    } finally {
+      row.removeAttribute("aria-busy");
+    }
+  }
+
+  // A line for each selected event.
+
+  const lines = events.querySelector("[data-tms-lines] tbody");
+  const blank = events.querySelector("template[data-tms-line]").content.firstElementChild;
+  const linesOf = (pattern) => [...lines.rows].filter((row) => row.dataset.tmsPattern === pattern);
+
+  function addLine(event, prefix) {
+    const pattern = event.dataset.tmsEvent;
+    const row = document.importNode(blank, true);
+    Object.assign(row.dataset, { tmsPattern: pattern, tmsPrefix: prefix, tmsNew: "" });
+    const label = event.querySelector("label").firstChild.textContent.trim();
+    row.querySelector(".tms-of").textContent = event.closest("[data-tms-group]")?.querySelector(".tms-group-title").textContent ?? "";
+    row.querySelector(".tms-named").textContent = label;
+    row.querySelector("code").textContent = pattern;
+    row.querySelector("[name=removed]").value = prefix;
+    for (const text of row.querySelectorAll(".visually-hidden:not(input)")) text.append(` ${label}`);
+    return lines.appendChild(row);
+  }
+
+  function changeLines(event, isSelected) {
+    const known = linesOf(event.dataset.tmsEvent);
+    if (isSelected && !known.length) addLine(event, event.dataset.tmsEvent);
+    for (const row of known) {
+      if ("tmsNew" in row.dataset) row.remove(); else row.hidden = !isSelected;
+    }
+    lines.parentElement.hidden = ![...lines.rows].some((row) => !row.hidden);
+  }
+
+  events.addEventListener("change", ({ target }) => {
+    if (target.name === "events") {
+      // The line above must not move the box away from the pointer.
+      const before = target.getBoundingClientRect().top;
+      changeLines(target.closest("[data-tms-event]"), target.checked);
+      scrollBy({ top: target.getBoundingClientRect().top - before, behavior: "instant" });
+    } else if (target.name === "removed" && "tmsNew" in target.closest("tr").dataset) {
+      const row = target.closest("tr");
+      const pattern = row.dataset.tmsPattern;
+      row.remove();
+      if (!linesOf(pattern).length) document.getElementById(`id_events-${pattern}`).click();
+      events.querySelector(".tms-all-events > summary").focus();
+    }
+  });
+  lines.addEventListener("click", (event) => {
+    const link = event.target.closest("a.tms-add, a.tms-x");
+    if (!link) return;
+    event.preventDefault();
+    const row = link.closest("tr");
+    const pattern = row.dataset.tmsPattern;
+    const again = link.matches(".tms-again") && events.querySelector(`[data-tms-event="${pattern}"]`);
+    showFilters(again ? addLine(again, `${pattern}+${lines.rows.length}`) : row, link.dataset.tmsRemoves);
+  });
+  for (const box of lines.querySelectorAll(".tms-filters")) improve(box);
+
   // The number of selected events.
 
   const counter = events.querySelector("[data-tms-count]");
-  const isSelected = (row) => row.querySelector(".tms-choice input").checked;
+  const isSelected = (row) => row.querySelector("input").checked;
   const rows = () => [...events.querySelectorAll("[data-tms-event]")];
   const groups = [...events.querySelectorAll("[data-tms-group]")];
 
@@ -109,7 +306,8 @@
 
   function fieldOf(link) {
     const target = document.getElementById(link.hash.slice(1));
-    return target?.matches("input, select, textarea") ? target : target?.querySelector("input, select, textarea");
+    if (target?.matches("input, select, textarea")) return target;
+    return target?.querySelector("[aria-invalid=true]") ?? target?.querySelector("input, select, textarea");
   }
 
   const links = [...form.querySelectorAll(".tms-errors a")];
@@ -119,7 +317,7 @@
       reveal(fieldOf(link));
     });
   }
-  reveal(links.length ? fieldOf(links[0]) : document.getElementById("id_name"));
+  reveal(links.length ? fieldOf(links[0]) : lines.querySelector(".tms-parts button") ?? document.getElementById("id_name"));
 
   // Search.
 
@@ -137,14 +335,12 @@
       if (words.length && !wasOpen.has(group)) wasOpen.set(group, group.open);
       const title = group.querySelector("summary").textContent;
       let visible = 0;
-      let selected = false;
       for (const row of group.querySelectorAll("[data-tms-event]")) {
-        row.hidden = !matches(`${title} ${row.querySelector(".tms-choice").textContent}`);
+        row.hidden = !matches(`${title} ${row.textContent}`);
         visible += row.hidden ? 0 : 1;
-        selected ||= isSelected(row);
       }
       group.hidden = visible === 0;
-      group.open = words.length ? visible > 0 : selected || (wasOpen.get(group) ?? group.open);
+      group.open = words.length ? visible > 0 : wasOpen.get(group) ?? group.open;
       found += visible;
     }
     if (!words.length) wasOpen.clear();
@@ -212,7 +408,7 @@
   const subject = document.getElementById("tms-preview-subject");
   if (subject) {
     const first = () => rows().find(isSelected)?.dataset.tmsEvent ?? "";
-    addPicker(subject, () => (sample.value || first()).split(".")[0], (id) => { subject.value = id; });
+    addPicker(subject, () => (sample.value || first()).split(".")[0], { many: false });
   }
   const result = box && box.querySelector("[data-tms-result]");
   const fields = ["id_url", "id_content"].map((id) => document.getElementById(id)).filter(Boolean);
