@@ -157,7 +157,7 @@ class Year:
 
     def run(self):
         """Let the year pass, from one step or occasion to the next."""
-        step = min(LONGEST_STEP, max(1 / 24, 50 * DAYS / self.events))
+        step = min(LONGEST_STEP, max(1 / 24, 400 * DAYS / self.events))
         # While receivers are down, retries come due all the time.
         self.least = max(1_800.0, step * 3_600)
         occasions = sorted(self.occasions(), key=lambda one: one[0])
@@ -384,6 +384,9 @@ def main():
     parser.add_argument("--events", type=int, default=20_000)
     parser.add_argument("--seed", default="1", help="another one makes other changes")
     options = parser.parse_args()
+    # Each of them ends all processes.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="tms-year-")))
         # A year of vacuuming is to fit into the hour.

@@ -58,7 +58,7 @@ def edit(seed, events, number=None):
             owners = list(Organization.objects.order_by("pk"))
             own = dice.choice(owners) if number is None else owners[number]
             (way,) = dice.choices(list(WAYS), WAYS.values())
-            way(dice, own, min(left, 40))
+            way(dice, own, min(left, 200))
             left = events - (last_event() - begun)
         except Error:
             refused += 1
