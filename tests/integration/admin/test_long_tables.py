@@ -54,7 +54,8 @@ def spread(event, number):
 
 def repeat(delivery, number):
     """Write late attempts of one delivery."""
-    rows = {"delivery": delivery, "started_at": timezone.now(), "duration_ms": 1}
+    request = "POST\nhttps://receiver.example.com/{data.id}\n0.1.0\n1\nX-Key\ncustom\nfull"
+    rows = {"delivery": delivery, "started_at": timezone.now(), "duration_ms": 1, "request": request}
     DeliveryAttempt.objects.bulk_create([DeliveryAttempt(**rows) for _ in range(number)])
 
 
