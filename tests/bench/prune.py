@@ -39,8 +39,8 @@ INSERT INTO {delivery} (event_id, webhook_id, status, due_at, priority, attempts
 SELECT id, %(webhook)s, 'delivered', NULL, 1, 1, 1, '', occurred_at, occurred_at FROM {event} ORDER BY id"""
 ATTEMPT = """
 INSERT INTO {attempt} (delivery_id, number, charged, started_at, duration_ms, status_code, error_class, message,
-    response_headers, response_body, delay_reason, timing)
-SELECT id, 1, %(charged)s, created_at, 5, 200, '', '', '', '', '', '' FROM {delivery} ORDER BY id"""
+    response_headers, response_body, delay_reason, timing, request)
+SELECT id, 1, %(charged)s, created_at, 5, 200, '', '', '', '', '', '', '' FROM {delivery} ORDER BY id"""
 PARTS = {
     "sqlite": {
         "uid": "printf('%%032x', x)",

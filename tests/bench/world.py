@@ -24,8 +24,8 @@ SELECT e.id, w.id, %s, {due_at}, 1, {attempts}, {attempts}, '', %s, {finished_at
 FROM {event} e CROSS JOIN {webhook} w WHERE e.id {events} ORDER BY e.id, w.id"""
 ATTEMPTS = """
 INSERT INTO {attempt} (delivery_id, number, charged, started_at, duration_ms, status_code, error_class, message,
-    response_headers, response_body, delay_reason, timing)
-SELECT d.id, 1, %s, d.created_at, 5, 200, '', '', '', '', '', '' FROM {delivery} d WHERE d.finished_at IS NOT NULL"""
+    response_headers, response_body, delay_reason, timing, request)
+SELECT d.id, 1, %s, d.created_at, 5, 200, '', '', '', '', '', '', '' FROM {delivery} d WHERE d.finished_at IS NOT NULL"""
 
 
 def make_webhooks(count, url, *, organization=None, **fields):
