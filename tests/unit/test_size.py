@@ -1,4 +1,4 @@
-"""How much code each room of the package may hold. A change may lower a ceiling, and never raises one.
+"""How much code each room of the package may hold. A change that raises a ceiling says why in its commit message.
 
 A room is a folder or a module of the package, and its mass is the number of its syntax nodes: formatting, comments and
 migrations do not count in it, and docstrings hardly.

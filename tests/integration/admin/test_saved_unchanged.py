@@ -9,6 +9,7 @@ from tests.integration.admin.browsing import untouched
 from tests.integration.admin.pages import url
 from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.subscription import FIRST_OCCURRENCE, NONE, FiltersForm
+from tms_webhooks.api.serializers.webhooks import WebhookSerializer
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.credentials import to_text
 
@@ -139,10 +140,13 @@ def test_changing_one_field_changes_nothing_else(operator, webhook, settings):
     assert webhook.subscriptions.get(pk=one.pk).filters == rest
 
 
-def test_every_field_of_the_form_has_something_in_it(operator, webhook):
+def test_every_field_of_a_webhook_is_in_the_api_and_in_the_form_with_something_in_it(operator, webhook):
     form = operator.get(url(Webhook, "change", webhook.public_id)).context["adminform"].form
     fresh = Webhook()
+    columns = {field.name for field in Webhook._meta.fields if field.editable and not field.primary_key}
 
+    assert columns - {"organization"} == {*FILLED_IN, *NOT_WITH_A_URL}
+    assert columns - {"credentials"} <= {*WebhookSerializer.Meta.fields}
     assert set(form.fields) == {*FILLED_IN, *CARRIED, *NOT_WITH_A_URL, *CREDENTIAL_FIELDS} - {"credentials"}
     assert [name for name, value in FILLED_IN.items() if value == getattr(fresh, name)] == []
     for one in webhook.subscriptions.all():

@@ -31,7 +31,8 @@ from tests.registration import temporarily
 from tests.testapp.models import Workshop
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.catalogue import registry
-from tms_webhooks.event_names import is_move
+from tms_webhooks.catalogue.types import BUILT_IN
+from tms_webhooks.event_names import is_move, is_operational
 from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.sources.registry import all_sources, sources_of
 from tms_webhooks.sources.rows import read_whole
@@ -68,6 +69,15 @@ def test_every_source_with_a_row_for_each_object_is_tried():
     sources = [one for one in all_sources() if not isinstance(one, ComputedLearningPathSource)]
 
     assert {source.noun.name for source in sources if source.snapshot} == FACTORIES.keys()
+
+
+def test_every_type_of_the_package_has_a_source_that_emits_it():
+    sources = all_sources()
+    emitted = {name for source in sources for name in source.event_types}
+    expiring = {source.deadline.expiring for source in sources if source.deadline}
+
+    offered = {one.name for one in BUILT_IN if one.offered and not is_operational(one.name)}
+    assert offered - emitted - expiring == set()
 
 
 @pytest.mark.parametrize("noun, name", NAMED)

@@ -12,19 +12,12 @@ def test_an_exact_name_means_itself():
 
 
 def test_a_noun_with_a_star_means_its_events_and_no_others():
-    assert event_names.matching("class.*") == [
-        "class.scheduled",
-        "class.guaranteed_to_run",
-        "class.cancelled",
-        "class.rescheduled",
-        "class.tentative",
-        "class.requested",
-        "class.denied",
-        "class.completed",
-        "class.updated",
-        "class.deleted",
-        "class.removed",
-        "class.added",
+    assert event_names.matching("achievement.*") == [
+        "achievement.received",
+        "achievement.updated",
+        "achievement.revoked",
+        "achievement.removed",
+        "achievement.added",
     ]
 
 
