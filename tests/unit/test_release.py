@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import tomllib
 
 import pytest
 import yaml
@@ -105,6 +106,13 @@ def test_a_checkout_that_is_not_ready_is_not_released(checkout, command, reason)
     assert done.returncode == 1
     assert f"Not released: {reason}" in done.stderr
     assert not (checkout / "dist").exists()
+
+
+def test_the_sdist_in_which_the_stages_run_has_the_pages_and_settings_of_the_root():
+    targets = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]
+
+    needed = {f"/{path.name}" for pattern in ("*.md", ".*.yaml") for path in ROOT.glob(pattern)}
+    assert {"/README.md"} <= needed <= set(targets["sdist"]["include"])
 
 
 def test_the_workflow_runs_each_stage_and_no_other():
