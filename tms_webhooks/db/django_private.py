@@ -26,6 +26,7 @@ from django.db.models import sql
 from django.db.models.base import ModelState
 from django.db.models.constants import OnConflict
 from django.db.models.expressions import Col
+from django.http import HttpResponse
 
 Instance = TypeVar("Instance", bound=models.Model)
 Q = TypeVar("Q", bound=models.QuerySet[Any])
@@ -338,6 +339,15 @@ def new_instance(model: type[Instance], values: Mapping[str, Any]) -> Instance:
     instance = model.__new__(model)
     vars(instance).update(values, _state=ModelState())
     return instance
+
+
+# Responses
+
+
+def keep_out_of_log(response: HttpResponse) -> HttpResponse:
+    """Return a response whose status ``django.request`` does not log. Uses ``_has_been_logged``."""
+    response._has_been_logged = True  # type: ignore[attr-defined]
+    return response
 
 
 # Saves

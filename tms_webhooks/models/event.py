@@ -47,7 +47,7 @@ LONGEST_EXTERNAL_ID = 64
 LONGEST_SUBJECT_NAME = 120
 LONGEST_TRACEPARENT = 55
 LONGEST_SEARCHED_NAME = 2 * LONGEST_SUBJECT_NAME
-"""Characters: a letter may become two, as "ß" does."""
+"""Characters: a letter may become two, as "ß" does. A sign that becomes more may be cut."""
 OUTSIDE_THE_FEED = 0
 """The position of an event that is in no feed; positions in the feed begin with 1."""
 LATEST = 500
@@ -87,7 +87,8 @@ def numbered(body: str, sequence: int | None) -> str:
 def searchable(name: str) -> str:
     """Return a name as `Event.searched_name` has it: in lower case and without accents, cut to the column."""
     if not name.isascii():
-        name = ACCENTS.sub("", normalize("NFKD", name).casefold()).translate(STROKES)
+        # Composed again at the end: a Korean syllable is three characters otherwise.
+        name = normalize("NFC", ACCENTS.sub("", normalize("NFKD", name).casefold()).translate(STROKES))
     return name.lower()[:LONGEST_SEARCHED_NAME]
 
 

@@ -6,6 +6,7 @@ Include this module in the URLs: ``path("webhooks/health/", include("tms_webhook
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from threading import Lock
 from time import monotonic
 
 from django.contrib.auth.decorators import login_not_required
@@ -16,11 +17,13 @@ from django.urls import path
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from tms_webhooks.db.django_private import keep_out_of_log
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.monitoring.liveness import HealthLevel, database_problem, examine
 
 KEPT_SECONDS = 5.0
 """A process reads the health once in this time, because the probe needs no login."""
+_reading = Lock()
 
 
 @login_not_required
@@ -32,21 +35,30 @@ def health(_request: HttpRequest, *, ready: bool = False) -> HttpResponse:
     try:
         # A level that is kept is no proof that the database answers now.
         DrainSlot.objects.exists()
-        level = _migrated() if ready else _level(monotonic() // KEPT_SECONDS)
+        level = _migrated() if ready else _level()
     except Error:
         level = HealthLevel.STOPPED
-    return HttpResponse(f"{level.name}\n", "text/plain", 503 if level == HealthLevel.STOPPED else 200)
+    # Django would mail each 503 to ADMINS.
+    return keep_out_of_log(HttpResponse(f"{level.name}\n", "text/plain", 503 if level == HealthLevel.STOPPED else 200))
+
+
+def _level() -> HealthLevel:
+    with _reading:
+        return _read(monotonic() // KEPT_SECONDS)
 
 
 @lru_cache(1)
-def _level(_period: float) -> HealthLevel:
-    return examine()[1].level
+def _read(_period: float) -> HealthLevel:
+    try:
+        return examine()[1].level
+    except Error:
+        return HealthLevel.STOPPED
 
 
 @cache
 def _migrated() -> HealthLevel:
-    if problem := database_problem():
-        raise Error(problem)
+    if database_problem():
+        raise Error
     return HealthLevel.OK
 
 

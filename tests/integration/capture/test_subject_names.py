@@ -71,7 +71,8 @@ def test_a_saved_object_gives_its_names_to_its_event():
         ("Łukasz Søren Đorđe IŞIK", "lukasz soren dorde isik"),
         ("Große STRASSE ẞ", "grosse strasse ss"),
         ("ﬁnance Ⅷ", "finance viii"),
-        ("한국 日本が", None),
+        ("한국 日本が", "한국 日本が"),
+        ("한" * 100, "한" * 100),
         ("ﷺ" * LONGEST_SUBJECT_NAME, None),
     ],
 )

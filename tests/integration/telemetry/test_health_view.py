@@ -1,6 +1,9 @@
 """The health over HTTP: for monitors and load balancers, which have no account and run no command."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 from django.db import OperationalError
@@ -20,12 +23,12 @@ BOTH = pytest.mark.parametrize("url", [DELIVERY, READY])
 @pytest.fixture(autouse=True)
 def period(monkeypatch):
     """The time that decides when the health is read again, as a list of one number. Nothing is kept from other tests."""
-    health._level.cache_clear()
+    health._read.cache_clear()
     health._migrated.cache_clear()
     now = [0.0]
     monkeypatch.setattr(health, "monotonic", lambda: now[0])
     yield now
-    health._level.cache_clear()
+    health._read.cache_clear()
     health._migrated.cache_clear()
 
 
@@ -115,6 +118,50 @@ def test_the_health_is_read_once_in_five_seconds(client, period, django_assert_n
         assert answer(client, DELIVERY) == (503, "STOPPED\n")
     period[0] += 5
     assert answer(client, DELIVERY) == (200, "OK\n")
+
+
+def test_requests_at_the_same_time_read_it_once(monkeypatch, rf):
+    everyone, reads = Barrier(4), []
+
+    def read():
+        reads.append(1)
+        # All would meet here if none waited for another.
+        with suppress(BrokenBarrierError):
+            everyone.wait(0.2)
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr(health, "examine", read)
+    monkeypatch.setattr(DrainSlot.objects, "exists", everyone.wait)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(health.health, [rf.get(DELIVERY) for _ in range(4)]))
+
+    assert [response.status_code for response in answers] == [503] * 4
+    assert len(reads) == 1
+
+
+def test_a_failed_read_is_kept_for_the_period_too(client, monkeypatch, period):
+    def fail():
+        raise OperationalError("the connection is lost")
+
+    run_drain()
+    with monkeypatch.context() as patched:
+        patched.setattr(health, "examine", fail)
+        assert answer(client, DELIVERY) == (503, "STOPPED\n")
+
+    assert answer(client, DELIVERY) == (503, "STOPPED\n")
+    period[0] += 5
+    assert answer(client, DELIVERY) == (200, "OK\n")
+
+
+@BOTH
+def test_a_503_is_not_logged_because_django_mails_errors_to_admins(client, monkeypatch, caplog, url):
+    def refuse():
+        raise OperationalError("connection to server at 10.0.0.7 failed")
+
+    monkeypatch.setattr(DrainSlot.objects, "exists", refuse)
+
+    assert answer(client, url) == (503, "STOPPED\n")
+    assert [record.getMessage() for record in caplog.records if record.name == "django.request"] == []
 
 
 def test_it_costs_two_statements_more_while_deliveries_are_late(client, django_assert_num_queries):

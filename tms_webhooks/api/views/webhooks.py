@@ -175,7 +175,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
 
     @row_action(JOBS_OR_COUNT, LOCATION, body=RecoverSerializer)
     def recover(self, **body: Any) -> Response:
-        """Start a job that sends failed and cancelled deliveries of a time range again."""
+        """Start a job that sends failed deliveries of a time range again."""
         return self.start_or_count(body)
 
     @row_action(JOBS_OR_COUNT, LOCATION, body=DateRangeSerializer, url_path="replay-missed")
