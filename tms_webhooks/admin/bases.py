@@ -181,6 +181,8 @@ class PublicIDChangeList(ChangeList):
         super().get_results(request)
         rows = self.result_list if self.multi_page else self.paginator.page(1).object_list
         self.result_list: Any = list(rows)
+        for row in self.result_list:
+            row.links_webhook = may_view_webhooks(request)
         self.model_admin.prepare_rows(request, self.result_list)
 
     def url_for_result(self, result: Any) -> str:
@@ -304,7 +306,10 @@ class ScopedAdmin(admin.ModelAdmin):
         return self.model.by_public_id(text)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        return self.get_queryset(request).filter(self.by_url(object_id)).first()
+        row = self.get_queryset(request).filter(self.by_url(object_id)).first()
+        if row:
+            row.links_webhook = may_view_webhooks(request)
+        return row
 
     def row_of(self, request: HttpRequest, key: str) -> Any:
         """Return the row of a URL that the user may view; raise `Http404` or `PermissionDenied`."""
@@ -437,8 +442,8 @@ class ScopedAdmin(admin.ModelAdmin):
 
     @admin.display(description=_("webhook"))
     def webhook_link(self, obj: Any) -> SafeString:
-        """Return the webhook of a row, linked by its public id unless it was deleted."""
+        """Return the webhook of a row, linked by its public id unless it was deleted or the user may not view it."""
         webhook: Webhook | None = obj.webhook
-        if webhook is None or webhook.deleted_at is not None:
-            return format_html("{}", EMPTY if webhook is None else webhook.name)
+        if webhook is None or webhook.deleted_at or not obj.links_webhook:
+            return format_html("{}", webhook.name if webhook else EMPTY)
         return format_html('<a href="{}" dir="auto">{}</a>', self.url("webhook_overview", webhook), webhook.name)

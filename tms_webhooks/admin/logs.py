@@ -183,29 +183,29 @@ class BoundedPaginator(Paginator):
 
     @cached_property
     def keys(self) -> list[Any]:
-        """The primary keys of the rows, at most 1,000."""
+        """The primary keys of the rows, at most 1,001: one more than is shown says that there are more."""
         rows: Any = self.object_list
         found: list[Any] = []
         newest, size, end = self.all_keys.stop - 1, FIRST_KEY_RANGE, monotonic() + MAX_SEARCH_SECONDS
         upper = newest
-        while upper >= self.all_keys.start and len(found) < MAX_ROWS:
+        while upper >= self.all_keys.start and len(found) <= MAX_ROWS:
             if upper < newest and monotonic() > end:
                 self.searched_keys = newest - upper
                 break
             matches = rows.filter(pk__gt=upper - size, pk__lte=upper).values_list("pk", flat=True)
-            found += matches[: MAX_ROWS - len(found)]
+            found += matches[: MAX_ROWS + 1 - len(found)]
             upper, size = upper - size, min(2 * size, MAX_KEY_RANGE)
         return found
 
     @cached_property
     def count(self) -> int:
         """The number of rows, at most 1,000."""
-        return len(self.keys)
+        return min(len(self.keys), MAX_ROWS)
 
     @cached_property
     def estimate(self) -> int | None:
         """About how many rows there are, from a sample of the keys: 0 if it is unknown, None if the list has all."""
-        if self.count < MAX_ROWS:
+        if len(self.keys) <= MAX_ROWS:
             return None
         # Random: deliveries of one event are next to each other, in the order of their webhooks.
         sample = Random(0).sample(self.all_keys, min(SAMPLE, len(self.all_keys)))  # noqa: S311
@@ -220,7 +220,7 @@ class BoundedPaginator(Paginator):
         first = (number - 1) * self.per_page
         rows: Any = self.object_list
         # Filters all rows by key: the filters of the list were applied when the keys were read.
-        selected = rows.model._default_manager.filter(pk__in=self.keys[first : first + self.per_page])
+        selected = rows.model._default_manager.filter(pk__in=self.keys[first : min(first + self.per_page, MAX_ROWS)])
         for name in ("select_related", "deferred_loading", "order_by"):
             setattr(selected.query, name, getattr(rows.query, name))
         return Page(selected, number, self)

@@ -48,8 +48,8 @@ if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin
 
 DAY = timedelta(hours=24)
-FAILED = (DeliveryStatus.WAITING, DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED)
-"""The statuses of deliveries whose last attempt failed."""
+FAILED = {DeliveryStatus.WAITING: "-due_at", DeliveryStatus.EXHAUSTED: "-pk", DeliveryStatus.FAILED: "-pk"}
+"""The statuses of deliveries whose last attempt failed, each with the order of its index."""
 MAX_DELIVERIES = 10
 MAX_JOBS = 5
 MAX_NOTIFICATIONS = 20
@@ -154,9 +154,9 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
 
 
 def _last_error(webhook: Webhook) -> Delivery | None:
-    """Return the newest delivery that failed, from the newest of each status: they have indexes of their own."""
-    rows = Delivery.objects.filter(webhook=webhook).exclude(error_class="").order_by("-pk")
-    newest = [rows.filter(status=status).first() for status in FAILED]
+    """Return the newest of these deliveries that failed: the last one of each status, in the order of its index."""
+    rows = Delivery.objects.filter(webhook=webhook).exclude(error_class="")
+    newest = [rows.filter(status=status).order_by(order).first() for status, order in FAILED.items()]
     return max(filter(None, newest), key=attrgetter("pk"), default=None)
 
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
-from tms_webhooks.actors import Actor
+from tms_webhooks.actors import SYSTEM, Actor
 from tms_webhooks.admin import events
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
@@ -19,6 +19,24 @@ def listed(client, model, **query):
     response = client.get(url(model, "changelist"), query)
     assert response.status_code == 200
     return list(response.context["cl"].result_list)
+
+
+@pytest.mark.parametrize("may_view", [False, True])
+@pytest.mark.parametrize("model", [Delivery, Job, AuditEntry], ids=lambda model: model.__name__)
+def test_a_row_links_its_webhook_for_those_who_may_view_webhooks(staff, model, may_view):
+    webhook, now = subscribed(name="CRM"), timezone.now()
+    write_delivery(webhook, now=now)
+    Job.objects.create(kind="recover", webhook=webhook, created_at=now)
+    AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, webhook, actor=SYSTEM, now=now)
+    codenames = [f"view_{model._meta.model_name}", *["view_webhook"] * may_view]
+
+    client = staff(*codenames)
+
+    link = f'href="{reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id])}"'
+    for address in (url(model, "changelist"), url(model, "change", model.objects.get().public_id)):
+        response = client.get(address)
+        assert "CRM" in text_of(response)
+        assert (link in response.content.decode()) is may_view
 
 
 def test_the_list_leaves_the_payloads_in_the_database(operator, django_assert_max_num_queries):

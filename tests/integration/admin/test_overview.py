@@ -4,11 +4,13 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.test_query_plans import analyze, explained
 from tms_webhooks.choices import AttemptResult, DisabledReason, HoldReason
 from tms_webhooks.models import Delivery, DeliveryTotal, Job, Webhook
 from tms_webhooks.models.total import CountedAttempt
@@ -145,6 +147,45 @@ def test_the_first_action_is_the_next_step_of_the_state(operator, values, link):
     assert re.findall(r'class="button" href="[^"]*">([^<]*)<', row)[0] == link
     assert (url(Delivery, "change", last.public_id) in row) is (link == "See the last error")
     assert row.index("<details") < row.index("Recover")
+
+
+@pytest.mark.parametrize(
+    "values, codenames",
+    [
+        ({"pull_only": True, "url": ""}, ["change_webhook"]),
+        ({"enabled": False}, ["view_delivery", "change_delivery"]),
+        ({"enabled": False}, ["change_webhook"]),
+        ({}, []),
+    ],
+    ids=["disable", "recover", "enable", "none"],
+)
+def test_the_menu_is_never_empty_and_disabling_is_always_in_it(staff, values, codenames):
+    address = overview(subscribed(**values))
+
+    page = staff("view_webhook", *codenames).get(address).content.decode()
+
+    row, found, menu = page.split('class="tms-actions"')[1].split("</section>")[0].partition("<details")
+    assert ("<li>" in menu) is bool(found)
+    assert "/disable/" not in row
+    assert ("/disable/" in menu) is ("pull_only" in values)
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="Other databases may sort so few rows.")
+def test_the_last_error_is_found_by_the_indexes_of_its_statuses(operator):
+    webhook, now = subscribed(failures=6, pauses=2), timezone.now()
+    for _ in range(100):
+        write_delivery(webhook, now=now, error_class="timeout", status="waiting", attempts=1)
+        write_delivery(webhook, now=now, status="delivered", due_at=None)
+    analyze()
+
+    with explained() as statements:
+        operator.get(overview(webhook))
+
+    found = [plan for sql, plan in statements.of(Delivery._meta.db_table) if "error_class" in sql.partition("WHERE")[2]]
+    assert len(found) == 3
+    for plan in found:
+        assert re.search(r"USING INDEX tms_delivery_(retries|unsuccessful)\b", plan), plan
+        assert "B-TREE" not in plan
 
 
 def test_a_failing_webhook_without_a_failed_delivery_in_the_log_offers_a_test_first(operator):
