@@ -45,6 +45,13 @@ def test_no_secret_is_part_of_it():
     assert of("ARG") == []
 
 
+def test_its_head_lists_the_variables_that_it_needs():
+    head = " ".join(LINES[: LINES.index("FROM python:3.13-slim AS build")])
+    settings = (EXAMPLE / "production.py").read_text()
+
+    assert set(re.findall(r"(TMS_\w+)=", head)) == set(re.findall(r'os\.environ\["(\w+)"\]', settings))
+
+
 def test_its_settings_pass_the_check_of_a_deployment():
     environment = {
         **os.environ,
