@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from tms_webhooks.admin.bases import may_view_all_payloads, may_view_payloads, permits
-from tms_webhooks.admin.formatting import format_count, format_duration, format_total
+from tms_webhooks.admin.formatting import format_duration, format_total
 from tms_webhooks.admin.logs import TimeRangeForm
 from tms_webhooks.admin.records import noun_title
 from tms_webhooks.admin.words import timing_text
@@ -265,8 +265,7 @@ def _count_of(kind: JobKind, webhook: Webhook, asked: dict[str, Any], *, now: da
         JobKind.RESEND_CANCELLED: _("%(count)s cancelled"),
         JobKind.REPLAY_MISSED: _("%(count)s skipped or never sent"),
     }
-    shown = format_count(count) if kind == JobKind.SNAPSHOT else format_total(count)
-    return {"count": count, "text": texts.get(kind, _("%(count)s queued")) % {"count": shown}}
+    return {"count": count, "text": texts.get(kind, _("%(count)s queued")) % {"count": format_total(count, kind)}}
 
 
 RECOVERIES: Mapping[JobKind, Any] = {

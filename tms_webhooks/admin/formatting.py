@@ -10,6 +10,8 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
+from tms_webhooks.choices import JobKind
+
 EMPTY = "–"
 
 
@@ -23,11 +25,11 @@ def format_count(value: int) -> str:
     return str(formats.number_format(value, force_grouping=True))
 
 
-def format_total(value: int) -> str:
-    """Return the number of deliveries of a job as text; "10,000+" for the largest that is counted."""
+def format_total(value: int, kind: str = "") -> str:
+    """Return the number of deliveries of a job as text; "10,000+" above 10,000. The objects of a snapshot are all counted."""
     from tms_webhooks.delivery.replay import MAX_COUNTED
 
-    return f"{format_count(MAX_COUNTED)}+" if value == MAX_COUNTED + 1 else format_count(value)
+    return f"{format_count(MAX_COUNTED)}+" if value > MAX_COUNTED and kind != JobKind.SNAPSHOT else format_count(value)
 
 
 def format_rounded(value: float) -> str:

@@ -113,7 +113,8 @@ def job_status(job: Job, counted: JobProgress | None) -> tuple[str, Any]:
 
 def result_link(pages: ScopedAdmin, job: Job, counted: JobProgress | None) -> SafeString:
     """Return the progress of a job and the results of its deliveries, with a link to these: "12 of 12, 11 delivered, 1 failed"."""
-    done = gettext("%(done)s of %(total)s") % {"done": format_count(job.done), "total": format_total(job.total)}
+    total = format_count(job.total) if job.status == JobStatus.FINISHED else format_total(job.total, job.kind)
+    done = gettext("%(done)s of %(total)s") % {"done": format_count(job.done), "total": total}
     if counted is None or not any(counted):
         return format_html("{}", done)
     address = f"{pages.url('delivery_changelist')}?{urlencode({'job': job.public_id})}"

@@ -10,7 +10,6 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Greatest
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import JobKind, JobStatus
@@ -81,8 +80,7 @@ class Job(PublicIDModel):
         ]
 
     def __str__(self) -> str:
-        done = gettext("%(done)d of %(total)d") % {"done": self.done, "total": self.total}
-        return f"{self.get_kind_display()} {done}"
+        return self.get_kind_display()
 
     def _unfinished(self) -> JobQuerySet:
         return type(self).objects.unfinished().filter(pk=self.pk)
@@ -94,7 +92,7 @@ class Job(PublicIDModel):
         """
         current = self._unfinished().filter(position=self.position)
         values |= {"status": JobStatus.RUNNING, "position": position}
-        # More may match than were counted. First, because MariaDB assigns from left to right.
+        # More may match than were counted, so only the status shows the end. First, because MariaDB assigns from left to right.
         total = Greatest(F("total"), F("done") + done)
         moved = current.update(total=total, done=F("done") + done, **values)
         if moved:

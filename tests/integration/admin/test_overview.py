@@ -337,6 +337,31 @@ def test_a_job_shows_its_progress_until_its_deliveries_are_done(operator):
     assert "<progress" not in operator.get(overview(webhook)).content.decode()
 
 
+def test_a_job_that_was_not_counted_to_its_end_does_not_look_finished_while_it_runs(operator):
+    webhook, now = subscribed(), timezone.now()
+    job = Job.objects.create(kind="recover", webhook=webhook, total=10_001, created_at=now)
+    assert job.advance(position=1, done=10_500)
+
+    running = operator.get(overview(webhook))
+    assert "Resend failed deliveries : Running" in text_of(running)
+    assert "10,500 of 10,000+" in text_of(running)
+    assert '<progress max="10500" aria-label' in running.content.decode()
+    assert "10,500 of 10,000+" in text_of(operator.get(url(Job, "change", job.public_id)))
+    assert "10500" not in text_of(operator.get(url(Job, "change", job.public_id)))
+
+    job.finish(now=now)
+    ended = operator.get(overview(webhook))
+    assert "10,500 of 10,500" in text_of(ended)
+    assert '<progress max="10500" value="10500"' in ended.content.decode()
+
+
+def test_a_snapshot_is_counted_to_its_end(operator):
+    webhook = subscribed()
+    Job.objects.create(kind="snapshot", webhook=webhook, total=12_000, done=300, created_at=timezone.now())
+
+    assert "300 of 12,000" in text_of(operator.get(overview(webhook)))
+
+
 def test_deliveries_need_the_permission_to_view_the_log(staff):
     webhook = subscribed(failures=1)
     write_delivery(webhook, now=timezone.now(), error_class="timeout", status="waiting", attempts=1)
