@@ -233,6 +233,19 @@ def test_a_row_has_two_lines_with_the_event_and_the_date_in_one_each(desk, webho
     assert page.eval_on_selector("select[name=job]", select) <= 0
 
 
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_the_overview_of_a_webhook_shows_the_whole_names_of_events(desk, webhook, width):
+    delivered(webhook, "", kind="course_assignment.progressed")
+    page = desk.open(f"/admin/tms_webhooks/webhook/{webhook.public_id}/overview/")
+
+    desk.looks(width=width)
+
+    hidden = (
+        "all => all.map(one => one.getBoundingClientRect().right - one.closest('td').getBoundingClientRect().right)"
+    )
+    assert max(page.eval_on_selector_all("#tms-latest .tms-whole", hidden)) <= 0
+
+
 def test_the_last_columns_of_wide_tables_are_in_sight(desk, webhook, settings):
     settings.LANGUAGE_CODE = "es"  # whose words are longer
     now = timezone.now()

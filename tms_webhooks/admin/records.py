@@ -49,7 +49,6 @@ class JobAdmin(LogAdmin):
         "created",
         "finished",
     )
-    readonly_fields = ("webhook_link", "begin", "end", "objects", "status_dot", "results", "created", "finished")
 
     requester = column(_("requested by"), lambda job: cut(job.requested_by or EMPTY))
     created = column(_("created at"), lambda job: moment_cell(job.created_at))
@@ -147,7 +146,6 @@ class AuditLogAdmin(LogAdmin):
     list_display = ("action", "author", "webhook_link", "changed", "moment")
     list_filter = (WebhookFilter, "action", "actor_kind")
     fields = ("action", "actor", "organization", "webhook_link", "target", "moment", "formatted_changes")
-    readonly_fields = ("webhook_link", "actor", "moment", "formatted_changes")
 
     changed = column(_("changes"), lambda entry: cut(", ".join(entry.changes)))
     moment = column(AuditEntry._meta.get_field("at").verbose_name, lambda entry: moment_cell(entry.at))

@@ -15,7 +15,7 @@ from django.db.models import Q
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.paths import stored_at
 from tms_webhooks.sources.registry import all_sources
-from tms_webhooks.sources.rows import rows_of
+from tms_webhooks.sources.rows import database_of, rows_of
 
 FILTERED_BY_ID = ("course", "class", "organization")
 """The filters that hold ids of the host's objects."""
@@ -59,12 +59,20 @@ def names_of(noun: str, ids: Collection[Any], *, organizations: Any) -> dict[str
     A label begins with the name: "Azure Administrator · AZ-104 · 301".
     """
     found: dict[str, str] = {}
+    wanted, existing = list(ids)[:IDS_PER_QUERY], None
     for source, prefix, lookup in _holders(noun):
-        by_key = values_by_id(
-            stored_at(source.model, lookup), [one for one in list(ids)[:IDS_PER_QUERY] if str(one) not in found]
-        )
-        for key, label in _labelled(source, prefix, lookup, organizations, Q(**{f"{lookup}__in": list(by_key)})):
+        if prefix and existing is not None:
+            # No object refers to one that does not exist.
+            wanted = [one for one in wanted if str(one) in existing]
+        by_key = values_by_id(stored_at(source.model, lookup), [one for one in wanted if str(one) not in found])
+        condition = Q(**{f"{lookup}__in": list(by_key)})
+        for key, label in _labelled(source, prefix, lookup, organizations, condition):
             found.update((str(one), label) for one in by_key.get(key, ()))
+        if not prefix:
+            keys = (
+                source.model._base_manager.using(database_of(source)).filter(condition).values_list(lookup, flat=True)
+            )
+            existing = (existing or set()).union(*(map(str, by_key.get(key, ())) for key in keys))
     return found
 
 

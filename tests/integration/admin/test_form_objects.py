@@ -15,7 +15,7 @@ from tests.integration.admin.pages import filters_of, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
-from tms_webhooks.sources.objects import ids_of_others
+from tms_webhooks.sources.objects import FILTERED_BY_ID, ids_of_others
 
 
 def objects_at(client, **query):
@@ -150,6 +150,21 @@ def test_many_ids_take_as_many_queries_as_one(training_class, django_assert_num_
     many = [training_class.pk, *range(900_000, 900_300), "no number", 10**30]
     with django_assert_num_queries(len(one)):
         assert ids_of_others("class", many, organizations=owner) == [str(key) for key in many[1:]]
+
+
+def test_an_id_that_does_not_exist_is_not_searched_in_the_objects_that_could_refer_to_it(operator):
+    webhook = subscribed(events=["class.*"])
+    address = url(Webhook, "change", webhook.public_id)
+    operator.get(address)
+    with CaptureQueriesContext(connection) as without:
+        operator.get(address)
+    webhook.subscriptions.update(filters={name: [987_654] for name in FILTERED_BY_ID})
+
+    with CaptureQueriesContext(connection) as captured:
+        page = text_of(operator.get(address))
+
+    assert "Class: 987654" in page
+    assert len(captured) - len(without) <= 2 * len(FILTERED_BY_ID)
 
 
 # The preview

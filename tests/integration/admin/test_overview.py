@@ -236,6 +236,18 @@ def test_a_webhook_without_contacts_says_so_and_links_to_the_field(operator):
     assert sentence not in shown_at(operator, overview(watched))
 
 
+@pytest.mark.parametrize("page", ["recover", "enable", "delete", "secret", "compare", "explain"])
+def test_the_title_of_each_page_of_a_webhook_begins_with_its_name(operator, page):
+    webhook = subscribed(name="CRM & more", enabled=False)
+    address = f"{overview(webhook)}{page}/"
+    if page not in ("recover", "enable"):
+        address = url(Webhook, page, webhook.public_id)
+
+    title = operator.get(address).content.decode().partition("<title>")[2].partition("</title>")[0]
+
+    assert re.match(r"CRM &amp; more \| [^|]+ \| ", title)
+
+
 # Figures and charts
 
 
