@@ -50,14 +50,14 @@ def added_pages():
     """Return the pages that the app adds to Django's own."""
     key, event = Webhook.objects.get().public_id, Event.objects.get()
     acts = [url(Webhook, "action", key, act.slug) for act in WEBHOOK_ACTIONS]
-    why = url(Webhook, "explain", key)
+    why, filters = url(Webhook, "explain", key), url(Webhook, "filters_of", key)
     return [
         named("tms_webhooks_dashboard"),
         url(Webhook, "overview", key),
         url(Delivery, "resend", Delivery.objects.get().public_id),
         f"{why}?event={event.public_id}",
         url(Webhook, "compare", key),
-        *(url(Webhook, "filters", key, one.public_id) for one in Webhook.objects.get().subscriptions.all()),
+        *(f"{filters}?filters={one.public_id}" for one in Webhook.objects.get().subscriptions.all()),
         url(AuditEntry, "changelist"),
         url(AuditEntry, "change", AuditEntry.objects.latest("pk").public_id),
         *acts,
