@@ -91,7 +91,7 @@ class Desk:
     def faults(self):
         """Return the serious and critical findings of axe-core on the page, with their elements."""
         # Django's buttons and links change their colors within a moment.
-        self.page.evaluate("Promise.allSettled(document.getAnimations().map(animation => animation.finished))")
+        self.page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
         found = Axe().run(self.page, context=OURS).response["violations"]
         return [
             f"{one['impact']}: {one['id']} ({one['help']}) at {[node['target'] for node in one['nodes'][:3]]}"
