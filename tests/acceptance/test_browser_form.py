@@ -10,6 +10,7 @@ from tests.acceptance.browser import NARROW, Desk
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models.credentials import from_text, to_text
 from tms_webhooks.models.encryption import reveal
 
 ADD = "/admin/tms_webhooks/webhook/add/"
@@ -111,6 +112,59 @@ def test_only_the_fields_of_the_selected_authentication_are_shown(desk, world):
     page.select_option("#id_authentication", "basic")
     assert page.evaluate(names) == ["auth_username", "auth_password"]
     desk.inspect("authentication")
+
+
+def test_a_password_is_masked_while_it_is_typed_until_it_is_shown(desk, world, webhook):
+    Webhook.objects.update(authentication="basic", credentials=to_text({"username": "crm", "password": "hunter2"}))
+    page = desk.open(f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/")
+    desk.unfold("request")
+    assert not page.is_visible(".tms-reveal")
+
+    # The first key replaces the dots.
+    page.focus("#id_auth_password")
+    page.keyboard.type("hunter3")
+    assert page.get_attribute("#id_auth_password", "type") == "password"
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+
+    assert page.get_attribute("#id_auth_password", "type") == "text"
+    assert page.inner_text(".tms-reveal") == "Hide"
+    desk.save()
+    assert from_text(reveal(Webhook.objects.get().credentials))["password"] == "hunter3"
+
+
+def test_each_format_shows_what_is_sent_where_the_content_is_looked_for(desk):
+    page = desk.open(ADD)
+    desk.unfold("content")
+
+    for name, is_editable in (("standard", False), ("custom", True), ("skillable", False)):
+        page.select_option("#id_format", name)
+        assert page.is_visible(".field-content label")
+        assert page.is_visible("#id_content") == is_editable
+    page.locator(".tms-request pre", has_text='"EventType"').wait_for()
+
+
+def test_the_object_of_a_test_is_selected_by_its_name(desk, world, receiver):
+    tenant = world.tenants[0]
+    found = tenant.classes.training_class
+    webhook = WebhookFactory(organization=tenant.organization, url=f"{receiver.url}/hook", events=["class.*", "user.*"])
+    page = desk.open(f"/admin/tms_webhooks/webhook/{webhook.public_id}/overview/test/")
+    page.select_option("#id_event_type", "webhook.test")
+    assert not page.is_visible(".tms-picker")
+    page.select_option("#id_event_type", "class.cancelled")
+
+    page.focus(".tms-picker")
+    page.keyboard.type(found.name)
+    page.wait_for_function("document.querySelectorAll('[role=option]').length === 1")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    desk.follow("button[type=submit]:text-is('Send it')")
+
+    assert receiver.received[0].event["data"]["id"] == found.pk
+    # The name is still there for the next test; another kind of object begins without one.
+    assert page.locator(".tms-chip", has_text=found.name).inner_text().strip() == found.name
+    page.select_option("#id_event_type", "user.updated")
+    assert page.locator(".tms-chip").count() == 0
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ EVENTS = "tms-events"
 FOLD = "tms-fold"
 
 FIELDSETS: Any = (
-    (gettext_lazy("General"), {"fields": ("name", "organization", "health")}),
+    (gettext_lazy("General"), {"fields": ("name", "organization", "enabled", "health")}),
     (gettext_lazy("Endpoint"), {"fields": ("url", "masked_url")}),
     (gettext_lazy("Events"), {"fields": (), "classes": (EVENTS,)}),
     (
@@ -52,7 +52,6 @@ FIELDSETS: Any = (
                 "timeout_seconds",
                 "error_action",
                 "contacts",
-                "enabled",
             ),
             "classes": (FOLD, "retries"),
         },
@@ -108,7 +107,7 @@ def parts_of(adminform: Any) -> Iterator[dict[str, Any]]:
 
 
 SUMMARIES = {
-    "retries": ("schedule", "error_action", "delay_seconds", "timeout_seconds", "contacts", "enabled"),
+    "retries": ("schedule", "error_action", "delay_seconds", "timeout_seconds", "contacts"),
     "request": ("verb", "authentication"),
     "content": ("format", "payload"),
     "delivery": (

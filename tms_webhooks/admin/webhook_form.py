@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks.admin.bases import ScopedAdmin, covers_children, object_names, organizations
 from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.choices import Action
+from tms_webhooks.conf import app_settings
 from tms_webhooks.models import IdempotentRequest, Webhook
 from tms_webhooks.models.idempotency import digest_of
 
@@ -102,8 +103,11 @@ class FormPages(ScopedAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the page of the form, in its parts."""
         from tms_webhooks.admin.form_parts import parts_of
+        from tms_webhooks.delivery.notices import recipients_of
 
         context = {**context, "parts": list(parts_of(context["adminform"]))}
+        if kwargs["change"] and app_settings.NOTIFY:
+            context["recipients"] = recipients_of([kwargs["obj"]])
         return super().render_change_form(request, context, *args, **kwargs)
 
     # Saving

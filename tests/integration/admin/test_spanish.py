@@ -32,9 +32,10 @@ def test_the_form_asks_in_spanish(operator):
         "Reintentos y notificaciones",
         "Rotarlo…",
         "Vista previa",
+        "En Skillable Studio: Trigger Event.",
     ):
         assert text in page
-    for text in ("events selected", "Send", "signing", "Caused by", "webhook is called", "Add filter"):
+    for text in ("events selected", "Send notification", "signing", "Caused by", "webhook is called", "Add filter"):
         assert text not in page
 
 

@@ -1,5 +1,7 @@
 """The authentication in the form: fields for each kind, dots for stored secrets, and errors at the wrong field."""
 
+import re
+
 import pytest
 
 from example_project.training.factories import OrganizationFactory
@@ -11,6 +13,7 @@ from tms_webhooks.models.credentials import from_text, to_text
 from tms_webhooks.models.encryption import Sealed, reveal
 
 DOTS = "••••"
+AGAIN = "Enter the value again: a page with errors shows no secrets."
 OTHER_RECEIVER = "The URL is that of another receiver. Enter the value again."
 
 
@@ -41,6 +44,8 @@ def test_each_kind_is_saved_and_shown_with_dots(operator, kind):
     assert stored() == CREDENTIALS[kind]
     page = operator.get(url(Webhook, "change", webhook.public_id))
     assert "hunter2" not in page.content.decode()
+    (secret,) = re.findall(f'<input [^>]*name="auth_{SECRET_VALUES[kind]}"[^>]*>', page.content.decode())
+    assert {'type="password"', f'value="{DOTS}"', 'autocomplete="new-password"'} <= set(secret.split())
     assert page.context["adminform"].form[f"auth_{SECRET_VALUES[kind]}"].value() == DOTS
 
 
@@ -82,7 +87,9 @@ def test_a_value_that_makes_no_sense_has_its_error_at_its_field(operator, fields
     response = operator.post(url(Webhook, "add"), form)
 
     if errors:
-        assert errors_at(response) == errors
+        secret = f"auth_{SECRET_VALUES.get(fields.get('authentication'))}"
+        is_typed = DOTS not in fields.get(secret, DOTS)
+        assert errors_at(response) == ({secret: [AGAIN]} if is_typed else {}) | errors
     assert Webhook.objects.exists() == (not errors)
 
 

@@ -281,7 +281,7 @@ def test_each_fold_says_what_it_sets(operator):
     texts = {part["name"]: part["summary"] for part in parts if part["name"]}
     assert texts.pop("security").startswith("Secret created ")
     assert texts == {
-        "retries": "6 attempts within 15 s; schedule: skillable; error action: Log; enabled: No",
+        "retries": "6 attempts within 15 s; schedule: skillable; error action: Log",
         "request": "1 header; verb: POST; authentication: None",
         "content": "Format: Standard",
         "delivery": "Audience: Classes we run; blocking: Yes; max concurrent requests: 1",
@@ -294,3 +294,20 @@ def test_a_webhook_may_begin_disabled(operator):
     webhook = Webhook.objects.get()
     assert (webhook.enabled, webhook.disabled_reason) == (False, "admin")
     assert timezone.now() - webhook.disabled_at < timedelta(minutes=1)
+
+
+def test_contacts_say_who_is_notified_now(operator, settings):
+    own, others = WebhookFactory(contacts="ana@example.com\nluis@example.com"), WebhookFactory()
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONTACTS": f"{__name__}.addresses"}
+    pages = [url(Webhook, "change", one.public_id) for one in (own, others)]
+    assert [shown_at(operator, page).partition("Notified now: ")[2][:41] for page in pages] == [
+        "ana@example.com, luis@example.com, Slack ",
+        "ops@example.com, Slack Request 0 headers;",
+    ]
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONTACTS": "", "NOTIFY": False}
+    assert "Notified now: no one" in shown_at(operator, pages[0])
+
+
+def addresses(_organization):
+    """Return the addresses of an organization's contacts."""
+    return {"email": ["ops@example.com"], "slack": "https://hooks.slack.com/services/T1"}

@@ -1,7 +1,7 @@
 """The secrets in the form of a webhook: lines of headers, and the authentication, with dots in place of stored values.
 
 Of the authentication, only the values of the selected kind count; a script hides the others. A form with errors comes back
-as it was posted.
+as it was posted, without the secrets, which are to be entered again.
 """
 
 from __future__ import annotations
@@ -85,15 +85,28 @@ def unmask(text: str, known: Mapping[str, str], *, withheld: Collection[str] = (
 # Authentication
 
 
+class SecretInput(forms.TextInput):
+    """An input that hides its text. Its value is never on the page: dots stand for a stored one."""
+
+    input_type = "password"
+
+    def format_value(self, value: Any) -> str | None:
+        return MASK if value == MASK else None
+
+
 def _form_field(kind: str, field: CredentialField) -> forms.Field:
     # The script finds the rows of a kind by this attribute.
-    attributes = {"data-tms-authentication": str(kind), "autocomplete": "off", "spellcheck": "false"}
+    attributes = {
+        "data-tms-authentication": str(kind),
+        "autocomplete": "new-password" if field.is_secret else "off",
+        "spellcheck": "false",
+    }
     help_text = SECRET_HELP if field.is_secret else field.help_text
     options: dict[str, Any] = {"label": field.label, "required": False, "help_text": help_text}
     if field.name == "client_authentication":
         choices = ClientAuthentication.choices
         return forms.ChoiceField(choices=choices, widget=forms.Select(attributes), initial=field.default, **options)
-    widget = forms.TextInput({**attributes, "class": "vTextField"})
+    widget = (SecretInput if field.is_secret else forms.TextInput)({**attributes, "class": "vTextField"})
     return forms.CharField(widget=widget, strip=not field.is_secret, **options)
 
 

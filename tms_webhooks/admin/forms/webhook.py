@@ -36,7 +36,7 @@ from tms_webhooks.choices import AuditAction, ErrorAction, Preset
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models import AuditEntry, Subscription, Webhook, limits
-from tms_webhooks.models.credentials import is_same_receiver, known_headers
+from tms_webhooks.models.credentials import is_same_receiver, known_headers, secret_names
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.subscription import duplicates
 
@@ -54,6 +54,29 @@ NO_URL = "no_url"
 
 class WebhookForm(forms.ModelForm, CredentialsForm):
     """A webhook with its events. It shows all errors together, each at its field, and keeps all input."""
+
+    class Meta:
+        help_texts: ClassVar = {
+            "max_retries": _(
+                "The number of retries, 0 to 10. Empty: one per delay of the schedule. In Skillable Studio: Retries."
+            ),
+            "format": _(
+                "The format of the body. In Skillable Studio: Send Lab Details as Content Body, which is “Skillable API” here."
+            ),
+            "content": _(
+                "For custom content: the body, with {tokens} such as {type}, {data.user.email} or {ClassId}. Other formats "
+                "write the body, which is shown below. In Skillable Studio: Content."
+            ),
+            "contacts": _(
+                "E-mail addresses, one per line. They get a message when the webhook fails for 10 minutes or a day, is "
+                "disabled, or works again. With “Send notification”, also when a delivery is given up."
+            ),
+            "ordered": _(
+                "One request at a time, in order for each object: later events wait until earlier ones are finished. A "
+                "failing delivery delays the later events of its object until it is given up. Other objects do not wait. In "
+                "Skillable Studio: Blocking."
+            ),
+        }
 
     user: ClassVar[object] = None
     """The primary key of the user."""
@@ -86,7 +109,11 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         help_text=_("Up to 15 numbers of seconds, such as 5, 60, 300."),
     )
     error_action = forms.ChoiceField(
-        label=_("Error action"), widget=forms.RadioSelect, choices=error_actions, initial=ErrorAction.LOG
+        label=_("Error action"),
+        widget=forms.RadioSelect,
+        choices=error_actions,
+        initial=ErrorAction.LOG,
+        help_text=_("The action when a delivery is given up. In Skillable Studio: Error Action."),
     )
     preset = forms.ChoiceField(
         label=_("Preset"),
@@ -116,19 +143,13 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
             # The model names the field of the API.
             text = gettext("URL is empty. Give the URL of the receiver, or select “Pull only” under Delivery.")
             self.fields["url"].error_messages[NO_URL] = text
-        if "ordered" in self.fields:
-            field = Webhook._meta.get_field("ordered")
-            note = gettext(
-                "A failing delivery delays the later events of its object until it is given up. Other objects do not wait."
-            )
-            self.fields["ordered"].help_text = f"{field.help_text} {note}"
         self.stored = list(self.instance.subscriptions.order_by("event_type", "pk")) if self.instance.pk else []
         names = self.initial["events"] = list(dict.fromkeys(one.event_type for one in self.stored))
         events: Any = self.fields["events"]
         self.known = dict.fromkeys([*patterns(), *names])
         events.choices = [(name, name) for name in self.known]
         # In the order of the page.
-        self.order_fields(["name", "organization", "url", "events"])
+        self.order_fields(["name", "organization", "enabled", "url", "events"])
 
     @cached_property
     def changed_data(self) -> list[str]:
@@ -210,6 +231,12 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
             self._add_errors_of_filters()
             self._add_errors_of_webhook()
             self._add_conflict()
+            # The page does not repeat the secrets that were entered.
+            for name in secret_names(self.data.get("authentication", "")) if self.errors else ():
+                if self.data.get(PREFIX + name, MASK) not in ("", MASK) and PREFIX + name not in self.errors:
+                    self.add_error(
+                        PREFIX + name, gettext("Enter the value again: a page with errors shows no secrets.")
+                    )
 
     def clean_headers(self) -> str:
         """Replace the dots with the known values."""

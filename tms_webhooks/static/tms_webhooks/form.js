@@ -17,24 +17,29 @@
 
   function addPicker(input, nounOf, { many, branches }) {
     const id = `tms-objects-${++boxes}`;
+    const label = input.labels?.[0];
     const names = JSON.parse(input.dataset.tmsNames ?? "{}");
     const picked = make("span", { className: "tms-picked" });
     const list = make("ul", { id, hidden: true }, { role: "listbox", "aria-label": labels.tmsSearch });
     const status = make("span", { className: "tms-found" }, { role: "status" });
     const search = make(
       "input",
-      { type: "search", autocomplete: "off", placeholder: labels.tmsSearch, className: "tms-picker" },
+      { type: "search", autocomplete: "off", placeholder: many ? labels.tmsSearch : labels.tmsSample, className: "tms-picker" },
       { role: "combobox", "aria-expanded": "false", "aria-controls": id, "aria-autocomplete": "list" },
     );
-    const name = input.closest("fieldset.tms-filter")?.querySelector("legend").textContent ?? input.labels[0]?.textContent;
+    const name = input.closest("fieldset.tms-filter")?.querySelector("legend").textContent ?? label?.textContent.replace(/:\s*$/, "");
     search.setAttribute("aria-label", `${name ?? ""}: ${labels.tmsSearch}`);
     if (input.ariaInvalid) search.ariaInvalid = input.ariaInvalid;
     // The server refuses a filter with text that was searched for and not selected.
     if (many) Object.assign(search, { name: `${input.name}-search`, value: input.dataset.tmsSearched ?? "" });
     input.after(picked, search, status, list);
     document.getElementById(`${input.id}_helptext`)?.remove();
+    const described = (input.getAttribute("aria-describedby") ?? "").split(" ").filter((one) => document.getElementById(one));
+    if (described.length) search.setAttribute("aria-describedby", described.join(" "));
+    if (label) label.htmlFor = search.id = `${input.id}-picker`;
     input.type = "hidden";
     input.removeAttribute("aria-invalid");
+    input.removeAttribute("aria-describedby");
 
     const ids = () => input.value.split(",").map((one) => one.trim()).filter(Boolean);
 
@@ -75,17 +80,23 @@
 
     let requests = 0;
 
+    async function find(organization, text) {
+      const query = new URLSearchParams({ noun: nounOf(), organization, q: text, ...(branches() && { branches: 1 }) });
+      const response = await fetch(`${labels.tmsObjectsUrl}?${query}`, { credentials: "same-origin" });
+      return response.ok && !response.redirected ? (await response.json()).objects : [];
+    }
+
+    const organizationOf = () => document.getElementById("id_organization")?.value || labels.tmsOrganization;
+
     async function load() {
-      const organization = document.getElementById("id_organization")?.value || labels.tmsOrganization;
+      const organization = organizationOf();
       const text = search.value.trim();
       const number = ++requests;
       if (!organization) status.textContent = labels.tmsFirst;
       if (!organization || !nounOf()) return;
-      const query = new URLSearchParams({ noun: nounOf(), organization, q: text, ...(branches && { branches: 1 }) });
       search.ariaBusy = "true";
       try {
-        const response = await fetch(`${labels.tmsObjectsUrl}?${query}`, { credentials: "same-origin" });
-        const found = response.ok && !response.redirected ? (await response.json()).objects : [];
+        const found = await find(organization, text);
         if (number !== requests || document.activeElement !== search) return;
         list.replaceChildren(...found.map((one, index) => {
           const option = make("li", { id: `${id}-${index}`, textContent: one.label }, { role: "option", "aria-selected": "false" });
@@ -138,6 +149,52 @@
       }
     });
     if (ids().length) set(ids());
+    for (const key of many ? [] : ids()) {
+      find(organizationOf(), key).then((found) => {
+        names[key] = found.find((one) => one.id === key)?.label.split(" · ")[0] ?? key;
+        if (input.value === key) set([key]);
+      }).catch(() => {}); // The id stays in sight.
+    }
+    return () => set([]);
+  }
+
+  // The object of the event that is previewed or tested: another kind of object begins without one.
+
+  for (const input of document.querySelectorAll("[data-tms-subject], .tms-test #id_subject")) {
+    const select = document.getElementById(input.dataset.tmsSubject ?? "id_event_type");
+    const first = () => document.querySelector("[data-tms-event] input:checked")?.closest("[data-tms-event]").dataset.tmsEvent;
+    const noun = () => (select.value || first() || "").split(".")[0];
+    const branches = () => document.getElementById("id_include_children")?.checked ?? "tmsBranches" in labels;
+    // The page of a test names the object with its kind.
+    const isPrefixed = input.name === "subject";
+    if (isPrefixed) input.value = input.value.replace(/^[^:]*:/, "");
+    input.form.addEventListener("formdata", ({ formData }) => {
+      if (isPrefixed && input.value) formData.set(input.name, `${noun()}:${input.value}`);
+    });
+    const clear = addPicker(input, noun, { many: false, branches });
+    let before = noun();
+    select.addEventListener("change", () => {
+      if (noun() !== before) clear();
+      before = noun();
+    });
+  }
+
+  // Secrets are masked while they are typed. A button shows them; stored ones are dots, which typing replaces.
+
+  for (const input of document.querySelectorAll("input[type=password]")) {
+    const button = make("button", { type: "button", className: "tms-link tms-reveal", hidden: true });
+    const show = (isShown) => {
+      input.type = isShown ? "text" : "password";
+      button.textContent = isShown ? labels.tmsHide : labels.tmsShow;
+      button.setAttribute("aria-label", `${button.textContent} ${input.labels[0].textContent.replace(/:\s*$/, "")}`);
+    };
+    button.addEventListener("click", () => show(input.type === "password"));
+    input.addEventListener("input", () => { button.hidden = !input.value || input.value === input.defaultValue; });
+    input.addEventListener("focus", () => { if (input.value === input.defaultValue) input.select(); });
+    // Browsers keep the text of other inputs.
+    input.form.addEventListener("submit", () => show(false));
+    input.after(button);
+    show(false);
   }
 
   const form = document.getElementById("webhook_form");
@@ -157,7 +214,7 @@
       const offer = make("button", { type: "button", textContent: name });
       const remove = make("button", { type: "button", className: "tms-x" }, { "aria-label": `${labels.tmsToRemove} ${name}` });
       for (const input of filter.querySelectorAll("[data-tms-objects]")) {
-        addPicker(input, () => input.dataset.tmsObjects, { many: true, branches: true });
+        addPicker(input, () => input.dataset.tmsObjects, { many: true, branches: () => true });
       }
       const choose = (isChosen) => {
         offer.hidden = isChosen;
@@ -404,11 +461,6 @@
   for (const { dataset } of sample ? rows() : []) {
     const known = [...sample.options].some((option) => option.value === dataset.tmsEvent);
     if (!known && !dataset.tmsEvent.endsWith("*")) sample.append(new Option(dataset.tmsEvent));
-  }
-  const subject = document.getElementById("tms-preview-subject");
-  if (subject) {
-    const first = () => rows().find(isSelected)?.dataset.tmsEvent ?? "";
-    addPicker(subject, () => (sample.value || first()).split(".")[0], { many: false });
   }
   const result = box && box.querySelector("[data-tms-result]");
   const fields = ["id_url", "id_content"].map((id) => document.getElementById(id)).filter(Boolean);
