@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from tests.factories import WebhookFactory
-from tests.integration.admin.pages import url
+from tests.integration.admin.pages import filters_of, form_of, url
 from tests.integration.api.people import at
 from tests.integration.delivery.updates import ChangingObject
 from tms_webhooks.admin.forms.subscription import FiltersForm
@@ -72,7 +72,9 @@ def test_the_form_offers_them_at_events_that_can_wait_and_keeps_them(webhook, ad
         assert ("quiet_seconds" in fields) == (event_type in waiting)
     key = webhook.subscriptions.get().public_id
 
-    admin_client.post(url(Webhook, "filters", webhook.public_id, key), {"quiet_seconds": "60"})
+    admin_client.post(
+        url(Webhook, "change", webhook.public_id), form_of(webhook, **filters_of(key, quiet_seconds="60"))
+    )
 
     assert webhook.subscriptions.get().quiet_seconds == 60
     entry = AuditEntry.objects.get(target=f"subscription:{key}")

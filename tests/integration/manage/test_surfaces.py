@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 from example_project.training.factories import OrganizationFactory, UserFactory
 from tests import sweeps
 from tests.factories import write_values
-from tests.integration.admin.pages import form_of, url
+from tests.integration.admin.pages import filters_of, form_of, url
 from tests.integration.api.people import at
 from tests.integration.delivery.conftest import run, wire
 from tests.integration.delivery.rows import subscribed, write_delivery
@@ -81,8 +81,8 @@ def by_form(*, events=list, **values):
 
 
 def filters_are_set(callers, webhook):
-    address = url(Webhook, "filters", webhook.public_id, webhook.subscriptions.get().public_id)
-    callers.pages.post(address, {"less_than_days": "14"})
+    filters = filters_of(webhook.subscriptions.get().public_id, less_than_days="14")
+    callers.pages.post(url(Webhook, "change", webhook.public_id), form_of(webhook, **filters))
 
 
 def by_list(action):
