@@ -76,7 +76,7 @@ class Server:
 
 @contextmanager
 def server_of_its_own(standby_of=None, **settings):
-    """Yield one that runs, with these settings; skip the test where the programs are absent, or nobody may run them."""
+    """Yield one that runs, with these settings; skip the test where the programs are absent, or this user may not run them."""
     binaries, user = installed(), permitted()
     # Not pytest's own, which nobody else may enter.
     directory = Path(tempfile.mkdtemp(prefix="tms-postgres-"))

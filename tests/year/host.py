@@ -174,7 +174,7 @@ def regretted(dice, own, number):
 
 
 def tidied(dice, own, number):
-    """Delete the oldest rows of what has become too many, with all that refers to them."""
+    """Delete the oldest rows of each model that has too many, with all that refers to them."""
     for name, most in MOST.items():
         rows = model_of(name).objects.filter(**{PATHS.get(name, "organization"): own}).order_by("pk")
         if keys := list(rows.values_list("pk", flat=True))[:-most]:

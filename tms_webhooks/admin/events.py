@@ -230,7 +230,11 @@ class EventAdmin(LogAdmin):
             others=[
                 (
                     webhook,
-                    _main_clause(_explanation_of(request, webhook, row)).sentence if index < MAX_EXPLAINED else "",
+                    _main_clause(
+                        _explanation_of(webhook, row, object_names(request, webhook.subscriptions.all()))
+                    ).sentence
+                    if index < MAX_EXPLAINED
+                    else "",
                 )
                 for index, webhook in enumerate(others)
             ],
@@ -254,21 +258,22 @@ def _explained(
     return others.order_by("name", "pk")[:MAX_WEBHOOKS]
 
 
-def _explanation_of(request: HttpRequest, webhook: Webhook, event: Event) -> Explanation:
-    """Return why a webhook receives an event or not, with names and the event's values: the user may view its payload."""
+def _explanation_of(webhook: Webhook, event: Event, objects: Mapping[str, Mapping[str, str]]) -> Explanation:
+    """Return why a webhook receives an event or not, with the names of ``objects`` and the event's values.
+
+    The user may view its payload.
+    """
     from tms_webhooks.admin.forms.subscription import labels_of
     from tms_webhooks.monitoring.words import check_sentence
     from tms_webhooks.routing.explain import explain
     from tms_webhooks.routing.subscription_rules import event_values
 
     explanation, values = explain(webhook, event), event_values(event)
-    if "object_names" not in webhook.__dict__:
-        webhook.__dict__["object_names"] = object_names(request, webhook.subscriptions.all())
     clauses = []
     for clause in explanation.clauses:
         if clause.check is not None:
             name = clause.name.removeprefix("filters.")
-            names = {**labels_of(name, catalogue.expand(event.type)), **webhook.__dict__["object_names"].get(name, {})}
+            names = {**labels_of(name, catalogue.expand(event.type)), **objects.get(name, {})}
             label, met = str(FILTER_LABELS.get(name, "")), clause.verdict is CheckResult.YES
             text = check_sentence(clause.check, values, partial(_in_names, names), label=label, met=met)
             clause = clause._replace(sentence=text)
@@ -312,8 +317,9 @@ def explain_page(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRes
     visible = visible_to(allowed_keys(request, Action.VIEW)) & visible_to(allowed_keys(request, Action.VIEW_PAYLOAD))
     events = Event.objects.filter(visible, pk__in=keys).order_by("-pk")[:MAX_EXPLAINED]
     subscriptions, answers = {one.pk: one for one in webhook.subscriptions.all()}, []
+    names = object_names(request, subscriptions.values()) if keys else {}
     for event in events:
-        explanation = _explanation_of(request, webhook, event)
+        explanation = _explanation_of(webhook, event, names)
         main = _main_clause(explanation)
         shown = object_text(event, is_named=True)
         answers.append((event, shown, explanation, main, subscriptions.get(main.subscription_id)))

@@ -29,7 +29,7 @@ MAX_DURATION_MS = 30_000
 """The longest timeout of a webhook, and the upper limit of the last bucket of durations."""
 LEAST_SUCCESS_RATE = 0.95
 """The share of the attempts of a healthy webhook that is delivered."""
-URGENCY = [*Health][:3]
+URGENCY = (Health.DISABLED, Health.FAILING, Health.DEGRADED)
 """The words of webhooks that need attention, the most urgent first."""
 MAX_WEBHOOKS = 100
 LAG_HOURS = 2

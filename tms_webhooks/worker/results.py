@@ -331,16 +331,13 @@ def _attempt_row(result: SendResult, decision: RetryDecision | None = None) -> A
 
 def _counted(result: SendResult, decision: RetryDecision | None = None) -> CountedAttempt:
     """Return what an attempt adds to the totals of its webhook."""
+    failed = AttemptResult.RETRIED if decision else AttemptResult.GIVEN_UP
     answered = result.status is not None or result.outcome.timed_out
     expected_at = result.request.expected_at
     return CountedAttempt(
         webhook_id=result.request.webhook_id,
         started_at=result.started_at,
-        result=AttemptResult.DELIVERED
-        if result.outcome.success
-        else AttemptResult.RETRIED
-        if decision
-        else AttemptResult.GIVEN_UP,
+        result=AttemptResult.DELIVERED if result.outcome.success else failed,
         duration_ms=round(result.seconds * 1000) if answered else None,
         lag_ms=None if expected_at is None else max(0, round((result.started_at - expected_at).total_seconds() * 1000)),
     )
