@@ -106,7 +106,7 @@ def web_server(processes):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_gunicorn_is_ready_without_a_drain_and_healthy_with_one(receiver, processes):
+def test_gunicorn_is_ready_without_a_drain_and_healthy_with_one(receiver, processes, tables):
     fill(processes, receiver, 1)
     (command,) = map(shlex.split, COMMANDS)
 
@@ -115,6 +115,7 @@ def test_gunicorn_is_ready_without_a_drain_and_healthy_with_one(receiver, proces
         assert status_of(f"{url}/webhooks/health/") == 503
         with started(command, processes) as drain:
             wait_for_status(f"{url}/webhooks/health/", 200)
+            tables.wait_for({"delivered": 2})
             drain.terminate()
             assert drain.wait(timeout=PATIENCE) == 0
 
