@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 
 EVENT_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 EVERYTHING = "*"
@@ -144,6 +145,11 @@ def nearest_patterns(pattern: str) -> list[str]:
     offered = [name for name in _known if is_offered(name)]
     prefixes = dict.fromkeys(name.rpartition(".")[0] for name in offered)
     return difflib.get_close_matches(pattern, [*offered, *(f"{prefix}.*" for prefix in prefixes)])
+
+
+def suggest(name: object, known: Iterable[str]) -> str:
+    """Return " Did you mean …?" with the known names that are similar to ``name``, or "" without one."""
+    return did_you_mean(difflib.get_close_matches(str(name), [*known]))
 
 
 def did_you_mean(candidates: list[str]) -> str:

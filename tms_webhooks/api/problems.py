@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
-from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.event_names import suggest
 from tms_webhooks.exceptions import (
     CursorError,
     LimitReached,
@@ -180,7 +179,7 @@ def unknown_name_message(name: str, known: Iterable[str], *, kind: str) -> str:
     names = sorted(known)
     shown = name[:MAX_SHOWN]
     known_names = f" Known: {', '.join(names)}." if names else ""
-    return f"Unknown {kind} {shown!r}.{did_you_mean(difflib.get_close_matches(shown, names)) or known_names}"
+    return f"Unknown {kind} {shown!r}.{suggest(shown, names) or known_names}"
 
 
 def details_of(exception: exceptions.APIException) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from tms_webhooks.catalogue.schema import Field
+from tms_webhooks.catalogue.values import nested
 
 # The object in ``data`` that holds the fields, so that a later canonical field has another path.
 ROOT = "custom"
@@ -100,5 +101,4 @@ def fields_of(noun: str) -> tuple[Field, ...]:
 
 def sample_of(noun: str) -> dict[str, Any]:
     """Return the part of a sample's ``data`` with these fields; empty if the noun has none."""
-    values = {one.name: one.sample for one in of_noun(noun).values()}
-    return {ROOT: values} if values else {}
+    return nested({name: one.sample for name, one in of_noun(noun).items()})

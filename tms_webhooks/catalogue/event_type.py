@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from tms_webhooks.catalogue.schema import (
     OPTIONAL_KEYS,
     TIMESTAMP_PATTERN,
     Field,
+    FieldKind,
     JSONSchema,
     Noun,
     data_schema,
@@ -24,17 +25,13 @@ from tms_webhooks.catalogue.schema import (
     refuse_lazy_text,
     schema_id,
 )
-from tms_webhooks.catalogue.values import has_value
+from tms_webhooks.catalogue.values import has_value, nested, status_value, value_at
 from tms_webhooks.choices import ActorKind, FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError, SchemaError
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import ValidationError
-from collections.abc import Iterable
-
-from tms_webhooks.catalogue.schema import FieldKind
-from tms_webhooks.catalogue.values import status_value
 
 # Values that the samples of all nouns share.
 _BY_NAME: Mapping[str, Any] = {
@@ -75,14 +72,7 @@ def sample_value(field: Field) -> Any:
 
 def sample_data(fields: Iterable[Field]) -> dict[str, Any]:
     """Return the ``data`` of a sample event with a value for each field, nested by the fields' dotted names."""
-    data: dict[str, Any] = {}
-    for one in fields:
-        *parents, leaf = one.name.split(".")
-        target = data
-        for parent in parents:
-            target = target.setdefault(parent, {})
-        target[leaf] = sample_value(one)
-    return data
+    return nested({one.name: sample_value(one) for one in fields})
 
 
 # The envelope of every sample.
@@ -97,7 +87,6 @@ SAMPLE_DIGEST = "5d1f0c9ab27e44180c7be2f96a3d5e71"
 _MOST_REASONS = 3
 
 
-# Compared by identity, so that they can be keys of caches: the registry holds one instance per name.
 # The keys whose schema is the same in all events. Of marks, neither "const" nor "enum": generators of clients write code that
 # refuses the constant true.
 _ENVELOPE: Mapping[str, JSONSchema] = {
@@ -157,6 +146,7 @@ _ENVELOPE: Mapping[str, JSONSchema] = {
 }
 
 
+# Compared by identity, so that they can be keys of caches: the registry holds one instance per name.
 @dataclass(frozen=True, slots=True, eq=False)
 class EventType:
     """A type of event to which a webhook can subscribe.
@@ -285,16 +275,13 @@ def types_of_every_noun(like: EventType) -> Iterator[EventType]:
     """
     noun = like.noun
     if noun.moves:
-        ids = copy.deepcopy(dict(like.sample))
-        for item in noun.fields:
-            if not _is_own_id(item):
-                _remove(ids, item.name)
+        ids = [item.name for item in noun.fields if _is_own_id(item) and has_value(like.sample, item.name)]
         removed, added = event_names.moves_of(noun.name)
         yield EventType(
             removed,
             noun,
             "Your organization no longer sees an object, such as after a move: delete your copy. The data has ids only.",
-            sample=ids,
+            sample=nested({name: value_at(like.sample, name) for name in ids}),
         )
         yield EventType(
             added,
@@ -315,17 +302,6 @@ def types_of_every_noun(like: EventType) -> Iterator[EventType]:
 def _is_own_id(item: Field) -> bool:
     """Return whether a field is an id that does not say whose the object is."""
     return item.privacy is FieldPrivacy.ID and not item.name.startswith(("organization.", "learner_organization."))
-
-
-def _remove(nested: dict[str, Any], dotted_name: str) -> None:
-    """Remove a field, and the objects around it that become empty."""
-    branch, _, rest = dotted_name.partition(".")
-    inner = nested.get(branch)
-    if rest and isinstance(inner, dict):
-        _remove(inner, rest)
-        if inner:
-            return
-    nested.pop(branch, None)
 
 
 @custom.cached

@@ -7,7 +7,7 @@ With the first type of a noun, the types of its moves and of its snapshot are re
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Iterable
 
 from tms_webhooks import event_names
 from tms_webhooks.catalogue.custom import forget_results
@@ -65,8 +65,7 @@ def noun(name: str) -> Noun:
     """Return the noun of this name, to register another event type for it; raise `ConfigurationError` if none has it."""
     groups = grouped()
     if name not in groups:
-        suggestion = event_names.did_you_mean(difflib.get_close_matches(name, groups))
-        raise ConfigurationError(f'Unknown noun "{name}".{suggestion}')
+        raise ConfigurationError(f'Unknown noun "{name}".{event_names.suggest(name, groups)}')
     return groups[name][0].noun
 
 
@@ -75,10 +74,10 @@ def all_types() -> list[EventType]:
     return list(_event_types.values())
 
 
-def grouped() -> dict[str, list[EventType]]:
-    """Return every event type by the name of its noun, in the order of registration."""
+def grouped(event_types: Iterable[EventType] | None = None) -> dict[str, list[EventType]]:
+    """Return event types by the name of their noun: these, or every one in the order of registration."""
     groups: dict[str, list[EventType]] = {}
-    for event_type in _event_types.values():
+    for event_type in _event_types.values() if event_types is None else event_types:
         groups.setdefault(event_type.noun.name, []).append(event_type)
     return groups
 

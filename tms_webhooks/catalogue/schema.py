@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tms_webhooks.catalogue.values import status_name
+from tms_webhooks.catalogue.values import nested, status_name
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError
 
@@ -189,13 +189,7 @@ def data_schema(fields: Iterable[Field], *, partial: bool = False, whole: bool =
     ``partial`` is for old values: nothing is required, and everything may be null (a new object had no status before).
     Additional properties are allowed, because new fields are added without a new version.
     """
-    tree: dict[str, Any] = {}
-    for field in fields:
-        *branches, leaf = field.name.split(".")
-        node = tree
-        for branch in branches:
-            node = node.setdefault(branch, {})
-        node[leaf] = field
+    tree = nested({field.name: field for field in fields})
     return {**_object(tree, partial=partial, whole=whole), "type": "object"}
 
 

@@ -5,14 +5,10 @@ An id begins with E for an error, W for a warning, I for information. A retired 
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
-
 from django.core import checks
 from django.core.checks import CheckMessage
 
 from tms_webhooks import validators
-from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import OWN_PACKAGE
@@ -39,11 +35,6 @@ def message(number: str, text: str, *, hint: str, obj: object = None) -> CheckMe
 def message_of(error: ConfigurationError, source: Source | None = None) -> CheckMessage:
     """Return a mistake in a setting or a source as a message."""
     return message(error.number, str(error), hint=error.hint, obj=source)
-
-
-def nearest(word: object, known: Iterable[str]) -> str:
-    """Return a "Did you mean" question with the names that are similar to ``word``, or an empty text."""
-    return did_you_mean(difflib.get_close_matches(str(word), [*known]))
 
 
 def shorten(value: object) -> str:

@@ -12,12 +12,13 @@ from django.core.checks import CheckMessage
 from django.db import models
 
 from tms_webhooks.catalogue.schema import FieldKind
-from tms_webhooks.checks.messages import message, nearest
+from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.settings import organization_model
 from tms_webhooks.computed import Computed, Expression
+from tms_webhooks.event_names import suggest
 from tms_webhooks.exceptions import DeclarationError
+from tms_webhooks.scaffold.declaration import is_organization, paths_to
 from tms_webhooks.scaffold.names import is_secret
-from tms_webhooks.scaffold.walk import is_organization, paths_to
 from tms_webhooks.sources.aggregates import RelatedList, list_at, list_relation
 from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.mapping import map_input, merged_fields
@@ -37,15 +38,16 @@ class Entry(NamedTuple):
     - ``label``: how the declaration names it
     - ``model``: where it begins
     - ``field``: the canonical field that it is for, or an empty text
+    - ``path``: the path; empty while a declaration is taken apart into its paths
     - ``end``: what continues it, where it has to lead to an object
     - ``many``: whether it may lead through a list
     """
 
     number: str
     label: str
-    path: str
     model: Model
     field: str = ""
+    path: str = ""
     end: str = ""
     many: bool = True
 
@@ -62,9 +64,8 @@ def check(source: Source) -> Iterator[tuple[str, DeclarationError]]:
             problem = "it is no column"
         if problem := problem or (_other_target(entry) if entry.number == "E035" else ""):
             yield entry.field, mistake_of(entry, found, problem)
-    for part in (_wrong_names, _secrets):
-        yield from (("", mistake) for mistake in part(source))
-    yield from (("", mistake) for mistake in source.declared.problems)
+    others = (*_wrong_names(source), *_secrets(source), *source.declared.problems)
+    yield from (("", mistake) for mistake in others)
 
 
 def _entries(source: Source) -> Iterator[Entry]:
@@ -75,16 +76,16 @@ def _entries(source: Source) -> Iterator[Entry]:
             relation = list_relation(source.model, str(source.path_of(name.rpartition(".")[0])))
             model = relation.listed if relation is not None and isinstance(path, str) else source.model
             end = ".pk" if name in references else ""
-            yield from _steps(source, Entry("E032", f"fields[{name!r}]", "", model, name, end), path)
+            yield from _steps(source, Entry("E032", f"fields[{name!r}]", model, name, end=end), path)
     for name, path in source.declared.paths.items():
-        yield from _steps(source, Entry("E032", f"custom[{name.partition('.')[2]!r}]", "", source.model, name), path)
-    yield from _steps(source, Entry("E032", "time_zone", "", source.model), source.time_zone)
+        yield from _steps(source, Entry("E032", f"custom[{name.partition('.')[2]!r}]", source.model, name), path)
+    yield from _steps(source, Entry("E032", "time_zone", source.model), source.time_zone)
     # A host may map the key of the owner directly.
     for label, path in _organizations(source):
         if not (label == "owner" and OWNER in source.paths and OWNER in source.mapped):
-            yield from _steps(source, Entry("E035", label, "", source.model, end=".pk"), path)
+            yield from _steps(source, Entry("E035", label, source.model, end=".pk"), path)
     for path in source.only:
-        yield Entry("E085", f"only[{path!r}]", path, source.model)
+        yield Entry("E085", f"only[{path!r}]", source.model, path=path)
 
 
 def _steps(source: Source, entry: Entry, path: Any) -> Iterator[Entry]:
@@ -161,7 +162,7 @@ def _wrong_names(source: Source) -> Iterator[DeclarationError]:
     statuses = [field.name for field in source.all_fields if field.choices is not None]
     for attribute, known in (("fields", [*names, *references]), ("statuses", statuses)):
         for name, path in merged_fields(type(source), attribute, of_host=True).items():
-            remedy = f"Write one of {', '.join(known)}.{nearest(name, known)}" if known else "Remove it."
+            remedy = f"Write one of {', '.join(known)}.{suggest(name, known)}" if known else "Remove it."
             if name == "organization":
                 remedy = f'Write owner = "{path}" in the class itself; `fields` does not change it.'
             if name not in known:
@@ -181,7 +182,7 @@ def suggestion(found: BrokenPath | None, *, of_lists: bool) -> str:
         return ""
     fields = found.model._meta.get_fields()
     names = [field.name for field in fields if of_lists or not (field.one_to_many or field.many_to_many)]
-    return nearest(found.part, [*names, *dict(getmembers(found.model, lambda value: isinstance(value, property)))])
+    return suggest(found.part, [*names, *dict(getmembers(found.model, lambda value: isinstance(value, property)))])
 
 
 def _secrets(source: Source) -> Iterator[DeclarationError]:

@@ -16,7 +16,7 @@ from django.core.checks import CheckMessage
 from django.db import models
 
 from tms_webhooks.access import AccessPolicy, get_policy
-from tms_webhooks.checks.messages import message, message_of, nearest, shorten
+from tms_webhooks.checks.messages import message, message_of, shorten
 from tms_webhooks.conf import (
     ORGANIZATION_MODEL_SETTING,
     SETTING_NAME,
@@ -27,7 +27,7 @@ from tms_webhooks.conf import (
     user_settings,
 )
 from tms_webhooks.delivery.notices import contacts_function
-from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.event_names import did_you_mean, suggest
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models.encryption import encrypt
 from tms_webhooks.net import transports, urls
@@ -89,7 +89,7 @@ def check_names_and_values(**_kwargs: Any) -> Iterator[CheckMessage]:
         return
     for name, value in user_settings().items():
         if name not in known:
-            hint = f"Remove it or correct the name.{nearest(str(name).upper(), known)}"
+            hint = f"Remove it or correct the name.{suggest(str(name).upper(), known)}"
             yield message("E002", f"Unknown setting: {SETTING_NAME}[{name!r}].", hint=hint)
         elif not known[name].valid(value):
             setting = known[name]
@@ -142,7 +142,7 @@ def check_organization_model(**_kwargs: Any) -> Iterator[CheckMessage]:
             "E009",
             f"{ORGANIZATION_MODEL_SETTING} is {name!r}, which is not a model.",
             hint="Name your organization model as 'app_label.ModelName', and add its app to INSTALLED_APPS."
-            + nearest(name, labels),
+            + suggest(name, labels),
         )
         return
     keys: Any = (field for field in organization._meta.concrete_fields if field.related_model is organization)

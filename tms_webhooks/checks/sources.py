@@ -121,8 +121,8 @@ def _is_readable(source: Source, field: Field, value: Any) -> bool:
 
 def _listed(field: Field) -> tuple[str, str]:
     """Return the name of the choices class, and its members as text."""
-    members = field.choices or ()
-    return getattr(field.choices, "__name__", ""), ", ".join(f"{member.value} {member.name}" for member in members)
+    choices: Any = field.choices
+    return choices.__name__, ", ".join(f"{member.value} {member.name}" for member in choices)
 
 
 TYPES: tuple[tuple[str, Any, str], ...] = (
@@ -186,9 +186,7 @@ def _wrong_forms(source: Any) -> Iterator[DeclarationError]:
         wrong["learner"] = "a path"
     if "rules" not in wrong and not all(isinstance(rule, Rule) for rule in source.rules):
         wrong["rules"] = "a tuple of rules"
-    for name, expected in wrong.items():
-        text = f"{name} is {shorten(getattr(source, name))}, not {expected}."
-        yield DeclarationError("E030", text, f"Write {expected}.")
+    yield from (_wrong_form(name, getattr(source, name), expected) for name, expected in wrong.items())
     for attribute, kind, expected in (
         ("fields", str | Expression | None, "a path"),
         ("statuses", Mapping, "a dictionary"),
@@ -201,8 +199,11 @@ def _wrong_forms(source: Any) -> Iterator[DeclarationError]:
             continue
         for name, value in entries.items():
             if not isinstance(value, kind) or value == "":
-                text = f"{attribute}[{name!r}] is {shorten(value)}, not {expected}."
-                yield DeclarationError("E030", text, f"Write {expected}.")
+                yield _wrong_form(f"{attribute}[{name!r}]", value, expected)
+
+
+def _wrong_form(label: str, value: object, expected: str) -> DeclarationError:
+    return DeclarationError("E030", f"{label} is {shorten(value)}, not {expected}.", f"Write {expected}.")
 
 
 def _is_path(value: Any) -> bool:

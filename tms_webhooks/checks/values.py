@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage
 
 from tms_webhooks import catalogue, event_names, sharing
 from tms_webhooks.catalogue.types import references
-from tms_webhooks.checks.messages import message, message_of, nearest
+from tms_webhooks.checks.messages import message, message_of
 from tms_webhooks.checks.paths import Entry, broken_input, mistake_of, reference_of
 from tms_webhooks.checks.settings import is_usable, organization_model, usable
 from tms_webhooks.computed import Expression, Not
@@ -113,7 +113,7 @@ def check_organizations(**_kwargs: Any) -> Iterator[CheckMessage]:
     fields = {field.name.partition(".")[2]: field for field in references.organization("")}
     for name in dict.fromkeys([*written, *fields]):
         path = organization_path(name)
-        entry = Entry("E090", f"{SETTING_NAME}['ORGANIZATION_FIELDS'][{name!r}]", "", model)
+        entry = Entry("E090", f"{SETTING_NAME}['ORGANIZATION_FIELDS'][{name!r}]", model)
         steps = (
             entry._replace(path=step)
             for step in (path.paths if isinstance(path, Expression) else [path] if path else [])
@@ -164,7 +164,7 @@ def check_events(source: Source, refused: Collection[str]) -> Iterator[Declarati
             yield DeclarationError(
                 "E045",
                 f"A rule watches {name!r}, which is not a field of the noun {noun!r}.",
-                f"Correct the name, or declare a field of your own in `custom`.{nearest(name, fields)}",
+                f"Correct the name, or declare a field of your own in `custom`.{event_names.suggest(name, fields)}",
             )
         elif name in source.mapped and name not in source.own and name not in source.keys_behind:
             yield DeclarationError(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from tms_webhooks.catalogue import custom
+from tms_webhooks.catalogue import custom, registry
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.values import status_name
@@ -71,9 +71,6 @@ both."""
 
 def to_markdown(event_types: Sequence[EventType]) -> str:
     """Return a Markdown page about these event types, grouped by noun."""
-    nouns: dict[str, list[EventType]] = {}
-    for event_type in event_types:
-        nouns.setdefault(event_type.noun.name, []).append(event_type)
     lines = [
         "# Events",
         "",
@@ -88,7 +85,7 @@ def to_markdown(event_types: Sequence[EventType]) -> str:
         TYPES,
         "",
     ]
-    for members in nouns.values():
+    for members in registry.grouped(event_types).values():
         lines += _noun(members)
     return "\n".join(lines) + "\n"
 

@@ -6,10 +6,9 @@ import base64
 import copy
 import json
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 
 from django.utils.datastructures import CaseInsensitiveMapping
 from django.utils.translation import gettext as _
@@ -25,7 +24,7 @@ from tms_webhooks.models.credentials import AUTHORIZATION
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.payloads.envelope import is_test
-from tms_webhooks.payloads.formats import RequestFormat, tokens_without_value
+from tms_webhooks.payloads.formats import tokens_without_value
 from tms_webhooks.payloads.formats.check import names_in
 from tms_webhooks.worker.send import Attempt
 
@@ -116,40 +115,29 @@ def preview_of(delivery: Delivery, *, now: datetime, masks_url: bool = False) ->
     if not event.body:
         problem = event.error or _("the payload is no longer kept")
         return RequestPreview(webhook.verb, webhook.url, problem=problem)
-    render = partial(rendering.preview, delivery)
-    return _preview(webhook, event, render, number=delivery.attempts + 1, now=now)[0]
+    endpoint = _endpoint_of(webhook)
+    content = rendering.preview(delivery, endpoint.shape)
+    return signed_preview(endpoint, event, content, number=delivery.attempts + 1, now=now)
 
 
 def preview_of_event(webhook: Webhook, event: Event, *, now: datetime) -> RequestPreview:
     """Return the first request that a webhook would get for an event; neither has to be saved. Reads and writes nothing."""
-    render = partial(rendering.request_content, event_body=event.body)
-    preview, shape = _preview(webhook, event, render, number=1, now=now)
-    if preview.problem or shape is None:
+    endpoint = _endpoint_of(webhook)
+    shape = endpoint.shape
+    preview = signed_preview(endpoint, event, rendering.request_content(shape, event.body), number=1, now=now)
+    if preview.problem:
         return preview
     empty = tokens_without_value(rendering.event_for(shape, event.body), shape)
     known = names_in(shape, [catalogue.get(event.type)]) if empty else {}
     return replace(preview, empty_tokens=empty, unknown_tokens=[name for name in empty if name not in known])
 
 
-def _preview(
-    webhook: Webhook,
-    event: Event,
-    render: Callable[[RequestFormat], rendering.Content],
-    *,
-    number: int,
-    now: datetime,
-) -> tuple[RequestPreview, RequestFormat | None]:
-    """Return the signed request of an attempt, with signatures, own headers and authentication masked; and its format."""
+def _endpoint_of(webhook: Webhook) -> Endpoint:
+    """Return the endpoint of a webhook, with `PLACEHOLDER_SECRET` instead of its own secrets."""
     if deferred := webhook.get_deferred_fields().intersection(HEAVY_COLUMNS):
         # One query instead of one for each.
         webhook.refresh_from_db(fields=deferred)
-    endpoint = endpoint_of(webhook)
-    if endpoint.problem is not None:
-        problem = _("the headers can't be read; enter them again")
-        return RequestPreview(webhook.verb, webhook.url, problem=problem), None
-    shape = endpoint.shape
-    endpoint = replace(endpoint, secrets=[PLACEHOLDER_SECRET])
-    return signed_preview(endpoint, event, render(shape), number=number, now=now), shape
+    return replace(endpoint_of(webhook), secrets=[PLACEHOLDER_SECRET])
 
 
 def signed_preview(
@@ -157,6 +145,8 @@ def signed_preview(
 ) -> RequestPreview:
     """Return the request of an attempt at this time. Own headers, authentication and each signature are masked."""
     webhook = endpoint.webhook
+    if endpoint.problem is not None:
+        return RequestPreview(webhook.verb, webhook.url, problem=_("the headers can't be read; enter them again"))
     values = {**content._asdict(), "endpoint": endpoint, "is_test": is_test(event.body)}
     request = OutgoingRequest(0, 0, event.public_id, number, 0, False, **values)
     try:

@@ -8,7 +8,6 @@ the organization in that order.
 from __future__ import annotations
 
 import copy
-import difflib
 import hashlib
 import os
 import re
@@ -489,7 +488,7 @@ class Subject(NamedTuple):
         noun, _colon, key = text.partition(":")
         nouns = registry.grouped()
         if noun not in nouns:
-            hint = event_names.did_you_mean(difflib.get_close_matches(noun[:64], nouns))
+            hint = event_names.suggest(noun[:64], nouns)
             message = gettext(
                 'Unknown noun: "%(noun)s".%(hint)s Write a noun, a colon and the id of the object: class:8840.'
             )

@@ -201,11 +201,6 @@ class Subscription(PublicIDModel):
         return any(event_type.has_window for event_type in catalogue.expand(self.event_type))
 
     @property
-    def has_default_window(self) -> bool:
-        """Whether its days are empty, so that its window is the default."""
-        return self.less_than_days is None
-
-    @property
     def selection(self) -> str:
         """The events that it selects, as text: two subscriptions of a webhook with the same text are duplicates."""
         days = [None if value is None else float(value) for value in (self.more_than_days, self.less_than_days)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -122,7 +121,7 @@ def _check(kind: EventType, subject: object, **given: Mapping[str, Any]) -> None
         known = [field.name for field in fields]
         for name in given[part]:
             if name not in known:
-                suggestion = event_names.did_you_mean(difflib.get_close_matches(name, known))
+                suggestion = event_names.suggest(name, known)
                 raise PayloadError(f"{kind.name}: {part} has {name!r}, which is not a field of this event.{suggestion}")
 
 

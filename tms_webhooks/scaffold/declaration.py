@@ -6,20 +6,24 @@ does not find it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.db import models
 
 from tms_webhooks.computed import Not, Path
+from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
 from tms_webhooks.scaffold.names import column_for, meaning_of, meanings_of, opposite_for, words_of
-from tms_webhooks.scaffold.walk import LONGEST, is_organization, paths_to
 from tms_webhooks.sources import tms
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.paths import column_at, follow
 from tms_webhooks.sources.registry import all_sources
+
+LONGEST = 4
+"""The most foreign keys of a path."""
 
 SOURCES: Mapping[str, type[Source]] = {
     "class": tms.ClassSource,
@@ -191,3 +195,46 @@ def noun_by_name(model: type[models.Model]) -> str:
 def _base(source: Source, reference: str) -> str:
     """Return the path of foreign keys to a referenced object."""
     return str(source.path_of(f"{reference}.id")).rpartition(".")[0]
+
+
+# The paths of foreign keys from a model to another one
+
+
+def foreign_keys(model: type[models.Model]) -> list[Any]:
+    """Return the model's foreign keys, first those that are never null; then the reverse sides of one-to-one fields.
+
+    The link between a model and one that extends it is none, seen from either side.
+    """
+    keys: list[Any] = [
+        field
+        for field in model._meta.get_fields()
+        if isinstance(field.related_model, type)
+        and (field.many_to_one or field.one_to_one)
+        and not getattr(field.remote_field if field.concrete else field, "parent_link", False)
+    ]
+    return sorted(keys, key=lambda field: (not field.concrete, field.name.endswith("_by"), field.null))
+
+
+def paths_to(
+    model: type[models.Model], is_target: Callable[[type[models.Model]], bool], *, longest: int = LONGEST
+) -> list[str]:
+    """Return the paths from ``model`` to the models that ``is_target`` accepts, the shortest first."""
+    found = []
+    level = [("", model, frozenset([model]))]
+    for _length in range(longest):
+        following = []
+        for prefix, current, seen in level:
+            for key in foreign_keys(current):
+                related: Any = key.related_model
+                if is_target(related):
+                    found.append(f"{prefix}{key.name}")
+                elif related not in seen:
+                    following.append((f"{prefix}{key.name}.", related, seen | {related}))
+        level = following
+    return found
+
+
+def is_organization(model: type[models.Model]) -> bool:
+    """Return whether this is the organization model, or a proxy of it."""
+    label = str(getattr(settings, ORGANIZATION_MODEL_SETTING, ""))
+    return (model._meta.concrete_model or model)._meta.label.lower() == label.lower()

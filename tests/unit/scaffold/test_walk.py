@@ -3,7 +3,7 @@
 import pytest
 
 from example_project.training import models
-from tms_webhooks.scaffold.walk import is_organization, paths_to
+from tms_webhooks.scaffold.declaration import is_organization, paths_to
 
 
 def test_the_shortest_path_comes_first():

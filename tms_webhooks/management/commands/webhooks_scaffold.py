@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 from django.apps import apps
 from django.db import models
 
-from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.event_names import suggest
 from tms_webhooks.management.base import DocumentCommand, add_options, bad_input
-from tms_webhooks.scaffold.declaration import SOURCES, Guesses, noun_by_name
+from tms_webhooks.scaffold.declaration import SOURCES, Guesses, is_organization, noun_by_name
 from tms_webhooks.scaffold.render import render
-from tms_webhooks.scaffold.walk import is_organization
 
 
 class Command(DocumentCommand):
@@ -51,16 +49,14 @@ def models_and_nouns(text: str) -> list[tuple[type[models.Model], str]]:
     """Return the models that an argument names, with their nouns; a noun is empty if the argument names none."""
     label, _, noun = text.partition(":")
     if noun and noun not in SOURCES:
-        nearest = did_you_mean(difflib.get_close_matches(noun, SOURCES))
-        raise bad_input(f"Unknown noun: {noun!r}. Write one of {', '.join(SOURCES)}.{nearest}")
+        raise bad_input(f"Unknown noun: {noun!r}. Write one of {', '.join(SOURCES)}.{suggest(noun, SOURCES)}")
     if not noun and label in apps.app_configs:
         return [(model, "") for model in apps.get_app_config(label).get_models() if may_be_object(model)]
     try:
         return [(apps.get_model(label), noun)]
     except (LookupError, ValueError) as error:
         labels = [model._meta.label for model in apps.get_models()]
-        nearest = did_you_mean(difflib.get_close_matches(label, labels))
-        raise bad_input(f"Unknown model: {label!r}. Write app_label.ModelName.{nearest}") from error
+        raise bad_input(f"Unknown model: {label!r}. Write app_label.ModelName.{suggest(label, labels)}") from error
 
 
 def may_be_object(model: type[models.Model]) -> bool:
