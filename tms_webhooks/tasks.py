@@ -7,10 +7,7 @@ task accepts further keyword arguments: a later version may enqueue them before 
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
-import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
@@ -32,7 +29,7 @@ from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.sweep import giving_up, settling
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import DrainSlot, Job, PeriodicRun
-from tms_webhooks.models.drain import GRACE
+from tms_webhooks.models.drain import GRACE, new_owner
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
@@ -115,8 +112,8 @@ def run_in_slot(
     successor waits a moment for its predecessor to release the slot; any other drain returns immediately. ``run_finish``
     is `Drain.run`'s.
     """
-    owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    budget, patient_until = app_settings.DRAIN_BUDGET_SECONDS, monotonic() + (PATIENCE if successor else 0.0)
+    owner, budget = new_owner(), app_settings.DRAIN_BUDGET_SECONDS
+    patient_until = monotonic() + (PATIENCE if successor else 0.0)
     hold = timedelta(seconds=budget) + GRACE
     if slot > app_settings.DRAINS:  # DRAINS was lowered since this drain was enqueued: its chain ends.
         return None

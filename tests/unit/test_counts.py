@@ -2,7 +2,7 @@
 
 import pytest
 
-from tms_webhooks.management.base import counted
+from tms_webhooks.monitoring.words import counted
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The check of the sources that a host declares in ``webhooks.py``: it collects the mistakes in each.
 
-This module checks the form of a source's attributes and its models. Others check paths, values and statuses.
+This module checks the form of a source's attributes, its models and its statuses. Others check paths and values.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ MOST_NAMED = 50
 """Values of one field that are named: with many, the path leads to the wrong column."""
 
 
-def check(source: Source) -> Iterator[DeclarationError]:
-    """Yield problems with the statuses of one source."""
+def _wrong_statuses(source: Source) -> Iterator[DeclarationError]:
+    """Yield the problems with the statuses of one source."""
     fields = {field.name: field for field in source.all_fields if field.choices is not None}
     mappings: dict[str, Mapping[Any, Any]] = merged_fields(type(source), "statuses")
     for name, field in fields.items():
@@ -172,7 +172,7 @@ def _mistakes(source: Source) -> Iterator[DeclarationError]:
     refused = {name for name, _mistake in wrong}
     yield from (mistake for _name, mistake in wrong)
     yield from values.check(source, refused)
-    yield from check(source)
+    yield from _wrong_statuses(source)
     yield from values.check_events(source, refused)
 
 

@@ -27,8 +27,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from tms_webhooks.choices import ErrorClass
 from tms_webhooks.conf import COMMAND_CHECKS
+from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import DrainSlot, Webhook
 from tms_webhooks.monitoring.liveness import database_problem
 from tms_webhooks.monitoring.words import stop_of
@@ -44,14 +44,6 @@ SILENT_DATABASE = (
 
 # Windows has no SIGHUP.
 SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
-
-REFUSED = (ErrorClass.DNS_ERROR, ErrorClass.BLOCKED_ADDRESS, ErrorClass.INVALID_URL)
-ALLOWING = (
-    "The settings decide which URLs are allowed: "
-    "TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, UNCHECKED_HOSTS and UNCHECKED_CIDRS."
-)
-"""The remedy of the operator, whom the messages for customers ask."""
-UNITS = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
 
 _AGE = re.compile(r"(\d{1,6})(min|h|d)")
 _UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -160,15 +152,6 @@ def config_files() -> Any:
 # Output. It is English, so it needs no catalog.
 
 
-def counted(number: int, one: str, several: str = "") -> str:
-    """Return a number and its noun; without ``several``, the plural is ``one`` with an s.
-
-    >>> counted(1, "event"), counted(0, "event"), counted(2, "delivery", "deliveries")
-    ('1 event', '0 events', '2 deliveries')
-    """
-    return f"{number} {one if number == 1 else several or f'{one}s'}"
-
-
 class DocumentCommand(BaseCommand):
     """A command that writes a document, to a file or to standard output."""
 
@@ -194,8 +177,8 @@ class WebhooksCommand(DocumentCommand):
     """
 
     requires_system_checks: list[str] | tuple[str, ...] = (COMMAND_CHECKS,)
-    always_connects = True
-    """Whether each run needs the database. If not, `handle` calls `connect` where it does."""
+    is_service = False
+    """Whether a supervisor or a monitor runs it: it connects by itself, and its errors have their tracebacks."""
 
     _is_process = False
 
@@ -205,11 +188,15 @@ class WebhooksCommand(DocumentCommand):
         super().run_from_argv(argv)
 
     def execute(self, *args: Any, **options: Any) -> Any:
-        """Run the command; raise `CommandError` with exit status 2 if the database or its tables are not available."""
+        """Run the command; raise `CommandError` with exit status 2 if it is refused, or the database or its tables are not available."""
         try:
-            if self.always_connects:
+            if not self.is_service:
                 self.connect()
             return super().execute(*args, **options)
+        except WebhooksError as error:
+            if self.is_service:
+                raise
+            raise bad_input(str(error)) from error
         except Error as error:
             if problem := database_problem():
                 raise bad_input(problem) from error
@@ -248,9 +235,9 @@ class WebhooksCommand(DocumentCommand):
         finally:
             timer.cancel()
 
-    def print(self, facts: Any, words: Callable[[], str], *, as_json: bool) -> None:
+    def print(self, facts: Any, words: str, *, as_json: bool) -> None:
         """Print facts as JSON, or in words. Keys of organizations may be UUIDs."""
-        self.stdout.write(json.dumps(facts, default=str) if as_json else words())
+        self.stdout.write(json.dumps(facts, default=str) if as_json else words)
 
 
 @contextmanager
@@ -291,13 +278,3 @@ def no_worker(now: datetime) -> str:
     """Return a sentence with the remedy if no drain runs now; otherwise nothing."""
     runs = DrainSlot.objects.held_until(now) is not None
     return "" if runs else "No worker delivers now. Start one: webhooks_drain"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration with a unit, rounded to about two digits."""
-    for unit, length in UNITS:
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    if seconds >= 1:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{max(seconds, 0.0) * 1000:.0f} ms"

@@ -25,8 +25,8 @@ TICK = 1.0
 """Seconds between two looks at which jobs are overdue, and whether a user has started one: that sends no wake-up."""
 GRACE = timedelta(seconds=90)
 """For how long the queue may be late with a job. django-q2 looks at its schedules every 30 s."""
-SECONDS = {replay.WORK: 5.0}
-"""Intervals below the job's own, without a queue."""
+WORK_SECONDS = 5.0
+"""Without a queue, the interval of the jobs that users start. It is below their own."""
 LEAVING = 5.0
 """Seconds that the end waits for a running job."""
 
@@ -71,9 +71,10 @@ class Timer:
         jobs, grace = periodic_jobs(), GRACE
         try:
             if not self._queue.keeps_drains:
-                is_new = Job.objects.filter(status=JobStatus.PENDING).exists()
-                seconds = {replay.WORK: TICK} if is_new else SECONDS
-                jobs = tuple(job._replace(minutes=seconds.get(job.function, 60.0 * job.minutes) / 60.0) for job in jobs)
+                seconds = TICK if Job.objects.filter(status=JobStatus.PENDING).exists() else WORK_SECONDS
+                jobs = tuple(
+                    job._replace(minutes=seconds / 60.0) if job.function == replay.WORK else job for job in jobs
+                )
                 grace = timedelta()
             # Those that began longer ago than they may have, or never.
             for job in PeriodicRun.objects.claim_due(jobs, clock=self._clock, grace=grace):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -29,6 +32,11 @@ SEEN_LATELY = timedelta(seconds=10)
 
 OUTAGE_GRACE = timedelta(minutes=1)
 """For how long the outage of a drain counts that gave its slot up: its successor is about to begin."""
+
+
+def new_owner() -> str:
+    """Return a name for the owner of a slot: host, process, and a random part for several drains of one process."""
+    return f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 class DrainSlotManager(PrimaryManager["DrainSlot"]):

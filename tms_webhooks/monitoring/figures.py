@@ -420,8 +420,7 @@ def first_attempt_lag(*, now: datetime, webhooks: ReceiverQuerySet | None = None
     """Return the lag of these webhooks, or of all, in one query."""
     first = first_start(TotalSpan.HOUR, LAG_HOURS, now)
     rows = DeliveryTotal.objects.filter(span=TotalSpan.HOUR, starts_at__gte=first, webhook__deleted_at__isnull=True)
-    sums = of_webhooks(rows, webhooks).aggregate(**{f"sum_{name}": Sum(name, default=0) for name in LAGS})
-    counts = [sums[f"sum_{name}"] for name in LAGS]
+    counts = [*of_webhooks(rows, webhooks).aggregate(**{name: Sum(name, default=0) for name in LAGS}).values()]
     # The last bucket has no width: its lags count as its lower limit.
     limits = (*LAG_LIMITS_MS, LAG_LIMITS_MS[-1])
     p50, p95 = (percentile(counts, share, limits=limits) for share in (0.5, 0.95))

@@ -78,22 +78,18 @@ class Liveness:
     cut_off: tuple[str, ...] = ()
 
 
-class HealthProblem(NamedTuple):
-    """What is wrong and what to do, and how soon."""
-
-    level: HealthLevel
-    reason: str
-
-
 class HealthReport(NamedTuple):
-    """The problems, the worst first."""
+    """The problems of each level: a sentence for each, with its remedy."""
 
-    problems: tuple[HealthProblem, ...]
+    stopped: Sequence[str] = ()
+    late: Sequence[str] = ()
 
     @property
     def level(self) -> HealthLevel:
         """The level of the worst problem."""
-        return max((problem.level for problem in self.problems), default=HealthLevel.OK)
+        if self.stopped:
+            return HealthLevel.STOPPED
+        return HealthLevel.LATE if self.late else HealthLevel.OK
 
 
 def examine(*, max_lag: float = MAX_LAG) -> tuple[Liveness, HealthReport]:
@@ -252,8 +248,7 @@ def assess(
     if overdue:
         remedy = f"Run manage.py webhooks_drain, or start or restart {workers}."
         delayed.append(f"Periodic jobs did not run: {', '.join(overdue)}. {remedy}")
-    levels = ((HealthLevel.STOPPED, stopped), (HealthLevel.LATE, delayed))
-    return HealthReport(tuple(HealthProblem(level, reason) for level, reasons in levels for reason in reasons))
+    return HealthReport(stopped, delayed)
 
 
 def _is_delivering(found: Liveness, max_lag: float) -> bool:

@@ -147,6 +147,15 @@ def percent_to_disabling(state: WebhookState, now: datetime) -> int:
     return int(100 * min(by_time, by_count, 1.0))
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """Return a number and its noun; without ``several``, the plural is ``one`` with an s.
+
+    >>> counted(1, "event"), counted(0, "event"), counted(2, "delivery", "deliveries")
+    ('1 event', '0 events', '2 deliveries')
+    """
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
+
+
 def keys_missing() -> str:
     """Return the fault and the remedy if no encryption key decrypts the secrets, for the log, the admins and commands."""
     return (

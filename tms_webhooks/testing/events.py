@@ -15,6 +15,7 @@ from django.utils import timezone
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import Event
+from tms_webhooks.monitoring.words import counted
 from tms_webhooks.outbox import numbers
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.sources.interest import subscribed_to_everything
@@ -157,11 +158,6 @@ def require_none(types: Iterable[str], event_type: str | None, *, place: str = "
     found = [name for name in types if event_type in (None, name)]
     if found:
         raise AssertionError(f"Expected no {event_type or 'events'}{place}, got {len(found)}: {', '.join(found)}.")
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ from tms_webhooks.listener import Listener, ReceivedRequest, ScriptedResponse
 from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.public_ids import uid_of
+from tms_webhooks.monitoring.words import counted
+from tms_webhooks.net.urls import LOOPBACK
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
 from tms_webhooks.testing.events import (
@@ -31,7 +33,6 @@ from tms_webhooks.testing.events import (
     CapturedEvents,
     ExpectedEvent,
     Values,
-    counted,
     require_aware,
     require_database,
     require_none,
@@ -39,7 +40,6 @@ from tms_webhooks.testing.events import (
 )
 from tms_webhooks.worker.drain import Drain, Tally
 
-LOOPBACK = "127.0.0.1"
 Answer = ScriptedResponse | Callable[[ReceivedRequest], ScriptedResponse]
 
 # Seconds by which the time of the deliveries that are being made differs from this machine's.

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django_q.models import OrmQ
 
+from tms_webhooks.management.commands import webhooks_drain
 from tms_webhooks.management.commands.webhooks_drain import (
     FIRST,
     HOLD,
@@ -15,10 +16,17 @@ from tms_webhooks.models import DrainSlot
 from tms_webhooks.outbox.wake import waker
 
 
+@pytest.fixture(autouse=True)
+def _events(clock, monkeypatch):
+    """Each turn fans out seven events. Slots are renewed by the clock of the test."""
+    monkeypatch.setattr(webhooks_drain, "fan_out", lambda now: 7)
+    monkeypatch.setattr(webhooks_drain, "monotonic", lambda: clock.now.timestamp())
+
+
 @pytest.fixture
-def turn(clock):
+def turn():
     """Make the turn of a loop in a slot of its own, which returns the number of events."""
-    return lambda: CommandTurn(fan_out=lambda now: 7, clock=lambda: clock.now.timestamp())
+    return lambda: CommandTurn(holds_slot=True)
 
 
 def numbers(clock):
@@ -65,7 +73,7 @@ def test_one_that_ends_gives_its_slot_to_the_next(turn, clock):
 
 
 def test_one_that_runs_until_nothing_is_due_takes_no_slot(clock):
-    assert CommandTurn(holds_slot=False, fan_out=lambda now: 7)(clock.now) == 7
+    assert CommandTurn(holds_slot=False)(clock.now) == 7
     assert numbers(clock) == []
 
 

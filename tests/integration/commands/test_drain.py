@@ -13,7 +13,8 @@ from tests.integration.delivery.rows import write_delivery, write_event
 from tests.receiver import Answer
 from tms_webhooks.choices import HoldReason, JobKind, JobStatus
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.management.base import duration, stop_reason
+from tms_webhooks.management.base import stop_reason
+from tms_webhooks.management.commands.webhooks_health import duration
 from tms_webhooks.models import Job
 
 NOT_SOON = timedelta(hours=1)
@@ -112,7 +113,7 @@ def test_with_seconds_json_counts_what_waits_and_the_exit_status_is_0(capsys, re
 
 
 @pytest.mark.parametrize(
-    "seconds, text", [(-1.0, "0 ms"), (0.25, "250 ms"), (4.96, "5.0 s"), (61.0, "61 s"), (7_200.0, "2 h")]
+    "seconds, text", [(None, "-"), (0.25, "250 ms"), (4.96, "5.0 s"), (61.0, "61 s"), (7_200.0, "2 h")]
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text

@@ -168,8 +168,8 @@ def test_health_says_that_a_key_is_missing(webhooks, wrong_keys, run, clock):
     report = liveness.assess(found, max_lag=120.0, keeps_drains=False)
 
     assert (found.webhooks_without_keys, report.level) == (2, liveness.HealthLevel.STOPPED)
-    assert "ENCRYPTION_KEYS" in report.problems[-1].reason
-    assert report.problems[-1].reason.endswith(
+    assert "ENCRYPTION_KEYS" in report.stopped[-1]
+    assert report.stopped[-1].endswith(
         "Each webhook is tried again within 300 s. To try one now: webhooks_replay now --webhook ID."
     )
 

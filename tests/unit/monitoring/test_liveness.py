@@ -37,7 +37,7 @@ def liveness(backlog, *, drains, drain_gone_seconds, last=None, **figures):
 
 def reasons(found, *, keeps_drains=True, **facts):
     report = assess(found, max_lag=120.0, keeps_drains=keeps_drains, **facts)
-    return [problem.reason for problem in report.problems]
+    return [*report.stopped, *report.late]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_the_reason_to_restart(found, keeps_drains, reason):
 
 
 def test_without_problems_no_reason_is_given():
-    assert assess(liveness(QUIET, **WORKING), max_lag=120.0, keeps_drains=True) == HealthReport(())
+    assert assess(liveness(QUIET, **WORKING), max_lag=120.0, keeps_drains=True) == HealthReport([], [])
 
 
 def test_late_deliveries_without_a_worker_are_reported_with_a_remedy():
@@ -141,15 +141,16 @@ def test_webhooks_that_get_nothing_are_named(webhooks, named):
 
 
 @pytest.mark.parametrize(
-    "found, levels",
+    "found, stopped, level",
     [
-        (liveness(QUIET, **WORKING), [HealthLevel.LATE]),
-        (liveness(LATE_DELIVERY, **GONE), [HealthLevel.STOPPED, HealthLevel.LATE]),
+        (liveness(QUIET, **WORKING), 0, HealthLevel.LATE),
+        (liveness(LATE_DELIVERY, **GONE), 1, HealthLevel.STOPPED),
     ],
 )
-def test_schedules_that_do_not_run_are_reported_after_what_is_worse(found, levels):
+def test_schedules_that_do_not_run_are_less_urgent_than_stopped_workers(found, stopped, level):
     report = assess(found, max_lag=120.0, keeps_drains=True, overdue=["tms_webhooks expiry", "tms_webhooks prune"])
 
-    assert [problem.level for problem in report.problems] == levels
-    assert report.level == levels[0]
-    assert "Periodic jobs did not run: tms_webhooks expiry, tms_webhooks prune." in report.problems[-1].reason
+    assert len(report.stopped) == stopped
+    assert report.level == level
+    (reason,) = report.late
+    assert "Periodic jobs did not run: tms_webhooks expiry, tms_webhooks prune." in reason

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
 import threading
-import uuid
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -20,10 +17,12 @@ from django.utils import timezone
 
 from tms_webhooks import reconciliation
 from tms_webhooks.db import clock
-from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, counted, stop_on_signal
+from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, stop_on_signal
 from tms_webhooks.management.base import seconds as number_of_seconds
 from tms_webhooks.management.timer import Timer, ticking
 from tms_webhooks.models import Delivery, DrainSlot
+from tms_webhooks.models.drain import new_owner
+from tms_webhooks.monitoring.words import counted
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker import drain as worker_drain
@@ -59,7 +58,7 @@ class Command(WebhooksCommand):
         "failed, or an event can't be built; see the log. 2: an argument is invalid, and nothing was started."
     )
 
-    always_connects = False
+    is_service = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
@@ -94,7 +93,7 @@ class Command(WebhooksCommand):
             raise bad_input(f"--once {job} delivers nothing; leave out --until-idle and --seconds.")
         self.connect()
         facts, lines, has_failed = prune(dry_run=dry_run) if job == "prune" else reconcile()
-        self.print({"dry_run": dry_run, **facts}, lambda: "\n".join(lines), as_json=as_json)
+        self.print({"dry_run": dry_run, **facts}, "\n".join(lines), as_json=as_json)
         if has_failed:
             raise SystemExit(1)
 
@@ -112,7 +111,7 @@ class Command(WebhooksCommand):
             tally = run(seconds=seconds, until_idle=until_idle, stop=stop)
         waiting = Delivery.objects.open().count() if has_end else 0
         facts = {**asdict(tally), **({"waiting": waiting} if has_end else {})}
-        self.print(facts, lambda: "\n".join(report(tally, waiting)), as_json=as_json)
+        self.print(facts, "\n".join(report(tally, waiting)), as_json=as_json)
         if until_idle and tally.delivered < tally.sent:
             raise SystemExit(1)
 
@@ -185,29 +184,21 @@ class CommandTurn:
     Its connection stays open. The drain closes a broken one.
     """
 
-    def __init__(
-        self,
-        *,
-        holds_slot: bool = True,
-        fan_out: Callable[[datetime], int] = fan_out,
-        clock: Callable[[], float] = monotonic,
-    ) -> None:
+    def __init__(self, *, holds_slot: bool) -> None:
         self.slot: int | None = None
-        self._owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._fan_out = fan_out
-        self._clock = clock
-        self._renew_at = clock() if holds_slot else math.inf
+        self._owner = new_owner()
+        self._renew_at = monotonic() if holds_slot else math.inf
 
     def __call__(self, now: datetime) -> int:
         """Return the number of events that were fanned out."""
-        if self._clock() >= self._renew_at:
-            self._renew_at = self._clock() + RENEWED_EVERY
+        if monotonic() >= self._renew_at:
+            self._renew_at = monotonic() + RENEWED_EVERY
             until = now + timedelta(seconds=min(HOLD + worker_drain.DRAIN_SLEEP, LONGEST))
             number = self.slot or FIRST
             while not DrainSlot.objects.take(number, owner=self._owner, now=now, until=until):
                 number += 1
             self.slot = number
-        return self._fan_out(now)
+        return fan_out(now)
 
     def release(self, now: datetime) -> None:
         """Give up the slot."""

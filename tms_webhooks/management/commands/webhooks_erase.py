@@ -7,7 +7,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from tms_webhooks.management.base import WebhooksCommand, add_options, counted, stop_on_signal
+from tms_webhooks.management.base import WebhooksCommand, add_options, stop_on_signal
+from tms_webhooks.monitoring.words import counted
 from tms_webhooks.outbox.erasure import Erased, erase
 
 NOT_FOUND = "No stored event has this id: the events are erased already, or the id is not data.user.id of the payloads."
@@ -37,7 +38,7 @@ class Command(WebhooksCommand):
             erased = erase(person, names=name, now=timezone.now(), dry_run=dry_run, stop=stop.is_set)
             left = erased.in_flight or stop.is_set()
         facts = {"dry_run": dry_run, **erased._asdict()}
-        self.print(facts, lambda: in_words(erased, dry_run=dry_run), as_json=as_json)
+        self.print(facts, in_words(erased, dry_run=dry_run), as_json=as_json)
         if left:
             raise SystemExit(1)
 

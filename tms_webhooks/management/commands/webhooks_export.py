@@ -6,7 +6,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, config_files, key_of_organization
+from tms_webhooks.management.base import WebhooksCommand, add_options, config_files, key_of_organization
 from tms_webhooks.models import Webhook
 
 
@@ -25,7 +25,7 @@ class Command(WebhooksCommand):
 
     def handle(self, *, organization: str | None, output: Path | None, **_options: Any) -> None:
         """Write the document."""
-        module = config_files()
+        to_yaml = config_files().to_yaml
         webhooks = (
             Webhook.objects.existing()
             .filter(hook_of="")
@@ -34,7 +34,4 @@ class Command(WebhooksCommand):
         )
         if organization is not None:
             webhooks = webhooks.filter(organization=key_of_organization(organization))
-        try:
-            self.write(module.to_yaml(webhooks), output)
-        except module.DocumentError as error:
-            raise bad_input(str(error)) from error
+        self.write(to_yaml(webhooks), output)

@@ -20,8 +20,6 @@ from tms_webhooks.management.base import (
     WebhooksCommand,
     add_options,
     add_scope,
-    counted,
-    duration,
     key_of_organization,
     no_worker,
     stop_reason,
@@ -31,22 +29,17 @@ from tms_webhooks.management.base import seconds as number_of_seconds
 from tms_webhooks.models import Webhook
 from tms_webhooks.monitoring import liveness
 from tms_webhooks.monitoring.figures import URGENCY, Stats, stats
-from tms_webhooks.monitoring.liveness import (
-    MAX_LAG,
-    HealthLevel,
-    HealthProblem,
-    HealthReport,
-    Liveness,
-    database_problem,
-)
-from tms_webhooks.monitoring.words import failures
+from tms_webhooks.monitoring.liveness import MAX_LAG, HealthReport, Liveness, database_problem
+from tms_webhooks.monitoring.words import counted, failures
 from tms_webhooks.queues import get_queue
+from tms_webhooks.validators import shorten
 
 T = TypeVar("T")
 FIGURES_WITHIN = 3.0
 """Seconds, after the report."""
 NOTHING = "-"
 LONGEST_NAME = 30
+UNITS = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
 COLUMNS = "{:>6}  {:30}  {:8}  {:>5}  {:>7}  {:>7}  {:>7}  {:>7}  {:>7}"
 
 
@@ -63,7 +56,7 @@ class Command(WebhooksCommand):
     )
     # A monitor calls it every minute; the workers ran the checks when they started.
     requires_system_checks = ()
-    always_connects = False
+    is_service = True
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
@@ -108,7 +101,7 @@ class Command(WebhooksCommand):
             sys.exit(int(bool(reason)))
 
         def stopped(problem: str) -> tuple[int, str]:
-            return shown(None, HealthReport((HealthProblem(HealthLevel.STOPPED, problem),)), as_json=as_json)
+            return shown(None, HealthReport([problem]), as_json=as_json)
 
         def read_figures() -> tuple[Stats, Sequence[str]]:
             now, webhooks = clock.measured_now(), None
@@ -156,23 +149,21 @@ def shown(
     as_json: bool,
 ) -> tuple[int, str]:
     """Return the exit status, and the report with the figures as JSON or for people."""
-    level, problems = report.level, report.problems
+    level = report.level
     if as_json:
         facts = {
             "status": int(level),
             "level": level.name.lower(),
-            "reasons": [problem.reason for problem in problems],
+            "reasons": [*report.stopped, *report.late],
             "liveness": None if found is None else asdict(found),
             **(asdict(figures) if figures else {}),
         }
         return level, json.dumps(facts, default=str)
-    lines = [f"{problem.level.name}: {problem.reason}" for problem in problems]
-    if found is not None and not problems:
-        waiting, events = (
-            counted(found.backlog.deliveries, "delivery", "deliveries"),
-            counted(found.backlog.events, "event"),
-        )
-        lines = [f"OK: nothing is late. {waiting} open, {events} to fan out, {counted(found.drains, 'drain')} running."]
+    lines = [f"STOPPED: {reason}" for reason in report.stopped] + [f"LATE: {reason}" for reason in report.late]
+    if found is not None and not lines:
+        waiting = counted(found.backlog.deliveries, "delivery", "deliveries")
+        events, drains = counted(found.backlog.events, "event"), counted(found.drains, "drain")
+        lines = [f"OK: nothing is late. {waiting} open, {events} to fan out, {drains} running."]
     parts = [lines, list(in_words(figures)) if figures else [], steps]
     return level, "\n\n".join("\n".join(part) for part in parts if part)
 
@@ -181,9 +172,9 @@ def in_words(found: Stats) -> Iterator[str]:
     """Yield the lines of the figures."""
     waits, lag = found.backlog, found.lag
     yield f"Deliveries open    {waits.deliveries}, {waits.in_flight} of them in flight"
-    yield f"Oldest due         {ago(waits.oldest_due_seconds)}"
-    yield f"Events to fan out  {waits.events}, the oldest {ago(waits.oldest_event_seconds)}"
-    yield f"First attempt      {ago(lag.p50)} p50, {ago(lag.p95)} p95 after the event ({lag.deliveries} in this hour and the last)"
+    yield f"Oldest due         {duration(waits.oldest_due_seconds)}"
+    yield f"Events to fan out  {waits.events}, the oldest {duration(waits.oldest_event_seconds)}"
+    yield f"First attempt      {duration(lag.p50)} p50, {duration(lag.p95)} p95 after the event ({lag.deliveries} in this hour and the last)"
     if found.ownerless:
         yield f"No organization    {counted(found.ownerless, 'object')}, whose events wait for one"
     if not found.webhooks:
@@ -191,11 +182,11 @@ def in_words(found: Stats) -> Iterator[str]:
     yield ""
     yield COLUMNS.format("id", "name", "health", "open", "due for", "24 h", "ok", "p50", "p95")
     for one in found.webhooks:
-        name = one.name if len(one.name) <= LONGEST_NAME else one.name[: LONGEST_NAME - 1] + "…"
+        name = shorten(one.name, longest=LONGEST_NAME)
         # Rounded down: 100 % means all of them.
         rate = NOTHING if one.day.success_rate is None else f"{int(one.day.success_rate * 1000) / 10:.1f} %"
         p50, p95 = (NOTHING if ms is None else f"{ms} ms" for ms in (one.day.p50_ms, one.day.p95_ms))
-        figures = one.backlog, ago(one.due_seconds), one.day.attempts, rate, p50, p95
+        figures = one.backlog, duration(one.due_seconds), one.day.attempts, rate, p50, p95
         yield COLUMNS.format(one.id, name, one.health.value, *figures)
     if found.left_out:
         yield f"and {found.left_out} more webhooks with older attempts; --webhook or --organization shows them."
@@ -219,6 +210,13 @@ def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
         yield note
 
 
-def ago(seconds: float | None) -> str:
-    """Return a duration with a unit, or a dash for none."""
-    return NOTHING if seconds is None else duration(seconds)
+def duration(seconds: float | None) -> str:
+    """Return a duration with a unit, rounded to about two digits; a dash for none."""
+    if seconds is None:
+        return NOTHING
+    for unit, length in UNITS:
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    if seconds >= 1:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds * 1000:.0f} ms"

@@ -11,7 +11,8 @@ from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
 from tms_webhooks.choices import AuditAction
-from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, config_files, counted
+from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, config_files
+from tms_webhooks.monitoring.words import counted
 
 STANDARD_INPUT = "-"
 SIGNS = {AuditAction.WEBHOOK_CREATED: "+", AuditAction.WEBHOOK_UPDATED: "~", AuditAction.WEBHOOK_DELETED: "-"}
@@ -53,17 +54,14 @@ class Command(WebhooksCommand):
     ) -> None:
         """Apply the document and print the changes."""
         module = config_files()
-        try:
-            changes = module.synchronize(
-                read(file),
-                actor=current_actor(),
-                now=timezone.now(),
-                prune=prune,
-                keep_secrets=keep_secrets,
-                dry_run=dry_run or diff,
-            )
-        except module.DocumentError as error:
-            raise bad_input(str(error)) from error
+        changes = module.synchronize(
+            read(file),
+            actor=current_actor(),
+            now=timezone.now(),
+            prune=prune,
+            keep_secrets=keep_secrets,
+            dry_run=dry_run or diff,
+        )
         facts = [
             {"webhook": module.label_of(one.webhook), "action": one.action, "lines": one.details} for one in changes
         ]
@@ -75,7 +73,7 @@ class Command(WebhooksCommand):
         verb = "would be changed" if dry_run or diff else "changed"
         self.print(
             {"dry_run": dry_run or diff, "changes": facts},
-            lambda: "\n".join([*lines, f"{counted(len(changes), 'webhook')} {verb}."]),
+            "\n".join([*lines, f"{counted(len(changes), 'webhook')} {verb}."]),
             as_json=as_json,
         )
         if diff and changes:

@@ -39,7 +39,7 @@ class Command(WebhooksCommand):
             f"{'To encrypt' if dry_run else 'Encrypted'} with the newest key: {found.depending} ({found.derived} from the "
             f"key derived from SECRET_KEY). Already encrypted with it: {found.newest}. Unreadable: {found.unreadable}."
         )
-        self.print({"dry_run": dry_run, **found._asdict()}, lambda: text, as_json=as_json)
+        self.print({"dry_run": dry_run, **found._asdict()}, text, as_json=as_json)
         if found.unreadable:
             self.stderr.write(UNREADABLE)
             sys.exit(1)

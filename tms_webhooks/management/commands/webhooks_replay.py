@@ -11,18 +11,16 @@ from django.utils import timezone
 from tms_webhooks.actors import current_actor
 from tms_webhooks.choices import JobKind
 from tms_webhooks.db import clock
-from tms_webhooks.exceptions import LimitReached, ReplayError
 from tms_webhooks.manage import jobs
 from tms_webhooks.management.base import (
     WebhooksCommand,
     add_options,
-    bad_input,
-    counted,
     moment,
     no_worker,
     webhook_of,
 )
 from tms_webhooks.models import Webhook
+from tms_webhooks.monitoring.words import counted
 
 KINDS = {
     "failed": JobKind.RECOVER,
@@ -49,26 +47,23 @@ class JobCommand(WebhooksCommand):
     ) -> None:
         """Start a job for a selection, or count its rows, and print the result."""
         now = timezone.now()
-        try:
-            if dry_run:
-                total = jobs.count(kind, webhook, now=now, **selection)
-                facts: dict[str, Any] = {"dry_run": True, self.nouns[1]: total}
-                text = f"{counted(total, *self.nouns)} {'matches' if total == 1 else 'match'}; nothing was changed."
-            else:
-                name = type(self).__module__.rpartition(".")[2]
-                job = jobs.start(kind, webhook, actor=current_actor(), now=now, requested_by=name, **selection)
-                facts = {"job": job.pk, self.nouns[1]: job.total, "status": job.status}
-                text = f"Job {job.pk} has started: {counted(job.total, *self.nouns)}. "
-                text += (
-                    "The admin shows its progress under Jobs."
-                    if job.total
-                    else "None matches: check the webhook and the time range."
-                )
-        except (ReplayError, LimitReached) as error:
-            raise bad_input(str(error)) from error
-        if not dry_run and (note := no_worker(clock.measured_now())):
-            self.stderr.write(note)
-        self.print(facts, lambda: text, as_json=as_json)
+        if dry_run:
+            total = jobs.count(kind, webhook, now=now, **selection)
+            facts: dict[str, Any] = {"dry_run": True, self.nouns[1]: total}
+            text = f"{counted(total, *self.nouns)} {'matches' if total == 1 else 'match'}; nothing was changed."
+        else:
+            name = type(self).__module__.rpartition(".")[2]
+            job = jobs.start(kind, webhook, actor=current_actor(), now=now, requested_by=name, **selection)
+            facts = {"job": job.pk, self.nouns[1]: job.total, "status": job.status}
+            text = f"Job {job.pk} has started: {counted(job.total, *self.nouns)}. "
+            text += (
+                "The admin shows its progress under Jobs."
+                if job.total
+                else "None matches: check the webhook and the time range."
+            )
+            if note := no_worker(clock.measured_now()):
+                self.stderr.write(note)
+        self.print(facts, text, as_json=as_json)
 
 
 class Command(JobCommand):

@@ -79,7 +79,7 @@ class Command(WebhooksCommand):
                 self.stderr.write(f"No attempts yet. {no_worker(clock.measured_now())}".rstrip())
             while True:
                 for attempt in reversed(found):
-                    self.print(facts := facts_of(attempt), lambda: in_words(facts), as_json=as_json)
+                    self.print(facts := facts_of(attempt), in_words(facts), as_json=as_json)
                 self.stdout.flush()
                 if not follow or stop.wait(INTERVAL):
                     return

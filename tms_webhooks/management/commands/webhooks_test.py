@@ -13,23 +13,14 @@ from typing import Any
 from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
+from tms_webhooks.choices import ErrorClass
 from tms_webhooks.db import clock
 from tms_webhooks.delivery.signing import ID_HEADER
 from tms_webhooks.event_names import TEST
-from tms_webhooks.exceptions import (
-    LimitReached,
-    PayloadError,
-    PullOnlyWebhook,
-    SecretError,
-    SubjectError,
-    UnknownEventType,
-    UnsafeURL,
-)
+from tms_webhooks.exceptions import UnknownEventType, UnsafeURL
 from tms_webhooks.listener import Listener, ReceivedRequest, ScriptedResponse
 from tms_webhooks.manage.tests import TestSendResult, send_test
 from tms_webhooks.management.base import (
-    ALLOWING,
-    REFUSED,
     WebhooksCommand,
     add_options,
     bad_input,
@@ -40,6 +31,13 @@ from tms_webhooks.management.base import (
 )
 from tms_webhooks.models import Webhook
 from tms_webhooks.net.urls import LOOPBACK, check_url, fixed_address
+
+REFUSED = (ErrorClass.DNS_ERROR, ErrorClass.BLOCKED_ADDRESS, ErrorClass.INVALID_URL)
+ALLOWING = (
+    "The settings decide which URLs are allowed: "
+    "TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, UNCHECKED_HOSTS and UNCHECKED_CIDRS."
+)
+"""The remedy of the operator, whom the messages for customers ask."""
 
 
 class Command(WebhooksCommand):
@@ -87,10 +85,8 @@ class Command(WebhooksCommand):
             sent = send_test(target, actor=current_actor(), event_type=event, subject=subject)
         except UnknownEventType as error:
             raise bad_input(f"{error} webhooks_catalogue lists the event types.") from error
-        except (SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
-            raise bad_input(str(error)) from error
         facts = facts_of(sent)
-        self.print(facts, lambda: in_words(facts), as_json=as_json)
+        self.print(facts, in_words(facts), as_json=as_json)
         if not sent.result.outcome.success:
             raise SystemExit(1)
 
@@ -108,10 +104,10 @@ class Command(WebhooksCommand):
             return response
 
         with stop_on_signal() as stop:
+            secrets = webhook.signing_secrets(timezone.now())
             try:
-                secrets = webhook.signing_secrets(timezone.now())
                 listener = Listener(respond, secrets=lambda: secrets, host=host, port=port)
-            except (SecretError, OSError) as error:
+            except OSError as error:
                 raise bad_input(f"Can't listen on {host}:{port}: {error}") from error
             self.stderr.write(f"Listening on {webhook.url.partition('?')[0]} (stop with Ctrl-C)", self.style.SUCCESS)
             if note := no_worker(clock.measured_now()):
