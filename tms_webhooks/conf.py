@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar
 
 from django.conf import settings as django_settings
 
@@ -75,13 +75,7 @@ class Setting(Generic[T]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    @overload
-    def __get__(self, instance: None, owner: type) -> Setting[T]: ...
-    @overload
-    def __get__(self, instance: AppSettings, owner: type) -> T: ...
-    def __get__(self, instance: AppSettings | None, owner: type) -> Setting[T] | T:
-        if instance is None:
-            return self
+    def __get__(self, instance: object, owner: type) -> T:
         return user_settings().get(self.name, self.default)  # type: ignore[no-any-return]
 
 
@@ -130,7 +124,7 @@ def _are_organization_fields(value: Any) -> bool:
 
 
 class AppSettings:
-    """The settings as attributes. ``AppSettings.NAME`` is the `Setting`, ``app_settings.NAME`` its value."""
+    """The settings, each with its value as an attribute. ``vars(AppSettings)`` has the `Setting` of each name."""
 
     # Organizations
     ORGANIZATION_PARENT = text(

@@ -80,7 +80,7 @@ def test_one_event_is_tried_on_the_schedule_and_delivered_by_the_eleventh_attemp
     down.come_up()
     timeline.live_until(timeline.at(hours=80))
 
-    moments = [0, *accumulate(AppSettings.RETRY_DELAYS_SECONDS.default)]
+    moments = [0, *accumulate(vars(AppSettings)["RETRY_DELAYS_SECONDS"].default)]
     assert [60 * minutes for minutes in timeline.minutes_of_attempts(webhook)] == pytest.approx(moments)
     log = list(DeliveryAttempt.objects.order_by("number").values_list("number", "error_class", "delay_reason"))
     assert log == [*[(number, "connection_refused", "schedule") for number in range(1, 11)], (11, "", "")]

@@ -10,7 +10,7 @@ from tms_webhooks.delivery import retry
 from tms_webhooks.delivery.retry import RetryDecision
 
 DAY = 86_400.0
-STANDARD = AppSettings.RETRY_DELAYS_SECONDS.default
+STANDARD = vars(AppSettings)["RETRY_DELAYS_SECONDS"].default
 FACTS = {
     "attempts": 1,
     "schedule": STANDARD,
