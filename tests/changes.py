@@ -13,7 +13,6 @@ from rest_framework.serializers import ModelSerializer
 
 from tests.catalogue import data_fields, object_fields
 from tms_webhooks import catalogue
-from tms_webhooks.capture.many_to_many import lists_of
 from tms_webhooks.choices import PayloadDetail
 from tms_webhooks.digests import digest_of, digested, own_fields
 from tms_webhooks.event_names import snapshot_of
@@ -21,7 +20,7 @@ from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.payloads.envelope import nested_json
 from tms_webhooks.sources.rows import database_of, read_whole
-from tms_webhooks.sources.states import SAVE_TIMESTAMPS
+from tms_webhooks.sources.states import SAVE_TIMESTAMPS, lists_of
 
 # Edits of a list are made in each of these ways.
 RELATION_WAYS = ("add", "remove", "set", "clear", "form", "api")
@@ -80,10 +79,10 @@ def edits(source, ways, chosen):
         if not field.primary_key and name not in SAVE_TIMESTAMPS and len(chosen.get(field.name, "any")) > 1:
             for shown in _shown(source, name):
                 found += [Edit(shown, way, _edit_of_column(field, chosen.get(field.name), ways[way])) for way in ways]
-    for name, relation in lists_of(source).items():
+    for name, one in lists_of(source).items():
         if not name.startswith(NOT_SENT):
-            verbs = RELATION_WAYS if relation.target else ROW_WAYS
-            found += [Edit(name, verb, _edit_of_list(source.mapped[name].path, relation, verb)) for verb in verbs]
+            verbs = RELATION_WAYS if one.relation.target else ROW_WAYS
+            found += [Edit(name, verb, _edit_of_list(source.mapped[name].path, one.relation, verb)) for verb in verbs]
     return found
 
 

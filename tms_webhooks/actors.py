@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -117,10 +117,8 @@ class ActorMiddleware:
             return response
 
 
-@contextmanager
-def _caused_by(request: HttpRequest) -> Iterator[None]:
-    with _context(lambda: actor_of(request), cache(lambda: correlation_id_of(request))):
-        yield
+def _caused_by(request: HttpRequest) -> AbstractContextManager[None]:
+    return _context(lambda: actor_of(request), cache(lambda: correlation_id_of(request)))
 
 
 def correlation_id_of(request: HttpRequest) -> str:

@@ -27,10 +27,10 @@ def never() -> bool:
     return False
 
 
-def after(seconds: float, *, clock: Callable[[], float] = monotonic) -> Stop:
+def after(seconds: float) -> Stop:
     """Return a function that returns whether this many seconds have passed since this call."""
-    end = clock() + seconds
-    return lambda: clock() >= end
+    end = monotonic() + seconds
+    return lambda: monotonic() >= end
 
 
 def run_alternately(work: Mapping[str, Batches], *, stop: Stop = never) -> Done:

@@ -136,12 +136,12 @@ class OfFirst(Expression):
         return (f"{base}.{self.rest}",) if isinstance(self.rest, str) else self.rest.under(base).paths
 
     def value(self, values: Sequence[Any]) -> Any:
-        own = list(values[len(self.bases) :])
-        for key in values[: len(self.bases)]:
-            width = len(own) // len(self.bases)
-            found, own = own[:width], own[width:] + own[:width]
+        keys, others = values[: len(self.bases)], values[len(self.bases) :]
+        each = len(others) // len(self.bases)
+        for number, key in enumerate(keys):
             if key is not None:
-                return found[0] if isinstance(self.rest, str) else self.rest.value(found)
+                own = others[number * each : (number + 1) * each]
+                return own[0] if isinstance(self.rest, str) else self.rest.value(own)
         return None
 
     def under(self, base: str) -> OfFirst:
@@ -176,7 +176,7 @@ class Function(Expression):
         if not self.rest or result is None:
             return result
         if isinstance(result, models.Model):
-            return follow_value(result, self.rest) if isinstance(self.rest, str) else self.rest.read(result)
+            return follow_value(result, self.rest)
         return result if self.rest == "pk" else None
 
 
@@ -206,12 +206,17 @@ def joined(base: Path, rest: Path) -> Path | None:
     return Constant(None)
 
 
-def follow_value(instance: Any, path: str) -> Any:
-    """Return the value at a path of attributes; None if one on the way is None. A method is called."""
+def follow_value(instance: Any, path: Path) -> Any:
+    """Return a computed value, or the one at a path of attributes or keys of dictionaries; None if one on the way is None.
+
+    A method is called.
+    """
+    if isinstance(path, Expression):
+        return path.read(instance)
     value = instance
     for part in path.split("."):
         try:
-            value = getattr(value, part)
+            value = value.get(part) if isinstance(value, Mapping) else getattr(value, part)
         except ObjectDoesNotExist as error:
             # The reverse side of a one-to-one field without an object: Django's exception is an AttributeError, too.
             if isinstance(error, AttributeError):
@@ -226,7 +231,7 @@ def follow_value(instance: Any, path: str) -> Any:
 
 def follow_all(paths: Sequence[Path], instance: Any) -> Any:
     """Return the objects at several paths, each once; a path may lead to many. A single path that leads to a value of another kind keeps it."""
-    values = [follow_value(instance, path) if isinstance(path, str) else path.read(instance) for path in paths]
+    values = [follow_value(instance, path) for path in paths]
     if len(values) == 1:
         return values[0]
     lists = (value.all() if isinstance(value, models.Manager) else value for value in values)
@@ -235,8 +240,8 @@ def follow_all(paths: Sequence[Path], instance: Any) -> Any:
 
 
 def follow_value_or_none(instance: Any, path: Path) -> Any:
-    """Return the value at a path of attributes, or a computed one; None if it can't be followed."""
+    """Return what `follow_value` does; None if the path can't be followed."""
     try:
-        return follow_value(instance, path) if isinstance(path, str) else path.read(instance)
+        return follow_value(instance, path)
     except (AttributeError, ObjectDoesNotExist):
         return None

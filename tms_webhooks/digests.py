@@ -24,7 +24,7 @@ from tms_webhooks.payloads.formats.shape import tree_of
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import input_name
 from tms_webhooks.sources.registry import sources_of_noun
-from tms_webhooks.sources.states import SAVE_TIMESTAMPS
+from tms_webhooks.sources.states import SAVE_TIMESTAMPS, lists_of
 
 LENGTH = 32
 """The hexadecimal digits of a digest: the first ones of a SHA-256."""
@@ -153,8 +153,11 @@ def _tree_of(event_type: str, detail: str) -> Tree | None:
 
 def _own_part(source: Source, field: Field) -> Field | None:
     """Return a field as far as the object's own row and lists have its value; None if they do not have it."""
-    related = getattr(source.mapped.get(field.name), "own_list", None)
-    columns = getattr(related, "columns", COMPUTED.get(field.name, "") if field.name in source.made else "")
+    columns: Mapping[str, str] | str = ""
+    if related := lists_of(source).get(field.name):
+        columns = related.columns
+    elif field.name in source.made:
+        columns = COMPUTED.get(field.name, "")
     if isinstance(columns, str):
         return field if _is_own(source, field.name) else None
     items = tuple(item for item in field.items if "__" not in columns.get(item.name, "__"))
@@ -174,10 +177,9 @@ def _is_own(source: Source, name: str) -> bool:
 
 
 def _is_own_value(source: Source, name: str) -> bool:
-    mapped = source.mapped.get(name)
-    related = getattr(mapped, "own_list", None)
+    related = lists_of(source).get(name)
     if related is None:
-        return mapped is not None and mapped.own
+        return name in source.own
     if related.relation.target:
         # Of objects that a many-to-many field lists, the row has the keys.
         return bool(related.columns == related.relation.listed._meta.pk.attname)

@@ -29,10 +29,10 @@ from tms_webhooks.outbox.owners import ORGANIZATIONS
 from tms_webhooks.outbox.record import record_changes
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.interest import organization_paths, patterns_of_any_webhook, subscribed_types
+from tms_webhooks.sources.interest import organization_paths, types_of_any_webhook
 from tms_webhooks.sources.paths import field_at, follow
 from tms_webhooks.sources.registry import all_sources, sources_of_noun
-from tms_webhooks.sources.rows import database_of, locked, read_rows, rows_of
+from tms_webhooks.sources.rows import database_of, lock, read_rows, rows_of
 from tms_webhooks.sources.rules import Change
 
 PAGE = 100
@@ -57,13 +57,13 @@ class Follower(NamedTuple):
 
 def followers_of(moved: Source) -> list[Follower]:
     """Return the sources whose objects move with those of a source."""
-    own = {moved.mapped[name].lookup: name for name in _organization_names(moved)}
+    own = {lookup: name for name, lookup in _organization_lookups(moved).items()}
     found = []
     for source in all_sources():
-        lookups = [(name, str(source.mapped[name].lookup).split("__")) for name in _organization_names(source)]
         ways = [
             (name, "__".join(parts[:length]), own["__".join(parts[length:])])
-            for name, parts in lookups
+            for name, lookup in _organization_lookups(source).items()
+            for parts in [lookup.split("__")]
             for length in range(1, len(parts))
             if "__".join(parts[length:]) in own
             and follow(source.model, ".".join(parts[:length])) is moved.model._meta.concrete_model
@@ -73,15 +73,15 @@ def followers_of(moved: Source) -> list[Follower]:
     return found
 
 
-def types_that_follow(source: Source, updated: Collection[str]) -> tuple[str, ...]:
-    """Return the types of the events of objects that move with those of a source, if these fields say whose an object is."""
-    fields = [field_at(source.model, path.column) for path in organization_paths(source)] if updated else []
-    if not {name for field in fields for name in (field.name, field.attname)} & {*updated}:
-        return ()
-    return _types_that_follow(source)
+def types_that_follow(source: Source, updated: Collection[str] | None = None) -> tuple[str, ...]:
+    """Return the types of the events of objects that move with those of a source.
 
-
-def _types_that_follow(source: Source) -> tuple[str, ...]:
+    With ``updated``, the result is empty unless one of these fields says whose an object is.
+    """
+    if updated is not None:
+        fields = [field_at(source.model, path.column) for path in organization_paths(source)]
+        if {*updated}.isdisjoint(name for field in fields for name in (field.name, field.attname)):
+            return ()
     names = (event_names.moves_of(one.source.noun.name) for one in followers_of(source))
     return tuple(sorted({name for pair in names for name in pair}))
 
@@ -89,10 +89,10 @@ def _types_that_follow(source: Source) -> tuple[str, ...]:
 def note_moves(source: Source, changes: Iterable[Change], *, using: str) -> None:
     """Create a job for the objects that move with those of these changes, if a subscription may match their events."""
     moved = {str(one.after.get("id")): one for one in changes if not ORGANIZATIONS.isdisjoint(one.changed)}
-    types = _types_that_follow(source) if moved else ()
-    if not types or not subscribed_types(types, patterns_of_any_webhook(types, using=using)):
+    types = types_that_follow(source) if moved else ()
+    if not types or not types_of_any_webhook(types, using=using):
         return
-    names = _organization_names(source)
+    names = _organization_lookups(source)
     Job.objects.create(
         kind=JobKind.MOVE,
         moved={
@@ -146,10 +146,10 @@ def note_branches(before: Lineages, after: Lineages, *, now: datetime, using: st
         )
 
 
-def _organization_names(source: Source) -> list[str]:
-    """Return the names of the values that say whose an object is, as far as a column holds them."""
-    names = states.organization_names(source)
-    return sorted(name for name in names if name in source.mapped and isinstance(source.mapped[name].lookup, str))
+def _organization_lookups(source: Source) -> dict[str, str]:
+    """Return the lookups of the columns that say whose an object is, by the names of their values."""
+    names = sorted(states.organization_names(source))
+    return {name: lookup for name in names if (lookup := source.lookup(name)) is not None}
 
 
 def work_on(job: Job, *, now: datetime) -> bool:
@@ -167,9 +167,7 @@ def work_on(job: Job, *, now: datetime) -> bool:
     objects, key = job.moved["objects"], moved.own["id"].lookup
     # The objects that are found through those that moved.
     found = reduce(or_, (Q(**{f"{path}__{key}__in": list(objects)}) for _name, path, _own in follower.ways))
-    rows = rows_of(source).filter(found).order_by("pk")
-    if job.key:
-        rows = rows.filter(pk__gt=states.key_value(source, job.key))
+    rows = states.rows_after(source, rows_of(source).filter(found), job.key)
     page = list(rows[:PAGE].values_list("pk", flat=True))
     end = None if len(page) < PAGE else states.key_text(page[-1])
     with transaction.atomic(using=router.db_for_write(Job)), transaction.atomic(using=using):
@@ -194,18 +192,18 @@ def _record(follower: Follower, key: Any, page: Sequence[Any], moved: Any, *, no
     """Record the events of a page of objects, which are as they are now, but had the organizations of the objects that moved."""
     source = follower.source
     rows = rows_of(source).filter(pk__in=page).order_by("pk")
-    list(locked(rows).values_list("pk"))
+    lock(rows)
     through = {
         pk: keys for pk, *keys in rows.values_list("pk", *(f"{path}__{key}" for _name, path, _own in follower.ways))
     }
-    changes, lines = [], []
-    for pk, raw in read_rows(source, rows):
+    changes, read = [], read_rows(source, rows)
+    for pk, raw in read:
         before = dict(raw)
         for (name, _path, own), one in zip(follower.ways, through.get(pk, ()), strict=False):
-            old = moved.get(str(one), {}).get(own)
-            before |= {} if old is None else {name: old}
+            if (old := moved.get(str(one), {}).get(own)) is not None:
+                before[name] = old
         changes.append(Change(source.canonical(before), source.canonical(raw), (), now, using))
-        lines.append((states.state_text(source, raw), states.object_state(source, pk, raw), True))
     record_changes(source, changes, using=using, moves_only=True)
     if source.reconcile:
+        lines = [(states.state_text(source, raw), states.object_state(source, pk, raw), True) for pk, raw in read]
         SourceState.objects.record_all(source.name, lines, now=now, using=using)

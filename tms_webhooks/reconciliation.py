@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -17,21 +17,21 @@ from typing import Any, NamedTuple
 from django.db import InterfaceError, OperationalError, models, transaction
 
 from tms_webhooks.actors import actor_context
+from tms_webhooks.batches import Stop, never
 from tms_webhooks.capture.saves import atomic, has_outbox
 from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.models import OwnerlessObject, Reconciliation, SourceState
-from tms_webhooks.models.source_state import ObjectState, ReconcilePhase, states_of
+from tms_webhooks.models.source_state import ObjectState, ReconcilePhase
 from tms_webhooks.moves import note_moves
 from tms_webhooks.outbox.owners import has_owner
 from tms_webhooks.outbox.record import failures, record_changes, source_errors_logged
 from tms_webhooks.sources import states
-from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import MappedField, Values
-from tms_webhooks.sources.paths import field_at
+from tms_webhooks.sources.paths import RelatedList, field_at
 from tms_webhooks.sources.registry import all_sources
-from tms_webhooks.sources.rows import database_of, locked, objects_at, read_rows, rows_of
+from tms_webhooks.sources.rows import database_of, lock, objects_at, read_rows, rows_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.states import diff
 
@@ -74,7 +74,7 @@ class ComparedBatch(NamedTuple):
 
     Attributes:
         end: Key, as text, of the last object of the batch; None if it was the last batch.
-        seen: Number of objects.
+        seen: Number of objects that were read.
         differing: Keys of the objects that differ from their last recorded states.
     """
 
@@ -85,12 +85,9 @@ class ComparedBatch(NamedTuple):
 
 def compare_rows(source: Source, after: str, *, limit: int) -> ComparedBatch:
     """Compare the next rows of the host, after this key, with the last recorded states."""
-    using = database_of(source)
-    rows = rows_of(source).order_by("pk")
-    if after:
-        rows = rows.filter(pk__gt=states.key_value(source, after))
-    found = read_rows(source, rows[:limit], names=states.names(source))
-    known = SourceState.objects.of(source.name, [states.key_text(key) for key, _raw in found], using=using)
+    rows = states.rows_after(source, rows_of(source), after)[:limit]
+    found = read_rows(source, rows, names=states.names(source))
+    known = SourceState.objects.of(source.name, [states.key_text(key) for key, _raw in found], using=rows.db)
     current = ((key, states.object_state(source, key, raw)) for key, raw in found)
     differing = [key for key, state in current if known.get(state.key) != state]
     end = states.key_text(found[-1][0]) if len(found) == limit else None
@@ -100,12 +97,12 @@ def compare_rows(source: Source, after: str, *, limit: int) -> ComparedBatch:
 def compare_states(source: Source, after: str, *, limit: int) -> ComparedBatch:
     """Check whether the objects of the next recorded states, after this key, still exist."""
     using = database_of(source)
-    rows = SourceState.objects.using(using).filter(source=source.name, key__gt=after)
-    known = states_of(rows.order_by("key")[:limit])
-    keys = [states.key_value(source, text) for text in known]
+    rows = SourceState.objects.using(using).filter(source=source.name, key__gt=after).order_by("key")
+    texts = list(rows.values_list("key", flat=True)[:limit])
+    keys = [states.key_value(source, text) for text in texts]
     existing = set(objects_at(source, keys, using=using).values_list("pk", flat=True)) if keys else set()
     gone = [key for key in keys if key not in existing]
-    return ComparedBatch(max(known) if len(known) == limit else None, len(known), gone)
+    return ComparedBatch(texts[-1] if len(texts) == limit else None, 0, gone)
 
 
 def record_objects(source: Source, keys: Sequence[Any], *, baseline: bool, now: datetime) -> ReconcileResult:
@@ -121,32 +118,31 @@ def record_objects(source: Source, keys: Sequence[Any], *, baseline: bool, now: 
     with atomic(using), transaction.atomic(using=using):
         rows = objects_at(source, keys, using=using)
         # The lock that a change takes: on the object's own row, even if other tables hold a part of it.
-        read_rows(source, locked(rows), names=states.own_names(source))
+        lock(rows)
         texts = [states.key_text(key) for key in keys]
         known = SourceState.objects.of(source.name, texts, using=using, lock=True)
         found = {states.key_text(key): (key, raw) for key, raw in read_rows(source, rows)}
         for text in texts:
-            state, (key, raw) = known.get(text), found.get(text, (None, None))
-            if raw is not None:
-                now_is = states.object_state(source, key, raw)
-                if now_is == state:
-                    continue
-                current.append(now_is)
-            if state is None and (baseline or raw is None):
-                noted += raw is not None
+            recorded, (key, raw) = known.get(text), found.get(text, (None, None))
+            state = None if raw is None else states.object_state(source, key, raw)
+            if state == recorded:
+                continue
+            if state is not None:
+                current.append(state)
+            if recorded is None and baseline:
+                noted += 1
                 continue
             with source_errors_logged(source):
-                before = None
-                if state is not None:
-                    before = _recorded_before(source, state, raw) if raw else _recorded_raw(source, state)
+                before = None if recorded is None else _recorded_raw(source, recorded, state, raw)
                 change = diff(source, before=before, after=raw, now=now, using=using)
-                changes += [] if change.is_empty else [change]
-        recorded = record_changes(source, changes, using=using, found_later=True)
+                if not change.is_empty:
+                    changes.append(change)
+        events = record_changes(source, changes, using=using, found_later=True)
         note_moves(source, changes, using=using)
         SourceState.objects.overwrite(source.name, current, now=now, using=using)
         SourceState.objects.forget(source.name, known.keys() - found.keys(), using=using)
     created, deleted = sum(one.created for one in changes), sum(one.deleted for one in changes)
-    errors = [bool(event.error) for events in recorded for event in events]
+    errors = [bool(event.error) for some in events for event in some]
     return ReconcileResult(
         created=created,
         changed=len(changes) - created - deleted,
@@ -157,32 +153,21 @@ def record_objects(source: Source, keys: Sequence[Any], *, baseline: bool, now: 
     )
 
 
-def _recorded_raw(source: Source, recorded: ObjectState) -> dict[str, Any]:
-    """Return the recorded values as raw values, as if read from the host's row."""
-    written = _texts(recorded)
-    return {
-        name: _raw_value(source.model, source.mapped[name], value)
-        for name, value in written.items()
-        if name in source.mapped
-    }
+def _recorded_raw(
+    source: Source, recorded: ObjectState, state: ObjectState | None, raw: Values | None
+) -> dict[str, Any]:
+    """Return the recorded values as if read from the host's row; of an object that still exists, those to compare.
 
-
-def _recorded_before(source: Source, recorded: ObjectState, raw: Values) -> dict[str, Any]:
-    """Return the recorded values of an object that is ``raw`` now, as the "before" of a comparison.
-
-    A value whose text is unchanged is taken from ``raw``, so that a loss of precision in the text is not a change.
+    ``state`` and ``raw`` are its values now. One whose text is unchanged is taken from ``raw``, so that a loss of precision
+    in the text is not a change.
     """
-    before = _recorded_raw(source, recorded)
-    current, written = _texts(states.object_state(source, None, raw)), _texts(recorded)
-    compared = {
-        *states.own_names(source),
-        *states.list_names(source),
-        *states.organization_names(source),
-    } & before.keys()
+    names, current = {*source.mapped}, _texts(state) if state else {}
+    if raw is not None:
+        names &= {*states.own_names(source), *states.lists_of(source), *states.organization_names(source)}
     return {
-        name: raw[name] if current[name] == written[name] else before[name]
-        for name in source.mapped
-        if name in compared
+        name: raw[name] if raw and current[name] == value else _raw_value(source.model, source.mapped[name], value)
+        for name, value in _texts(recorded).items()
+        if name in names
     }
 
 
@@ -218,27 +203,18 @@ def reconciled_sources() -> list[Source]:
 
 
 def reconcile_all(
-    sources: Sequence[Source],
-    *,
-    now: datetime,
-    batch: int = BATCH,
-    begin: bool = True,
-    stop: Callable[[], bool] = lambda: False,
+    sources: Sequence[Source], *, now: datetime, begin: bool = True, stop: Stop = never
 ) -> dict[Source, ReconcileResult]:
     """Reconcile each of these sources. An error in one is logged and does not stop the others.
 
-    Args:
-        sources: The sources.
-        now: The current time.
-        batch: Objects per batch.
-        begin: Whether to begin a new pass for a source whose last pass is finished.
-        stop: Called after each batch; True ends the pass.
+    With ``begin``, a source whose last pass is finished begins a new one. ``stop`` is called after each batch; True ends the
+    pass.
     """
     found: dict[Source, ReconcileResult] = {}
     with actor_context(ActorKind.RECONCILE):
         for source in sources:
             try:
-                found[source] = reconcile(source, now=now, batch=batch, begin=begin, stop=stop)
+                found[source] = reconcile(source, now=now, begin=begin, stop=stop)
             except Exception:
                 logger.exception("%r could not be reconciled; the next run continues where this one ended.", source)
                 found[source] = ReconcileResult(finished=False, failed=True)
@@ -246,11 +222,11 @@ def reconcile_all(
 
 
 def reconcile(
-    source: Source, *, now: datetime, batch: int = BATCH, begin: bool = True, stop: Callable[[], bool] = lambda: False
+    source: Source, *, now: datetime, batch: int = BATCH, begin: bool = True, stop: Stop = never
 ) -> ReconcileResult:
     """Record the events of all out-of-band changes of one source; continue an interrupted pass.
 
-    The arguments are those of `reconcile_all`.
+    ``batch`` is the number of objects in a batch. The other arguments are those of `reconcile_all`.
     """
     passes = Reconciliation.objects.using(database_of(source))
     run, _is_new = passes.get_or_create(source=source.name, defaults={"started_at": now})
@@ -260,11 +236,11 @@ def reconcile(
         run.begin(now)
     total = ReconcileResult()
     while run.phase != ReconcilePhase.DONE:
-        is_of_rows = run.phase == ReconcilePhase.ROWS
-        found = (compare_rows if is_of_rows else compare_states)(source, run.position, limit=batch)
+        compare = compare_rows if run.phase == ReconcilePhase.ROWS else compare_states
+        found = compare(source, run.position, limit=batch)
         total += _together_or_each(source, found.differing, baseline=not run.has_baseline, now=now)
         run.advance(found.end, now=now)
-        total += ReconcileResult(seen=found.seen if is_of_rows else 0)
+        total += ReconcileResult(seen=found.seen)
         if stop() and run.phase != ReconcilePhase.DONE:
             return total + ReconcileResult(finished=False)
     return total
@@ -321,8 +297,13 @@ def settle_ownerless(now: datetime) -> int:
 
 
 def _settle(source: Source, keys: Set[str], *, now: datetime, using: str) -> int:
+    """Record the first events of those objects with these ids that have an organization by now; return their number."""
     with atomic(using), transaction.atomic(using=using):
-        found = {key: diff(source, before=None, after=raw, now=now, using=using) for key, raw in _read(source, keys)}
+        ids = [json.loads(key) for key in keys]
+        rows = rows_of(source).filter(**{f"{source.own['id'].lookup}__in": ids}).order_by("pk")
+        lock(rows)
+        read = {states.key_text(raw["id"]): raw for _key, raw in read_rows(source, rows)}
+        found = {key: diff(source, before=None, after=raw, now=now, using=using) for key, raw in read.items()}
         owned = [key for key, change in found.items() if has_owner(change.after)]
         OwnerlessObject.objects.take(source.name, [*owned, *(keys - found.keys())], using=using)
         record_changes(source, [found[key] for key in owned], using=using)
@@ -335,11 +316,3 @@ def _settle(source: Source, keys: Set[str], *, now: datetime, using: str) -> int
             late,
         )
     return len(owned)
-
-
-def _read(source: Source, keys: Collection[str]) -> list[tuple[str, dict[str, object]]]:
-    """Lock and read the objects with these ids; return their raw values by the ids."""
-    column = str(source.own["id"].lookup)
-    rows = rows_of(source).filter(**{f"{column}__in": [json.loads(key) for key in keys]})
-    read_rows(source, locked(rows.order_by("pk")), names=("id",))
-    return [(states.key_text(raw["id"]), raw) for _key, raw in read_rows(source, rows)]

@@ -28,8 +28,8 @@ from tms_webhooks.models.audience import OWNER as BY_OWNER
 from tms_webhooks.models.audience import EventOrganizations, ancestors
 from tms_webhooks.models.drain import NUMBERING
 from tms_webhooks.payloads.envelope import from_text, to_text
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
-from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_types
+from tms_webhooks.sources.base import LEARNER, OWNER, Source
+from tms_webhooks.sources.interest import types_of_any_webhook
 from tms_webhooks.sources.mapping import OWNERS, organization_value
 from tms_webhooks.sources.paths import steps_of
 from tms_webhooks.sources.registry import all_sources
@@ -64,7 +64,7 @@ def types_elsewhere(
         .exists()
     ):
         return ()
-    return subscribed_types(source.event_types, patterns_of_any_webhook(source.event_types, using=using))
+    return types_of_any_webhook(source.event_types, using=using)
 
 
 def nouns_without_source() -> list[str]:
@@ -78,15 +78,15 @@ def nouns_without_source() -> list[str]:
     return sorted(nouns.difference(source.noun.name for source in sources))
 
 
-def share(keys: Collection[int]) -> tuple[int, set[int]]:
-    """Copy new events for the organizations that show their objects; return the number of copies, and the events to continue with.
+def share(keys: Collection[int]) -> tuple[bool, set[int]]:
+    """Copy new events for the organizations that show their objects; return whether there is more to do, and the unfinished events.
 
     Those must not be fanned out yet. An interrupted call is repeated without a second copy. Call it in no transaction.
     """
     events = list(
         Event.objects.using(database().alias).to_fan_out().filter(pk__in=keys, is_copy=False).exclude(body="")
     )
-    copies, unfinished, end = 0, set[int](), monotonic() + BUDGET
+    has_copies, unfinished, end = False, set[int](), monotonic() + BUDGET
     for number, event in enumerate(events):
         body = from_text(event.body)
         sources = [one for one in all_sources() if _is_seen(one, event.type, body["changed"])]
@@ -95,15 +95,16 @@ def share(keys: Collection[int]) -> tuple[int, set[int]]:
         if sources and older.exclude(organization=event.organization_id).exists():
             unfinished.add(event.pk)
             continue
-        is_over = number >= SEARCHES or (number > 0 and monotonic() > end)
-        made = 0 if not sources else COPIES if is_over else _copy(event, body, sources)
-        copies += made
-        if made >= COPIES:
-            return copies, unfinished | {one.pk for one in events[number:]}
+        if sources:
+            is_over = number >= SEARCHES or (number > 0 and monotonic() > end)
+            copies = 0 if is_over else _copy(event, body, sources)
+            if is_over or copies >= COPIES:
+                return True, unfinished | {one.pk for one in events[number:]}
+            has_copies |= copies > 0
         if event.organization_id is None:
             unfinished.add(event.pk)
             event.delete()
-    return copies, unfinished
+    return has_copies, unfinished
 
 
 def shown_to(source: Source, organizations: Collection[Any]) -> dict[frozenset[str], Q]:
@@ -283,7 +284,7 @@ def _views_of(shown: Source) -> Iterator[View]:
     """Yield all ways in which objects of a source are shown: by the paths of all sources."""
     for source in all_sources():
         # Of several paths of which the first counts, all.
-        names = OWNER, OWNERS, LEARNER_ORGANIZATION.name, *source.computed.get(OWNER, ((), ()))[1]
+        names = OWNER, OWNERS, LEARNER, *source.computed.get(OWNER, ((), ()))[1]
         owners = (source.mapped[name] for name in names if name in source.mapped)
         columns = [one.path.replace(".", "__") for one in owners if one.lookup is not None]
         for lookup, seen in sorted(_lookups_of(shown, source).items()):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from datetime import datetime, timedelta
 from functools import partial, reduce
 from itertools import chain, islice
@@ -39,59 +39,54 @@ from tms_webhooks.models.event import OUTSIDE_THE_FEED, owned_key, subject_key
 from tms_webhooks.models.job import ALL_READ
 from tms_webhooks.models.organization import organization_key
 from tms_webhooks.outbox import owners
-from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, organizations_of, set_sequence
+from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, learner_organization_of, set_sequence
 from tms_webhooks.outbox.record import wake_on_commit
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text, nested_json
 from tms_webhooks.routing.subscription_rules import event_values, present_checks, values_of
 from tms_webhooks.sources import states
-from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.mapping import organization_value
-from tms_webhooks.sources.objects import values_by_id
-from tms_webhooks.sources.paths import stored_at
+from tms_webhooks.sources.objects import rows_with
 from tms_webhooks.sources.registry import sources_of_noun
-from tms_webhooks.sources.rows import Rows, at_keys, columns_of, database_of, in_organizations, read_rows, rows_of
+from tms_webhooks.sources.rows import Rows, at_keys, database_of, in_organizations, read_rows, rows_of
 from tms_webhooks.sources.rules import Change
 
 ALL = "all"
 """In place of names: each noun that a snapshot of the webhook can have."""
 
 
-def subscriptions_to(webhook: Webhook, noun: str, only: str = "") -> list[Subscription]:
-    """Return the webhook's subscriptions to at least one event of a noun, or to this event ``only``."""
-    names = {only} if only else {event_type.name for event_type in catalogue.grouped().get(noun, ())}
-    return [
-        one for one in webhook.subscriptions.order_by("pk") if names.intersection(event_names.matching(one.event_type))
-    ]
+def subscriptions_to(webhook: Webhook, names: Set[str]) -> list[Subscription]:
+    """Return the webhook's subscriptions to at least one event type with one of these names."""
+    rows = webhook.subscriptions.order_by("pk")
+    return [one for one in rows if not names.isdisjoint(event_names.matching(one.event_type))]
 
 
 def available(webhook: Webhook) -> list[str]:
     """Return the nouns that a snapshot of a webhook can have, in the order of the catalogue."""
-    return [noun for noun in catalogue.grouped() if sources_of_noun(noun) and subscriptions_to(webhook, noun)]
+    nouns = {one.noun.name for row in webhook.subscriptions.all() for one in catalogue.expand(row.event_type)}
+    return [noun for noun in catalogue.grouped() if noun in nouns and sources_of_noun(noun)]
 
 
 def checked(webhook: Webhook, nouns: Iterable[str]) -> list[str]:
     """Return these nouns without duplicates; raise `ReplayError` for one that a snapshot of the webhook can't have.
 
-    `ALL` alone stands for all that it can have.
+    `ALL` alone stands for all that it can have; it is refused where that is none.
     """
     possible, chosen = available(webhook), list(dict.fromkeys(nouns))
-    if chosen == [ALL]:
-        chosen = possible
-    refused = [noun for noun in chosen if noun not in possible]
-    if chosen and not refused:
+    if chosen == [ALL] and possible:
+        return possible
+    noun = next((noun for noun in chosen or [ALL] if noun not in possible), None)
+    if noun is None:
         return chosen
-    noun, suggestion = next(iter(refused), ""), ""
-    if not chosen:
-        code, message = "empty", _("nouns is empty; name at least one of: %(nouns)s.")
-    elif not sources_of_noun(noun):
-        code, suggestion = "unknown", suggested(difflib.get_close_matches(noun, possible, n=1))
-        message = _('nouns: objects of "%(noun)s" can\'t be sent as a snapshot. This webhook can have: %(nouns)s.')
-    else:
-        code = "not_subscribed"
+    if sources_of_noun(noun):
+        code, suggestion = "not_subscribed", ""
         message = _(
             'nouns: webhook %(key)s has no subscription to events of "%(noun)s"; add one, such as %(noun)s.*, or leave '
             "it out. This webhook can have: %(nouns)s."
         )
+    else:
+        code, suggestion = "unknown", suggested(difflib.get_close_matches(noun, possible, n=1))
+        message = _('nouns: objects of "%(noun)s" can\'t be sent as a snapshot. This webhook can have: %(nouns)s.')
     values = {"noun": noun, "key": webhook.public_id, "nouns": ", ".join(possible) or "-"}
     raise ReplayError(message % values + suggestion, field="nouns", code=code)
 
@@ -109,7 +104,7 @@ MOST_IDS = 500
 """Ids of the objects that alone one snapshot sends, where a program or a page names them."""
 
 MOST_EXAMINED = 10_000
-"""Rows whose objects `SourceReader.count` finds and filters. Those beyond have as many, and all of them match."""
+"""Rows whose objects `SourceReader.count` finds and filters. It takes those beyond to have as many."""
 
 
 class ObjectPage(NamedTuple):
@@ -175,8 +170,8 @@ class SourceReader:
         self._webhook, self._shown = webhook, sharing.shown_to(source, self._objects.organizations)
         # Whether each of its rows is one object that is chosen.
         self._has_each_row = "id" in source.mapped and not selection
-        subscriptions = subscriptions_to(webhook, source.noun.name)
-        self._emit(event_names.snapshot_of(source.noun.name), subscriptions)
+        types = {event_type.name for event_type in catalogue.grouped().get(source.noun.name, ())}
+        self._emit(event_names.snapshot_of(source.noun.name), subscriptions_to(webhook, types))
         self._read_of(self._objects.organizations, webhook.audience)
 
     def _emit(self, name: str, subscriptions: Iterable[Subscription]) -> None:
@@ -198,15 +193,12 @@ class SourceReader:
         rows, takes_all = self._rows().count(), self._scope is not None and self._takes_all
         if takes_all and self._has_each_row:
             return rows
-        # The ids of a selection are read fast. Of an object that has no row, they are computed.
-        most = None if self._selection and "id" in self._source.mapped else MOST_EXAMINED
-        read = [*islice(self.ids(), most)]
-        found = [(key, len(texts)) for key, texts in read if texts]
-        total = sum(number for _key, number in found) * rows // (len(read) or 1)
+        examined = dict(islice(self.ids(), MOST_EXAMINED))
         if takes_all:
-            return total
-        examined = dict(found[:MOST_EXAMINED])
-        return sum(1 for _one in self.digests([*examined])) + max(0, total - sum(examined.values()))
+            found = sum(map(len, examined.values()))
+        else:
+            found = sum(1 for _one in self.digests([key for key, texts in examined.items() if texts]))
+        return found * rows // (len(examined) or 1)
 
     def read(self, after: str, *, now: datetime, pause: float = 0.0) -> ObjectPage:
         """Return the events of the next objects after this key, oldest key first, with their sequence numbers.
@@ -239,9 +231,8 @@ class SourceReader:
         Filters do not apply. ``together`` is the number of rows that are read at a time, and of each what its ids need alone.
         """
         while True:
-            rows = self._rows().order_by("pk")
-            rows = rows.filter(pk__gt=states.key_value(self._source, after)) if after else rows
-            found = read_rows(self._source, rows[:together], names=self._source._identifying)
+            rows = states.rows_after(self._source, self._rows(), after)[:together]
+            found = read_rows(self._source, rows, names=self._source._identifying)
             texts: dict[Any, list[str]] = {key: [] for key, _raw in found}
             for key, raw in self._source._objects_of(found, using=self._using):
                 if self._selection.includes(text := str(raw["id"])):
@@ -284,12 +275,11 @@ class SourceReader:
             if not self._selection.includes(str(raw["id"])):
                 continue
             try:
-                found, seen = self._typed(raw), shown.get(key, ())
-                if found is None and seen:
+                found = self._typed(raw)
+                seen = shown.get(key, ()) if found is None else ()
+                if seen:
                     found = self._event_type, owners.first_values(self._source, raw)
-                elif found is not None:
-                    seen = ()
-                made = found and make(*found, seen=seen)
+                made = None if found is None else make(*found, seen=seen)
             except Exception:
                 if strict_payloads():
                     raise
@@ -301,13 +291,11 @@ class SourceReader:
         self, event_type: EventType, values: Mapping[str, Any], *, seen: Collection[str]
     ) -> ObjectDigest | None:
         """Return the digest of an object, or None if its filters don't match."""
-        own = self._webhook.organization_id
-        organizations = EventOrganizations(own, own) if seen else organizations_of(values)
-        if organizations is None:
-            return None
         data = nested_json(event_type.fields, values)
         data = sharing.part_of(data, self._source, seen) if seen else data
-        if not self._takes_all and not self._is_met(values_of({"data": data}, organizations)):
+        own = self._webhook.organization_id
+        pair = (own, own) if seen else (values.get(OWNER), learner_organization_of(values))
+        if not self._takes_all and not self._is_met(values_of({"data": data}, EventOrganizations(*pair))):
             return None
         external_id = data.get("external_id")
         digest = digest_of(self._source.noun.name, data, self._webhook.payload)
@@ -315,19 +303,18 @@ class SourceReader:
 
     def _numbers(self, subjects: Collection[str]) -> dict[str, int]:
         """Return the numbers of the last events of these objects, by the keys by which they are numbered."""
-        has_several = self._source.owners is not None
-        owned_by = self._organizations if has_several else [self._webhook.organization_id] if self._shown else []
-        keys = {owned_key(subject, one) for subject in subjects for one in owned_by}
-        keys |= set() if has_several else {*subjects}
+        if self._source.owners is not None:
+            keys = {owned_key(subject, one) for subject in subjects for one in self._organizations}
+        else:
+            # Those of copies, too: another organization may own the object.
+            keys = {*subjects, *(owned_key(subject, self._webhook.organization_id) for subject in subjects)}
         return EventSequence.objects.current(self._source.noun.name, keys, using=self._using)
 
     def _rows(self) -> Rows:
-        rows, (name, ids) = rows_of(self._source), self._source._found_by(self._selection.ids)
-        column = columns_of(self._source).get(name)
-        if ids and isinstance(column, str):
-            # Those of a few objects are found without reading all.
-            known = values_by_id(stored_at(self._source.model, column), ids)
-            rows = rows.filter(**{f"{column}__in": list(known)})
+        rows, ids = rows_of(self._source), self._selection.ids
+        # Those of a few objects are found without reading all.
+        found = rows_with(self._source, rows, ids) if ids else None
+        rows = rows if found is None else found
         return rows if self._scope is None else rows.filter(self._scope)
 
     def _event(
@@ -370,9 +357,8 @@ class BranchReader(SourceReader):
         super().__init__(webhook, source)
         self._shown = {}
         removed, added = event_names.moves_of(source.noun.name)
-        is_removal_wanted = subscriptions_to(webhook, source.noun.name, removed)
-        self._removal = catalogue.get(removed) if is_removal_wanted else None
-        self._emit(added, subscriptions_to(webhook, source.noun.name, added))
+        self._removal = catalogue.get(removed) if subscriptions_to(webhook, {removed}) else None
+        self._emit(added, subscriptions_to(webhook, {added}))
         before = {*self._objects.organizations, *left} - {*joined}
         self._objects_before = owners.ObjectScope(webhook.scope, before)
         self._read_of({*left, *joined}, webhook.audience)
@@ -408,7 +394,7 @@ logger = logging.getLogger(__name__)
 def count_objects(webhook: Webhook, nouns: Iterable[str], selection: Selection = EVERYTHING) -> int:
     """Return the number of objects that a snapshot of these nouns would send.
 
-    Of the rows of a source after the first `MOST_EXAMINED`, it is estimated if filters apply or the objects are computed.
+    Beyond the first `MOST_EXAMINED` rows of a source, it is estimated if objects are chosen, filtered or computed.
     """
     return sum(SourceReader(webhook, source, selection).count() for source in _sources(nouns))
 

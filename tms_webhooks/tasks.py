@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 
-from tms_webhooks import hooks, moves, reconciliation, snapshot
+from tms_webhooks import expiry, hooks, moves, reconciliation, snapshot
 from tms_webhooks.access import get_policy
 from tms_webhooks.batches import Batches, after, run_alternately
 from tms_webhooks.choices import JobKind
@@ -27,7 +27,6 @@ from tms_webhooks.db.writer import log_refusal
 from tms_webhooks.delivery import health, notices, replay
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.sweep import giving_up, settling
-from tms_webhooks.expiry import scan
 from tms_webhooks.models import DrainSlot, Job, PeriodicRun
 from tms_webhooks.models.drain import GRACE, new_owner
 from tms_webhooks.outbox import feed
@@ -227,10 +226,10 @@ def work_on_jobs(**_future: Any) -> None:
 @periodic
 def scan_expiring(**_future: Any) -> int:
     """Record events of objects that expire soon or have expired; return the number of events."""
-    scanned = scan.scan_all(now=timezone.now(), out_of_time=after(TASK_SECONDS))
-    if scanned.out_of_time:
+    scanned = expiry.scan_all(now=timezone.now(), stop=after(TASK_SECONDS))
+    if not scanned.is_finished:
         enqueue(SCAN)
-    return scanned.events
+    return sum(scanned.rows.values())
 
 
 @periodic

@@ -71,7 +71,7 @@ def test_the_table_of_the_window_is_right():
     assert len(table) == 4
     for now, at, days_left, inside in table:
         left = values.days_left(moment(at), now=moment(now))
-        found = windows.was_inside(moment(at), (2, 7), since=moment(now), now=moment(now), created_at=None)
+        found = windows.was_inside(moment(at), (2, 7), since=moment(now), now=moment(now))
         assert (left, found) == (float(days_left), inside == "yes")
 
 

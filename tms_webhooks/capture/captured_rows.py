@@ -25,9 +25,19 @@ from tms_webhooks.models.audience import ancestors, parent_column
 from tms_webhooks.moves import note_branches, types_that_follow
 from tms_webhooks.outbox.record import source_errors_logged
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.interest import patterns_of_any_webhook, subscribed_types
+from tms_webhooks.sources.interest import types_of_any_webhook
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.rows import CHUNK, Rows, at_keys, compared_names, locked, locked_keys, locked_rows, read_rows
+from tms_webhooks.sources.rows import (
+    CHUNK,
+    Rows,
+    at_keys,
+    compared_names,
+    lock,
+    locked,
+    locked_keys,
+    locked_rows,
+    read_rows,
+)
 from tms_webhooks.sources.stored_rows import key_of
 
 # The models of organizations: with their rows, their webhooks are deleted, and their tree may change.
@@ -128,7 +138,7 @@ def sources_to_record(
     if not event_types:
         return []
     names = tuple(sorted({name for names in event_types.values() for name in names}))
-    subscribed = subscribed_types(names, patterns_of_any_webhook(names, using=using))
+    subscribed = types_of_any_webhook(names, using=using)
     return [source for source, names in event_types.items() if source.reconcile or not subscribed.isdisjoint(names)]
 
 
@@ -153,7 +163,7 @@ def record_deletion(sender: type[models.Model], instance: models.Model, *, using
         note_deletions(source, [keys[source]], using=using)
     for source in sources_to_record([] if silent else new, using=using, deletions=True):
         # A change that another transaction is making is recorded before the deletion.
-        list(locked(at_keys(source.model, [keys[source]], using=using)).values_list("pk"))
+        lock(at_keys(source.model, [keys[source]], using=using))
         CapturedRows(source, using=using).record_deletions([keys[source]])
 
 

@@ -10,15 +10,15 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, TypeAlias
 
 from django.db import models, transaction
 
 from tms_webhooks.capture.captured_rows import CapturedRows, sources_to_record
 from tms_webhooks.capture.saves import Scope, atomic, is_open, scope_of
-from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.paths import ListRelation, all_rows
+from tms_webhooks.sources.states import lists_of
 from tms_webhooks.sources.stored_rows import as_key
 
 Model: TypeAlias = type[models.Model]
@@ -62,17 +62,10 @@ class _OpenChanges(threading.local):
 _thread = _OpenChanges()
 
 
-@cache
-def lists_of(source: Source) -> Mapping[str, ListRelation]:
-    """Return the lists that a source maps and whose change is a change of its object, by their canonical names."""
-    lists = {name: mapped.own_list for name, mapped in source.mapped.items()}
-    return {name: one.relation for name, one in lists.items() if one is not None}
-
-
 def through_tables(source: Source) -> Mapping[Model, ListRelation]:
     """Return the lists that a source maps, by the models of their rows; empty where its mapping is wrong."""
     try:
-        return {relation.rows: relation for relation in lists_of(source).values()}
+        return {one.relation.rows: one.relation for one in lists_of(source).values()}
     except Exception:
         # A check reports the mapping.
         return {}
@@ -96,7 +89,7 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
                 affected.get(captured.source, set()).difference_update(captured.keys)
     _thread.changes.append(change)
     for source in sources_to_record([one for one, of_one in affected.items() if of_one], using=using):
-        names = [name for name, relation in lists_of(source).items() if relation.rows is through]
+        names = [name for name, one in lists_of(source).items() if one.relation.rows is through]
         captured = CapturedRows(source, using=using, related_fields=names)
         captured.read_before(sorted(affected[source]))
         change.captured.append(captured)
@@ -133,15 +126,15 @@ def keys_of_others(others: Collection[Any] | None, related: models.Model, *, usi
     def keys(_source: Source, relation: ListRelation) -> Iterable[Any]:
         if others is not None:
             return others
-        rows: models.QuerySet[Any] = models.QuerySet(relation.rows, using=using)
-        return rows.filter(**{relation.target: related}).values_list(relation.owner_attribute, flat=True)
+        rows = all_rows(relation.rows, using=using).filter(**{relation.target: related})
+        return rows.values_list(relation.owner_attribute, flat=True)
 
     return keys
 
 
 def keys_of_row(row: models.Model, *, using: str) -> KeyFinder:
     """Find the object that a through row belongs to, and the one that it belonged to."""
-    stored: models.QuerySet[Any] = models.QuerySet(type(row), using=using).filter(pk=row.pk)
+    stored = all_rows(type(row), using=using).filter(pk=row.pk)
     return keys_of_new_rows([row], stored.none() if row._state.adding else stored)
 
 

@@ -36,7 +36,7 @@ from tms_webhooks.db.django_private import (
     wrap_methods,
 )
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.rows import CHUNK, Rows, at_keys, conflicting, exactly, key_name, locked_keys
+from tms_webhooks.sources.rows import CHUNK, Rows, at_keys, conflicting, exactly, key_lookup, locked_keys
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _update_captured(update: Method, rows: Rows, values: dict[str, Any]) -> int:
         return update(rows, **values)  # type: ignore[no-any-return]
     forget_results(rows)
     using, model = rows.db, rows.model
-    names = {source: key_name(model, source) for source in sources_of(model)}
+    names = {source: key_lookup(model, source) for source in sources_of(model)}
     with captured_change(model, rows, many_to_many.keys_of_rows(rows, values), using):
         wanted = sources_to_record(names, using=using, updated=values)
         if not wanted:

@@ -19,10 +19,9 @@ from tms_webhooks.event_names import suggest
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.scaffold.declaration import is_organization, paths_to
 from tms_webhooks.scaffold.names import is_secret
-from tms_webhooks.sources.aggregates import RelatedList, list_at, list_relation
 from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.mapping import map_input, merged_fields
-from tms_webhooks.sources.paths import BrokenPath, PathProblem, broken_path, follow
+from tms_webhooks.sources.paths import BrokenPath, PathProblem, RelatedList, broken_path, follow, list_at, list_relation
 from tms_webhooks.sources.registry import all_sources
 
 Model = type[models.Model]

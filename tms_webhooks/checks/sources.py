@@ -26,9 +26,8 @@ from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import DeclarationError, PayloadError
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
-from tms_webhooks.sources.mapping import OWN_PACKAGE, merged_fields, read_status
+from tms_webhooks.sources.mapping import OWN_PACKAGE, Custom, merged_fields, read_status
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.rows import database_of, rows_of
 from tms_webhooks.sources.rules import Rule, event_types_of

@@ -29,31 +29,21 @@ def reach(window: tuple[float, float], *, since: datetime, now: datetime) -> Ran
     return max(since + more, now), now + less
 
 
-def was_inside(
-    expires_at: datetime, window: tuple[float, float], *, since: datetime, now: datetime, created_at: datetime | None
-) -> bool:
-    """Return whether a date was in the window at any time from ``since``, or from ``created_at`` if later, to ``now``."""
-    start = since if created_at is None else min(max(since, created_at), now)
-    low, high = reach(window, since=start, now=now)
+def was_inside(expires_at: datetime, window: tuple[float, float], *, since: datetime, now: datetime) -> bool:
+    """Return whether a date was in the window at any time from ``since`` to ``now``."""
+    low, high = reach(window, since=since, now=now)
     return low < expires_at < high
 
 
 def is_late(
-    expires_at: datetime,
-    window: tuple[float, float],
-    *,
-    since: datetime,
-    now: datetime,
-    created_at: datetime | None,
-    tolerance: timedelta,
+    expires_at: datetime, window: tuple[float, float], *, since: datetime, now: datetime, tolerance: timedelta
 ) -> bool:
     """Return whether a scan at ``now`` is late for a date that `was_inside` found.
 
     It is if the date has left the window, or entered it longer ago than ``tolerance`` with no scan since then.
     """
     more, less = (timedelta(days=days) for days in window)
-    first_seen = max(since, created_at or since, expires_at - less)
-    return expires_at - now <= more or now - first_seen > tolerance
+    return expires_at - now <= more or now - max(since, expires_at - less) > tolerance
 
 
 def union(ranges: Iterable[Range]) -> list[Range]:

@@ -81,17 +81,13 @@ class SourceStateManager(models.Manager["SourceState"]):
     def of(self, source: str, keys: Collection[str], *, using: str, lock: bool = False) -> dict[str, ObjectState]:
         """Return the recorded states of these objects, by their keys."""
         rows = self.using(using).filter(source=source, key__in=keys)
-        return states_of(rows.select_for_update().order_by("key") if lock else rows)
+        rows = rows.select_for_update().order_by("key") if lock else rows
+        found = rows.values_list("key", "state", "related")
+        return {key: ObjectState(key, state, related) for key, state, related in found}
 
     def forget(self, source: str, keys: Collection[str], *, using: str) -> None:
         """Delete the states of these objects."""
         self.using(using).filter(source=source, key__in=keys).delete()
-
-
-def states_of(rows: models.QuerySet[SourceState]) -> dict[str, ObjectState]:
-    """Return the states of these rows by the keys of their objects, in the order of the rows."""
-    found = rows.values_list("key", "state", "related")
-    return {key: ObjectState(key, state, related) for key, state, related in found}
 
 
 class SourceState(models.Model):

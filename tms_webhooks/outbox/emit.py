@@ -18,7 +18,7 @@ from tms_webhooks.outbox.event_row import event_row, organizations_of
 from tms_webhooks.outbox.record import insert_rows
 from tms_webhooks.outbox.subscribed import matching_types
 from tms_webhooks.payloads.envelope import build_content, dotted_names, nested_json
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER
+from tms_webhooks.sources.base import LEARNER, OWNER
 from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rows import read_whole
@@ -68,7 +68,7 @@ def emit(
             )
         values = source.canonical(raw)
     mapped_owner = values.get(OWNER)
-    for name, given in ((OWNER, organization), (LEARNER_ORGANIZATION.name, learner_organization)):
+    for name, given in ((OWNER, organization), (LEARNER, learner_organization)):
         if given is not None:
             values[name] = organization_key(given)
     if source is not None and source.owners is not None and organization is None:

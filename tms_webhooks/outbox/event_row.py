@@ -36,7 +36,7 @@ from tms_webhooks.payloads.envelope import (
     envelope,
     to_text,
 )
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER
+from tms_webhooks.sources.base import LEARNER, OF_ANOTHER_OWNER
 
 if TYPE_CHECKING:
     from tms_webhooks.catalogue.event_type import EventType
@@ -83,7 +83,7 @@ def learner_organization_of(values: Mapping[str, Any]) -> Any:
     """
     if values.get(OF_ANOTHER_OWNER):
         return None
-    learner = values.get(LEARNER_ORGANIZATION.name)
+    learner = values.get(LEARNER)
     return None if isinstance(learner, PayloadError) else learner
 
 

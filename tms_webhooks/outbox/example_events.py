@@ -27,12 +27,11 @@ from tms_webhooks.models.event import Subject, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row, organizations_of, set_sequence
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
+from tms_webhooks.sources.base import LEARNER, OWNER, Source
 from tms_webhooks.sources.mapping import organization_value
-from tms_webhooks.sources.objects import values_by_id
-from tms_webhooks.sources.paths import stored_at
+from tms_webhooks.sources.objects import rows_with
 from tms_webhooks.sources.registry import sources_of_noun
-from tms_webhooks.sources.rows import columns_of, database_of, read_rows, rows_of
+from tms_webhooks.sources.rows import database_of, read_rows, rows_of
 from tms_webhooks.sources.rules import Change, Reopened
 from tms_webhooks.sources.states import compared
 
@@ -91,7 +90,7 @@ def _sample_event(webhook: Webhook, kind: EventType, *, now: datetime) -> Event:
         OWNER: webhook.organization_id,
         "organization.external_id": organization_value(webhook.organization, "external_id"),
         # The organization is also the learner's, so that webhooks of each audience receive the sample.
-        LEARNER_ORGANIZATION.name: webhook.organization_id,
+        LEARNER: webhook.organization_id,
     }
     subject = (kind.noun.name, subject_key(sample["data"].get("id", "")))
     content = {key: value for key, value in sample.items() if key in CONTENT}
@@ -121,16 +120,13 @@ def _found(webhook: Webhook, subject: str, kind: EventType) -> tuple[Source, Val
     # before the object, so that an object of another organization takes the same queries as one that does not exist.
     scopes = [owners.ObjectScope(webhook.scope), owners.ObjectScope(webhook.scope._replace(audience=Audience.BOTH))]
     for source in sources:
-        name, ids = source._found_by([key])
-        lookup = columns_of(source).get(name)
-        if not isinstance(lookup, str) or not key.isprintable():
+        found = rows_with(source, rows_of(source), [key]) if key.isprintable() else None
+        if found is None:
             continue
-        # Without those that no object of the model can have.
-        found = rows_of(source).filter(**{f"{lookup}__in": list(values_by_id(stored_at(source.model, lookup), ids))})
         for _key, raw in source._objects_of(read_rows(source, found), using=found.db):
             for scope in scopes:
                 values = scope.canonical(source, raw)
-                if values is not None and (name == "id" or raw["id"] == key):
+                if values is not None and ("id" in source.mapped or raw["id"] == key):
                     return source, values
     message = _("The webhook's organizations have no %(noun)s with this id. Use the id that events have in data.id.")
     raise SubjectError(message % {"noun": noun}, code=SubjectError.NOT_FOUND)

@@ -95,9 +95,9 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     matched = plan.match(events) if plan.has_filters else TurnResult()
     unfinished = set(matched.unfinished)
     if shared := [event.id for event in events if event.type.partition(".")[0] in shared_nouns]:
-        copies, others = sharing.share(shared)
+        has_more, others = sharing.share(shared)
         unfinished |= others
-        if copies:
+        if has_more:
             waker.wake()
     # The next batch begins after the last organization that got its turn.
     served = takewhile(lambda event: event.id != matched.end, events)

@@ -23,7 +23,7 @@ from tms_webhooks.models.audience import EventOrganizations, SubscriberScope
 from tms_webhooks.models.source_state import LONGEST_KEY
 from tms_webhooks.outbox.event_row import organizations_of
 from tms_webhooks.sources import states
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER, OWNER
+from tms_webhooks.sources.base import LEARNER, OF_ANOTHER_OWNER, OWNER
 from tms_webhooks.sources.mapping import OWNERS, organization_value
 from tms_webhooks.sources.paths import may_be_null
 
@@ -36,7 +36,7 @@ Values = Mapping[str, Any]
 # The names of the events for those that see an object no longer, and from now on.
 Moves = tuple[str, str]
 
-ORGANIZATIONS = frozenset({OWNER, LEARNER_ORGANIZATION.name})
+ORGANIZATIONS = frozenset({OWNER, LEARNER})
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ def _for_one_owner(position: int, change: Change, moves: Moves) -> Iterator[Part
     old, new = {**change.after, **change.before}, change.values
     is_known = not any(isinstance(values.get(OWNER), PayloadError) for values in (old, new))
     before, after = organizations_of(old) if is_known else None, organizations_of(new)
-    if before is not None and isinstance(new.get(LEARNER_ORGANIZATION.name), PayloadError):
+    if before is not None and isinstance(new.get(LEARNER), PayloadError):
         before = before._replace(learner=None)
     yield from _sides(Part(position, change), before, after, moves)
 
@@ -171,7 +171,7 @@ def side_of(part: Part, external_ids: Mapping[Any, Any]) -> Part:
     named = {
         OWNER: organizations.owner,
         "organization.external_id": external_ids.get(organizations.owner),
-        LEARNER_ORGANIZATION.name: organizations.learner,
+        LEARNER: organizations.learner,
     }
     return part._replace(change=replace(change, before={**change.before, **named}, after={}, changed=()))
 
@@ -190,7 +190,7 @@ def _owners(values: Values) -> dict[Any, dict[str, Any]]:
 
 
 def _values_for(values: Values, owner: Values, owners: Mapping[Any, Values]) -> dict[str, Any]:
-    learner = values.get(LEARNER_ORGANIZATION.name)
+    learner = values.get(LEARNER)
     # One owner's event goes to the learner's organization: its own, if it is an owner, or the first one's.
     carrier = learner if learner in owners else next(iter(owners))
     named = {f"organization.{name}": value for name, value in owner.items()}
@@ -258,7 +258,5 @@ def may_lack_owner(source: Source) -> bool:
     """Return whether an object of the source may have no organization, as far as its model shows."""
     if source.owner is None or "id" not in source.own:
         return False
-    mapped = source.mapped.get(OWNER)
-    if mapped is None or not isinstance(mapped.lookup, str):
-        return True
-    return may_be_null(source.model, mapped.lookup.replace("__", "."))
+    lookup = source.lookup(OWNER)
+    return lookup is None or may_be_null(source.model, lookup.replace("__", "."))

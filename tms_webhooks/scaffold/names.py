@@ -11,8 +11,7 @@ from django.db import models
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.values import status_name
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.sources.custom import kind_at
-from tms_webhooks.sources.mapping import read_status
+from tms_webhooks.sources.mapping import kind_at, read_status
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 # Words that say what a column holds, not what it means.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tms_webhooks.computed import Computed, Constant, First, Not
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
+from tms_webhooks.sources.mapping import Custom
 from tms_webhooks.sources.registry import register
 from tms_webhooks.sources.rules import (
     AnyChange,

@@ -22,24 +22,16 @@ from tms_webhooks.conf import app_settings, strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.sources.aggregates import RelatedList, list_at, list_relation
-from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields
-from tms_webhooks.sources.deadlines import (
-    ClosedWhen,
-    Deadline,
-    DueDate,
-    as_moment,
-    end_of_day,
-    expired_key,
-    is_day,
-    time_zone,
-)
+from tms_webhooks.sources.deadlines import ClosedWhen, Deadline, DueDate, as_moment, end_of_day, is_day, time_zone
 from tms_webhooks.sources.mapping import (
     OWNERS,
+    Custom,
+    DeclaredFields,
     MappedField,
     Only,
     Row,
     Values,
+    declared_fields,
     input_name,
     key_behind,
     key_name,
@@ -50,7 +42,7 @@ from tms_webhooks.sources.mapping import (
     organization_path,
     read_status,
 )
-from tms_webhooks.sources.paths import Model, broken_path, column_at, follow
+from tms_webhooks.sources.paths import Model, RelatedList, broken_path, column_at, follow, list_at, list_relation
 from tms_webhooks.sources.rules import Change, Entered, PlannedEvent, Reopened, Rule, event_types_of
 
 # The fields by which an event finds the organizations that receive it.
@@ -65,7 +57,8 @@ LEARNER_ORGANIZATION = Field(
 TIME_ZONE = Field(
     "organization.time_zone", FieldKind.STRING, FieldPrivacy.BASIC, doc="The organization's time zone, by name."
 )
-OWNER = "organization.id"
+OWNER, LEARNER = "organization.id", LEARNER_ORGANIZATION.name
+"""The names of the values that say whose an object is."""
 CLOSED, EXPIRED, RUNNING = "closed", "expired", "running"
 """The states of an object with a deadline."""
 OF_ANOTHER_OWNER = "learner_organization.of_another_owner"
@@ -137,10 +130,10 @@ class Source:
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Return the events of ``change``. By default, those of the rules and of the deadline."""
         for event_type in self.event_types_for(change):
-            if self.deadline is None or event_type != self.deadline.expired:
+            if event_type != self.expired_type:
                 yield PlannedEvent(event_type)
                 continue
-            at = change.after.get(self.deadline.field)
+            at = change.after.get(self.due_field)
             at = at if isinstance(at, datetime) else None
             # The key keeps a scan from recording the same date once more.
             once = self.expired_key(change.after) if at is not None else ""
@@ -214,8 +207,12 @@ class Source:
     def event_types(self) -> tuple[str, ...]:
         """Every event type that this source can emit."""
         moves = event_names.moves_of(self.noun.name) if self.has_moves else ()
-        found = [*event_types_of(self.rules), getattr(self.deadline, "expired", None), *moves]
-        return tuple(dict.fromkeys(name for name in found if name))
+        return tuple(dict.fromkeys(filter(None, [*event_types_of(self.rules), self.expired_type, *moves])))
+
+    @cached_property
+    def expired_type(self) -> str:
+        """The event type of a deadline that has passed; empty without one."""
+        return "" if self.deadline is None else self.deadline.expired or ""
 
     @cached_property
     def deletion_types(self) -> tuple[str, ...]:
@@ -383,7 +380,7 @@ class Source:
         """
         mappings = map(self._map, self.all_fields)
         found = {one.field.name: one for one in mappings if one is not None} | self.inputs
-        for name in (*(one.field.name for one in self.custom_fields), *self.inputs, OWNER, LEARNER_ORGANIZATION.name):
+        for name in (*(one.field.name for one in self.custom_fields), *self.inputs, OWNER, LEARNER):
             if name in found and (key := key_behind(self.model, key_name(name), found[name])) is not None:
                 found[key.field.name] = key
         return found
@@ -392,6 +389,11 @@ class Source:
     def own(self) -> dict[str, MappedField]:
         """The mapped fields that are columns of the object's own row."""
         return {name: mapped for name, mapped in self.mapped.items() if mapped.own}
+
+    def lookup(self, name: str) -> str | None:
+        """Return the query lookup of the column with the value of a canonical name; None if it is in no column."""
+        lookup = self.mapped[name].lookup if name in self.mapped else None
+        return lookup if isinstance(lookup, str) else None
 
     def path_of(self, name: str) -> Path | None:
         """Return the path of a canonical name: its entry in ``fields``, that of its reference, or the name itself.
@@ -440,7 +442,7 @@ class Source:
         if self.functions:
             values.update(self.function_values({**others, **values} if others else values))
         if self.owned_by_learner and OWNER in values:
-            values[LEARNER_ORGANIZATION.name] = values[OWNER]
+            values[LEARNER] = values[OWNER]
         return values
 
     def function_values(self, values: Values) -> dict[str, Any]:
@@ -467,7 +469,7 @@ class Source:
     @cached_property
     def has_learner(self) -> bool:
         """Whether the learner's organization may be another one than the owner."""
-        return LEARNER_ORGANIZATION.name in (*self.mapped, *self.computed)
+        return LEARNER in (*self.mapped, *self.computed)
 
     def includes(self, raw: Values) -> bool:
         """Return whether the row with these values is an object of the noun."""
@@ -480,10 +482,13 @@ class Source:
         return mapped is not None and not isinstance(column_at(self.model, mapped.path), models.DateTimeField)
 
     def expired_key(self, values: Values) -> str:
-        """Return the key of the "expired" event of an object with these canonical values, which have its date."""
+        """Return the key that makes the "expired" event of an object with these values unique, whether of a scan or of a change.
+
+        Of a date without a time it has the day, which stays the same if the organization moves to another time zone.
+        """
         due = DueDate(values[self.due_field], self.zone_of(values))
-        event_type = getattr(self.deadline, "expired", None)
-        return expired_key(event_type or "", subject_key(values["id"]), due.day if self.is_due_by_day else due.at)
+        date = due.day.isoformat() if self.is_due_by_day else int(due.at.timestamp())
+        return f"{self.expired_type}:{subject_key(values['id'])}:{date}"
 
     def zone_of(self, values: Values) -> tzinfo:
         """Return the time zone of the organization in these values; the project's if the source names no path to it."""
@@ -496,8 +501,7 @@ class Source:
 
     def host_choices(self, name: str) -> list[Any]:
         """Return the values in the choices of the host's own field; an empty list for a field without choices."""
-        mapped = self.mapped.get(name)
-        column = column_at(self.model, mapped.path) if mapped is not None and isinstance(mapped.lookup, str) else None
+        column = column_at(self.model, self.mapped[name].path) if self.lookup(name) else None
         return [] if column is None else [value for value, _label in column.flatchoices]
 
     @cached_property
@@ -571,8 +575,8 @@ class Source:
             if not rule.is_fallback and (event_type := rule.read(change)) is not None
             if not isinstance(rule, Reopened) or self.is_reopened(change)
         ]
-        expired = getattr(self.deadline, "expired", None)
-        if expired is None or change.deleted:
+        expired = self.expired_type
+        if not expired or change.deleted:
             return event_types
         # A change expires an object that is new or reopened, or whose date it moves into the past. A scan finds the others.
         before = [] if change.created else [{**change.after, **change.before}]

@@ -126,12 +126,3 @@ def _named_zone(name: str) -> tzinfo | None:
             name,
         )
         return None
-
-
-def expired_key(event_type: str, subject_id: str, due: datetime | date) -> str:
-    """Return the key that makes an "expired" event unique, whether a scan or a change detects it first.
-
-    ``subject_id`` is the object's key as `subject_key` writes it. ``due`` is a moment, or a day for a date without a
-    time. The day stays the same if the organization moves to another time zone.
-    """
-    return f"{event_type}:{subject_id}:{int(due.timestamp()) if isinstance(due, datetime) else due.isoformat()}"

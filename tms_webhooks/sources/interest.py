@@ -13,19 +13,15 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
-from django.db import models
 from django.db.models import Exists, F, OuterRef, Q, Subquery
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import Audience
 from tms_webhooks.db.prepared import CompiledQuery
-from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.models.audience import LEARNER, OWNER, parent_column
+from tms_webhooks.models import Subscription, Webhook, audience
 from tms_webhooks.models.subscription import SubscriptionQuerySet
-from tms_webhooks.sources.aggregates import JSONArrayAgg, RelatedList
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
-from tms_webhooks.sources.base import OWNER as OWNER_ID
-from tms_webhooks.sources.paths import field_at, stored_at
+from tms_webhooks.sources.base import LEARNER, OWNER, Source
+from tms_webhooks.sources.paths import JSONArrayAgg, RelatedList, all_rows, field_at, stored_at
 
 # One entry per open `subscribed_to_everything` block. Shared by all threads, so that it applies to a test's server, too.
 _everything: list[bool] = []
@@ -53,26 +49,26 @@ def organization_paths(source: Source) -> tuple[OrganizationPath, ...]:
 
     The result is empty if SQL can't follow the path to the owner.
     """
-    owners = _paths(source, OWNER_ID, closed_to=None if source.owned_by_learner else OWNER.closed_to)
+    owners = _paths(source, OWNER, closed_to=None if source.owned_by_learner else audience.OWNER.closed_to)
     return (*owners, *_known_learner_path(source)) if owners else ()
 
 
 def _known_learner_path(source: Source) -> tuple[OrganizationPath, ...]:
-    if source.owned_by_learner or LEARNER_ORGANIZATION.name in source.computed:
+    if source.owned_by_learner or LEARNER in source.computed:
         return ()
-    return _paths(source, LEARNER_ORGANIZATION.name, closed_to=LEARNER.closed_to)
+    return _paths(source, LEARNER, closed_to=audience.LEARNER.closed_to)
 
 
 def _paths(source: Source, name: str, *, closed_to: Audience | None) -> tuple[OrganizationPath, ...]:
     """Return the paths to the organization with this canonical name; none if SQL can't follow one of them."""
     key, meta, listed = Webhook._meta.get_field("organization").target_field, source.model._meta, ""
-    if name == OWNER_ID and source.owners is not None:
+    if name == OWNER and source.owners is not None:
         owners = source.owners.lookup
         lookups: list[Any] = [(owners.base or meta.pk.attname) if isinstance(owners, RelatedList) else None]
         listed = source.owners.path.replace(".", "__")
     else:
         inputs = source.computed[name][1] if name in source.computed else (name,)
-        lookups = [source.mapped[one].lookup if one in source.mapped else None for one in inputs]
+        lookups = [source.lookup(one) for one in inputs]
     found = []
     for lookup in lookups:
         if not isinstance(lookup, str) or (not listed and stored_at(source.model, lookup) is not key):
@@ -99,37 +95,38 @@ class Interest:
         # SQL can't know which one of several paths leads to the owner.
         self._certain = set[str]()
         subscriptions = Subscription.objects.using(using)
+        of_any = Exists(subscriptions.matching(event_types))
         self._of_all = f"tms_webhooks_of_all_{id(source)}" if source.shared_fields else ""
         if self._of_all:
-            self.columns[self._of_all] = Exists(subscriptions.matching(event_types))
+            self.columns[self._of_all] = of_any
         paths = organization_paths(source)
         if not paths:
-            self.columns[f"tms_webhooks_of_any_{id(source)}"] = Exists(subscriptions.matching(event_types))
+            self.columns[f"tms_webhooks_of_any_{id(source)}"] = of_any
             return
         for path in paths:
             name = f"tms_webhooks_of_{path.column}_{path.onward}{path.owners}_but_{path.closed_to or 'none'}"
             organization: Any = OuterRef(path.column)
             if path.owners:
-                row: models.QuerySet[Any] = models.QuerySet(source.model, using=using)
-                organization = Subquery(row.filter(pk=OuterRef(OuterRef("pk"))).values(path.owners))
+                row = all_rows(source.model, using=using).filter(pk=OuterRef(OuterRef("pk")))
+                organization = Subquery(row.values(path.owners))
             elif path.onward:
                 reference: Any = source.model._meta.get_field(path.column)
-                rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
+                rows = all_rows(reference.related_model, using=using)
                 rows = rows.filter(**{reference.target_field.attname: OuterRef(OuterRef(path.column))})
                 organization = Subquery(rows.values(path.onward)[:1])
             found = subscriptions.of_existing_webhooks()
             found = found.filter(**{f"webhook__organization_id{'__in' if path.owners else ''}": organization})
             self.columns[name] = _patterns(found.exclude(webhook__audience=path.closed_to))
-            if OWNER_ID not in source.computed:
+            if OWNER not in source.computed:
                 self._certain.add(name)
         # By no path: webhooks that include child organizations and, if SQL can't follow the row to the learner's
         # organization, webhooks for learners. Whether they receive an event depends on the row's values.
         is_unknown_learner = source.has_learner and not _known_learner_path(source)
         others = Q()
-        if parent_column() is not None:
+        if audience.parent_column() is not None:
             others |= Q(include_children=True)
         if is_unknown_learner:
-            others |= ~Q(audience=LEARNER.closed_to)
+            others |= ~Q(audience=audience.LEARNER.closed_to)
         if others:
             name = f"tms_webhooks_of_others_{is_unknown_learner}"
             # A subquery, because SQLite joins by reading all subscriptions.
@@ -170,9 +167,10 @@ def patterns_in(result: Any) -> frozenset[str]:
     return frozenset(json.loads(result) if isinstance(result, str) else [event_names.EVERYTHING] if result else ())
 
 
-def patterns_of_any_webhook(event_types: tuple[str, ...], *, using: str) -> frozenset[str]:
-    """Return the patterns that match one of these event types and to which any webhook subscribes."""
-    return frozenset(pattern for (pattern,) in _query_of_any_webhook(event_types, using).run())
+def types_of_any_webhook(event_types: tuple[str, ...], *, using: str) -> set[str]:
+    """Return those of these event types to which any webhook subscribes."""
+    patterns = frozenset(pattern for (pattern,) in _query_of_any_webhook(event_types, using).run())
+    return subscribed_types(event_types, patterns)
 
 
 @cache

@@ -12,10 +12,10 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
-from tms_webhooks.sources.paths import stored_at
+from tms_webhooks.sources.base import LEARNER, OWNER, Source
+from tms_webhooks.sources.paths import all_rows, stored_at
 from tms_webhooks.sources.registry import all_sources
-from tms_webhooks.sources.rows import database_of, rows_of
+from tms_webhooks.sources.rows import Rows, database_of, rows_of
 
 FILTERED_BY_ID = ("course", "class", "organization")
 """The filters that hold ids of the host's objects."""
@@ -47,7 +47,7 @@ def ids_of_others(name: str, ids: Collection[Any], *, organizations: Collection[
     if name == "organization":
         own = {str(one) for one in organizations}
         return [str(one) for one in ids if str(one) not in own]
-    if any(_lookup(source, OWNER) is None for source, *_lookups in _holders(name)):
+    if any(source.lookup(OWNER) is None for source, *_lookups in _holders(name)):
         return []
     names = names_of(name, ids, organizations=organizations)
     return [str(one) for one in ids if str(one) not in names]
@@ -69,9 +69,8 @@ def names_of(noun: str, ids: Collection[Any], *, organizations: Any) -> dict[str
         for key, label in _labelled(source, prefix, lookup, organizations, condition):
             found.update((str(one), label) for one in by_key.get(key, ()))
         if not prefix:
-            keys = (
-                source.model._base_manager.using(database_of(source)).filter(condition).values_list(lookup, flat=True)
-            )
+            rows = all_rows(source.model, using=database_of(source)).filter(condition)
+            keys = rows.values_list(lookup, flat=True)
             existing = (existing or set()).union(*(map(str, by_key.get(key, ())) for key in keys))
     return found
 
@@ -98,27 +97,31 @@ def _holders(noun: str) -> Iterator[tuple[Source, str, str]]:
     """
     for source in sorted(all_sources(), key=lambda source: source.noun.name != noun):
         prefix = "" if source.noun.name == noun else f"{noun}."
-        if (lookup := _lookup(source, f"{prefix}id")) is not None:
+        if (lookup := source.lookup(f"{prefix}id")) is not None:
             yield source, prefix, lookup
 
 
-def _lookup(source: Source, name: str) -> str | None:
-    mapped = source.mapped.get(name)
-    return mapped.lookup if mapped is not None and isinstance(mapped.lookup, str) else None
-
-
 def _labels(source: Source, prefix: str) -> list[str]:
-    return [label for name in LABELS if (label := _lookup(source, prefix + name))][:MOST_LABELS]
+    return [label for name in LABELS if (label := source.lookup(prefix + name))][:MOST_LABELS]
 
 
 def _labelled(source: Source, prefix: str, lookup: str, organizations: Any, condition: Q) -> Iterator[tuple[Any, str]]:
     """Yield the ids and labels of objects that these organizations, or their learners, have or refer to."""
-    owners = [one for name in (OWNER, LEARNER_ORGANIZATION.name) if (one := _lookup(source, name))]
-    if owners:
-        owned = reduce(or_, (Q(**{f"{one}__in": organizations}) for one in owners))
+    owners = filter(None, map(source.lookup, (OWNER, LEARNER)))
+    if owned := reduce(or_, (Q(**{f"{one}__in": organizations}) for one in owners), Q()):
         rows = rows_of(source).filter(owned, condition).exclude(**{lookup: None}).order_by(lookup)
         for key, *texts in rows.values_list(lookup, *_labels(source, prefix)).distinct()[:IDS_PER_QUERY]:
             yield key, " · ".join([*(str(one) for one in texts if one), str(key)])
+
+
+def rows_with(source: Source, rows: Rows, ids: Collection[str]) -> Rows | None:
+    """Return those of a source's rows that may have the objects with these ids; None if no column shows it."""
+    name, values = source._found_by(ids)
+    lookup = source.lookup(name)
+    if lookup is None:
+        return None
+    # Without those that no object of the model can have.
+    return rows.filter(**{f"{lookup}__in": list(values_by_id(stored_at(source.model, lookup), values))})
 
 
 def values_by_id(field: models.Field[Any, Any], ids: Collection[Any]) -> dict[Any, list[Any]]:

@@ -18,16 +18,16 @@ from tms_webhooks.db.prepared import CompiledQuery, Parameter
 from tms_webhooks.db.sql import keys_in
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import audience
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
+from tms_webhooks.sources.base import LEARNER, OWNER, Source
 from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name
-from tms_webhooks.sources.paths import Model, references_of
+from tms_webhooks.sources.paths import Model, all_rows, references_of
 
 Rows = models.QuerySet[Any]
 
 # How many objects are read, changed and captured at a time. Old versions of SQLite take 999 parameters in a statement.
 CHUNK = 900
 
-ORGANIZATIONS = (OWNER, OWNERS, LEARNER_ORGANIZATION.name)
+OWNER_NAMES = (OWNER, OWNERS, LEARNER)
 """The names of the values that say whose an object is."""
 
 # The labels of models with the names of their values that could not be read, which are reported once.
@@ -55,16 +55,16 @@ def in_organizations(source: Source, keys: Mapping[audience.Relation, Any]) -> m
     found = models.Q(pk__in=())
     if source.owner is None:
         return found
-    owner, learner = source.mapped.get(OWNER), source.mapped.get(LEARNER_ORGANIZATION.name)
-    columns = {audience.OWNER: owner, audience.LEARNER: owner if source.owned_by_learner else learner}
-    if source.owners is not None or owner is None or (columns[audience.LEARNER] is None and source.has_learner):
+    if source.owners is not None:
         return None
-    for relation, column in columns.items():
-        if column is None or relation not in keys:
-            continue
-        if not isinstance(column.lookup, str):
+    learner = OWNER if source.owned_by_learner else LEARNER
+    for relation, organizations in keys.items():
+        name = OWNER if relation == audience.OWNER else learner
+        lookup = source.lookup(name)
+        if lookup is not None:
+            found |= models.Q(**{f"{lookup}__in": organizations})
+        elif name == OWNER or source.has_learner:
             return None
-        found |= models.Q(**{f"{column.lookup}__in": keys[relation]})
     return found
 
 
@@ -74,11 +74,11 @@ def objects_at(source: Source, keys: Sequence[Any], *, using: str) -> Rows:
 
 
 def at_keys(model: Model, keys: Sequence[Any], *, using: str) -> Rows:
-    """Return the rows with these keys in the order of keys. No manager is used: it may hide rows."""
-    return models.QuerySet(model, using=using).filter(keys_in(model, keys)).order_by("pk")
+    """Return the rows with these keys in the order of keys."""
+    return all_rows(model, using=using).filter(keys_in(model, keys)).order_by("pk")
 
 
-def key_name(model: Model, source: Source) -> str:
+def key_lookup(model: Model, source: Source) -> str:
     """Return the lookup of the source's key in a queryset of ``model``."""
     is_extended = issubclass(source.model, model._meta.concrete_model or model)
     return "pk" if is_extended else source.model._meta.pk.name
@@ -103,7 +103,7 @@ def locked_rows(rows: Rows) -> Rows:
         found.query.distinct, found.query.distinct_fields = False, ()
     else:
         # Most databases can't lock rows of a query with joins, grouping or DISTINCT.
-        found = models.QuerySet(rows.model, using=rows.db).filter(pk__in=rows.order_by().values("pk"))
+        found = all_rows(rows.model, using=rows.db).filter(pk__in=rows.order_by().values("pk"))
         found = found.order_by(*ordering or ("pk",))
     return locked(found)
 
@@ -135,7 +135,7 @@ def conflicting(
         for start in range(0, len(known), size):
             columns = zip(fields, zip(*known[start : start + size], strict=True), strict=True)
             lookups = {f"{field.attname}__in": set(column) for field, column in columns}
-            rows: Rows = models.QuerySet(model, using=using).filter(**lookups)
+            rows = all_rows(model, using=using).filter(**lookups)
             keys.update(dict.fromkeys(rows.values_list("pk", flat=True)))
     return list(keys)
 
@@ -192,7 +192,7 @@ def compared_properties(source: Source) -> dict[str, MappedField]:
     return {
         name: mapped
         for name, mapped in followed_fields(source).items()
-        if name in ORGANIZATIONS
+        if name in OWNER_NAMES
         or (
             isinstance(path := source.path_of(name), Computed)
             and any(one in columns or input_name(one) in columns for one in path.paths)
@@ -270,12 +270,15 @@ def _read(name: str, mapped: MappedField, instance: models.Model, *, using: str)
 
 def at_key(source: Source, using: str) -> Rows:
     """Return a query of one row, whose key is a parameter."""
-    # No manager is used: it may hide the row that is being saved.
-    rows: Rows = models.QuerySet(source.model, using=using)
     key = source.model._meta.pk
-    return rows.filter(**{key.attname: Parameter(key)}).order_by()
+    return all_rows(source.model, using=using).filter(**{key.attname: Parameter(key)}).order_by()
 
 
 def locked(rows: Rows) -> Rows:
-    """Lock rows as an UPDATE does. On PostgreSQL, other transactions can still insert references to them."""
+    """Return a query that locks rows as an UPDATE does. On PostgreSQL, other transactions can still insert references to them."""
     return rows.select_for_update(no_key=connections[rows.db].features.has_select_for_no_key_update)
+
+
+def lock(rows: Rows) -> None:
+    """Lock rows as an UPDATE does, and read nothing: they may have changed before they were locked."""
+    list(locked(rows).values_list("pk"))

@@ -19,16 +19,16 @@ from tms_webhooks.catalogue.values import instant
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models.source_state import ObjectState
-from tms_webhooks.sources.aggregates import RelatedList
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, TIME_ZONE, Source
+from tms_webhooks.sources.base import LEARNER, OWNER, TIME_ZONE, Source
 from tms_webhooks.sources.mapping import OWNERS, Values
+from tms_webhooks.sources.paths import RelatedList, all_rows
 from tms_webhooks.sources.rules import Change
 
 # Fields that every save sets, even one that changes nothing else.
 SAVE_TIMESTAMPS = frozenset({"updated_at"})
 NOT_COMPARED = SAVE_TIMESTAMPS | {TIME_ZONE.name}
 # Values of other rows that are kept, too: they identify the recipients of a deletion, when the row no longer exists.
-ORGANIZATIONS = ("organization.", "learner_organization.")
+OF_ORGANIZATIONS = ("organization.", "learner_organization.")
 
 logger = logging.getLogger(__name__)
 
@@ -56,28 +56,27 @@ def diff(
         before = {**{name: after[name] for name in names if name in after}, **before}
     new = source.canonical(after) if after is not None and source.includes(after) else {}
     old = source.canonical(before, others=new) if before is not None and source.includes(before) else {}
-    values = {**old, **new}.values()
-    # Most rows have no error: this finds out faster than a loop.
-    for error in values if PayloadError in set(map(type, values)) else ():
-        if isinstance(error, PayloadError):
-            if strict_payloads():
-                raise error
-            logger.error("An event of %r will lack a value: %s", source, error)
+    for error in [one for one in {**old, **new}.values() if isinstance(one, PayloadError)]:
+        if strict_payloads():
+            raise error
+        logger.error("An event of %r will lack a value: %s", source, error)
     return compared(source, old, new, now=now, using=using)
 
 
 def compared(source: Source, old: Values, new: Values, *, now: datetime, using: str = DEFAULT_DB_ALIAS) -> Change:
     """Return the change between two states of one object in canonical values; one of them may be empty."""
-    changed: tuple[str, ...] = ()
+    differing = set[str]()
     if old and new:
         differing = {name for name, value in old.items() if name not in new or new[name] != value} - NOT_COMPARED
-        if OWNERS in differing and _owner_keys(old) != _owner_keys(new):
-            differing |= {OWNER}
+    if OWNERS in differing and _owner_keys(old) != _owner_keys(new):
+        differing.add(OWNER)
+    changed: tuple[str, ...] = ()
+    if differing:
         # An error of a function says nothing about its value: if one that it reads differs, this may differ, too.
         uncertain = () if differing.isdisjoint(source.inputs) else source.made
         changed = tuple(
             field.name
-            for field in (source.all_fields if differing else ())
+            for field in source.all_fields
             if field.name in differing
             and (field.name in uncertain or not _look_alike(old.get(field.name), new.get(field.name)))
         )
@@ -121,9 +120,10 @@ def with_values_behind_keys(
         first, _, onward = (listed.base if listed else str(lookup)).partition("__")
         reference: Any = source.model._meta.get_field(first)
         target = reference.target_field.attname
-        rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
+        rows = all_rows(reference.related_model, using=using)
         rows = rows.filter(**{f"{target}__in": {*old_keys.values()} - {None}})
-        behind = dict(rows.values_list(target, listed.moved(onward) if listed else onward))
+        column = RelatedList(listed.relation, listed.columns, base=onward) if listed else onward
+        behind = dict(rows.values_list(target, column))
         for one, old_key in old_keys.items():
             before, after = result[one]
             result[one] = {**(before or {}), name: behind.get(old_key, [] if listed else None)}, after
@@ -137,9 +137,9 @@ def own_names(source: Source) -> tuple[str, ...]:
 
 
 @cache
-def list_names(source: Source) -> tuple[str, ...]:
-    """Return the names of the lists in other tables whose change is a change of the object."""
-    return tuple(name for name, mapped in source.mapped.items() if mapped.own_list is not None)
+def lists_of(source: Source) -> Mapping[str, RelatedList]:
+    """Return the lists in other tables whose change is a change of the object, by their canonical names."""
+    return {name: one for name, mapped in source.mapped.items() if (one := mapped.own_list) is not None}
 
 
 @cache
@@ -150,8 +150,8 @@ def names(source: Source) -> tuple[str, ...]:
 
 @cache
 def _related_names(source: Source) -> tuple[str, ...]:
-    others = [name for name in source.mapped if name.startswith(ORGANIZATIONS) or name in source.inputs]
-    names = [*(name for name in others if name not in source.own), *list_names(source)]
+    others = [name for name in source.mapped if name.startswith(OF_ORGANIZATIONS) or name in source.inputs]
+    names = [*(name for name in others if name not in source.own), *lists_of(source)]
     return tuple(dict.fromkeys(names))
 
 
@@ -174,7 +174,7 @@ def leads_elsewhere(source: Source, before: Values | None, after: Values) -> boo
 @cache
 def organization_names(source: Source) -> frozenset[str]:
     """Return the names of the values that say whose an object is."""
-    names = (OWNER, LEARNER_ORGANIZATION.name)
+    names = (OWNER, LEARNER)
     inputs = (one for name in names if name in source.computed for one in source.computed[name][1])
     return frozenset({*names, OWNERS, *inputs})
 
@@ -187,6 +187,12 @@ def key_text(key: Any) -> str:
 def key_value(source: Source, text: str) -> Any:
     """Return the key that `key_text` wrote."""
     return source.model._meta.pk.to_python(json.loads(text))
+
+
+def rows_after(source: Source, rows: models.QuerySet[Any], key: str) -> models.QuerySet[Any]:
+    """Return the rows after the one with this key as text, in the order of keys; all of them if it is empty."""
+    rows = rows.order_by("pk")
+    return rows.filter(pk__gt=key_value(source, key)) if key else rows
 
 
 def _written(raw: Values, value_names: Iterable[str]) -> str:

@@ -19,12 +19,11 @@ from django.db.models.expressions import RawSQL
 from tms_webhooks.db.prepared import CompiledQuery, Parameter
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models.audience import parent_column
-from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.interest import interest_in, organization_paths, patterns_of_any_webhook, subscribed_types
-from tms_webhooks.sources.paths import Model, field_at
+from tms_webhooks.sources.interest import interest_in, organization_paths, types_of_any_webhook
+from tms_webhooks.sources.paths import Model, RelatedList, field_at
 from tms_webhooks.sources.rows import (
-    ORGANIZATIONS,
+    OWNER_NAMES,
     at_key,
     columns_of,
     compared_properties,
@@ -39,9 +38,9 @@ IS_PLAIN_TABLE = {
     "postgresql": (
         "SELECT relkind IN ('r', 'p') AND NOT relhasrules AND NOT EXISTS"
         " (SELECT FROM pg_trigger WHERE tgrelid = pg_class.oid AND NOT tgisinternal)"
-        " FROM pg_class WHERE oid = to_regclass({table})"
+        " FROM pg_class WHERE oid = to_regclass(%s)"
     ),
-    "sqlite": "SELECT COUNT(*) = 1 AND MIN(type) = 'table' FROM sqlite_master WHERE tbl_name = {table} AND type <> 'index'",
+    "sqlite": "SELECT COUNT(*) = 1 AND MIN(type) = 'table' FROM sqlite_master WHERE tbl_name = ? AND type <> 'index'",
 }
 
 
@@ -102,8 +101,9 @@ class StoredRow:
         if self._values is None:
             self._values = self.query.query.as_python(self._before)
         values = list(self._values)
-        for position, value in (self.changed or {}).items() if after else ():
-            values[position] = self.query.query.value_at(position, value)
+        if after and self.changed:
+            for position, value in self.changed.items():
+                values[position] = self.query.query.value_at(position, value)
         return {name: values[self.query.positions[column]] for name, column in names.items()}
 
     def instance(self, model: Model, using: str, *, after: bool = False) -> models.Model:
@@ -219,7 +219,7 @@ def _own_columns(source: Source) -> dict[str, str]:
 @cache
 def _compared_columns(source: Source) -> list[str]:
     """Return the names of the columns whose change may be an event: all, if only Python can read whose the object is."""
-    if not followed_fields(source).keys().isdisjoint(ORGANIZATIONS):
+    if not followed_fields(source).keys().isdisjoint(OWNER_NAMES):
         return [field.attname for field in source.model._meta.concrete_fields]
     return [source.own[name].column for name in own_names(source)]
 
@@ -299,11 +299,8 @@ def _query_before(
 
 def _before_creation(sources: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, RowSnapshot]:
     """Return, for an object without a row, the event types of each source to which any webhook subscribes; one query."""
-    patterns = patterns_of_any_webhook(tuple(chain.from_iterable(sources.values())), using=using)
-    return {
-        source: RowSnapshot(source, None, subscribed_types(event_types, patterns))
-        for source, event_types in sources.items()
-    }
+    subscribed = types_of_any_webhook(tuple(chain.from_iterable(sources.values())), using=using)
+    return {source: RowSnapshot(source, None, subscribed.intersection(types)) for source, types in sources.items()}
 
 
 @cache
@@ -347,12 +344,11 @@ def can_return_rows(model: Model, using: str) -> bool:
     if meta.parents:
         return False
     table = connection.ops.quote_name(meta.db_table) if connection.vendor == "postgresql" else meta.db_table
-    text = "'" + table.replace("'", "''") + "'"
     connection.ensure_connection()
     # On the driver's cursor, so that the host's query counts and logs do not include it.
     with connection.wrap_database_errors:
         cursor = connection.connection.cursor()
-        cursor.execute(IS_PLAIN_TABLE[connection.vendor].format(table=text))
+        cursor.execute(IS_PLAIN_TABLE[connection.vendor], [table])
         row = cursor.fetchone()
         cursor.close()
     return bool(row and row[0])

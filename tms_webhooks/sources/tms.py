@@ -104,7 +104,7 @@ class EnrollmentSource(Source):
     )
 
 
-EXPIRED = "course_assignment.expired"
+ASSIGNMENT_EXPIRED = "course_assignment.expired"
 PROGRESSED = "course_assignment.progressed"
 
 
@@ -134,13 +134,15 @@ class CourseAssignmentSource(Source):
         Filled("started_at", "course_assignment.started"),
         Filled("completed_at", "course_assignment.completed"),
         Entered("assignment_status", {AssignmentStatus.CANCELLED: "course_assignment.cancelled"}),
-        DatePassed("expires_at", EXPIRED),
+        DatePassed("expires_at", ASSIGNMENT_EXPIRED),
         Reopened("course_assignment.reopened"),
         AnyOtherChange(PROGRESSED, field="progress"),
         AnyOtherChange("course_assignment.updated"),
         Deleted("course_assignment.deleted"),
     )
-    deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="course_assignment.expiring", expired=EXPIRED)
+    deadline: ClassVar[Deadline | None] = Deadline(
+        "expires_at", expiring="course_assignment.expiring", expired=ASSIGNMENT_EXPIRED
+    )
     closed_when = ClosedWhen(
         filled=("completed_at",),
         statuses=(
@@ -459,7 +461,7 @@ class VoucherSource(Source):
     closed_when = ClosedWhen(filled=("redeemed_at",))
 
 
-EXPIRED = "subscription.expired"
+SUBSCRIPTION_EXPIRED = "subscription.expired"
 
 
 class SubscriptionSource(Source):
@@ -471,12 +473,14 @@ class SubscriptionSource(Source):
     rules: ClassVar[tuple[Rule, ...]] = (
         Created("subscription.created"),
         Filled("cancelled_at", "subscription.cancelled"),
-        DatePassed("expires_at", EXPIRED),
+        DatePassed("expires_at", SUBSCRIPTION_EXPIRED),
         Reopened("subscription.reopened"),
         AnyOtherChange("subscription.updated"),
         Deleted("subscription.deleted"),
     )
-    deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="subscription.expiring", expired=EXPIRED)
+    deadline: ClassVar[Deadline | None] = Deadline(
+        "expires_at", expiring="subscription.expiring", expired=SUBSCRIPTION_EXPIRED
+    )
     closed_when = ClosedWhen(filled=("cancelled_at",))
 
 

@@ -13,7 +13,7 @@ from django.db import connections, router
 from django.utils import timezone
 
 from tms_webhooks.catalogue.values import value_at
-from tms_webhooks.expiry import scan
+from tms_webhooks.expiry import scan_as_of
 from tms_webhooks.models import Event
 from tms_webhooks.monitoring.words import counted
 from tms_webhooks.outbox import numbers
@@ -99,7 +99,7 @@ def expire(*, now: datetime) -> int:
     """
     require_database()
     require_aware(now)
-    return scan.scan_as_of(now, since=min(timezone.now(), now) - scan.OVERLAP)
+    return scan_as_of(now, since=min(timezone.now(), now))
 
 
 def require_database() -> str:

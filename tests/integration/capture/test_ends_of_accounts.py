@@ -11,7 +11,7 @@ from tests.factories import WebhookFactory
 from tests.outbox import prune_events
 from tms_webhooks.models import Event
 from tms_webhooks.sources import DatePassed, UserSource
-from tms_webhooks.sources.deadlines import Deadline, expired_key
+from tms_webhooks.sources.deadlines import Deadline
 from tms_webhooks.sources.rules import Change
 
 PERSONAL = ("Alice", "Jensen", "alice@example.com", "Keizersgracht")
@@ -121,7 +121,7 @@ def test_an_account_whose_end_is_moved_into_the_past_has_ended_once():
     (recorded,) = source.events_for(Change(before=before, after=after, changed=("closed_at",), now=now))
 
     assert (recorded.once, recorded.deadline, recorded.omit_personal) == (
-        expired_key("user.closed", "7", after["closed_at"]),
+        f"user.closed:7:{int(after['closed_at'].timestamp())}",
         after["closed_at"],
         True,
     )

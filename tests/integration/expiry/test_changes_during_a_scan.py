@@ -18,14 +18,14 @@ from tests.integration.expiry.assignments import (
     scan_at,
     subscribed_organization,
 )
-from tms_webhooks.expiry import due, scan
+from tms_webhooks import expiry
 from tms_webhooks.models import Occurrence, Subscription
 
 
 @pytest.fixture
 def meanwhile(monkeypatch):
     """Do something once, just before the scan records the first of what it has found and read."""
-    own = scan._record
+    own = expiry._record
 
     def arrange(act):
         acts = [act]
@@ -35,7 +35,7 @@ def meanwhile(monkeypatch):
                 acts.pop()()
             return own(*args, **kwargs)
 
-        monkeypatch.setattr(scan, "_record", act_and_record)
+        monkeypatch.setattr(expiry, "_record", act_and_record)
 
     return arrange
 
@@ -75,14 +75,14 @@ def test_what_is_no_longer_true_is_not_recorded(later, meanwhile, values):
 def test_a_date_that_another_scan_records_before_it_is_edited_is_recorded_once(monkeypatch, edited):
     """The other scan and the edit happen after this scan has begun, and before it reads the rows."""
     assign(subscribed_organization(), expires_at=NOW + 3 * DAY)
-    own, acts = due._read_due_rows, [lambda: scan_at(NOW), lambda: change(expires_at=NOW + 3 * DAY + edited)]
+    own, acts = expiry._read_due_rows, [lambda: scan_at(NOW), lambda: change(expires_at=NOW + 3 * DAY + edited)]
 
     def act_and_read(*args, **kwargs):
         while acts:
             acts.pop(0)()
         return own(*args, **kwargs)
 
-    monkeypatch.setattr(due, "_read_due_rows", act_and_read)
+    monkeypatch.setattr(expiry, "_read_due_rows", act_and_read)
 
     assert scan_at(NOW + HOUR) == 0
     assert len(events(EXPIRING)) == 1
@@ -92,14 +92,14 @@ def test_an_assignment_deleted_before_its_values_are_read_does_not_stop_the_othe
     organization = subscribed_organization()
     gone, kept = (assign(organization, expires_at=NOW + days * DAY) for days in (3, 4))
 
-    own = scan.record_all
+    own = expiry.record_all
 
-    def delete_and_record(source, deadline, due, **kwargs):
+    def delete_and_record(source, due, **kwargs):
         found = list(due)
         CourseAssignment.objects.filter(pk=gone.pk).delete()
-        return own(source, deadline, found, **kwargs)
+        return own(source, found, **kwargs)
 
-    monkeypatch.setattr(scan, "record_all", delete_and_record)
+    monkeypatch.setattr(expiry, "record_all", delete_and_record)
 
     assert scan_at(NOW) == 1
     assert recorded() == [("expiring", kept.pk)]

@@ -13,6 +13,7 @@ from tests.integration.expiry.assignments import (
     HOUR,
     NOW,
     assign,
+    number_of,
     recorded,
     scan_at,
     subscribed_organization,
@@ -20,8 +21,8 @@ from tests.integration.expiry.assignments import (
 from tests.outbox import number_events
 from tests.patience import PATIENCE
 from tests.threads import Beside
-from tms_webhooks.expiry import scan
-from tms_webhooks.expiry.scan import record_all
+from tms_webhooks import expiry
+from tms_webhooks.expiry import record_all
 from tms_webhooks.models import EventSequence, Occurrence, ScanCursor
 
 pytestmark = [
@@ -35,13 +36,13 @@ def meeting_before_recording(monkeypatch, parties):
     """Let scans wait for each other when each has found what is due, and has recorded nothing."""
     barrier = threading.Barrier(parties, timeout=PATIENCE)
 
-    def meet_and_record(source, deadline, due, **kwargs):
+    def meet_and_record(source, due, **kwargs):
         found = list(due)
         barrier.wait()
-        return record_all(source, deadline, found, **kwargs)
+        return record_all(source, found, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scan, "record_all", meet_and_record)
+        patch.setattr(expiry, "record_all", meet_and_record)
         yield
 
 
@@ -53,8 +54,8 @@ def test_two_scans_at_once_record_each_assignment_once(monkeypatch, event_type):
     later = NOW + (5 * DAY if event_type == EXPIRED else HOUR)
 
     with meeting_before_recording(monkeypatch, parties=2):
-        scans = [Beside(lambda: scan.scan_all(now=later)) for _ in range(2)]
-        scanned = [one.finish().events for one in scans]
+        scans = [Beside(lambda: expiry.scan_all(now=later)) for _ in range(2)]
+        scanned = [number_of(one.finish()) for one in scans]
 
     assert sum(scanned) == 20
     assert [key for _kind, key in sorted(recorded())] == [assignment.pk for assignment in assigned]
@@ -89,14 +90,14 @@ def test_a_scan_that_another_has_overtaken_does_not_put_the_cursor_back(monkeypa
     assign(organization, expires_at=NOW + 2.5 * HOUR)
     slow_may_go_on, slow_waits = threading.Event(), threading.Event()
 
-    def wait_and_record(source, deadline, due, *, now, **kwargs):
+    def wait_and_record(source, due, *, now):
         found = list(due)
         if now == NOW + 2 * HOUR:
             slow_waits.set()
             assert slow_may_go_on.wait(PATIENCE)
-        return record_all(source, deadline, found, now=now, **kwargs)
+        return record_all(source, found, now=now)
 
-    monkeypatch.setattr(scan, "record_all", wait_and_record)
+    monkeypatch.setattr(expiry, "record_all", wait_and_record)
     slow = Beside(lambda: scan_at(NOW + 2 * HOUR))
     assert slow_waits.wait(PATIENCE)
     assert scan_at(NOW + 3 * HOUR) == 1

@@ -14,18 +14,19 @@ from tests.integration.expiry.assignments import (
     NOW,
     assign,
     keys,
+    number_of,
     recorded,
     scan_at,
     subscribed_organization,
 )
-from tms_webhooks.expiry import scan
+from tms_webhooks import expiry
 from tms_webhooks.models import Event, Occurrence
 
 
 @pytest.fixture
 def fail_at(monkeypatch):
     """Have the recording of the nth event fail, after it was written and before it is committed; others work."""
-    own = scan.record_planned
+    own = expiry.record_planned
 
     def arrange(number, error):
         calls = count(1)
@@ -36,7 +37,7 @@ def fail_at(monkeypatch):
                 raise error
             return event
 
-        monkeypatch.setattr(scan, "record_planned", record_or_fail)
+        monkeypatch.setattr(expiry, "record_planned", record_or_fail)
 
     return arrange
 
@@ -55,7 +56,7 @@ def test_a_scan_that_is_killed_records_each_once_together_with_the_next(fail_at,
     fail_at(number, SystemExit())
 
     with pytest.raises(SystemExit):
-        scan.scan_all(now=later)
+        expiry.scan_all(now=later)
     assert recorded() == expected(kind, assigned[: number - 1])
     assert Occurrence.objects.count() == number - 1
 
@@ -70,7 +71,7 @@ def test_a_database_that_fails_is_asked_again_by_the_next_scan(fail_at, caplog):
     assigned = [assign(organization, expires_at=NOW + hours * HOUR) for hours in (1, 2, 3)]
     fail_at(2, OperationalError("deadlock detected"))
 
-    assert scan.scan_all(now=NOW + DAY) == scan.ScanResult(0)
+    assert scan_at(NOW + DAY) == 1
     assert recorded() == expected("expired", assigned[:1])
     assert (
         "The scan of <CourseAssignments of training.CourseAssignment> for course_assignment.expired failed"
@@ -101,18 +102,12 @@ def test_a_scan_that_is_out_of_time_says_so_and_is_continued(event_type):
     scan_at(NOW)
     assigned = [assign(organization, expires_at=NOW + 3 * DAY + hours * HOUR) for hours in range(5)]
     later = NOW + (4 * DAY if event_type == EXPIRED else HOUR)
-    answers = iter([False, False, True])
-
-    first = scan.scan_all(now=later, out_of_time=lambda: next(answers))
-    second = scan.scan_all(now=later + MINUTE, out_of_time=lambda: True)
-    third = scan.scan_all(now=later + 2 * MINUTE, out_of_time=lambda: True)
-
-    # However short its time, a scan records at least one; the last one is not asked after.
-    assert [first, second, third] == [
-        scan.ScanResult(3, out_of_time=True),
-        scan.ScanResult(1, out_of_time=True),
-        scan.ScanResult(1),
+    scans = [
+        expiry.scan_all(now=later + number * MINUTE, stop=lambda most=most: len(recorded()) >= most)
+        for number, most in enumerate((3, 4, 6))
     ]
+
+    assert [(number_of(one), one.is_finished) for one in scans] == [(3, False), (1, False), (1, True)]
     assert [key for _kind, key in recorded()] == keys(assigned)
 
 

@@ -18,8 +18,7 @@ from tests.integration.expiry.assignments import (
     subscribed_organization,
 )
 from tms_webhooks import sources
-from tms_webhooks.batches import never
-from tms_webhooks.expiry import scan
+from tms_webhooks.expiry import _scan
 
 
 @pytest.fixture
@@ -65,7 +64,7 @@ def scans_of(declaration):
     """Run the scans of another declaration of the same model."""
     source = declaration(CourseAssignment, {})
     for event_type in (source.deadline.expired, source.deadline.expiring):
-        scan._scan(source, source.deadline, event_type, now=NOW, out_of_time=never)
+        list(_scan(source, event_type, now=NOW))
     return recorded()
 
 

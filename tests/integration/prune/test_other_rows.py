@@ -7,9 +7,9 @@ from django.db import transaction
 
 from example_project.training.factories import CourseAssignmentFactory, UserFactory
 from tests.integration.delivery.rows import distinct, subscribed
+from tests.integration.expiry.assignments import scan_at
 from tests.integration.prune.rows import DAY, INSTANT, NOTHING, NOW, delivery, mark
 from tms_webhooks.choices import AttemptResult, TotalSpan
-from tms_webhooks.expiry import scan
 from tms_webhooks.models import DeliveryTotal, IdempotentRequest, Notification, Occurrence, Subscription
 from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.outbox.prune import prunable, prune
@@ -47,17 +47,17 @@ def test_a_lock_is_kept_ninety_days_after_its_last_use():
 def test_the_marks_of_scans_are_forgotten_in_time_and_no_event_is_recorded_again(webhook):
     far_ahead = datetime(2100, 1, 1, tzinfo=UTC)
     Subscription.objects.create(webhook=webhook, event_type="course_assignment.*")
-    scan.scan_all(now=far_ahead - 60 * DAY)
+    scan_at(far_ahead - 60 * DAY)
     CourseAssignmentFactory(
         user=UserFactory(organization=webhook.organization), expires_at=far_ahead, created=far_ahead - 100 * DAY
     )
-    assert [scan.scan_all(now=far_ahead + days * DAY).events for days in (-10, 1)] == [1, 1]
+    assert [scan_at(far_ahead + days * DAY) for days in (-10, 1)] == [1, 1]
     assert Occurrence.objects.count() == 2
 
     counts = []
     for days in range(2, 95):
         prune(far_ahead + days * DAY)
-        counts.append((Occurrence.objects.count(), scan.scan_all(now=far_ahead + days * DAY).events))
+        counts.append((Occurrence.objects.count(), scan_at(far_ahead + days * DAY)))
 
     # To the 90th day after its date, exclusive of what is older.
     assert counts == [(2, 0)] * 89 + [(0, 0)] * 4

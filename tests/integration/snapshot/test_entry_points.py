@@ -91,6 +91,15 @@ def test_a_noun_that_can_not_be_sent_is_refused(post, webhook, problem, nouns, c
     assert not Job.objects.exists()
 
 
+def test_all_is_refused_where_a_webhook_can_have_no_noun(post, webhook, problem):  # noqa: F811
+    webhook.subscriptions.all().delete()
+
+    (error,) = problem(post({"nouns": "all"}), "invalid-request")["errors"]
+
+    assert error["detail"] == 'nouns: objects of "all" can\'t be sent as a snapshot. This webhook can have: -.'
+    assert not Job.objects.exists()
+
+
 @pytest.mark.parametrize("body", [{}, {"nouns": []}, {"nouns": "class"}, {"nouns": ["class"], "noun": "class"}])
 def test_a_malformed_body_is_refused(post, problem, body):  # noqa: F811
     problem(post(body), "invalid-request")

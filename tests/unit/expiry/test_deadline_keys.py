@@ -6,16 +6,16 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from example_project.training.models import CourseAssignment
-from tms_webhooks.expiry.due import expiring_key
+from tms_webhooks.expiry import expiring_key
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.occurrence import LONGEST_KEY
 from tms_webhooks.sources import CourseAssignmentSource
-from tms_webhooks.sources.deadlines import DueDate, end_of_day, expired_key, time_zone
+from tms_webhooks.sources.deadlines import DueDate, end_of_day, time_zone
 from tms_webhooks.sources.rules import Change
 
 EXPIRES_AT = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
-EXPIRED = "course_assignment.expired"
 EXPIRING = "course_assignment.expiring"
+ASSIGNMENTS = CourseAssignmentSource(CourseAssignment, {})
 UUID = uuid.UUID("0192f3a1-7c1e-7000-8000-0123456789ab")
 
 
@@ -30,9 +30,9 @@ def moved_into_the_past(subject_id):
     [(55120, "55120"), ("ASG-1", "ASG-1"), (UUID, str(UUID))],
 )
 def test_a_change_and_a_scan_record_of_an_expiry_under_the_same_key(subject_id, text):
-    (planned,) = CourseAssignmentSource(CourseAssignment, {}).events_for(moved_into_the_past(subject_id))
+    (planned,) = ASSIGNMENTS.events_for(moved_into_the_past(subject_id))
 
-    assert planned.once == expired_key(EXPIRED, subject_key(subject_id), EXPIRES_AT)
+    assert planned.once == ASSIGNMENTS.expired_key({"id": subject_id, "expires_at": EXPIRES_AT})
     assert planned.once == f"course_assignment.expired:{text}:1795532400"
     assert planned.deadline == EXPIRES_AT
 
@@ -45,8 +45,8 @@ def test_subject_date_and_subscription_each_make_another_key():
         expiring_key(EXPIRING, 2, "42", date(2026, 11, 24)),
         expiring_key(EXPIRING, 1, "43", date(2026, 11, 24)),
         expiring_key(EXPIRING, 1, "42", date(2026, 11, 25)),
-        expired_key(EXPIRED, "42", EXPIRES_AT),
-        expired_key(EXPIRED, "42", later),
+        ASSIGNMENTS.expired_key({"id": 42, "expires_at": EXPIRES_AT}),
+        ASSIGNMENTS.expired_key({"id": 42, "expires_at": later}),
     ]
 
     assert len(set(keys)) == len(keys)

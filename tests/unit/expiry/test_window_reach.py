@@ -14,8 +14,8 @@ INSTANT = timedelta(microseconds=1)
 
 def inside(left, window=(2.0, 7.0), *, gap=timedelta(), age=None):
     """Ask for something with so much time left now, so old, when the last scan was a gap ago."""
-    created_at = None if age is None else NOW - age
-    return windows.was_inside(NOW + left, window, since=NOW - gap, now=NOW, created_at=created_at)
+    since = NOW - (gap if age is None else min(gap, age))
+    return windows.was_inside(NOW + left, window, since=since, now=NOW)
 
 
 days = st.floats(min_value=0, max_value=400, allow_nan=False)
@@ -70,6 +70,6 @@ def test_two_scans_find_together_the_same_as_one(window, left, first, second):
     start = middle - first
 
     def found(since, now):
-        return windows.was_inside(expires_at, window, since=since, now=now, created_at=None)
+        return windows.was_inside(expires_at, window, since=since, now=now)
 
     assert (found(start, middle) or found(middle, NOW)) is found(start, NOW)
