@@ -37,7 +37,7 @@ HEADER = re.compile(r'"?id"?[:,] ?"?digest"?', re.IGNORECASE)
 
 
 class ComparisonForm(forms.Form):
-    """A noun, and the lines of a receiver. After validation, ``copy`` has its digests by the ids of the objects."""
+    """A noun, and the lines of a receiver. After validation, ``copy`` is what `digests_by_id` returns."""
 
     noun = forms.ChoiceField(label=gettext_lazy("Objects"))
     copy = forms.CharField(
@@ -90,34 +90,37 @@ class ComparisonForm(forms.Form):
         return values
 
 
-def digests_by_id(text: str) -> dict[str, str]:
-    """Return the digests in the lines of a text, by the ids of their objects. A line may lack the digest.
+def digests_by_id(text: str) -> tuple[dict[str, str], list[str]]:
+    """Return the digests in the lines of a text by the ids of their objects, and a message for each line that is left out.
 
-    Raise `ValidationError` for a line that can't be read, and for one too many. The first one may name the columns.
+    A line may lack the digest, and the first one may name the columns. Raise `ValidationError` for too many lines, and if
+    none can be read.
     """
     found: dict[str, str] = {}
+    left_out: list[str] = []
     for number, line in enumerate(map(str.strip, text.split("\n")), 1):
         if not line or (number == 1 and HEADER.fullmatch(line)):
             continue
-        matched = LINE.fullmatch(line)
-        if matched is None:
-            message = _("Line %(line)d is not an id and a digest of 32 hexadecimal digits: %(text)s")
-        elif matched[1] in found:
-            message = _("Line %(line)d has an id that an earlier line has, too: %(text)s")
-        elif len(found) == MOST_READ:
+        matched, values = LINE.fullmatch(line), {"line": number, "text": line[:LONGEST_QUOTE]}
+        if len(found) + len(left_out) == MOST_READ:
             message = _("Line %(line)d is one too many. Compare at most 10,000 objects, one bucket after the other.")
+            raise ValidationError(message % values)
+        if matched is None:
+            left_out.append(_("Line %(line)d is not an id and a digest of 32 hexadecimal digits: %(text)s") % values)
+        elif matched[1] in found:
+            left_out.append(_("Line %(line)d has an id that an earlier line has, too: %(text)s") % values)
         else:
             found[matched[1]] = matched[2].lower()
-            continue
-        raise ValidationError(message % {"line": number, "text": line[:LONGEST_QUOTE]})
-    return found
+    if left_out and not found:
+        raise ValidationError(left_out[0])
+    return found, left_out
 
 
+# Of the lost, stale and ghost objects in `Differences`.
 KINDS = (
-    ("lost", pgettext_lazy("objects", "Lost"), gettext_lazy("The receiver lacks these objects.")),
-    ("stale", pgettext_lazy("objects", "Stale"), gettext_lazy("The receiver has another state of these objects.")),
+    (pgettext_lazy("objects", "Lost"), gettext_lazy("The receiver lacks these objects.")),
+    (pgettext_lazy("objects", "Stale"), gettext_lazy("The receiver has another state of these objects.")),
     (
-        "ghosts",
         pgettext_lazy("objects", "Ghosts"),
         gettext_lazy(
             "Only the receiver has these objects, and has to delete them: they no longer exist, or the webhook does not "
@@ -135,7 +138,7 @@ def comparison(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespo
     form = ComparisonForm(webhook, *([request.POST, request.FILES] if request.method == "POST" else []))
     context: dict[str, Any] = {"title": _("Compare a copy"), "form": form}
     if form.is_valid():
-        noun, copy, of, bucket = (form.cleaned_data[name] for name in ("noun", "copy", "buckets", "bucket"))
+        noun, (copy, left_out), of, bucket = (form.cleaned_data[name] for name in ("noun", "copy", "buckets", "bucket"))
         try:
             found = Comparison(webhook, noun).differences(copy, of=of, bucket=bucket)
         except ReplayError as error:
@@ -147,10 +150,10 @@ def comparison(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespo
                 "total": len(wrong) + len(found.ghosts),
                 "kinds": [
                     (title, text, ids, _listed(webhook, noun, ids[:MOST_LISTED]))
-                    for name, title, text in KINDS
-                    for ids in [getattr(found, name)]
+                    for (title, text), ids in zip(KINDS, found[1:], strict=True)
                 ],
                 "most_listed": MOST_LISTED,
+                "left_out": left_out,
                 "noun": noun,
                 "wrong": wrong,
                 "sent": wrong[:MOST_IDS],

@@ -142,6 +142,27 @@ def test_a_file_is_compared_like_lines(manager, webhook, classes):
     assert numbers_on(response) == ("The copy is equal", [4, 0, 0, 0])
 
 
+def test_lines_that_can_not_be_read_are_named_and_the_others_are_compared(manager, webhook, classes):
+    first, *others = lines(digests(webhook)).split("\n")
+
+    response = compared(manager, webhook, "\n".join([first, f"<b>;{OTHER}", *others, "", first.upper()]))
+
+    assert numbers_on(response) == ("The copy is equal", [4, 0, 0, 0])
+    assert (
+        "2 lines are left out The other lines were compared. Correct these, and compare again. "
+        f"Line 2 is not an id and a digest of 32 hexadecimal digits: <b>;{OTHER} "
+        f"Line 7 has an id that an earlier line has, too: {first.upper()}" in text_of(response)
+    )
+
+
+def test_a_hundred_lines_that_are_left_out_are_listed(manager, webhook, classes):
+    page = text_of(compared(manager, webhook, lines(digests(webhook)) + "\nno digest" * 101))
+
+    assert "101 lines are left out The other lines were compared." in page
+    assert "The first 100 are listed." in page
+    assert page.count("hexadecimal digits: no digest") == 100
+
+
 def test_an_empty_file_lacks_everything(manager, webhook, classes):
     response = compared(manager, webhook, "", file=b"")
 
@@ -184,14 +205,10 @@ def test_the_longest_list_has_a_hundred_objects_and_a_snapshot_its_most_ids(
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (
-            {"copy": "12:" + OTHER + "\n\n13;" + OTHER},
-            "Line 3 is not an id and a digest of 32 hexadecimal digits: 13;000",
-        ),
+        ({"copy": "13;" + OTHER + "\nnone"}, "Line 1 is not an id and a digest of 32 hexadecimal digits: 13;000"),
         ({"copy": "12:abc"}, "Line 1 is not an id and a digest of 32 hexadecimal digits: 12:abc"),
-        ({"copy": "12:\n13:\n12:"}, "Line 3 has an id that an earlier line has, too: 12:"),
         (
-            {"copy": "\n".join(f"{number}:" for number in range(10_001))},
+            {"copy": "?\n" + "\n".join(f"{number}:" for number in range(10_000))},
             "Line 10001 is one too many. Compare at most 10,000 objects",
         ),
         ({"copy": " "}, "Paste the lines, or choose a file."),
@@ -212,7 +229,7 @@ def test_wrong_input_is_reported_with_its_line(manager, webhook, classes, values
 
 
 def test_an_id_may_have_the_separators():
-    assert digests_by_id(f"3:8:{OTHER}\na,b,{OTHER}") == {"3:8": OTHER, "a,b": OTHER}
+    assert digests_by_id(f"3:8:{OTHER}\na,b,{OTHER}") == ({"3:8": OTHER, "a,b": OTHER}, [])
 
 
 def test_markup_in_lines_and_names_is_text(manager, webhook, organization):
