@@ -30,7 +30,7 @@ LISTEN = """
 from selectors import DefaultSelector
 from tms_webhooks.queues.wakeup import WakeUpListener
 selector = DefaultSelector()
-listener = WakeUpListener("default", selector)
+listener = WakeUpListener("default", selector, lock=(1, 1))
 print("listening", flush=True)
 while True:
     selector.select()

@@ -27,6 +27,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
+
 from tests.patience import PATIENCE
 from tests.scenarios.mirror_program import Mirror
 from tests.scenarios.postgres import server_of_its_own
@@ -389,8 +391,11 @@ def main():
         signal.signal(number, signal.default_int_handler)
     with contextlib.ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="tms-year-")))
-        # A year of vacuuming is to fit into the hour.
-        primary = ends.enter_context(server_of_its_own(synchronous_standby_names="*", autovacuum_naptime=5))
+        try:
+            # A year of vacuuming is to fit into the hour.
+            primary = ends.enter_context(server_of_its_own(synchronous_standby_names="*", autovacuum_naptime=5))
+        except pytest.skip.Exception as absence:
+            raise SystemExit(f"A year needs a PostgreSQL server of its own. {absence}") from None
         standby = ends.enter_context(server_of_its_own(primary, autovacuum_naptime=5))
         year = Year(folder, primary, standby, events=options.events, seed=options.seed, ends=ends)
         try:

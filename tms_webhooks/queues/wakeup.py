@@ -7,6 +7,7 @@ fraction of a second later.
 from __future__ import annotations
 
 import atexit
+import errno
 import hashlib
 import logging
 import os
@@ -42,18 +43,22 @@ _notified_at: dict[str, float] = {}
 
 
 class WakeUpListener:
-    """Receives the wake-ups of a database. Its sockets are in the caller's ``selector`` until it is closed."""
+    """Receives the wake-ups of a database. Its sockets are in the caller's ``selector`` until it is closed.
 
-    def __init__(self, alias: str, selector: BaseSelector, *, lock: tuple[int, int] | None = None) -> None:
-        self._alias, self._lock = alias, lock
-        self._selector = selector
-        self._socket, self._path = _bind(alias)
+    On PostgreSQL it holds the advisory lock ``lock`` in a session of its own, which ends with the process.
+    """
+
+    def __init__(self, alias: str, selector: BaseSelector, *, lock: tuple[int, int]) -> None:
+        self._alias, self._selector, self._lock = alias, selector, lock
+        self._socket = _bind(alias)
         if self._socket is not None:
             selector.register(self._socket, EVENT_READ)
-        self._listens = connections[alias].vendor == "postgresql"
-        self._is_on_this_host = self._socket is not None and connections[alias].vendor == "sqlite"
+        host = connections[alias]
+        self._listens = host.vendor == "postgresql"
+        # SQLite's wake-ups all come from this host.
+        self._is_on_this_host = host.vendor == "sqlite" and self._socket is not None
         # Behind a pool of connections, such as PgBouncer's, several processes share a session.
-        self._has_session = self._listens and not connections[alias].settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+        self._has_session = self._listens and not host.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
         # The connection that listens, and when to connect again.
         self._wrapper: BaseDatabaseWrapper | None = None
         self._descriptor: int | None = None
@@ -68,13 +73,13 @@ class WakeUpListener:
 
     @property
     def hears_all(self) -> bool:
-        """Whether no wake-up is missed, whatever host it comes from. SQLite's all come from this one."""
-        return self._has_session and self._wrapper is not None if self._listens else self._is_on_this_host
+        """Whether no wake-up is missed, whatever host it comes from."""
+        return self._is_on_this_host or self.holds_lock
 
     @property
     def holds_lock(self) -> bool:
-        """Whether a session of this listener holds the advisory lock ``lock``, which is free as soon as the process ends."""
-        return self._lock is not None and self._listens and self.hears_all
+        """Whether its session holds the lock now."""
+        return self._has_session and self._wrapper is not None
 
     def collect(self) -> bool:
         """Take the wake-ups that have come, and return whether there was one. Does not wait for one.
@@ -101,9 +106,9 @@ class WakeUpListener:
     def close(self) -> None:
         """Stop listening."""
         self._disconnect()
-        if self._socket is not None and self._path is not None:
+        if self._socket is not None:
             self._selector.unregister(self._socket)
-            self._path.unlink(missing_ok=True)
+            Path(self._socket.getsockname()).unlink(missing_ok=True)
             self._socket.close()
 
     def _collect_notifications(self) -> bool:
@@ -124,7 +129,7 @@ class WakeUpListener:
         wrapper.set_autocommit(True)
         with wrapper.cursor() as cursor:
             cursor.execute(f"LISTEN {CHANNEL}")
-            if self._lock is not None and self._has_session:
+            if self._has_session:
                 # Of this drain alone: no other one waits for it.
                 cursor.execute("SELECT pg_advisory_lock(%s, %s)", self._lock)
         self._descriptor = wrapper.connection.fileno()
@@ -148,8 +153,8 @@ def wake_local(alias: str) -> bool:
     woken = [_wake_socket(path) for path in paths] if monotonic() - read_at < CACHE_SECONDS else []
     if not woken or not all(woken):
         directory = _directory()
-        paths = [] if directory is None else [str(path) for path in directory.glob(f"{key}-*")]
-        paths = [path for path in paths if _wake_socket(path)]
+        found = map(str, directory.glob(f"{key}-*")) if directory else ()
+        paths = [path for path in found if _wake_socket(path)]
         _woken[key] = monotonic(), paths
     return bool(paths)
 
@@ -190,13 +195,16 @@ def notify(alias: str) -> None:
             cursor.execute(f"NOTIFY {CHANNEL}")
 
 
-def _bind(alias: str) -> tuple[socket.socket | None, Path | None]:
+def _bind(alias: str) -> socket.socket | None:
+    """Return the socket of this thread for wake-ups; None if it can't have one."""
     directory = _directory()
     if directory is None:
-        return None, None
-    for path in directory.iterdir():
-        # Those of killed processes, of all databases, are removed.
-        _wake_socket(str(path))
+        return None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        for path in directory.iterdir():
+            # Those of killed processes, of all databases, are removed. To connect wakes none of them.
+            if probe.connect_ex(str(path)) == errno.ECONNREFUSED:
+                path.unlink(missing_ok=True)
     path = directory / f"{_key(alias)}-{os.getpid()}-{threading.get_ident() % 100_000}"
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -204,9 +212,9 @@ def _bind(alias: str) -> tuple[socket.socket | None, Path | None]:
         listener.bind(str(path))
     except OSError:
         listener.close()
-        return None, None
+        return None
     listener.setblocking(False)
-    return listener, path
+    return listener
 
 
 def _directory() -> Path | None:

@@ -5,7 +5,8 @@ Include this module in the URLs: ``path("webhooks/health/", include("tms_webhook
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+import math
+from functools import cache
 from threading import Lock
 from time import monotonic
 
@@ -23,7 +24,10 @@ from tms_webhooks.monitoring.liveness import HealthLevel, database_problem, exam
 
 KEPT_SECONDS = 5.0
 """A process reads the health once in this time, because the probe needs no login."""
+
 _reading = Lock()
+# The level that was read last, and until when it is kept.
+_level, _kept_until = HealthLevel.STOPPED, -math.inf
 
 
 @login_not_required
@@ -35,26 +39,36 @@ def health(_request: HttpRequest, *, ready: bool = False) -> HttpResponse:
     try:
         # A level that is kept is no proof that the database answers now.
         DrainSlot.objects.exists()
-        level = _migrated() if ready else _level()
+        level = _migrated() if ready else _delivering()
     except Error:
         level = HealthLevel.STOPPED
     # Django would mail each 503 to ADMINS.
     return keep_out_of_log(HttpResponse(f"{level.name}\n", "text/plain", 503 if level == HealthLevel.STOPPED else 200))
 
 
-def _level() -> HealthLevel:
-    with _reading:
-        return _read(monotonic() // KEPT_SECONDS)
+def _delivering() -> HealthLevel:
+    """Return the level. While one request reads it, the others get the one before; for the very first, they wait."""
+    global _level, _kept_until
+    is_first = _kept_until == -math.inf
+    if monotonic() >= _kept_until and _reading.acquire(blocking=is_first):
+        try:
+            # Another request may have read it by now.
+            if monotonic() >= _kept_until:
+                _level = _read()
+                _kept_until = monotonic() + KEPT_SECONDS
+        finally:
+            _reading.release()
+    return _level
 
 
-@lru_cache(1)
-def _read(_period: float) -> HealthLevel:
+def _read() -> HealthLevel:
     try:
         return examine()[1].level
     except Error:
         return HealthLevel.STOPPED
 
 
+# Kept once it is true. Until then each probe looks, so that a process is ready as soon as `migrate` has ended.
 @cache
 def _migrated() -> HealthLevel:
     if database_problem():

@@ -2,6 +2,7 @@
 
 import socket
 import tempfile
+from itertools import count
 from pathlib import Path
 from selectors import DefaultSelector
 
@@ -25,12 +26,16 @@ def folder(monkeypatch):
         yield Path(directory)
 
 
+# Each drain has a lock of its own.
+locks = count(1)
+
+
 class Listening:
     """A listener and the selector that its owner waits with."""
 
     def __init__(self):
         self.selector = DefaultSelector()
-        self.listener = WakeUpListener("default", self.selector)
+        self.listener = WakeUpListener("default", self.selector, lock=(1, next(locks)))
         self.is_closed = False
 
     def is_woken(self, seconds=5.0):
@@ -101,6 +106,14 @@ def test_what_killed_drains_of_any_database_left_behind_is_tidied_up_and_what_li
 
     assert not (place / "another-1-1").exists()
     assert alive.exists()
+
+
+def test_a_drain_that_begins_wakes_no_other_one(folder, listen, listen_elsewhere):
+    drain = listen()
+
+    listen_elsewhere()
+
+    assert not drain.is_woken(0.0)
 
 
 def test_it_changes_nothing_where_no_drain_is(folder, listen):

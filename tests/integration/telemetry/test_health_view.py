@@ -1,9 +1,12 @@
 """The health over HTTP: for monitors and load balancers, which have no account and run no command."""
 
+import math
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from threading import Barrier, BrokenBarrierError
+from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError
@@ -11,8 +14,10 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.patience import PATIENCE
 from tms_webhooks.db import clock
 from tms_webhooks.models import DrainSlot, Event
+from tms_webhooks.monitoring.liveness import HealthLevel
 from tms_webhooks.telemetry import health
 
 DELIVERY = "/webhooks/health/"
@@ -23,12 +28,11 @@ BOTH = pytest.mark.parametrize("url", [DELIVERY, READY])
 @pytest.fixture(autouse=True)
 def period(monkeypatch):
     """The time that decides when the health is read again, as a list of one number. Nothing is kept from other tests."""
-    health._read.cache_clear()
+    monkeypatch.setattr(health, "_kept_until", -math.inf)
     health._migrated.cache_clear()
     now = [0.0]
     monkeypatch.setattr(health, "monotonic", lambda: now[0])
     yield now
-    health._read.cache_clear()
     health._migrated.cache_clear()
 
 
@@ -137,6 +141,31 @@ def test_requests_at_the_same_time_read_it_once(monkeypatch, rf):
 
     assert [response.status_code for response in answers] == [503] * 4
     assert len(reads) == 1
+
+
+def test_while_one_request_reads_it_the_others_get_the_level_before(monkeypatch, rf, period):
+    begun, end = threading.Event(), threading.Event()
+
+    def slow():
+        begun.set()
+        assert end.wait(PATIENCE)
+        raise OperationalError("the connection is lost")
+
+    monkeypatch.setattr(DrainSlot.objects, "exists", lambda: True)
+    monkeypatch.setattr(health, "examine", lambda: (None, SimpleNamespace(level=HealthLevel.LATE)))
+    assert health.health(rf.get(DELIVERY)).content == b"LATE\n"
+    monkeypatch.setattr(health, "examine", slow)
+    period[0] += 5
+    with ThreadPoolExecutor(2) as pool:
+        slow_answer = pool.submit(health.health, rf.get(DELIVERY))
+        assert begun.wait(PATIENCE)
+        try:
+            other = pool.submit(health.health, rf.get(DELIVERY)).result(PATIENCE)
+        finally:
+            end.set()
+
+    assert other.content == b"LATE\n"
+    assert slow_answer.result().content == b"STOPPED\n"
 
 
 def test_a_failed_read_is_kept_for_the_period_too(client, monkeypatch, period):
