@@ -203,7 +203,7 @@ def _record(follower: Follower, key: Any, page: Sequence[Any], moved: Any, *, no
             if (old := moved.get(str(one), {}).get(own)) is not None:
                 before[name] = old
         changes.append(Change(source.canonical(before), source.canonical(raw), (), now, using))
-    record_changes(source, changes, using=using, moves_only=True)
+    record_changes(source, changes, moves_only=True)
     if source.reconcile:
         lines = [(states.state_text(source, raw), states.object_state(source, pk, raw), True) for pk, raw in read]
         SourceState.objects.record_all(source.name, lines, now=now, using=using)

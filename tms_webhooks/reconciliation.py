@@ -137,7 +137,7 @@ def record_objects(source: Source, keys: Sequence[Any], *, baseline: bool, now: 
                 change = diff(source, before=before, after=raw, now=now, using=using)
                 if not change.is_empty:
                     changes.append(change)
-        events = record_changes(source, changes, using=using, found_later=True)
+        events = record_changes(source, changes, found_later=True)
         note_moves(source, changes, using=using)
         SourceState.objects.overwrite(source.name, current, now=now, using=using)
         SourceState.objects.forget(source.name, known.keys() - found.keys(), using=using)
@@ -306,7 +306,7 @@ def _settle(source: Source, keys: Set[str], *, now: datetime, using: str) -> int
         found = {key: diff(source, before=None, after=raw, now=now, using=using) for key, raw in read.items()}
         owned = [key for key, change in found.items() if has_owner(change.after)]
         OwnerlessObject.objects.take(source.name, [*owned, *(keys - found.keys())], using=using)
-        record_changes(source, [found[key] for key in owned], using=using)
+        record_changes(source, [found[key] for key in owned])
     waiting = OwnerlessObject.objects.using(using).filter(source=source.name, key__in=found.keys() - set(owned))
     if late := waiting.filter(since__lte=now - REPORT_AFTER, reported=False).update(reported=True):
         logger.warning(

@@ -278,7 +278,7 @@ class SourceReader:
                 found = self._typed(raw)
                 seen = shown.get(key, ()) if found is None else ()
                 if seen:
-                    found = self._event_type, owners.first_values(self._source, raw)
+                    found = self._event_type, owners.values_by_owner(self._source, raw)[0]
                 made = None if found is None else make(*found, seen=seen)
             except Exception:
                 if strict_payloads():
@@ -326,7 +326,7 @@ class SourceReader:
             event_type,
             build_content(change, event_type),
             values,
-            subject=(self._source.noun.name, subject_key(values["id"])),
+            subject_id=values["id"],
             occurred_at=now,
             strict=strict_payloads(),
             numbered_by_owner=self._source.owners is not None,
@@ -372,9 +372,6 @@ class BranchReader(SourceReader):
 
 SNAPSHOT_BACKLOG = 2_000
 """Unfinished deliveries of a snapshot, or of other replays of its webhook, at which it waits."""
-
-NOUN = "webhook"
-"""The noun of the last event, whose subject is the webhook itself."""
 
 CONTINUED_AFTER = timedelta(seconds=2)
 """After which a task continues a job that waits for its deliveries."""
@@ -565,7 +562,7 @@ def _completed_event(job: Job, webhook: Webhook, *, failed: int, now: datetime) 
             catalogue.get(event_names.SNAPSHOT_COMPLETED),
             {"data": data, "details": details, "changed": [], "previous": {}},
             values,
-            subject=(NOUN, webhook.public_id),
+            subject_id=webhook.public_id,
             occurred_at=now,
             strict=True,
         )

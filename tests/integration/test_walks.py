@@ -85,7 +85,7 @@ def test_a_captured_save_enters_few_functions(training_class):
     walk = rename(training_class)
 
     assert Event.objects.count() > recorded
-    assert exceeded(walk, Walk(calls=132, functions=89, files=20)) == []
+    assert exceeded(walk, Walk(calls=129, functions=87, files=20)) == []
 
 
 def test_a_save_that_nobody_subscribes_to_enters_few_functions(training_class):

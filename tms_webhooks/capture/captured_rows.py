@@ -26,6 +26,8 @@ from tms_webhooks.moves import note_branches, types_that_follow
 from tms_webhooks.outbox.record import source_errors_logged
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.interest import types_of_any_webhook
+from tms_webhooks.sources.mapping import Values
+from tms_webhooks.sources.paths import Model
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rows import (
     CHUNK,
@@ -41,7 +43,7 @@ from tms_webhooks.sources.rows import (
 from tms_webhooks.sources.stored_rows import key_of
 
 # The models of organizations: with their rows, their webhooks are deleted, and their tree may change.
-organization_models: set[type[models.Model]] = set()
+organization_models: set[Model] = set()
 
 
 class CapturedRows:
@@ -56,7 +58,7 @@ class CapturedRows:
         self._using = using
         self._related_fields = related_fields
         self.keys: Sequence[Any] = ()
-        self._before: dict[Any, dict[str, Any]] = {}
+        self._before: dict[Any, Values] = {}
         self._open_saves: dict[Any, CapturedSave] = {}
         self._failed = False
 
@@ -97,9 +99,10 @@ class CapturedRows:
         for chunk in chunks([] if self._failed else keys, CHUNK):
             with source_errors_logged(self.source):
                 found = dict(read_rows(self.source, self._rows(chunk)))
-                changed: dict[Any, tuple[dict[str, Any] | None, dict[str, Any]]] = {}
                 # New objects in the order in which the host gave them.
-                for key, after in ({one: found[one] for one in chunk if one in found} | found).items():
+                in_order = {key: found[key] for key in chunk if key in found} | found
+                changed: dict[Any, tuple[Values | None, Values]] = {}
+                for key, after in in_order.items():
                     before = self._before.get(key)
                     if before is not None and self._related_fields:
                         before = {**{name: after[name] for name in self.source.own}, **before}
@@ -107,8 +110,9 @@ class CapturedRows:
                     if before is None or any(after[name] != value for name, value in before.items()):
                         changed[key] = (before, after)
                 recorded = record_states(self.source, changed, using=self._using, related=bool(self._related_fields))
-                for key in self._open_saves.keys() & {key for key, events in recorded.items() if events}:
-                    self._open_saves[key].remember(found[key])
+                for key, open_save in self._open_saves.items():
+                    if recorded.get(key):
+                        open_save.remember(found[key])
 
     def record_deletions(self, keys: Sequence[Any]) -> None:
         """Record that these objects are deleted, while their rows still exist."""
@@ -142,7 +146,7 @@ def sources_to_record(
     return [source for source, names in event_types.items() if source.reconcile or not subscribed.isdisjoint(names)]
 
 
-def sources_of_table(model: type[models.Model]) -> list[Source]:
+def sources_of_table(model: Model) -> list[Source]:
     """Return the sources of a model's own table. For the rows that it has in its parents' tables, Django sends other signals."""
     return [one for one in sources_of(model) if one.model._meta.concrete_model is model._meta.concrete_model]
 
@@ -152,7 +156,7 @@ def chunks(keys: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (keys[start : start + size] for start in range(0, len(keys), size or 1))
 
 
-def record_deletion(sender: type[models.Model], instance: models.Model, *, using: str, silent: bool) -> None:
+def record_deletion(sender: Model, instance: models.Model, *, using: str, silent: bool) -> None:
     """Record the deletion of ``instance``, while its row and the rows that it refers to still exist.
 
     One that is ``silent``, or is noted already, has no events.

@@ -17,11 +17,11 @@ from django.db import models, transaction
 from tms_webhooks.capture.captured_rows import CapturedRows, sources_to_record
 from tms_webhooks.capture.saves import Scope, atomic, is_open, scope_of
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.paths import ListRelation, all_rows
+from tms_webhooks.sources.paths import ListRelation, Model, all_rows
+from tms_webhooks.sources.rows import Rows
 from tms_webhooks.sources.states import lists_of
 from tms_webhooks.sources.stored_rows import as_key
 
-Model: TypeAlias = type[models.Model]
 # Returns the keys of a source's objects that are affected by a change of the given list.
 KeyFinder: TypeAlias = Callable[[Source, ListRelation], Iterable[Any]]
 
@@ -43,20 +43,16 @@ class _RelationChange:
     scope: Scope
     captured: list[CapturedRows]
 
+    def is_of(self, through: Model, using: str) -> bool:
+        """Return whether it is a change of the list with these rows in a database."""
+        return self.through is through and self.scope[0] == using
+
 
 class _OpenChanges(threading.local):
     """The open changes of this thread, the innermost last."""
 
     def __init__(self) -> None:
         self.changes: list[_RelationChange] = []
-
-    def pop(self, through: Model, cause: Any, using: str) -> list[CapturedRows]:
-        """Return the captured rows of the innermost such change, and forget the change."""
-        for index in reversed(range(len(self.changes))):
-            one = self.changes[index]
-            if one.through is through and one.cause is cause and one.scope[0] == using:
-                return self.changes.pop(index).captured
-        return []
 
 
 _thread = _OpenChanges()
@@ -79,14 +75,12 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
     change = _RelationChange(through, cause, scope_of(using), [])
     _thread.changes = [one for one in _thread.changes if is_open(one.scope)]
     affected = {
-        source: {as_key(source.model, key) for key in keys(source, tables[through]) if key is not None}
+        source: {as_key(source.model, key) for key in keys(source, through_tables(source)[through]) if key is not None}
         for source in sources
-        if through in (tables := through_tables(source))
     }
     for other in _thread.changes:
-        if other.through is through and other.scope[0] == using:
-            for captured in other.captured:
-                affected.get(captured.source, set()).difference_update(captured.keys)
+        for captured in other.captured if other.is_of(through, using) else ():
+            affected.get(captured.source, set()).difference_update(captured.keys)
     _thread.changes.append(change)
     for source in sources_to_record([one for one, of_one in affected.items() if of_one], using=using):
         names = [name for name, one in lists_of(source).items() if one.relation.rows is through]
@@ -96,10 +90,13 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
 
 
 def record_after_change(through: Model, cause: Any, *, using: str) -> None:
-    """Record the events of the change."""
-    captured_rows = _thread.pop(through, cause, using)
-    for captured in [] if transaction.get_rollback(using) else captured_rows:
-        captured.record_after()
+    """Record the events of the innermost such change, and forget the change."""
+    for change in reversed(_thread.changes):
+        if change.cause is cause and change.is_of(through, using):
+            _thread.changes.remove(change)
+            for captured in [] if transaction.get_rollback(using) else change.captured:
+                captured.record_after()
+            return
 
 
 @contextmanager
@@ -135,18 +132,14 @@ def keys_of_others(others: Collection[Any] | None, related: models.Model, *, usi
 def keys_of_row(row: models.Model, *, using: str) -> KeyFinder:
     """Find the object that a through row belongs to, and the one that it belonged to."""
     stored = all_rows(type(row), using=using).filter(pk=row.pk)
-    return keys_of_new_rows([row], stored.none() if row._state.adding else stored)
+    return keys_of_rows(stored.none() if row._state.adding else stored, new=[row])
 
 
-def keys_of_new_rows(objs: Sequence[models.Model], replaced: models.QuerySet[Any]) -> KeyFinder:
-    """Find the objects that new rows belong to, and those of the rows that they may replace."""
-    return keys_of_rows(replaced, new=objs)
+def keys_of_rows(rows: Rows, values: Mapping[str, Any] = NO_VALUES, *, new: Sequence[models.Model] = ()) -> KeyFinder:
+    """Find the objects that these rows belong to before an update with ``values``, and after it; and those of ``new`` rows.
 
-
-def keys_of_rows(
-    rows: models.QuerySet[Any], values: Mapping[str, Any] = NO_VALUES, *, new: Sequence[models.Model] = ()
-) -> KeyFinder:
-    """Find the objects that these rows belong to before an update with ``values``, and after it; and those of ``new`` rows."""
+    The rows are those that an update changes, or that new rows may replace.
+    """
 
     def keys(_source: Source, relation: ListRelation) -> Iterable[Any]:
         found = rows.order_by().select_related(None)

@@ -18,11 +18,9 @@ from tms_webhooks.capture.many_to_many import sources_by_rows
 from tms_webhooks.db.django_private import is_loading_fixture
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.paths import ListRelation
+from tms_webhooks.sources.paths import ListRelation, Model
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.stored_rows import key_of
-
-Model = type[models.Model]
 
 
 def connect(source: Source) -> None:

@@ -6,13 +6,12 @@ captured, too, such as ``SET_NULL``.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, TypeAlias
 
-from django.db import connections, models, router, transaction
+from django.db import models, router, transaction
 
 from tms_webhooks.capture import many_to_many, saves
 from tms_webhooks.capture.captured_rows import (
@@ -35,19 +34,18 @@ from tms_webhooks.db.django_private import (
     use_write_database,
     wrap_methods,
 )
+from tms_webhooks.sources.paths import Model
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.rows import CHUNK, Rows, at_keys, conflicting, exactly, key_lookup, locked_keys
-
-logger = logging.getLogger(__name__)
+from tms_webhooks.sources.rows import CHUNK, Rows, at_keys, conflicting, exactly, key_lookup, locked_keys, unique_fields
 
 # A method of Django's own ``QuerySet``.
 Method: TypeAlias = Callable[..., Any]
 
 # The models whose changes are captured.
-captured_models: set[type[models.Model]] = set()
+captured_models: set[Model] = set()
 
 
-def capture(model: type[models.Model]) -> None:
+def capture(model: Model) -> None:
     """Capture the changes of a model, whichever manager or queryset they are made by."""
     _replace_methods()
     captured_models.add(model)
@@ -86,49 +84,47 @@ def _save_base(
         return
     is_in_tree = model in organization_models and not instance._state.adding
     tree = captured_tree(at_keys(model, [instance.pk], using=using), update_fields) if is_in_tree else nullcontext()
-    if model not in captured_models:
-        with tree:
+    lists: AbstractContextManager[None] = nullcontext()
+    if model in sources_by_rows:
+        lists = captured_change(model, instance, many_to_many.keys_of_row(instance, using=using), using)
+    with tree, lists:
+        if model in captured_models:
+            saves.save(instance, lambda: save_base(instance, *arguments), using=using, names=update_fields)
+        else:
             save_base(instance, *arguments)
-        return
-    keys = many_to_many.keys_of_row(instance, using=using) if model in sources_by_rows else None
-    with tree, nullcontext() if keys is None else captured_change(model, instance, keys, using):
-        saves.save(instance, lambda: save_base(instance, *arguments), using=using, names=update_fields)
 
 
 def _update(update: Method, rows: Rows, **values: Any) -> int:
     """Update as Django does, and emit an event for each object that changes."""
+    is_captured, is_in_tree = _is_captured(rows), rows.model in organization_models
     # Django refuses to update these querysets, with its own message.
-    if rows.query.is_sliced or rows.query.combinator or not (_is_captured(rows) or rows.model in organization_models):
+    if rows.query.is_sliced or rows.query.combinator or not (is_captured or is_in_tree):
         return update(rows, **values)  # type: ignore[no-any-return]
     use_write_database(rows)
-    with captured_tree(rows, values) if rows.model in organization_models else nullcontext():
-        return _update_captured(update, rows, values)
+    with captured_tree(rows, values) if is_in_tree else nullcontext():
+        return _update_captured(update, rows, values) if is_captured else update(rows, **values)
 
 
 def _update_captured(update: Method, rows: Rows, values: dict[str, Any]) -> int:
-    if not _is_captured(rows):
-        return update(rows, **values)  # type: ignore[no-any-return]
     forget_results(rows)
     using, model = rows.db, rows.model
-    names = {source: key_lookup(model, source) for source in sources_of(model)}
     with captured_change(model, rows, many_to_many.keys_of_rows(rows, values), using):
-        wanted = sources_to_record(names, using=using, updated=values)
+        wanted = sources_to_record(sources_of(model), using=using, updated=values)
         if not wanted:
             return update(rows, **values)  # type: ignore[no-any-return]
         # A host that catches an error must not commit rows without their events.
         with atomic(using), transaction.mark_for_rollback_on_error(using=using):
             few = CapturedRows(wanted[0], using=using)
-            if len(names) == len(sources_of_table(model)) == 1 and few.read_few(rows):
+            if len(wanted) == 1 and wanted[0] in sources_of_table(model) and few.read_few(rows):
                 total: int = update(exactly(rows, few.keys), **values)
                 few.record_after()
                 return total
-            keys, total = locked_keys(rows, list(names.values())), 0
+            keys, total = locked_keys(rows, [key_lookup(model, source) for source in wanted]), 0
             for chunk in chunks(keys, len(keys) if _needs_one_statement(model, values) else CHUNK):
                 row_keys, *keys_by_source = zip(*chunk, strict=True)
-                keys_of = dict(zip(names, keys_by_source, strict=True))
-                captured = [CapturedRows(one, using=using) for one in wanted]
-                for one in captured:
-                    one.read_before(keys_of[one.source])
+                captured = [CapturedRows(source, using=using) for source in wanted]
+                for one, source_keys in zip(captured, keys_by_source, strict=True):
+                    one.read_before(source_keys)
                 total += update(exactly(rows, row_keys), **values)
                 for one in captured:
                     one.record_after()
@@ -149,16 +145,13 @@ def _bulk_update(
         return bulk_update(rows, objs, names, batch_size=batch_size)  # type: ignore[no-any-return]
 
 
-def _needs_one_statement(model: type[models.Model], names: Collection[str]) -> bool:
+def _needs_one_statement(model: Model, names: Collection[str]) -> bool:
     """Return whether an update of these fields must be a single statement, however many rows it changes.
 
     This is so for unique fields: between two statements the values may violate the constraint.
     """
-    meta = model._meta
-    fields: set[Any] = {meta.get_field(name) for name in names if name != "pk"}
-    together = {name for constraint in meta.constraints for name in getattr(constraint, "fields", ())}
-    together.update(*meta.unique_together)
-    return any(field.unique or field.name in together for field in fields)
+    unique = {field for fields in unique_fields(model) for field in fields}
+    return not unique.isdisjoint(model._meta.get_field(name) for name in names if name != "pk")
 
 
 def _bulk_create(bulk_create: Method, rows: Rows, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
@@ -167,17 +160,12 @@ def _bulk_create(bulk_create: Method, rows: Rows, objs: Iterable[Any], *args: An
         use_write_database(rows)
         sources = [*sources_of(rows.model), *sources_by_rows.get(rows.model, ())]
         if sources_to_record(sources, using=rows.db):
-            if connections[rows.db].features.can_return_rows_from_bulk_insert:
-                # A copy, so that only this insert is captured: copies of it do not inherit the attribute.
-                inserting: Any = copy_of(rows)
-                inserting.tms_webhooks_is_captured = True
-                # A host that catches an error must not commit rows without their events.
-                with atomic(rows.db), transaction.mark_for_rollback_on_error(using=rows.db):
-                    return bulk_create(inserting, objs, *args, **kwargs)  # type: ignore[no-any-return]
-            logger.warning(
-                "The events of new rows of %s are not recorded: this database does not return the keys of a bulk insert.",
-                rows.model._meta.label,
-            )
+            # A copy, so that only this insert is captured: copies of it do not inherit the attribute.
+            inserting: Any = copy_of(rows)
+            inserting.tms_webhooks_is_captured = True
+            # A host that catches an error must not commit rows without their events.
+            with atomic(rows.db), transaction.mark_for_rollback_on_error(using=rows.db):
+                return bulk_create(inserting, objs, *args, **kwargs)  # type: ignore[no-any-return]
     return bulk_create(rows, objs, *args, **kwargs)  # type: ignore[no-any-return]
 
 
@@ -188,7 +176,7 @@ def _insert(insert: Method, rows: Rows, objs: Sequence[models.Model], fields: An
     model, using = rows.model, rows.db
     unique = options.get("unique_fields") or ()
     existing = conflicting(model, objs, unique, using=using) if updates_existing(options) else []
-    keys_of_new = many_to_many.keys_of_new_rows(objs, at_keys(model, existing, using=using))
+    keys_of_new = many_to_many.keys_of_rows(at_keys(model, existing, using=using), new=objs)
     with captured_change(model, rows, keys_of_new, using):
         captured = [CapturedRows(one, using=using) for one in sources_to_record(sources_of(model), using=using)]
         for one in captured:

@@ -13,13 +13,15 @@ from typing import Any, NamedTuple, TypeAlias
 from django.db import Error, connections, models, router, transaction
 from django.utils import timezone
 
-from tms_webhooks.db.django_private import atomic_blocks, is_on_commit, locking_transaction_mode
+from tms_webhooks.db.django_private import atomic_blocks, locking_transaction_mode, on_commit_functions
 from tms_webhooks.models import Event, SourceState
 from tms_webhooks.moves import note_moves
 from tms_webhooks.outbox.owners import ORGANIZATIONS
 from tms_webhooks.outbox.record import log_source_error, record_changes, source_errors_logged
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.mapping import Values
+from tms_webhooks.sources.paths import Model
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rows import compared_names, read_whole
 from tms_webhooks.sources.rules import Change
@@ -28,23 +30,26 @@ from tms_webhooks.sources.stored_rows import RowSnapshot, StoredRow, key_of, rea
 
 logger = logging.getLogger(__name__)
 
-Values: TypeAlias = Mapping[str, Any]
 # Raw values of objects before and after a change, by their keys: None for a new object, and for a deleted one.
 States: TypeAlias = Mapping[Any, tuple[Values | None, Values | None]]
 # The alias of a database and the innermost block of its open transaction; None outside of any.
 Scope: TypeAlias = tuple[str, Any]
 # Sources of one query, by their model, with the event types that each may record.
-SourcesByModel: TypeAlias = Mapping[type[models.Model], Mapping[Source, tuple[str, ...]]]
+SourcesByModel: TypeAlias = Mapping[Model, Mapping[Source, tuple[str, ...]]]
 
 
 @dataclass(slots=True)
 class CapturedSave:
-    """One source's view of an object that is being saved: its row before, and the events recorded since."""
+    """One source's view of an object that is being saved: its row before, and the events recorded since.
+
+    ``is_wanted`` says whether a change of its row may have an event, or a state to keep.
+    """
 
     source: Source
     instance: models.Model
     using: str
     before: RowSnapshot
+    is_wanted: bool
     recorded: list[tuple[Callable[[], None], Values]] = field(default_factory=list)
     """The row's values at each change whose events were recorded, each with a mark that a rollback removes."""
 
@@ -79,28 +84,21 @@ class SavePlan(NamedTuple):
     columns: frozenset[str]
 
 
-_plans: dict[type[models.Model], SavePlan] = {}
+_plans: dict[Model, SavePlan] = {}
 
 
-def _plan_of(model: type[models.Model]) -> SavePlan:
-    sources = sources_of(model)
+def _plan_of(model: Model) -> SavePlan:
     columns = set[str]()
-    for source in sources:
-        with source_errors_logged(source):
-            columns |= watched_fields(source)
-    plan = SavePlan(_by_model(sources), frozenset(columns))
-    _plans[model] = plan
-    return plan
-
-
-def _by_model(sources: Iterable[Source]) -> SourcesByModel:
-    by_model: defaultdict[type[models.Model], dict[Source, tuple[str, ...]]] = defaultdict(dict)
-    for source in sources:
+    by_model: defaultdict[Model, dict[Source, tuple[str, ...]]] = defaultdict(dict)
+    for source in sources_of(model):
         with source_errors_logged(source):
             # Reading `own` evaluates the mapping here, where an error in it affects no other source of the model.
             if source.event_types and source.own:
                 by_model[source.model][source] = source.event_types
-    return by_model
+            columns |= watched_fields(source)
+    plan = SavePlan(by_model, frozenset(columns))
+    _plans[model] = plan
+    return plan
 
 
 def forget_plans() -> None:
@@ -155,11 +153,8 @@ def save(instance: models.Model, write: Callable[[], None], *, using: str, names
         try:
             watched = _read_before(plan, captured_saves, instance, using=using)
             is_hosts = True
-            if watched is None:
+            with watched.returned_by_update(using) if watched else nullcontext():
                 write()
-            else:
-                with watched.returned_by_update(using):
-                    write()
             is_hosts = False
             for captured in captured_saves:
                 # The capture may be that of an outer save of the same row.
@@ -185,42 +180,33 @@ def _read_before(
     A receiver may save the row of an open save once more. Then these are the captures of the outer save, whose events are
     recorded first, so that each event begins where the one before it ended.
     """
-    by_model, is_new = plan.by_model, instance._state.adding
-    if len(_thread.open_saves) > 1:
-        own: list[Source] = []
-        for source in sources_of(type(instance)):
-            outer = record_open_saves(source, {key_of(source, instance)}, using=using, instance=instance)
-            captured_saves.extend(outer.values())
-            if not outer:
-                own.append(source)
-        by_model = _by_model(own)
-    is_alone = len(by_model) == 1 and not captured_saves
-    for sources in by_model.values():
+    for source in sources_of(type(instance)) if len(_thread.open_saves) > 1 else ():
+        outer = record_open_saves(source, {key_of(source, instance)}, using=using, instance=instance)
+        captured_saves.extend(outer.values())
+    of_outer = {one.source for one in captured_saves}
+    for by_source in plan.by_model.values():
+        sources = {source: types for source, types in by_source.items() if source not in of_outer}
+        if not sources:
+            continue
         first = next(iter(sources))
         try:
-            rows = read_before(sources, key_of(first, instance), using=using, new=is_new)
+            rows = read_before(sources, key_of(first, instance), using=using, new=instance._state.adding)
         except Exception as error:
             log_source_error(first, error)
             continue
-        captured_saves.extend(CapturedSave(source, instance, using, before) for source, before in rows.items())
-    is_wanted = any(one.before.event_types or one.before.shared or one.source.reconcile for one in captured_saves)
+        for source, before in rows.items():
+            is_wanted = bool(before.event_types or before.shared or source.reconcile)
+            captured_saves.append(CapturedSave(source, instance, using, before, is_wanted))
+    is_alone = len(plan.by_model) == 1 and not of_outer
     # The sources share the row.
-    return captured_saves[0].before.row if is_alone and is_wanted else None
+    return captured_saves[0].before.row if is_alone and any(one.is_wanted for one in captured_saves) else None
 
 
 def _record(captured: CapturedSave, *, continues: bool = True) -> None:
     """Record the events of the row's changes since the last recorded ones, and remember them where the save continues."""
     source, before, using = captured.source, captured.before, captured.using
     try:
-        if (
-            not (
-                before.event_types
-                or before.shared
-                or source.reconcile
-                or before.changes_organization(captured.instance)
-            )
-            or before.is_unchanged()
-        ):
+        if not (captured.is_wanted or before.changes_organization(captured.instance)) or before.is_unchanged():
             return
         wanted = before.event_types if before.exact else None
         key, after = key_of(source, captured.instance), before.after(using=using)
@@ -228,7 +214,11 @@ def _record(captured: CapturedSave, *, continues: bool = True) -> None:
             after = read_whole(source, key, using=using)
         if after is not None:
             # The last recorded event, without those that a savepoint has rolled back since.
-            kept = (values for mark, values in reversed(captured.recorded) if is_on_commit(connections[using], mark))
+            kept = (
+                values
+                for mark, values in reversed(captured.recorded)
+                if mark in on_commit_functions(connections[using])
+            )
             last = next(kept, None) or before.raw(using=using)
             if record_states(source, {key: (last, after)}, using=using, wanted=wanted).get(key) and continues:
                 captured.remember(after)
@@ -326,7 +316,7 @@ def record_states(
             changes[key] = diff(source, before=before, after=after, now=now, using=using)
         except Exception as error:
             log_source_error(source, error)
-    events = record_changes(source, list(changes.values()), using=using, wanted=wanted)
+    events = record_changes(source, list(changes.values()), wanted=wanted)
     if not ORGANIZATIONS.isdisjoint(name for change in changes.values() for name in change.changed):
         note_moves(source, changes.values(), using=using)
     if source.reconcile:

@@ -118,14 +118,6 @@ def atomic_blocks(connection: Any) -> list[Any]:
     return blocks
 
 
-def last_on_commit(connection: Any) -> Any:
-    """Return the function that was last given to ``transaction.on_commit()`` and has not run; None without one.
-
-    Uses ``connection.run_on_commit``, a list of tuples with the function in second place.
-    """
-    return connection.run_on_commit[-1][1] if connection.run_on_commit else None
-
-
 def transaction_block(connection: Any) -> tuple[Any, str | None] | None:
     """Return the outermost ``atomic()`` block that is not a test case's, and its savepoint; None without one.
 
@@ -141,12 +133,12 @@ def transaction_block(connection: Any) -> tuple[Any, str | None] | None:
     return None
 
 
-def is_on_commit(connection: Any, function: Any) -> bool:
-    """Return whether ``function`` is called on commit: it was given to ``on_commit()``, and no rollback has removed it.
+def on_commit_functions(connection: Any) -> Iterator[Any]:
+    """Yield the functions to be called on commit, in the order in which they were given to ``on_commit()``.
 
-    Uses ``connection.run_on_commit``.
+    Those that a rollback has removed are not among them. Uses ``connection.run_on_commit``.
     """
-    return any(one[1] is function for one in connection.run_on_commit)
+    return (one[1] for one in connection.run_on_commit)
 
 
 @contextmanager

@@ -40,6 +40,7 @@ def filled(sql: str, **parts: str) -> str:
     """Return a statement with the names of tables and the given parts filled in.
 
     ``{binary}`` before a text column compares it exactly: MariaDB ignores case and trailing spaces otherwise.
+    ``{condition}`` is the column of that name, a reserved word in MariaDB.
     """
     return sql.format(**_tables(database().alias), **parts)
 
@@ -141,7 +142,7 @@ def _tables(alias: str) -> Mapping[str, str]:
     connection = connections[alias]
     quote = connection.ops.quote_name
     tables = {name: quote(model._meta.db_table) for name, model in _models().items()}
-    return {**tables, "binary": "BINARY" if connection.vendor == "mysql" else ""}
+    return {**tables, "condition": quote("condition"), "binary": "BINARY" if connection.vendor == "mysql" else ""}
 
 
 # Filters for many rows by their keys, cheaper than Django's ``pk__in``, which makes a parameter of each key.

@@ -26,8 +26,7 @@ from tms_webhooks.models.audience import RELATIONS, ancestors
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.subscription import SubscriptionQuerySet
 from tms_webhooks.outbox.event_row import organizations_of
-from tms_webhooks.outbox.record import record_planned
-from tms_webhooks.outbox.subscribed import matching_types
+from tms_webhooks.outbox.record import matching_types, record_planned
 from tms_webhooks.sources.base import LEARNER, OWNER, TIME_ZONE, Source
 from tms_webhooks.sources.deadlines import DAY, DueDate
 from tms_webhooks.sources.interest import is_everything_subscribed
@@ -304,6 +303,4 @@ def _record(source: Source, due: DueEvent, *, now: datetime) -> bool:
             return False
         change = Change(before=values, after=values, changed=(), now=now, using=using)
         types = matching_types([due.planned.event_type], organizations_of(values), using=using)
-        return bool(types) and record_planned(
-            source, change, due.planned, using=using, subscription_id=due.subscription_id
-        )
+        return bool(types) and record_planned(source, change, due.planned, subscription_id=due.subscription_id)

@@ -12,14 +12,12 @@ from django.utils import timezone
 from tms_webhooks import catalogue, event_names, sharing, signals
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Webhook
-from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.organization import organization_key
 from tms_webhooks.outbox.event_row import event_row, organizations_of
-from tms_webhooks.outbox.record import insert_rows
-from tms_webhooks.outbox.subscribed import matching_types
+from tms_webhooks.outbox.record import insert_rows, matching_types
 from tms_webhooks.payloads.envelope import build_content, dotted_names, nested_json
 from tms_webhooks.sources.base import LEARNER, OWNER
-from tms_webhooks.sources.mapping import organization_value
+from tms_webhooks.sources.mapping import Values, organization_value
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rows import read_whole
 from tms_webhooks.sources.rules import Change
@@ -56,11 +54,15 @@ def emit(
     be built.
     """
     kind = catalogue.get(event_type)
-    _check(kind, subject, extra=extra or {}, details=details or {})
+    _check(kind, subject, extra, details)
     using = using or subject._state.db or router.db_for_write(type(subject))
-    source = _source_of(kind, subject) if data is None or organization is None else None
-    values: dict[str, Any] = {}
-    if source is not None:
+    source, values = None, dict[str, Any]()
+    if data is None or organization is None:
+        source = _source_of(kind, subject)
+        if source.owners is not None and organization is None:
+            raise PayloadError(
+                f"{event_type}: a {subject._meta.label} may have several owners; pass the organization that the event is for."
+            )
         raw = read_whole(source, key_of(source, subject), using=using)
         if raw is None:
             raise PayloadError(
@@ -71,39 +73,34 @@ def emit(
     for name, given in ((OWNER, organization), (LEARNER, learner_organization)):
         if given is not None:
             values[name] = organization_key(given)
-    if source is not None and source.owners is not None and organization is None:
-        raise PayloadError(
-            f"{event_type}: a {subject._meta.label} may have several owners; pass the organization that the event is for."
-        )
     if not (
         matching_types([event_type], organizations_of(values), using=using)
         or (source is not None and sharing.is_awaited(event_type, source, using=using))
     ):
         return None
-    if organization is not None:
-        model: Any = Event._meta.get_field("organization").related_model
-        is_object = isinstance(organization, models.Model)
-        found = organization if is_object else model._base_manager.using(using).get(pk=organization)
-        values["organization.external_id"] = organization_value(found, "external_id")
-        if values[OWNER] != mapped_owner:
-            values["organization.name"] = organization_value(found, "name")
+    if values.get(OWNER) != mapped_owner:
+        if not isinstance(organization, models.Model):
+            model: Any = Event._meta.get_field("organization").related_model
+            organization = model._base_manager.using(using).get(pk=organization)
+        values |= {f"organization.{name}": organization_value(organization, name) for name in ("external_id", "name")}
     now = timezone.now()
-    if data is None and source is not None:
+    if data is None:
         change = Change(before={}, after=values, changed=(), now=now, using=using)
         data = build_content(change, kind, extra=extra)["data"]
     old = dict(previous or {})
+    content = {
+        "data": dict(data),
+        **({"details": nested_json(kind.details, {**values, **(details or {})})} if kind.details else {}),
+        "changed": dotted_names(old, kind.all_fields),
+        "previous": old,
+    }
     # Receivers see the id of the subject.
     own_id = subject.public_id if isinstance(subject, Webhook) else subject.pk
     event = event_row(
         kind,
-        {
-            "data": dict(data or {}),
-            **({"details": nested_json(kind.details, {**values, **(details or {})})} if kind.details else {}),
-            "changed": dotted_names(old, kind.all_fields),
-            "previous": old,
-        },
+        content,
         values,
-        subject=(kind.noun.name, subject_key(values.get("id", own_id))),
+        subject_id=values.get("id", own_id),
         occurred_at=now,
         strict=True,
         numbered_by_owner=any(one.owners is not None and one.noun is kind.noun for one in sources_of(type(subject))),
@@ -112,14 +109,14 @@ def emit(
         return insert_rows([event], using=using)[0]
 
 
-def _check(kind: EventType, subject: object, **given: Mapping[str, Any]) -> None:
+def _check(kind: EventType, subject: object, extra: Values | None, details: Values | None) -> None:
     if not isinstance(subject, models.Model):
         raise TypeError(f"The subject of {kind.name} is a {type(subject).__name__}; pass a model instance.")
     if subject.pk is None:
         raise PayloadError(f"{kind.name}: the {subject._meta.label} is not saved; save it first.")
-    for part, fields in {"extra": kind.fields, "details": kind.details}.items():
+    for part, given, fields in (("extra", extra, kind.fields), ("details", details, kind.details)):
         known = [field.name for field in fields]
-        for name in given[part]:
+        for name in given or ():
             if name not in known:
                 suggestion = event_names.suggest(name, known)
                 raise PayloadError(f"{kind.name}: {part} has {name!r}, which is not a field of this event.{suggestion}")

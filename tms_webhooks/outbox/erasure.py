@@ -83,20 +83,19 @@ def erase(
     own = {str(getattr(person, "email", None) or "")} if isinstance(person, models.Model) else set()
     own |= {str(person.get_username())} if hasattr(person, "get_username") else set()
     key, names = _key(person), own.union(names) - {""}
+    batches = _batches(key, names, stop=stop)
+    if dry_run:
+        return Erased(sum(map(len, batches)), 0, 0, 0)
     events = cancelled = in_flight = 0
-    for batch in _batches(key, names, stop=stop):
-        if dry_run:
-            events += len(batch)
-            continue
+    for batch in batches:
         with transaction.atomic(using=router.db_for_write(Event)):
             sending, newly_cancelled = _cancel_deliveries(batch, now=now)
             _blank([pk for pk in batch if pk not in sending])
         events += len(batch) - len(sending)
         cancelled += newly_cancelled
         in_flight += len(sending)
-    mentions = 0 if dry_run else _erase_mentions(key, names, now=now)
-    if not dry_run:
-        logger.info("erased events=%s cancelled=%s in_flight=%s", events, cancelled, in_flight)
+    mentions = _erase_mentions(key, names, now=now)
+    logger.info("erased events=%s cancelled=%s in_flight=%s", events, cancelled, in_flight)
     return Erased(events, cancelled, in_flight, mentions)
 
 

@@ -27,6 +27,7 @@ from tms_webhooks.models.event import (
     LONGEST_SUBJECT_NAME,
     numbered,
     searchable,
+    subject_key,
     subject_number,
     time_ordered_uuid,
 )
@@ -37,6 +38,7 @@ from tms_webhooks.payloads.envelope import (
     to_text,
 )
 from tms_webhooks.sources.base import LEARNER, OF_ANOTHER_OWNER
+from tms_webhooks.sources.mapping import Values
 
 if TYPE_CHECKING:
     from tms_webhooks.catalogue.event_type import EventType
@@ -65,7 +67,7 @@ span_readers: list[Callable[[], str]] = []
 logger = logging.getLogger(__name__)
 
 
-def organizations_of(values: Mapping[str, Any]) -> EventOrganizations | None:
+def organizations_of(values: Values) -> EventOrganizations | None:
     """Return the organizations that an object with these canonical values belongs to; None without an owner."""
     owner = values.get("organization.id")
     if isinstance(owner, PayloadError):
@@ -76,7 +78,7 @@ def organizations_of(values: Mapping[str, Any]) -> EventOrganizations | None:
     return None if owner is None else EventOrganizations(as_key(owner), as_key(learner_organization_of(values)))
 
 
-def learner_organization_of(values: Mapping[str, Any]) -> Any:
+def learner_organization_of(values: Values) -> Any:
     """Return the key of the learner's organization that gets the event; None where it is unknown: the payload reports the error.
 
     Of an object with several owners, the learner's organization gets one of their events.
@@ -90,22 +92,21 @@ def learner_organization_of(values: Mapping[str, Any]) -> Any:
 def event_row(
     event_type: EventType,
     content: Mapping[str, Any] | PayloadError,
-    values: Mapping[str, Any],
+    values: Values,
     *,
-    subject: tuple[str, str],
+    subject_id: Any,
     occurred_at: datetime,
     strict: bool,
     subscription_id: int | None = None,
     numbered_by_owner: bool = False,
 ) -> Event:
-    """Return the unsaved row of an event, caused by the current actor.
+    """Return the unsaved row of an event about the object with this id, caused by the current actor.
 
     ``content`` is as `build_content` returns it, or is the error that prevented building them.
     ``values`` are the object's canonical values, which name its organizations. A payload that can't be built is logged
     and recorded in ``error``, with an empty body; where the caller is ``strict`` the `PayloadError` is raised.
     """
-    actor = current_actor()
-    subject_type, subject_id = subject
+    actor, noun, key = current_actor(), event_type.noun.name, subject_key(subject_id)
     event = new_instance(
         Event,
         {
@@ -115,14 +116,14 @@ def event_row(
             "version": event_type.version,
             "organization_id": values.get("organization.id"),
             "learner_organization_id": learner_organization_of(values),
-            "subject_type": subject_type,
-            "subject_id": subject_id,
+            "subject_type": noun,
+            "subject_id": key,
             "actor_kind": actor.kind,
             "actor_id": actor.stored_id,
             "traceparent": next((read() or None for read in span_readers), None),
             "occurred_at": occurred_at,
             "subscription_id": subscription_id,
-            "subject_key": subject_number(subject_type, subject_id),
+            "subject_key": subject_number(noun, key),
             "numbered_by_owner": numbered_by_owner,
         },
     )
@@ -168,13 +169,14 @@ def label(event: Event, data: Mapping[str, Any]) -> None:
     """
     given = data.get("external_id")
     event.external_id = str(given) if given is not None and len(str(given)) <= LONGEST_EXTERNAL_ID else ""
-    references = (data.get(name) for name in NAMED_REFERENCES)
-    named = [data, *(one for one in references if isinstance(one, Mapping))]
-    people = []
-    for person in (one for one in (data, data.get("user")) if isinstance(one, Mapping)):
-        names = filter(None, (_text(person, "first_name"), _text(person, "last_name")))
-        people.append(" ".join(names) or _text(person, "user_name"))
-    text = " · ".join(filter(None, [*people, next(filter(None, (_text(one, "name") for one in named)), "")]))
+    people = (one for one in (data, data.get("user")) if isinstance(one, Mapping))
+    objects = (one for one in (data, *map(data.get, NAMED_REFERENCES)) if isinstance(one, Mapping))
+    names = [
+        " ".join(filter(None, (_text(one, "first_name"), _text(one, "last_name")))) or _text(one, "user_name")
+        for one in people
+    ]
+    names.append(next(filter(None, (_text(one, "name") for one in objects)), ""))
+    text = " · ".join(filter(None, names))
     event.subject_name = text if len(text) <= LONGEST_SUBJECT_NAME else f"{text[: LONGEST_SUBJECT_NAME - 1]}…"
     event.searched_name = searchable(event.subject_name)
 
@@ -203,14 +205,7 @@ def insert(events: Sequence[Event], *, using: str) -> None:
         insertion_of(events, using=using)()
         return
     (event,), connection = events, connections[using]
-    values = _values(event, connection)
-    sql = _statement(using, is_one=True)
-    if connection.features.can_return_columns_from_insert:
-        ((event.pk,),) = run_often(connection, sql, values)
-    else:
-        with connection.cursor() as cursor:
-            cursor.execute(sql, values)
-            event.pk = connection.ops.last_insert_id(cursor, Event._meta.db_table, str(Event._meta.pk.column))
+    ((event.pk,),) = run_often(connection, _statement(using, is_one=True), _values(event, connection))
     event._state.adding = False
     event._state.db = using
 
@@ -245,12 +240,11 @@ def _statement(using: str, *, is_one: bool = False) -> str:
     connection = connections[using]
     quote = connection.ops.quote_name
     places = ", ".join(f"%({field.attname})s" for field in _fields())
-    returns_key = is_one and connection.features.can_return_columns_from_insert
     return INSERT.format(
         event=quote(Event._meta.db_table),
         columns=", ".join(quote(str(field.column)) for field in _fields()),
         rows=f"VALUES ({places})" if is_one else recordset(_fields(), connection),
-        returning=f"RETURNING {quote(str(Event._meta.pk.column))}" if returns_key else "",
+        returning=f"RETURNING {quote(str(Event._meta.pk.column))}" if is_one else "",
     )
 
 

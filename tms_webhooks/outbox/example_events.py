@@ -28,14 +28,12 @@ from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row, organizations_of, set_sequence
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text
 from tms_webhooks.sources.base import LEARNER, OWNER, Source
-from tms_webhooks.sources.mapping import organization_value
+from tms_webhooks.sources.mapping import Values, organization_value
 from tms_webhooks.sources.objects import rows_with
 from tms_webhooks.sources.registry import sources_of_noun
 from tms_webhooks.sources.rows import database_of, read_rows, rows_of
 from tms_webhooks.sources.rules import Change, Reopened
 from tms_webhooks.sources.states import compared
-
-Values = Mapping[str, Any]
 
 # The keys of an event that `build_content` returns.
 CONTENT = ("data", "details", "changed", "previous")
@@ -92,10 +90,9 @@ def _sample_event(webhook: Webhook, kind: EventType, *, now: datetime) -> Event:
         # The organization is also the learner's, so that webhooks of each audience receive the sample.
         LEARNER: webhook.organization_id,
     }
-    subject = (kind.noun.name, subject_key(sample["data"].get("id", "")))
     content = {key: value for key, value in sample.items() if key in CONTENT}
     with actor_context(**sample["actor"]):
-        event = event_row(kind, content, values, subject=subject, occurred_at=now, strict=True)
+        event = event_row(kind, content, values, subject_id=sample["data"].get("id", ""), occurred_at=now, strict=True)
     set_sequence(event, sample["sequence"])
     return event
 
@@ -153,8 +150,7 @@ def _parsed(text: str, kind: EventType) -> Subject:
 
 def _event_of(source: Source, values: Values, kind: EventType, *, actor: Actor, now: datetime) -> Event:
     """Return the event of a change that leads to the object's current state, or that begins with it."""
-    subject = (source.noun.name, subject_key(values["id"]))
-    stored = _stored(kind, values[OWNER], subject)
+    stored = _stored(kind, values)
     change = _likely_change(source, values, kind, stored=stored, now=now)
     like = stored or kind.example()
     content, due = build_content(change, kind), change.values.get(source.due_field)
@@ -173,33 +169,33 @@ def _event_of(source: Source, values: Values, kind: EventType, *, actor: Actor, 
             "%(type)s needs a value in %(fields)s, but %(subject)s has null there. Choose an object that has this value, or "
             "omit the subject to use the sample."
         )
-        raise PayloadError(message % {"type": kind.name, "fields": ", ".join(missing), "subject": ":".join(subject)})
+        subject = f"{kind.noun.name}:{values['id']}"
+        raise PayloadError(message % {"type": kind.name, "fields": ", ".join(missing), "subject": subject})
     with actor_context(actor.kind, actor.id):
         event = event_row(
             kind,
             content,
             values,
-            subject=subject,
+            subject_id=values["id"],
             occurred_at=now,
             strict=True,
             numbered_by_owner=source.owners is not None,
         )
     # A host may keep the keys in columns of another type.
     event.organization_id, event.learner_organization_id, *_other = organizations_of(values) or EventOrganizations(None)
-    numbers = EventSequence.objects.current(subject[0], [event.sequence_key], using=database_of(source))
+    numbers = EventSequence.objects.current(kind.noun.name, [event.sequence_key], using=database_of(source))
     set_sequence(event, max([FIRST_SEQUENCE, *numbers.values()]))
     return event
 
 
-def _stored(kind: EventType, organization: Any, subject: tuple[str, str]) -> Mapping[str, Any]:
-    """Return the newest stored event of the type about the object; {} without one, or without its old values."""
-    subject_type, subject_id = subject
+def _stored(kind: EventType, values: Values) -> Mapping[str, Any]:
+    """Return the newest stored event of the type about the object with these values; {} without one, or without its body."""
     rows = Event.objects.using(router.db_for_read(Event)).filter(
         type=kind.name,
         version=kind.version,
-        subject_type=subject_type,
-        subject_id=subject_id,
-        organization_id=organization,
+        subject_type=kind.noun.name,
+        subject_id=subject_key(values["id"]),
+        organization_id=values[OWNER],
     )
     newest = rows.exclude(body="").order_by("-pk").values_list("body", flat=True).first()
     return {} if newest is None else from_text(newest)

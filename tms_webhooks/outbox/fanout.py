@@ -7,7 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import chain, takewhile, zip_longest
 from time import monotonic
 from typing import Any, NamedTuple
@@ -16,7 +16,8 @@ from django.db import IntegrityError
 
 from tms_webhooks import catalogue, event_names, sharing
 from tms_webhooks.choices import Audience
-from tms_webhooks.db.sql import database, write
+from tms_webhooks.db.django_private import insert_ignoring_conflicts
+from tms_webhooks.db.sql import database, filled, moment, read, write
 from tms_webhooks.db.writer import brief_write, has_one_writer, others_write
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event, Webhook
@@ -24,7 +25,7 @@ from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.outbox import fanout_sql, numbers, quiet
-from tms_webhooks.outbox.fanout_sql import EventBatch, NewEvent
+from tms_webhooks.outbox.fanout_sql import WITHOUT_EXISTING, EventBatch, Insertion, NewEvent
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.routing import filtered
@@ -104,41 +105,45 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     for organization_id in dict.fromkeys(event.organization_id for event in served):
         _rotation.last_organization = organization_id
     batch = _batch(event for event in events if event.id not in unfinished)
+    keys = [event.id for event in batch.events]
+    try:
+        written = _write(batch, plan, matched.verdicts, now=now) if keys else 0
+    except IntegrityError:
+        if limit != 1:
+            return fan_out(now, limit=len(keys) // 2 or 1)
+        logger.exception("Event %s can't be fanned out, and is left out.", keys[0])
+        return Event.objects.filter(pk=keys[0]).update(
+            fanned_out_at=now,
+            position=OUTSIDE_THE_FEED,
+            body="",
+            error="A constraint of the database refused its deliveries.",
+        )
+    return written or min(len(unfinished), 1)
+
+
+def _write(batch: EventBatch, plan: FanOutPlan, verdicts: Mapping[Pair, Verdict], *, now: datetime) -> int:
+    """Number these events and insert their deliveries in one transaction; return the number of events.
+
+    What another worker has locked is left out, and all while another worker fans out. An event that is lost with its
+    deliveries is fanned out again: the commit need not wait for the disk.
+    """
+    keys = [event.id for event in batch.events]
     waiting_types = {name for name in {event.type for event in batch.events} if plan.quiet and plan.may_wait(name)}
-    numbered: Mapping[int, bool] = {}
-    if batch.events:
-        deliveries, is_plain = None, not waiting_types and not plan.has_filters and len(plan.relations) == 1
-        if database().vendor == "postgresql" and is_plain and batch.is_of_one_type:
-            # One statement does all, and is a transaction of its own.
-            wanted = batch.by_name(unfiltered=False)
-            deliveries = fanout_sql.insertion(
-                batch, relation=OWNER, delays=plan.delays, now=now, wanted=wanted, may_exist=False
-            )
-        keys = [event.id for event in batch.events]
-        try:
-            with brief_write() if deliveries is None else nullcontext():
-                # What another worker has locked is left out, and all while another worker fans out. An event that is lost with
-                # its deliveries is fanned out again: the commit need not wait for the disk.
-                numbered = numbers.number(keys, fanned_out_at=now, deliveries=deliveries)
-                if sum(numbered.values()) < len(keys):
-                    # Those without a body have no deliveries.
-                    batch = EventBatch((event for event in batch.events if numbered.get(event.id)), batch.not_for)
-                inserts = batch.events and deliveries is None
-                matching = plan.insert_deliveries(batch, matched.verdicts, now=now) if inserts else set()
-                if may_wait := {event.id for event in batch.events if event.type in waiting_types}:
-                    quiet.hold(may_wait, matching, now=now)
-        except IntegrityError:
-            if limit != 1:
-                return fan_out(now, limit=len(keys) // 2 or 1)
-            logger.exception("Event %s can't be fanned out, and is left out.", keys[0])
-            return Event.objects.filter(pk=keys[0]).update(
-                fanned_out_at=now,
-                position=OUTSIDE_THE_FEED,
-                body="",
-                error="A constraint of the database refused its deliveries.",
-            )
-        _check_schemas(batch)
-    return len(numbered) or min(len(unfinished), 1)
+    deliveries = None
+    if database().vendor == "postgresql" and batch.is_of_one_type and plan.is_plain and not waiting_types:
+        # One statement does all, and is a transaction of its own.
+        deliveries = plan.insertion(batch, OWNER, wanted=batch.by_name(unfiltered=False), now=now)
+    with brief_write() if deliveries is None else nullcontext():
+        numbered = numbers.number(keys, fanned_out_at=now, deliveries=deliveries)
+        # Events without a body have no deliveries.
+        if sum(numbered.values()) < len(keys):
+            batch = EventBatch((event for event in batch.events if numbered.get(event.id)), batch.not_for)
+        if batch.events and deliveries is None:
+            matching = plan.insert_deliveries(batch, verdicts, now=now)
+            if may_wait := {event.id for event in batch.events if event.type in waiting_types}:
+                quiet.hold(may_wait, matching, now=now)
+    _check_schemas(batch)
+    return len(numbered)
 
 
 class FanOutPlan(NamedTuple):
@@ -153,10 +158,16 @@ class FanOutPlan(NamedTuple):
     quiet: Mapping[str, bool]
     """The patterns of subscriptions with a quiet period, each with whether a webhook of it is ordered."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether each webhook gets the events of its own organization to whose types it subscribes."""
+        return not self.has_filters and len(self.relations) == 1
+
     @classmethod
     def of_today(cls) -> FanOutPlan:
         """Query the webhooks and their subscriptions."""
-        columns = list(zip(*sorted(fanout_sql.read_extras()), strict=True)) or [()] * 6
+        rows = read(fanout_sql.EXTRAS, repeated=True)
+        columns = list(zip(*sorted(rows), strict=True)) or [()] * 6
         delays, audiences, children, filters, patterns, ordered = columns
         relations: list[Relation | None] = [OWNER]
         if {*audiences} - {Audience.OWNER.value}:
@@ -194,20 +205,32 @@ class FanOutPlan(NamedTuple):
         # All are decided together, in their order.
         pairs = {(one.event_id, one.subscription_id) for rows in candidates.values() for one in rows}
         matching = filtered.matching(pairs, known=verdicts) if pairs else set()
-        may_exist, inserted = self.has_filters or len(self.relations) > 1, 0
+        inserted = 0
         for relation, rows in candidates.items():
             chosen = fanout_sql.in_pairs(
                 {(one.event_id, one.webhook_id) for one in rows if (one.event_id, one.subscription_id) in matching}
             )
             for wanted in filter(None, (chosen, batch.by_name(unfiltered=self.has_filters))):
-                parts, params = fanout_sql.insertion(
-                    batch, relation=relation, delays=self.delays, now=now, wanted=wanted, may_exist=may_exist
-                )
+                parts, params = self.insertion(batch, relation, wanted=wanted, now=now)
                 # The text is another for each number of types.
                 inserted += write(fanout_sql.INSERT_DELIVERIES, params, repeated=batch.is_of_one_type, **parts)
         if has_one_writer():
             _rotation.deliveries_per_event = inserted / len(batch.events)
         return matching
+
+    def insertion(self, batch: EventBatch, relation: Relation | None, *, wanted: str, now: datetime) -> Insertion:
+        """Return the insertion of deliveries to webhooks of one relation that fulfill the condition ``wanted``.
+
+        A webhook whose delay changes at this moment has none.
+        """
+        insert, suffix = insert_ignoring_conflicts(database())
+        after = {f"after{delay}": moment(now + timedelta(seconds=delay)) for delay in self.delays}
+        cases = " ".join(f"WHEN w.delay_seconds = {delay} THEN %(after{delay})s" for delay in self.delays)
+        # One of several statements may find deliveries of another one. They stay.
+        excludes = not self.is_plain and database().vendor == "mysql"
+        existing = {name: filled(part) if excludes else "" for name, part in WITHOUT_EXISTING.items()}
+        parts = {"insert": insert, "suffix": suffix, "wanted": wanted, "delays": cases, **existing}
+        return Insertion({**parts, **batch.parts(relation)}, {**batch.params, **after, "now": moment(now)})
 
 
 def _next_events(limit: int) -> list[NewEvent]:

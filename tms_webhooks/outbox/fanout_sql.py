@@ -1,32 +1,21 @@
-"""The statements of the fan-out, from reading new events to inserting their deliveries, each with its function.
+"""The statements of the fan-out, from reading new events to inserting their deliveries, and the parts of which they consist.
 
-In the statements ``e`` is an event, ``w`` a webhook and ``s`` a subscription. The parts in braces come from `db.sql`,
-which names the tables, and from the functions here.
+In the statements ``e`` is an event, ``w`` a webhook and ``s`` a subscription. Parts in braces are filled in: the names of
+tables by `db.sql`, what leads from events to webhooks by `EventBatch.parts`, and the rest by `FanOutPlan.insertion`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import transaction
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import Priority
-from tms_webhooks.db.django_private import insert_ignoring_conflicts
-from tms_webhooks.db.sql import (
-    among,
-    database,
-    filled,
-    for_update,
-    moment,
-    numbers,
-    read,
-    write,
-)
+from tms_webhooks.db.sql import among, database, filled, numbers, read
 from tms_webhooks.models.audience import Relation, recipient_sql
 from tms_webhooks.routing.budget import Candidate
 
@@ -70,10 +59,13 @@ FILTERED = "(s.filters <> '{{}}' OR s.{condition} IS NOT NULL)"
 # A webhook that gets deliveries.
 IS_SENT_TO = "w.deleted_at IS NULL AND NOT w.pull_only"
 
-# The delays, audiences and children flags of webhooks that differ from the default. In a separate row, whether any
-# subscription is filtered. The patterns of subscriptions with a quiet period, and whether their webhook is ordered.
-# Reads all webhooks, of which there are few, and subscriptions up to the first filtered one. Index:
-# tms_subscription_quiet.
+# Three kinds of rows with the same columns, each with its own filled in:
+#
+# - the delay, the audience and whether children are included, of webhooks that differ from the default
+# - whether any subscription is filtered
+# - the pattern of a subscription with a quiet period, and whether its webhook is ordered
+#
+# Reads all webhooks, of which there are few, and subscriptions up to the first filtered one. Index: tms_subscription_quiet.
 EXTRAS = f"""
 SELECT DISTINCT w.delay_seconds, w.audience, CASE WHEN w.include_children THEN 1 ELSE 0 END, 0, '', 0 FROM {{webhook}} w
 WHERE {IS_SENT_TO} AND (w.delay_seconds > 0 OR w.audience <> 'owner' OR w.include_children)
@@ -98,17 +90,17 @@ WHERE e.id {{among}} AND {IS_SENT_TO} {{not_for}} AND {FILTERED}
 
 # Deliveries
 
-COLUMNS = """event_id, webhook_id, status, due_at, priority, order_key, attempts, charged, error_class,
-    created_at, finished_at"""
-ROW = f"""e.id, w.id, {{status}}, {{due_at}}, {Priority.LIVE.value}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, 0, 0,
-    '', %(now)s, {{finished_at}}"""
-
-# Inserts one delivery for each event and each webhook that subscribes to it, in the order of events. Indexes: the events' primary key, then the
+# Inserts one delivery for each event and each webhook that subscribes to it, in the order of events. It is due, or for a
+# disabled webhook skipped: it can be sent again after the webhook is enabled. Indexes: the events' primary key, then the
 # webhooks' organization; the unique one of deliveries leaves out those that exist.
 INSERT_DELIVERIES = f"""
-{{insert}} {{delivery}} ({COLUMNS})
+{{insert}} {{delivery}} (
+    event_id, webhook_id, status, due_at, finished_at, created_at, priority, order_key, attempts, charged, error_class)
 {{lines}}
-SELECT {{distinct}} {ROW} FROM {{reached}}
+SELECT {{distinct}} e.id, w.id, CASE WHEN w.enabled THEN 'pending' ELSE 'skipped' END,
+    CASE WHEN NOT w.enabled THEN NULL {{delays}} ELSE %(now)s END, CASE WHEN w.enabled THEN NULL ELSE %(now)s END, %(now)s,
+    {Priority.LIVE.value}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, 0, 0, ''
+FROM {{reached}}
 WHERE e.id {{among}} AND {IS_SENT_TO} {{not_for}} AND {{wanted}} {{not_yet}}
 ORDER BY e.id {{suffix}}
 """  # noqa: S608 (all of it is here)
@@ -144,13 +136,13 @@ ORDER BY id {{lock}}"""  # noqa: S608
 
 # Have these deliveries wait until a time, each for its quiet period. By primary key.
 WAIT = """
-UPDATE {delivery} SET due_at = %(due_at)s, quiet_period = CASE id {periods} ELSE id END,
+UPDATE {delivery} SET due_at = %(due_at)s, quiet_period = CASE id {periods} END,
     order_key = (SELECT e.subject_key FROM {event} e WHERE e.id = event_id) WHERE id IN ({ids})"""
 
 # Finish these deliveries as merged, each with its quiet period. By primary key.
 MERGE = """
 UPDATE {delivery} SET status = 'merged', due_at = NULL, finished_at = %(now)s,
-    quiet_period = CASE id {periods} ELSE id END WHERE id IN ({ids})"""
+    quiet_period = CASE id {periods} END WHERE id IN ({ids})"""
 
 
 class NewEvent(NamedTuple):
@@ -174,14 +166,13 @@ class EventBatch:
         self.not_for = not_for
         self._among, keys = among(one.id for one in self.events)
         self.params: dict[str, Any] = {**keys}
-        types = []
         names = sorted({one.type for one in self.events})
         self.is_of_one_type = len(names) == 1
+        types = []
         for number, name in enumerate(names):
-            patterns = event_names.patterns_for(name)
-            places = {f"pattern{number}_{position}": pattern for position, pattern in enumerate(patterns)}
-            self.params |= {f"type{number}": name, **places}
-            listed = ", ".join(f"%({place})s" for place in places)
+            patterns = {f"pattern{number}_{place}": one for place, one in enumerate(event_names.patterns_for(name))}
+            self.params |= {f"type{number}": name, **patterns}
+            listed = ", ".join(f"%({key})s" for key in patterns)
             types.append(f"e.type = %(type{number})s AND s.event_type IN ({listed})")
         self._types = " OR ".join(types)
 
@@ -190,14 +181,13 @@ class EventBatch:
         return {
             "among": self._among,
             "types": self._types,
-            "condition": _condition(),
             "not_for": f"AND NOT {in_pairs(self.not_for)}" if self.not_for else "",
             **recipient_sql(self._among, way=relation),
         }
 
     def by_name(self, *, unfiltered: bool) -> str:
         """Return the condition that a webhook subscribes to these events by their type; optionally without filters."""
-        only = f"AND NOT {FILTERED}".format(condition=_condition()) if unfiltered else ""
+        only = filled(f"AND NOT {FILTERED}") if unfiltered else ""
         return filled(BY_NAME, types=self._types, unfiltered=only)
 
 
@@ -244,15 +234,6 @@ def _without_sort() -> Iterator[None]:
 # Webhooks and subscriptions
 
 
-def read_extras() -> list[tuple[Any, ...]]:
-    """Return rows of a delay, an audience, whether children are included, and whether a subscription is filtered.
-
-    Rows for quiet periods follow, whose last two values are the pattern of a subscription, empty in other rows, and
-    whether its webhook is ordered.
-    """
-    return read(EXTRAS, {}, repeated=True, condition=_condition())
-
-
 def in_pairs(pairs: Iterable[tuple[int, int]]) -> str:
     """Return the condition that the event and the webhook are one of these pairs; empty without any."""
     by_event: dict[int, list[int]] = defaultdict(list)
@@ -267,11 +248,6 @@ def filter_candidates(batch: EventBatch, relation: Relation | None) -> list[Cand
     return [Candidate(*row) for row in read(FILTER_CANDIDATES, batch.params, **batch.parts(relation))]
 
 
-def _condition() -> str:
-    # A reserved word in MariaDB.
-    return database().ops.quote_name("condition")
-
-
 # Deliveries
 
 
@@ -280,75 +256,3 @@ class Insertion(NamedTuple):
 
     parts: dict[str, str]
     params: dict[str, Any]
-
-
-def insertion(
-    batch: EventBatch,
-    *,
-    relation: Relation | None,
-    delays: Collection[int],
-    now: datetime,
-    wanted: str,
-    may_exist: bool,
-) -> Insertion:
-    """Return the insertion of deliveries to webhooks of one relation that fulfill the condition ``wanted``.
-
-    ``delays`` are those of webhooks, in seconds; a webhook whose delay changes at this moment has none. ``may_exist`` says
-    that there can be deliveries already: they stay.
-    """
-    insert, suffix = insert_ignoring_conflicts(database())
-    after = {f"after{delay}": moment(now + timedelta(seconds=delay)) for delay in delays}
-    cases = " ".join(f"WHEN w.delay_seconds = {delay} THEN %(after{delay})s" for delay in delays)
-    excludes = may_exist and database().vendor == "mysql"
-    existing: dict[str, Any] = {name: filled(part) if excludes else "" for name, part in WITHOUT_EXISTING.items()}
-    parts = {
-        "insert": insert,
-        "suffix": suffix,
-        "wanted": wanted,
-        **existing,
-        # A delivery is due, or for a disabled webhook skipped: it can be sent again after the webhook is enabled.
-        "due_at": f"CASE WHEN NOT w.enabled THEN NULL {cases} ELSE %(now)s END",
-        "status": "CASE WHEN w.enabled THEN 'pending' ELSE 'skipped' END",
-        "finished_at": "CASE WHEN w.enabled THEN NULL ELSE %(now)s END",
-        **batch.parts(relation),
-    }
-    return Insertion(parts, {**batch.params, **after, "now": moment(now)})
-
-
-# Quiet periods
-
-
-def quiet_subscriptions(event_ids: Iterable[int]) -> list[tuple[Any, ...]]:
-    """Return the new deliveries of these events to webhooks with a quiet period, a row for each quiet subscription.
-
-    A row is (delivery, event, webhook, subscription, pattern, is filtered, quiet seconds, longest wait in seconds).
-    """
-    return read(QUIET_SUBSCRIPTIONS, ids=numbers(event_ids), condition=_condition())
-
-
-def lock_waiting(order_keys: Iterable[int], webhook_ids: Collection[int], *, now: datetime) -> list[int]:
-    """Lock the deliveries of these objects to these webhooks that wait for a quiet period; return their keys.
-
-    The webhooks must be locked: no other fan-out adds such deliveries then.
-    """
-    found = [pk for pk, webhook_id in read(WAITING_OF_OBJECTS, keys=numbers(order_keys)) if webhook_id in webhook_ids]
-    if not found:
-        return []
-    by_key = "FORCE INDEX (PRIMARY)" if database().vendor == "mysql" else ""
-    locked = read(LOCK_WAITING, {"now": moment(now)}, ids=numbers(found), by_key=by_key, lock=for_update())
-    return [pk for (pk,) in locked]
-
-
-def wait_until(due_at: datetime, periods: Mapping[int, int]) -> None:
-    """Have deliveries wait until a time. ``periods`` are their quiet periods, by their keys."""
-    write(WAIT, {"due_at": moment(due_at)}, ids=numbers(periods), periods=_cases(periods))
-
-
-def mark_merged(periods: Mapping[int, int], *, now: datetime) -> None:
-    """Finish deliveries as merged. ``periods`` are their quiet periods, by their keys."""
-    write(MERGE, {"now": moment(now)}, ids=numbers(periods), periods=_cases(periods))
-
-
-def _cases(periods: Mapping[int, int]) -> str:
-    # The first is for a CASE without any: no row has the key 0.
-    return " ".join(["WHEN 0 THEN 0", *(f"WHEN {int(pk)} THEN {int(one)}" for pk, one in periods.items() if pk != one)])

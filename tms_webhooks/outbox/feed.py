@@ -75,14 +75,14 @@ class Start(NamedTuple):
     organizations: list[Any]
 
 
-def late_events(now: datetime, *, limit: int = BATCH) -> list[int]:
+def late_events(now: datetime) -> list[int]:
     """Return the keys of events that no worker has fanned out in time. Reads all that wait: call it in no transaction."""
     late = Event.objects.using(router.db_for_write(Event)).unnumbered().filter(occurred_at__lt=now - FAN_OUT_TIME)
-    return list(late.values_list("pk", flat=True)[:limit])
+    return list(late.values_list("pk", flat=True)[:BATCH])
 
 
-def publish(late: Collection[int], *, limit: int = BATCH) -> int:
-    """Number late events, and assign positions to up to ``limit`` numbered ones that are committed; return how many of these.
+def publish(late: Collection[int]) -> int:
+    """Number late events, and assign positions to up to `BATCH` numbered ones that are committed; return how many of these.
 
     Concurrent calls are safe: one of them publishes, the others return 0.
     """
@@ -93,7 +93,7 @@ def publish(late: Collection[int], *, limit: int = BATCH) -> int:
         if ends is None:
             return 0
         new = events.without_position().filter(sequence__isnull=False).select_for_update(skip_locked=True)
-        keys = list(new.values_list("pk", flat=True)[:limit])
+        keys = list(new.values_list("pk", flat=True)[:BATCH])
         if not keys:
             return 0
         # Positions may have gaps: one statement assigns them all, on every database.

@@ -6,7 +6,7 @@ object are committed in the order of their keys, because each change locks the o
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
 from functools import partial
@@ -152,22 +152,22 @@ def _next_numbers(locked: Collection[int]) -> dict[int, int]:
     """
     condition, keys = among(locked)
     rows = read(UNNUMBERED_EVENTS, {**keys, "limit": 2 * len(locked)}, repeated=True, among=condition)
-    counts: Counter[Counted] = Counter()
-    places: dict[int, tuple[Counted, int]] = {}
+    events: dict[Counted, list[int]] = defaultdict(list)
     held: set[Counted] = set()
     for pk, subject_type, subject_id, organization, by_owner in rows:
         counted = subject_type, owned_key(subject_id, organization) if by_owner else subject_id
-        if pk not in locked or counted in held:
+        if pk not in locked:
             held.add(counted)
-            continue
-        counts[counted] += 1
-        places[pk] = counted, counts[counted]
-    if not counts:
+        elif counted not in held:
+            events[counted].append(pk)
+    if not events:
         return {}
     # In one order, so that two transactions don't deadlock.
-    lines = [{"subject_type": kind, "subject_id": key, "last": many} for (kind, key), many in sorted(counts.items())]
+    lines = [{"subject_type": kind, "subject_id": key, "last": len(events[kind, key])} for kind, key in sorted(events)]
     conflict, excluded = ON_CONFLICT_IN_MYSQL if database().vendor == "mysql" else ON_CONFLICT
     objects = recordset(EventSequence._meta.concrete_fields[1:], database())
-    rows = read(COUNT, [as_json(lines)], objects=objects, conflict=conflict, excluded=excluded)
-    last = {(kind, key): number for kind, key, number in rows}
-    return {pk: last[counted] - counts[counted] + place for pk, (counted, place) in places.items()}
+    given: dict[int, int] = {}
+    for kind, key, last in read(COUNT, [as_json(lines)], objects=objects, conflict=conflict, excluded=excluded):
+        keys_of_object = events[kind, key]
+        given.update(zip(keys_of_object, range(last + 1 - len(keys_of_object), last + 1), strict=True))
+    return given

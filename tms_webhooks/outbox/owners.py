@@ -24,14 +24,12 @@ from tms_webhooks.models.source_state import LONGEST_KEY
 from tms_webhooks.outbox.event_row import organizations_of
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import LEARNER, OF_ANOTHER_OWNER, OWNER
-from tms_webhooks.sources.mapping import OWNERS, organization_value
+from tms_webhooks.sources.mapping import OWNERS, Values, organization_value
 from tms_webhooks.sources.paths import may_be_null
 
 if TYPE_CHECKING:
     from tms_webhooks.sources.base import Source
     from tms_webhooks.sources.rules import Change
-
-Values = Mapping[str, Any]
 
 # The names of the events for those that see an object no longer, and from now on.
 Moves = tuple[str, str]
@@ -77,38 +75,31 @@ class ObjectScope:
 
         Of an object with several owners, these are the values for the first owner in the scope.
         """
-        values = source.canonical(raw)
-        for one in [values] if source.owners is None else values_by_owner(values):
+        for one in values_by_owner(source, raw):
             organizations = organizations_of(one)
             if organizations is not None and self._scope.includes(organizations, self.organizations):
                 return one
         return None
 
 
-def first_values(source: Source, raw: Values) -> Values:
-    """Return the canonical values of an object with these raw values; of one with several owners, those for the first."""
-    values = source.canonical(raw)
-    return values if source.owners is None else next(values_by_owner(values), values)
-
-
-def by_organization(source: Source, parts: Sequence[Part], *, using: str) -> list[Part]:
+def by_organization(source: Source, parts: Sequence[Part]) -> list[Part]:
     """Return the changes for the owners of the objects; those of objects that move for each side.
 
     One that gets its first owner is new; it may have left another one.
     """
     has_several, may_be_first = source.owners is not None, may_lack_owner(source)
     if has_several and may_be_first:
-        parts = with_first_owners(source, parts, using=using)
+        parts = with_first_owners(source, parts)
     split, moves = _for_owners if has_several else _for_one_owner, event_names.moves_of(source.noun.name)
     found = [part for position, change, *_rest in parts for part in split(position, change, moves)]
-    return found if has_several or not may_be_first else with_first_owners(source, found, using=using)
+    return found if has_several or not may_be_first else with_first_owners(source, found)
 
 
-def values_by_owner(values: Values) -> Iterator[dict[str, Any]]:
-    """Yield the canonical values of an object for each of its owners."""
-    owners = _owners(values)
-    for owner in owners.values():
-        yield _values_for(values, owner, owners)
+def values_by_owner(source: Source, raw: Values) -> list[Values]:
+    """Return the canonical values of an object with these raw values: for each of several owners, or as they are."""
+    values = source.canonical(raw)
+    owners = {} if source.owners is None else _owners(values)
+    return [_values_for(values, owner, owners) for owner in owners.values()] or [values]
 
 
 def _for_one_owner(position: int, change: Change, moves: Moves) -> Iterator[Part]:
@@ -200,7 +191,7 @@ def _values_for(values: Values, owner: Values, owners: Mapping[Any, Values]) -> 
 # No owner yet
 
 
-def keep_ownerless(source: Source, changes: Sequence[Change], *, using: str) -> None:
+def keep_ownerless(source: Source, changes: Sequence[Change]) -> None:
     """Keep new objects without an organization, and changed ones whose organization can't be read."""
     lacking = [
         one for one in changes if one.after and not has_owner(one.after) and (one.created or _is_unreadable(one.after))
@@ -214,10 +205,10 @@ def keep_ownerless(source: Source, changes: Sequence[Change], *, using: str) -> 
         now = lacking[0].now
         rows = (OwnerlessObject(source=source.name, key=key, since=now, checked_at=now) for key in keys)
         # Those that are recorded already stay as they are.
-        OwnerlessObject.objects.using(using).bulk_create(rows, ignore_conflicts=True)
+        OwnerlessObject.objects.using(lacking[0].using).bulk_create(rows, ignore_conflicts=True)
 
 
-def with_first_owners(source: Source, parts: Sequence[Part], *, using: str) -> list[Part]:
+def with_first_owners(source: Source, parts: Sequence[Part]) -> list[Part]:
     """Return the changes, where an object that gets its first organization is new; forget that it was kept.
 
     Call it where a subscription matches: for other objects the query would be in vain.
@@ -225,6 +216,7 @@ def with_first_owners(source: Source, parts: Sequence[Part], *, using: str) -> l
     owned = {part.position: part.change for part in parts if part.change.changed and has_owner(part.change.after)}
     if not owned:
         return list(parts)
+    using = parts[0].change.using
     kept = OwnerlessObject.objects.take(source.name, [_key(one) for one in owned.values()], using=using)
     found: list[Part] = []
     for part in parts:

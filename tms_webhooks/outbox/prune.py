@@ -193,7 +193,7 @@ def _delete_deliveries_of(events: Collection[int]) -> Batches:
                 yield 0
         with brief_write(durable=False):
             keys = _take(finished.filter(key_in(keys)))
-            delete_without_signals(_rows(Delivery).filter(key_in(keys)))
+            _delete_keys(Delivery, keys)
         if not keys:
             # Other transactions have locked all of them, such as one that sends them again.
             return

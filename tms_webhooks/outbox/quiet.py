@@ -21,14 +21,15 @@ from django.db.models.functions import Coalesce
 from tms_webhooks import event_names
 from tms_webhooks.catalogue import registry
 from tms_webhooks.catalogue.values import nested, value_at
-from tms_webhooks.db.sql import key_in
+from tms_webhooks.db.sql import database, for_update, key_in, moment, numbers, read, write
 from tms_webhooks.models import Delivery, DeliveryBody, Event, Webhook, WebhookState
 from tms_webhooks.models.subscription import longest_quiet_seconds
-from tms_webhooks.outbox import fanout_sql
+from tms_webhooks.outbox.fanout_sql import LOCK_WAITING, MERGE, QUIET_SUBSCRIPTIONS, WAIT, WAITING_OF_OBJECTS
 from tms_webhooks.payloads.envelope import from_text, to_text
 from tms_webhooks.routing.filtered import Pair
 
-_MISSING = object()
+# In place of an old value that an event does not have, and of a value that an object does not have.
+UNKNOWN, ABSENT = object(), object()
 
 Object = tuple[int, str, str]
 """The key of a webhook, and the type and id of an object."""
@@ -48,18 +49,25 @@ class _Changes(NamedTuple):
     merged: dict[int, int]
     bodies: dict[int, str]
 
-    def write(self, now: datetime) -> None:
+    def save(self, now: datetime) -> None:
         """Write all of it."""
-        outdated = [*self.merged, *self.bodies]
         if self.merged:
-            fanout_sql.mark_merged(self.merged, now=now)
-            DeliveryBody.objects.filter(key_in(outdated)).delete()
+            write(MERGE, {"now": moment(now)}, **_parts(self.merged))
+            DeliveryBody.objects.filter(key_in([*self.merged, *self.bodies])).delete()
         for due_at, periods in self.waiting.items():
-            fanout_sql.wait_until(due_at, periods)
+            write(WAIT, {"due_at": moment(due_at)}, **_parts(periods))
         if self.bodies:
             DeliveryBody.objects.bulk_create(
                 [DeliveryBody(delivery_id=pk, merged=body) for pk, body in self.bodies.items()]
             )
+
+
+def _parts(periods: Mapping[int, int]) -> dict[str, Any]:
+    """Return the parts of a statement that changes deliveries; ``periods`` are their quiet periods by their keys."""
+    return {
+        "ids": numbers(periods),
+        "periods": " ".join(f"WHEN {pk} THEN {period}" for pk, period in periods.items()),
+    }
 
 
 def hold(event_ids: Collection[int], matching: Collection[Pair], *, now: datetime) -> None:
@@ -70,7 +78,7 @@ def hold(event_ids: Collection[int], matching: Collection[Pair], *, now: datetim
     """
     by_delivery: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
     keys = set()
-    for delivery_id, _event, webhook_id, *subscription in fanout_sql.quiet_subscriptions(event_ids):
+    for delivery_id, _event, webhook_id, *subscription in read(QUIET_SUBSCRIPTIONS, ids=numbers(event_ids)):
         keys.add(webhook_id)
         by_delivery[delivery_id].append(tuple(subscription))
     if not keys:
@@ -82,7 +90,7 @@ def hold(event_ids: Collection[int], matching: Collection[Pair], *, now: datetim
     # On an ordered webhook, any event ends the wait of an earlier one.
     rows = [one for one in new if one.pk in quiet or webhooks[one.webhook_id].ordered]
     if rows:
-        waiting = fanout_sql.lock_waiting({one.event.subject_key for one in rows}, keys, now=now)
+        waiting = _lock_waiting({one.event.subject_key for one in rows}, keys, now=now)
         delays = {key: timedelta(seconds=webhook.delay_seconds) for key, webhook in webhooks.items()}
         # During the delay after it, a period is over.
         rows += (one for one in _with_bodies(waiting) if one.due_at - delays[one.webhook_id] > now)
@@ -92,7 +100,19 @@ def hold(event_ids: Collection[int], matching: Collection[Pair], *, now: datetim
         by_object[row.webhook_id, row.event.subject_type, row.event.subject_id].append(row)
     for (webhook_id, *_subject), of_object in by_object.items():
         _plan(of_object, webhooks[webhook_id], quiet, changes, now=now)
-    changes.write(now)
+    changes.save(now)
+
+
+def _lock_waiting(order_keys: Iterable[int], webhook_ids: Collection[int], *, now: datetime) -> list[int]:
+    """Lock the deliveries of these objects to these webhooks that wait for a quiet period; return their keys.
+
+    The webhooks must be locked: no other fan-out adds such deliveries then.
+    """
+    found = [pk for pk, webhook_id in read(WAITING_OF_OBJECTS, keys=numbers(order_keys)) if webhook_id in webhook_ids]
+    by_key = "FORCE INDEX (PRIMARY)" if database().vendor == "mysql" else ""
+    params, lock = {"now": moment(now)}, for_update()
+    locked = read(LOCK_WAITING, params, ids=numbers(found), by_key=by_key, lock=lock) if found else ()
+    return [pk for (pk,) in locked]
 
 
 def _with_bodies(keys: Iterable[int]) -> models.QuerySet[Any]:
@@ -170,17 +190,16 @@ def merge(bodies: Sequence[str]) -> str | None:
     oldest: dict[str, Any] = {}
     for event in events:
         for name in event["changed"]:
-            oldest.setdefault(name, value_at(event["previous"], name, _MISSING))
-    known_types = registry.expand(newest["type"])
-    order = {field.name: number for number, field in enumerate(known_types[0].all_fields)} if known_types else {}
+            oldest.setdefault(name, value_at(event["previous"], name, UNKNOWN))
+    fields = [field.name for kind in registry.expand(newest["type"]) for field in kind.all_fields]
+    # Names that are no field of the type are last.
+    in_order = [*(name for name in fields if name in oldest), *(name for name in oldest if name not in fields)]
     changed = [
         name
-        # Names that are no field of the type are last.
-        for name in sorted(oldest, key=lambda name: order.get(name, len(order)))
-        if oldest[name] is _MISSING
-        or oldest[name] not in [value_at(newest.get(part), name, _MISSING) for part in ("data", "details")]
+        for name in in_order
+        if oldest[name] not in [value_at(newest.get(part), name, ABSENT) for part in ("data", "details")]
     ]
     if not changed:
         return None
-    known = {name: oldest[name] for name in changed if oldest[name] is not _MISSING}
+    known = {name: oldest[name] for name in changed if oldest[name] is not UNKNOWN}
     return to_text({**newest, "changed": changed, "previous": nested(known)})

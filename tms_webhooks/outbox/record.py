@@ -13,21 +13,22 @@ import logging
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from uuid import UUID
 
-from django.db import Error, connections, transaction
+from django.db import Error, connections, models, transaction
+from django.db.models import Q
 
 from tms_webhooks import catalogue, sharing, signals
 from tms_webhooks.catalogue.values import nested, value_at
 from tms_webhooks.conf import strict_payloads
-from tms_webhooks.db.django_private import is_on_commit, last_on_commit, transaction_block
+from tms_webhooks.db.django_private import on_commit_functions, transaction_block
+from tms_webhooks.db.prepared import CompiledQuery, Parameter
 from tms_webhooks.event_names import UPDATED
-from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Event, Occurrence
-from tms_webhooks.models.audience import EventOrganizations
+from tms_webhooks.models import Event, Occurrence, Subscription, Webhook
+from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, patterns_by_organizations
 from tms_webhooks.models.event import owned_key, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import (
@@ -39,9 +40,10 @@ from tms_webhooks.outbox.event_row import (
     planned_content,
 )
 from tms_webhooks.outbox.owners import Part
-from tms_webhooks.outbox.subscribed import matching_types_by_organizations
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, from_text, to_text
+from tms_webhooks.sources.interest import subscribed_types
+from tms_webhooks.sources.mapping import Values
 from tms_webhooks.sources.rules import PlannedEvent
 
 if TYPE_CHECKING:
@@ -49,11 +51,6 @@ if TYPE_CHECKING:
     from tms_webhooks.sources.rules import Change
 
 logger = logging.getLogger(__name__)
-
-# Rows of events, each with the index of its change.
-Rows: TypeAlias = list[tuple[int, Event]]
-# The type and the key of the object that an event is about.
-Subject: TypeAlias = tuple[str, str]
 
 # The objects of one transaction that are remembered: about 20 MB. Updates of older ones are recorded as events.
 MOST_SUBJECTS = 50_000
@@ -68,9 +65,13 @@ class Planned(NamedTuple):
 
     part: Part
     event: PlannedEvent
-    is_wanted: bool
+    is_wanted: bool = True
     earlier: _Recorded | None = None
     """The event into which this one can be folded."""
+
+
+# Planned events with their rows, which are not saved yet.
+PlannedRows: TypeAlias = list[tuple[Planned, Event]]
 
 
 class _Recorded(NamedTuple):
@@ -82,31 +83,30 @@ class _Recorded(NamedTuple):
     omit_personal: bool
 
 
-@dataclass(slots=True, eq=False)
-class _TransactionEvents:
-    """The newest event of each object in one transaction. Being called on commit shows that the transaction is open."""
+class _RecordedEvents(dict[tuple[str, str], _Recorded]):
+    """The newest event of each object in one transaction, by the type and the key of the object.
+
+    It is called on commit, so that it ends with the transaction. ``block`` is that of the transaction.
+    """
 
     block: tuple[Any, str | None]
-    by_subject: dict[Subject, _Recorded] = field(default_factory=dict)
 
     def __call__(self) -> None:
-        self.by_subject.clear()
+        self.clear()
 
 
-class _OpenTransactions(threading.local):
-    """The events of the open transactions of this thread, by the alias of the database."""
+class _Failures(threading.local):
+    """How many errors this thread has logged by `log_source_error`."""
 
-    def __init__(self) -> None:
-        self.open: dict[str, _TransactionEvents] = {}
-        self.failures = 0
+    count = 0
 
 
-_thread = _OpenTransactions()
+_thread = _Failures()
 
 
 def failures() -> int:
     """Return how many errors this thread has logged by `log_source_error`."""
-    return _thread.failures
+    return _thread.count
 
 
 def log_source_error(source: Source, error: Exception) -> None:
@@ -117,7 +117,7 @@ def log_source_error(source: Source, error: Exception) -> None:
     """
     if isinstance(error, Error) or strict_payloads():
         raise error
-    _thread.failures += 1
+    _thread.count += 1
     label = source.model._meta.label
     logger.error("A change of %s could not be turned into an event.", label, exc_info=error)
 
@@ -135,7 +135,6 @@ def record_changes(
     source: Source,
     changes: Sequence[Change],
     *,
-    using: str,
     wanted: Collection[str] | None = None,
     found_later: bool = False,
     moves_only: bool = False,
@@ -151,46 +150,49 @@ def record_changes(
     parts = [Part(index, change) for index, change in enumerate(changes) if moves_only or not change.is_empty]
     if not parts:
         return recorded
+    using = changes[0].using
     may_lack_owner = owners.may_lack_owner(source)
     if may_lack_owner:
-        owners.keep_ownerless(source, [part.change for part in parts], using=using)
+        owners.keep_ownerless(source, [part.change for part in parts])
     changed = {name for part in parts for name in part.change.changed}
     if is_split := moves_only or source.owners is not None or not changed.isdisjoint(owners.ORGANIZATIONS):
-        split, wanted = owners.by_organization(source, parts, using=using), None
+        split, wanted = owners.by_organization(source, parts), None
         parts = [part for part in split if part.move or not moves_only]
-        organizations = [part.organizations for part in parts]
     else:
         unowned = EventOrganizations(None) if source.owner is None else None
-        organizations = [organizations_of(part.change.values) or unowned for part in parts]
-    planned: list[Planned] = []
-    if wanted is None or wanted or source.shared_fields:
-        known = {one for one in organizations if one is not None}
-        subscribed: Mapping[Any, Collection[str]] = dict.fromkeys(known, wanted or ())
-        if source.shared_fields and (elsewhere := sharing.types_elsewhere(source, parts, known, using=using)):
-            # What the owner doesn't subscribe to is recorded, too: the worker looks for the others.
-            subscribed = dict.fromkeys(known, elsewhere)
-        elif wanted is None and known:
-            subscribed = matching_types_by_organizations(known, source.event_types, using=using)
-        if subscribed and may_lack_owner and not is_split:
-            parts = owners.with_first_owners(source, parts, using=using)
-        types = map(subscribed.get, organizations)
-        planned = _planned(source, zip(parts, types, strict=True), using=using, found_later=found_later)
-    folded = _fold(source, planned, using=using) if any(one.earlier for one in planned) else {}
-    kept = [one for position, one in enumerate(planned) if one.is_wanted and position not in folded]
-    new = _new_rows(source, kept, using=using)
-    insert_rows([event for _index, event in new], using=using)
-    for index, event in (*new, *((planned[position].part.position, event) for position, event in folded.items())):
-        recorded[index].append(event)
+        parts = [part._replace(organizations=organizations_of(part.change.values) or unowned) for part in parts]
+    known = {part.organizations for part in parts if part.organizations is not None}
+    subscribed: Mapping[EventOrganizations, Collection[str]] = dict.fromkeys(known, wanted) if wanted else {}
+    if source.shared_fields and (elsewhere := sharing.types_elsewhere(source, parts, known, using=using)):
+        # What the owner doesn't subscribe to is recorded, too: the worker looks for the others.
+        subscribed = dict.fromkeys(known, elsewhere)
+    elif wanted is None:
+        subscribed = matching_types_by_organizations(known, source.event_types, using=using)
+    if not subscribed:
+        return recorded
+    if may_lack_owner and not is_split:
+        parts = owners.with_first_owners(source, parts)
+    events = _recorded_events(using)
+    rows = _rows(source, _planned(source, parts, subscribed, events, found_later=found_later), using=using)
+    # An update whose payload can't be built is an event of its own.
+    updates = [(planned.earlier, row) for planned, row in rows if planned.earlier is not None and row.body]
+    folded = _fold(updates, using=using) if updates else {}
+    new = [(planned, row) for planned, row in rows if planned.is_wanted and row.uid not in folded]
+    if events is not None:
+        _remember(new, events)
+    insert_rows([row for _planned, row in new], using=using)
+    for planned, row in rows:
+        if planned.is_wanted or row.uid in folded:
+            recorded[planned.part.position].append(folded.get(row.uid, row))
     return recorded
 
 
 def record_planned(
-    source: Source, change: Change, planned: PlannedEvent, *, using: str, subscription_id: int | None = None
+    source: Source, change: Change, planned: PlannedEvent, *, subscription_id: int | None = None
 ) -> bool:
     """Record a planned event that a subscription matches, unless it was recorded before; return whether it was not."""
-    one = Planned(Part(0, change), planned, is_wanted=True)
-    rows = _new_rows(source, [one], using=using, subscription_id=subscription_id)
-    return bool(insert_rows([event for _index, event in rows], using=using))
+    rows = _rows(source, [Planned(Part(0, change), planned)], using=change.using, subscription_id=subscription_id)
+    return bool(insert_rows([row for _planned, row in rows], using=change.using))
 
 
 def insert_rows(events: list[Event], *, using: str) -> list[Event]:
@@ -209,17 +211,22 @@ def insert_rows(events: list[Event], *, using: str) -> list[Event]:
 
 
 def _planned(
-    source: Source, parts: Iterable[tuple[Part, Collection[str] | None]], *, using: str, found_later: bool
+    source: Source,
+    parts: Iterable[Part],
+    subscribed: Mapping[EventOrganizations, Collection[str]],
+    earlier_events: _RecordedEvents | None,
+    *,
+    found_later: bool,
 ) -> list[Planned]:
     """Return the events of changes in their order; of those that no subscription matches, only those that can be folded.
 
-    ``parts`` are changes with the event types that are subscribed to.
+    ``subscribed`` are the event types that their organizations subscribe to.
     """
     planned: list[Planned] = []
-    may_fold = _open_events(using) is not None
     shared = set[int]()
     # Sources may lock rows to plan their events: one order, so that two transactions don't deadlock.
-    for part, types in sorted(parts, key=lambda one: str(one[0].change.after.get(source._lock_order))):
+    for part in sorted(parts, key=lambda one: str(one.change.after.get(source._lock_order))):
+        types = subscribed.get(part.organizations)
         if not types:
             continue
         if not part.may_fold:
@@ -232,8 +239,9 @@ def _planned(
         for event in events:
             if found_later:
                 event.repeated = False
-            can_fold = may_fold and part.may_fold and event.event_type.endswith(UPDATED)
-            earlier = _recorded_of(source, event, part.change.values, using=using) if can_fold else None
+            earlier = None
+            if earlier_events and part.may_fold and event.event_type.endswith(UPDATED):
+                earlier = _earlier(earlier_events, source, event, part.change.values)
             if event.event_type in types or earlier is not None:
                 # A later update is also for those that see the object all along.
                 kept = part._replace(may_fold=False) if part.move and part.position in shared else part
@@ -241,8 +249,8 @@ def _planned(
     return sorted(planned, key=attrgetter("part.position"))
 
 
-def _new_rows(source: Source, planned: Sequence[Planned], *, using: str, subscription_id: int | None = None) -> Rows:
-    """Return the unsaved rows of planned events with the indexes of their changes.
+def _rows(source: Source, planned: Sequence[Planned], *, using: str, subscription_id: int | None = None) -> PlannedRows:
+    """Return planned events with their unsaved rows.
 
     An event whose ``once`` key was recorded before, or occurs a second time, is left out, unless it is repeated.
     """
@@ -253,21 +261,23 @@ def _new_rows(source: Source, planned: Sequence[Planned], *, using: str, subscri
         for key, deadline in sorted(deadlines.items())
         if Occurrence.objects.record_first_time(key, now=planned[0].part.change.now, deadline=deadline, using=using)
     }
-    rows: Rows = []
+    rows: PlannedRows = []
     left = {one.part.organizations.owner for one in planned if one.part.move}
     external_ids = owners.external_ids_of(left, using=using) if left else {}
-    for whole, event, _is_wanted, _earlier in planned:
+    for one in planned:
+        part, event = one.part, one.event
         if event.once and event.once not in new and not event.repeated:
             continue
         new.discard(event.once)
         try:
-            part = owners.side_of(whole, external_ids) if whole.move else whole
+            if part.move:
+                part = owners.side_of(part, external_ids)
             event_type = catalogue.get(event.event_type)
             row = event_row(
                 event_type,
                 planned_content(source, event, part.change, event_type),
                 part.change.values,
-                subject=(source.noun.name, subject_key(event.subject_id or part.change.values["id"])),
+                subject_id=event.subject_id or part.change.values["id"],
                 occurred_at=part.change.now,
                 strict=strict_payloads(),
                 subscription_id=subscription_id,
@@ -275,94 +285,131 @@ def _new_rows(source: Source, planned: Sequence[Planned], *, using: str, subscri
             )
             if part.organizations is not None and part.organizations.other is not None:
                 row.other_organization_id, row.other_learner_organization_id, *_more = part.organizations.other
-            _remember(row, event, part, using=using)
-            rows.append((part.position, row))
+            rows.append((one._replace(part=part), row))
         except Exception as error:
             log_source_error(source, error)
     return rows
 
 
+# Subscriptions
+
+
+def matching_types(event_types: Iterable[str], organizations: EventOrganizations | None, *, using: str) -> set[str]:
+    """Return the event types that a webhook of these organizations subscribes to, also one that is disabled now."""
+    known = [] if organizations is None else [organizations]
+    return next(iter(matching_types_by_organizations(known, tuple(event_types), using=using).values()), set())
+
+
+def matching_types_by_organizations(
+    organizations: Collection[EventOrganizations], event_types: Collection[str], *, using: str
+) -> dict[EventOrganizations, set[str]]:
+    """Return the subscribed event types of many objects, by their organizations; those without any are left out.
+
+    Takes one query, and a second one where subscriptions include child organizations.
+    """
+    if not organizations:
+        return {}
+    if len(organizations) == 1:
+        ((owner, learner, *_other),) = organizations
+        rows = _query_of_two(tuple(event_types), using).run(owner, owner if learner is None else learner)
+    else:
+        keys = {key for one in organizations for key in one.keys}
+        rows = list(_scopes(event_types, Q(webhook__organization_id__in=keys), using=using))
+    scopes = [(SubscriberScope(*scope), pattern) for pattern, *scope in rows]
+    found = patterns_by_organizations(organizations, scopes, using=using)
+    return {one: names for one, patterns in found.items() if (names := subscribed_types(event_types, patterns))}
+
+
+@cache
+def _query_of_two(event_types: tuple[str, ...], using: str) -> CompiledQuery:
+    """Build the query for the subscriptions of an owner and a learner's organization, whose keys are parameters."""
+    key = Webhook._meta.get_field("organization")
+    of_both = Q(webhook__organization_id=Parameter(key)) | Q(webhook__organization_id=Parameter(key, 1))
+    return CompiledQuery(_scopes(event_types, of_both, using=using))
+
+
+def _scopes(event_types: Collection[str], of_organizations: Q, *, using: str) -> models.QuerySet[Any, Any]:
+    """Return a query for the patterns of subscriptions to these event types, each with the fields of `SubscriberScope`.
+
+    They are those ``of_organizations``, and all of webhooks that include child organizations.
+    """
+    rows = Subscription.objects.using(using).matching(event_types)
+    rows = rows.filter(of_organizations | Q(webhook__include_children=True)).order_by()
+    columns = ("event_type", "webhook__organization_id", "webhook__audience", "webhook__include_children")
+    return rows.values_list(*columns).distinct()
+
+
 # Folding
 
 
-def _remember(event: Event, planned: PlannedEvent, part: Part, *, using: str) -> None:
-    """Remember an event that was recorded, for the updates of its object that follow in this transaction."""
-    events, subject = _open_events(using), (event.subject_type, event.sequence_key)
-    if part.change.deleted or not part.may_fold or not event.body:
-        if events is not None:
-            events.by_subject.pop(subject, None)
-        return
-    if events is None:
-        block = transaction_block(connections[using])
-        if block is None:
-            # A test case's transaction, which is none of the host's.
-            return
-        events = _thread.open[using] = _TransactionEvents(block)
-        transaction.on_commit(events, using=using, robust=True)
-    organizations = event.organization_id, event.learner_organization_id
-    if len(events.by_subject) >= MOST_SUBJECTS:
-        events.by_subject.clear()
-    events.by_subject[subject] = _Recorded(event.uid, organizations, part.change.created, planned.omit_personal)
+def _recorded_events(using: str) -> _RecordedEvents | None:
+    """Return the events that the open transaction has recorded; None in a test case's, which is none of the host's."""
+    block = transaction_block(connections[using])
+    for function in on_commit_functions(connections[using]):
+        # A rollback has removed those of another transaction.
+        if isinstance(function, _RecordedEvents) and function.block == block:
+            return function
+    if block is None:
+        return None
+    events = _RecordedEvents()
+    events.block = block
+    transaction.on_commit(events, using=using, robust=True)
+    return events
 
 
-def _fold(source: Source, planned_events: Sequence[Planned], *, using: str) -> dict[int, Event]:
-    """Fold updates into earlier events of their objects; return those events by the position in ``planned_events``.
+def _earlier(events: _RecordedEvents, source: Source, planned: PlannedEvent, values: Values) -> _Recorded | None:
+    """Return the event into which a planned update can be folded: the last one of its object, if of the same organizations."""
+    subject_id = subject_key(planned.subject_id or values["id"])
+    if source.owners is not None:
+        subject_id = owned_key(subject_id, values["organization.id"])
+    recorded = events.get((source.noun.name, subject_id))
+    if recorded is None or recorded.organizations != (values.get("organization.id"), learner_organization_of(values)):
+        return None
+    planned.omit_personal |= recorded.omit_personal
+    return recorded
 
-    Those that are missing in the result have no such event: they are not updates, or a savepoint has removed it.
+
+def _remember(rows: PlannedRows, events: _RecordedEvents) -> None:
+    """Remember the rows that are recorded, for the updates of their objects that follow in this transaction."""
+    for planned, row in rows:
+        part, subject = planned.part, (row.subject_type, row.sequence_key)
+        if part.change.deleted or not part.may_fold or not row.body:
+            events.pop(subject, None)
+            continue
+        if len(events) >= MOST_SUBJECTS:
+            events.clear()
+        organizations = row.organization_id, row.learner_organization_id
+        events[subject] = _Recorded(row.uid, organizations, part.change.created, planned.event.omit_personal)
+
+
+def _fold(updates: Sequence[tuple[_Recorded, Event]], *, using: str) -> dict[UUID, Event]:
+    """Fold updates into earlier events of their objects; return those events by the ids of the rows that they replace.
+
+    None is folded into an event that a savepoint has removed.
     """
-    found = {position: one.earlier for position, one in enumerate(planned_events) if one.earlier is not None}
-    rows = Event.objects.using(using)
-    events = rows.exclude(body="").in_bulk([one.uid for one in found.values()], field_name="uid")
-    folded = {
-        position: events[recorded.uid]
-        for position, recorded in found.items()
-        if recorded.uid in events
-        if _fold_into(events[recorded.uid], recorded, source, planned_events[position])
-    }
-    rows.bulk_update(folded.values(), FOLDED, batch_size=BATCH)
+    stored = Event.objects.using(using)
+    events = stored.exclude(body="").in_bulk([earlier.uid for earlier, _row in updates], field_name="uid")
+    folded: dict[UUID, Event] = {}
+    for earlier, row in updates:
+        if earlier.uid in events:
+            folded[row.uid] = events[earlier.uid]
+            _fold_into(events[earlier.uid], row, is_new=earlier.created)
+    stored.bulk_update(folded.values(), FOLDED, batch_size=BATCH)
     return folded
 
 
-def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Planned) -> bool:
-    """Add an update to the body of an event; return False where its payload can't be built."""
-    event_type = catalogue.get(event.type)
-    planned.event.omit_personal |= recorded.omit_personal
-    content = planned_content(source, planned.event, planned.part.change, catalogue.get(planned.event.event_type))
-    if isinstance(content, PayloadError):
-        return False
-    body = from_text(event.body)
-    body["data"] |= content["data"]
-    if not recorded.created:
-        old = {name: value_at(one["previous"], name) for one in (content, body) for name in one["changed"]}
+def _fold_into(event: Event, update: Event, *, is_new: bool) -> None:
+    """Add an update to the body of an earlier event. That of a new object names no changes."""
+    event_type, body, newer = catalogue.get(event.type), from_text(event.body), from_text(update.body)
+    body["data"] |= newer["data"]
+    if not is_new:
+        old = {name: value_at(one["previous"], name) for one in (newer, body) for name in one["changed"]}
         body["changed"] = [field.name for field in event_type.all_fields if field.name in old]
         body["previous"] = nested(old)
     if strict_payloads():
         event_type.validate({**body, "sequence": FIRST_SEQUENCE})
     event.body = to_text(body)
     label(event, body["data"])
-    return True
-
-
-def _recorded_of(source: Source, planned: PlannedEvent, values: Mapping[str, Any], *, using: str) -> _Recorded | None:
-    """Return the event into which a planned update can be folded, if it is of the same organizations."""
-    subject_id = subject_key(planned.subject_id or values["id"])
-    if source.owners is not None:
-        subject_id = owned_key(subject_id, values["organization.id"])
-    recorded = _thread.open[using].by_subject.get((source.noun.name, subject_id))
-    organizations = values.get("organization.id"), learner_organization_of(values)
-    return recorded if recorded is not None and recorded.organizations == organizations else None
-
-
-def _open_events(using: str) -> _TransactionEvents | None:
-    """Return the events of the open transaction; None if it has no events, or they were rolled back."""
-    events = _thread.open.get(using)
-    if events is None:
-        return None
-    connection = connections[using]
-    if events.block == transaction_block(connection) and is_on_commit(connection, events):
-        return events
-    del _thread.open[using]
-    return None
 
 
 # Waking
@@ -379,8 +426,7 @@ class _PromisedWakeUp:
 
 
 def wake_on_commit(using: str) -> None:
-    """Wake a drain when the transaction commits: once, however many events it records in a row."""
-    last = last_on_commit(connections[using])
-    if isinstance(last, _PromisedWakeUp) and not last.done:
-        return
-    transaction.on_commit(_PromisedWakeUp(), using=using, robust=True)
+    """Wake a drain when the transaction commits: once, however many events it records."""
+    promised = (one for one in on_commit_functions(connections[using]) if isinstance(one, _PromisedWakeUp))
+    if all(one.done for one in promised):
+        transaction.on_commit(_PromisedWakeUp(), using=using, robust=True)

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from django.db import router
 
 from tms_webhooks import event_names
-from tms_webhooks.db.sql import database, key_in, numbers, read
+from tms_webhooks.db.sql import database, filled, key_in, numbers, read
 from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.models import Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.occurrence import FirstKey, first_key
@@ -26,7 +26,7 @@ MOST_KEPT = 16_000_000
 # By the primary keys.
 VERSIONS = """
 SELECT s.id, w.audience, {version} FROM {subscription} s JOIN {webhook} w ON w.id = s.webhook_id WHERE s.id IN ({ids})"""
-TEXTS = "SELECT s.id, {texts} FROM {subscription} s WHERE s.id IN ({ids})"
+TEXTS = "SELECT s.id, s.filters::text, s.{condition}::text FROM {subscription} s WHERE s.id IN ({ids})"
 
 # For PostgreSQL, two columns that change with each change of the row. Others compare the texts themselves: PostgreSQL
 # stores no texts, and to make them of long conditions takes longer than to match these.
@@ -125,15 +125,13 @@ class Evaluation:
             self._unread.pop(pk, None)
             self._rules[pk] = None
         by_row = database().vendor == "postgresql"
-        # A reserved word in MariaDB.
-        condition = database().ops.quote_name("condition")
-        version_of = VERSION_OF_ROW if by_row else f"s.filters, s.{condition}"
+        version_of = VERSION_OF_ROW if by_row else filled("s.filters, s.{condition}")
         versions = {pk: version for pk, *version in read(VERSIONS, ids=numbers(chunk), version=version_of)}
         self._rules |= {pk: _cache.get(pk, version) for pk, version in versions.items()}
         outdated = [pk for pk in versions if self._rules[pk] is None]
         texts = [(pk, *versions[pk][1:]) for pk in outdated]
         if by_row and outdated:
-            texts = read(TEXTS, ids=numbers(outdated), texts=f"s.filters::text, s.{condition}::text")
+            texts = read(TEXTS, ids=numbers(outdated))
         # None was deleted between the two queries.
         for pk, filters, condition in texts:
             audience, *_version = versions[pk]

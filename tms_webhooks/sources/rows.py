@@ -96,15 +96,15 @@ def locked_rows(rows: Rows) -> Rows:
     in the order in which the queryset updates them.
     """
     query = rows.query
-    ordering = query.order_by if connections[rows.db].vendor == "mysql" else ()
+    ordering = (query.order_by if connections[rows.db].vendor == "mysql" else ()) or ("pk",)
     if query.count_active_tables() <= 1 and not (query.group_by or query.extra_tables):
-        found = rows.select_related(None).order_by(*ordering or ("pk",))
+        found = rows.select_related(None).order_by(*ordering)
         # A query of a single table returns no row twice.
         found.query.distinct, found.query.distinct_fields = False, ()
     else:
         # Most databases can't lock rows of a query with joins, grouping or DISTINCT.
         found = all_rows(rows.model, using=rows.db).filter(pk__in=rows.order_by().values("pk"))
-        found = found.order_by(*ordering or ("pk",))
+        found = found.order_by(*ordering)
     return locked(found)
 
 
@@ -128,7 +128,7 @@ def conflicting(
     ``unique`` are the fields of the conflict; if empty, every unique field or constraint is considered.
     """
     keys: dict[Any, None] = {}
-    for fields in [tuple(unique)] if unique else _unique_fields(model):
+    for fields in [tuple(unique)] if unique else unique_fields(model):
         values = [tuple(getattr(obj, field.attname) for field in fields) for obj in objs]
         known = [row for row in values if not any(one is None or hasattr(one, "resolve_expression") for one in row)]
         size = max(CHUNK // len(fields), 1)
@@ -140,11 +140,12 @@ def conflicting(
     return list(keys)
 
 
-def _unique_fields(model: Model) -> Iterator[tuple[Any, ...]]:
+def unique_fields(model: Model) -> Iterator[tuple[Any, ...]]:
+    """Yield the fields of each unique column, and of each unique constraint, conditional ones included."""
     meta = model._meta
     yield from ((field,) for field in meta.concrete_fields if field.unique)
-    names = [*meta.unique_together, *(constraint.fields for constraint in meta.total_unique_constraints)]
-    yield from (tuple(meta.get_field(name) for name in together) for together in names)
+    names = [*meta.unique_together, *(getattr(one, "fields", ()) for one in meta.constraints)]
+    yield from (tuple(meta.get_field(name) for name in together) for together in names if together)
 
 
 # Raw values

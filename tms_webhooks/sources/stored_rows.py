@@ -339,9 +339,7 @@ def as_key(model: Model, key: Any) -> Any:
 def can_return_rows(model: Model, using: str) -> bool:
     """Return whether an ``UPDATE`` of the model's table can return the row as it is after the statement."""
     connection, meta = connections[using], model._meta
-    if connection.vendor not in IS_PLAIN_TABLE or not connection.features.can_return_columns_from_insert:
-        return False
-    if meta.parents:
+    if connection.vendor not in IS_PLAIN_TABLE or meta.parents:
         return False
     table = connection.ops.quote_name(meta.db_table) if connection.vendor == "postgresql" else meta.db_table
     connection.ensure_connection()

@@ -203,7 +203,7 @@ def raw_of(source, lesson):
 
 
 def record(source, change):
-    return record_changes(source, [change], using="default")[0]
+    return record_changes(source, [change])[0]
 
 
 def test_an_object_that_was_kept_and_moves_leaves_its_organization_and_is_new_for_the_other(listen, organization):
