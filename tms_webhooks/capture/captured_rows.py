@@ -15,7 +15,7 @@ from tms_webhooks.capture.saves import (
     has_open_saves,
     has_outbox,
     is_being_deleted,
-    note_deletions,
+    open_deletion,
     record_open_saves,
     record_states,
 )
@@ -159,16 +159,21 @@ def chunks(keys: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
 def record_deletion(sender: Model, instance: models.Model, *, using: str, silent: bool) -> None:
     """Record the deletion of ``instance``, while its row and the rows that it refers to still exist.
 
-    One that is ``silent``, or is noted already, has no events.
+    One that is ``silent``, or is in an open deletion already, has no events. Whether a subscription matches is asked once
+    for all objects of a model that are deleted together.
     """
-    keys = {source: key_of(source, instance) for source in sources_of_table(sender)}
-    new = [source for source, key in keys.items() if not is_being_deleted(source, key, using=using)]
-    for source in new:
-        note_deletions(source, [keys[source]], using=using)
-    for source in sources_to_record([] if silent else new, using=using, deletions=True):
-        # A change that another transaction is making is recorded before the deletion.
-        lock(at_keys(source.model, [keys[source]], using=using))
-        CapturedRows(source, using=using).record_deletions([keys[source]])
+    deletion, sources = open_deletion(using), sources_of_table(sender)
+    if sender not in deletion.wanted:
+        deletion.wanted[sender] = sources_to_record([] if silent else sources, using=using, deletions=True)
+    for source in sources:
+        key = key_of(source, instance)
+        if is_being_deleted(source, key, using=using):
+            continue
+        deletion.objects.add((source, key))
+        if source in deletion.wanted[sender]:
+            # A change that another transaction is making is recorded before the deletion.
+            lock(at_keys(source.model, [key], using=using))
+            CapturedRows(source, using=using).record_deletions([key])
 
 
 @contextmanager

@@ -206,8 +206,7 @@ def _delete(delete: Method, rows: Rows) -> tuple[int, dict[str, int]]:
         for chunk in chunks(keys, CHUNK):
             for source in wanted:
                 CapturedRows(source, using=using).record_deletions(chunk)
-        for source in wanted:
-            saves.note_deletions(source, keys, using=using)
+        saves.open_deletion(using).objects.update((source, key) for source in wanted for key in keys)
         return delete(exactly(rows, keys))  # type: ignore[no-any-return]
 
 

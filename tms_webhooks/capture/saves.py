@@ -60,14 +60,20 @@ class CapturedSave:
         self.recorded.append((mark, {name: after[name] for name in compared_names(self.source)}))
 
 
+class Deletion(NamedTuple):
+    """The objects that are being deleted together, and by model the sources that record an event of each."""
+
+    objects: set[tuple[Source, Any]]
+    wanted: dict[Model, list[Source]]
+
+
 class _ThreadState(threading.local):
     """The saves that this thread is in the middle of, the innermost last. The instances themselves hold nothing."""
 
     def __init__(self) -> None:
         # For each save, its captures by all sources of the model.
         self.open_saves: list[list[CapturedSave]] = []
-        # The objects that are being deleted.
-        self.deleting: dict[Scope, set[tuple[Source, Any]]] = {}
+        self.deletions: dict[Scope, Deletion] = {}
 
 
 _thread = _ThreadState()
@@ -266,16 +272,16 @@ def has_open_saves() -> bool:
 # Deletions
 
 
-def note_deletions(source: Source, keys: Iterable[Any], *, using: str) -> None:
-    """Note that these objects are being deleted: the end of their relations is part of that. It ends with the transaction."""
-    _thread.deleting = {scope: objects for scope, objects in _thread.deleting.items() if is_open(scope)}
-    _thread.deleting.setdefault(scope_of(using), set()).update((source, key) for key in keys)
+def open_deletion(using: str) -> Deletion:
+    """Return the deletion that Django, or the caller, has begun by opening the innermost scope."""
+    _thread.deletions = {scope: one for scope, one in _thread.deletions.items() if is_open(scope)}
+    return _thread.deletions.setdefault(scope_of(using), Deletion(set(), {}))
 
 
 def is_being_deleted(source: Source, key: Any, *, using: str) -> bool:
-    """Return whether `note_deletions` has noted an object."""
+    """Return whether an object is in an open deletion: the end of its relations is part of that."""
     return any(
-        (source, key) in objects for scope, objects in _thread.deleting.items() if scope[0] == using and is_open(scope)
+        (source, key) in one.objects for scope, one in _thread.deletions.items() if scope[0] == using and is_open(scope)
     )
 
 

@@ -17,7 +17,7 @@ from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
 from tms_webhooks.capture import captured_rows, replaced_methods
-from tms_webhooks.models import Event
+from tms_webhooks.models import Event, Subscription
 
 ONCE = 1
 CHUNK = 5
@@ -104,3 +104,11 @@ def test_new_rows_cost_the_same_for_one_and_for_many():
 
     assert create(1) == create(20)
     assert Event.objects.count() == 21
+
+
+def test_a_deletion_that_no_subscription_matches_costs_the_same_for_one_and_for_many(workshops):
+    Subscription.objects.all().delete()
+    one = Workshop.objects.filter(pk=workshops[0].pk)
+
+    assert queries_of(one.delete) == queries_of(Workshop.objects.all().delete)
+    assert not Workshop.objects.exists()
