@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from django.utils import timezone
@@ -73,20 +74,25 @@ def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, wo
 
     for row in (".field-organization", ".field-url", ".field-schedule"):
         assert page.is_visible(f"{row} .errorlist")
-    assert page.locator(".tms-errors a").all_inner_texts() == ["Organization", "URL", "Schedule"]
+    assert page.locator(".tms-errors a").all_inner_texts() == ["Organization", "URL", "Schedule", "HTTP headers"]
     # The folds with errors are open, and the focus is on the first error.
-    assert [page.get_attribute(f"#tms-fold-{name}", "open") for name in ("retries", "request")] == ["", None]
+    assert [page.get_attribute(f"#tms-fold-{name}", "open") for name in ("retries", "request", "delivery")] == [
+        "",
+        "",
+        None,
+    ]
     assert page.evaluate("document.activeElement.id") == "id_organization"
     desk.unfold("retries")
     page.click(".tms-errors a:text-is('Schedule')")
     assert page.evaluate("document.activeElement.id") == "id_schedule"
-    assert page.input_value("#id_headers") == "Authorization=Basic aHVudGVyMg=="
+    assert page.input_value("#id_headers") == "Authorization=…"
     assert page.is_checked(event("course_assignment.expiring"))
     desk.inspect("form-mistakes")
 
     page.select_option("#id_organization", str(world.tenants[0].organization.pk))
     page.fill("#id_url", "https://hr.example.com/hook")
     page.select_option("#id_schedule", "standard")
+    page.fill("#id_headers", "Authorization=Basic aHVudGVyMg==")
     desk.save()
     page.wait_for_url(re.compile(r"/secret/$"))
     assert reveal(Webhook.objects.get().headers) == "Authorization=Basic aHVudGVyMg=="
@@ -299,6 +305,87 @@ def test_it_can_be_filled_in_by_keyboard_alone(desk):
     assert page.inner_text("[data-tms-count]") == "1 event selected"
     # Enter in the search is no click on "Save".
     assert page.url.endswith(ADD)
+
+
+PLACE = """() => {
+    const [one, box] = [document.activeElement, document.activeElement.getBoundingClientRect()];
+    return { name: one.id || one.name || one.textContent.trim(), left: box.left, right: box.right,
+        top: box.top + scrollY, bottom: box.bottom + scrollY };
+}"""
+"""Where the focus is on the page."""
+
+
+def test_tab_follows_the_page_through_folds_pickers_and_chips(desk, world, webhook):
+    found, one = world.tenants[0].classes.training_class, webhook.subscriptions.get()
+    Subscription.objects.update(filters={"class": [found.pk, 987654]})
+    page = desk.open(f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/?filters={one.public_id}")
+    desk.unfold("retries", "request", "content", "delivery", "security")
+
+    page.focus("#id_name")
+    places = [page.evaluate(PLACE)]
+    while places[-1]["name"] != "_save":
+        page.keyboard.press("Tab")
+        places.append(page.evaluate(PLACE))
+        assert len(places) < 150, places
+
+    names = [place["name"] for place in places]
+    # Each next place is below or in the same line, unless it is in a column further to the right.
+    assert [
+        (before["name"], after["name"])
+        for before, after in pairwise(places)
+        if after["bottom"] <= before["top"] and after["left"] <= before["right"]
+    ] == []
+    start = names.index(f"id_{one.public_id}-class-picker")
+    # The chips are before their search box, and the button that removes the filter is behind it.
+    assert names[start - 2 : start + 2] == ["", "", f"id_{one.public_id}-class-picker", ""]
+    for name in ("id_schedule", "id_contacts", "id_headers", "id_format", "tms-preview-subject-picker", "id_audience"):
+        assert name in names
+
+
+def test_an_error_in_a_closed_fold_opens_it_and_enter_saves(desk, webhook):
+    page = desk.open(f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/")
+    page.focus("#tms-fold-retries > summary")
+    page.keyboard.press("Enter")
+    page.focus("#id_contacts")
+    page.keyboard.type("bob")
+    page.focus("#tms-fold-retries > summary")
+    page.keyboard.press("Enter")
+    assert not page.is_visible("#id_contacts")
+    page.focus("#id_name")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+
+    folds = "all => all.filter((one) => one.open).map((one) => one.id)"
+    assert page.eval_on_selector_all(".tms-fold", folds) == ["tms-fold-retries"]
+    described = "document.getElementById(document.activeElement.getAttribute('aria-describedby').split(' ').at(-1))"
+    assert page.evaluate("document.activeElement.id") == "id_contacts"
+    assert page.evaluate("document.activeElement.getAttribute('aria-invalid')") == "true"
+    assert "bob" in page.evaluate(f"{described}.textContent")
+    desk.inspect("form-error-in-fold")
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.type("bob@example.com")
+    page.focus("#id_name")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+
+    assert Webhook.objects.get().contacts == "bob@example.com"
+    # Enter is a press of "Save", and no preview in another tab.
+    assert len(desk.context.pages) == 1
+
+
+def test_an_id_that_a_search_does_not_find_is_selected_as_it_is(desk, webhook):
+    page = desk.open(f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/")
+    page.click(".tms-add")
+    page.click("button:text-is('Class')")
+    page.keyboard.type("987654")
+    page.locator("[role=option]", has_text="Use the id 987654").wait_for()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.inner_text(".field-class .tms-chip").strip() == "987654"
+    desk.save()
+
+    assert "has ids that no object of the organization has: 987654." in page.inner_text(".messagelist")
+    assert Subscription.objects.get().filters == {"class": [987654]}
 
 
 def test_the_list_of_webhooks_shows_all_its_columns_at_each_width(desk, world):

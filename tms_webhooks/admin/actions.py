@@ -84,10 +84,15 @@ def is_allowed(admin: WebhookAdmin, request: HttpRequest, action: WebhookAction,
 
 
 def _ask(
-    admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, action: WebhookAction, **context: Any
+    admin: WebhookAdmin,
+    request: HttpRequest,
+    webhook: Webhook,
+    action: WebhookAction,
+    name: str = "action",
+    **context: Any,
 ) -> HttpResponse:
     """Return the page of an action."""
-    return admin.webhook_page(request, "action", webhook, title=action.label, action=action, **context)
+    return admin.webhook_page(request, name, webhook, title=action.label, action=action, **context)
 
 
 def _switch(
@@ -123,7 +128,7 @@ class SampleForm(forms.Form):
 
 
 def _send_test(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, action: WebhookAction) -> HttpResponse:
-    form, context = SampleForm(request.POST or None, webhook), {"title": action.label, "action": action}
+    form, context = SampleForm(request.POST or None, webhook), dict[str, Any]()
     if form.is_valid():
         event_type, subject = form.cleaned_data["event_type"], form.cleaned_data["subject"]
         try:
@@ -131,38 +136,20 @@ def _send_test(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, acti
         except (SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
             context["problem"] = str(error)
         else:
-            context |= {
+            context = {
                 "test": test,
                 "duration": format_duration(test.result.seconds),
                 "timing": timing_text(test.result.timing),
                 "body": pretty(test.body.decode("utf-8", "replace")),
                 "shows_bodies": (may_view_all_payloads if subject else may_view_payloads)(request, webhook),
             }
-    return admin.webhook_page(request, "test", webhook, form=form, **context)
+    return _ask(admin, request, webhook, action, "test", form=form, **context)
 
 
 # Jobs
 
 
-class SelectionForm(forms.Form):
-    """The selection of a job. The page also has the one that was counted, so that no other one is started."""
-
-    def __init__(self, data: Any, *, initial: Any) -> None:
-        super().__init__(data, initial=initial)
-        for field in self.fields.values():
-            field.show_hidden_initial = True
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether the submitted selection is the one that was counted. One without a count, from a script, is too."""
-        return not any(name.startswith("initial-") for name in self.data) or not self.has_changed()
-
-
-class JobRangeForm(SelectionForm, TimeRangeForm):
-    """The times of the events of a job."""
-
-
-class SnapshotForm(SelectionForm):
+class SnapshotForm(forms.Form):
     """The nouns whose objects are sent."""
 
     nouns = forms.MultipleChoiceField(
@@ -179,15 +166,17 @@ def noun_choices(webhook: Webhook) -> list[tuple[str, str]]:
     return [(name, noun_title(name)) for name in available(webhook)]
 
 
-def _form_of(webhook: Webhook, data: Any = None, *, initial: Any = None, is_snapshot: bool) -> SelectionForm:
-    """Return the form of the page of jobs; at first, with all nouns, or with the longest range of a recovery."""
+def _selection_form(request: HttpRequest, webhook: Webhook, *, is_snapshot: bool) -> forms.Form:
+    """Return the form of the page of jobs; at first with all nouns, or with the longest range of a recovery."""
+    data: Any = request.POST if request.method == "POST" else request.GET
     if not is_snapshot:
         longest = timedelta(days=app_settings.RECOVER_DAYS) - TIME_TO_CONFIRM
         # The field has no seconds.
         since = timezone.localtime(timezone.now() - longest).replace(second=0, microsecond=0)
-        return JobRangeForm(data, initial=initial or {"since": since})
+        return TimeRangeForm(data if "since" in data or "until" in data else {"since": since})
     choices = noun_choices(webhook)
-    form = SnapshotForm(data, initial=initial or {"nouns": [name for name, _title in choices], "ids": ""})
+    # A form that is posted without any box selects none.
+    form = SnapshotForm(data if data or request.method == "POST" else {"nouns": [name for name, _title in choices]})
     field: Any = form.fields["nouns"]
     field.choices = choices
     return form
@@ -202,24 +191,22 @@ def _run_jobs(
     effects: Mapping[JobKind, Any],
 ) -> HttpResponse:
     """Count what each of these jobs would do, and start the chosen ones together if the selection is the counted one."""
-    is_posted, is_snapshot = request.method == "POST", JobKind.SNAPSHOT in effects
-    data, form = request.POST if is_posted else request.GET, _form_of(webhook, is_snapshot=is_snapshot)
-    # A form without any box of its objects is one that selects none.
-    if any(name in data for name in form.fields) or (is_snapshot and is_posted):
-        form = _form_of(webhook, data, is_snapshot=is_snapshot)
-        if not form.is_valid():
-            return _ask(admin, request, webhook, action, form=form)
-    by, selection = admin.by(request), form.cleaned_data if form.is_bound else form.initial
-    asked: dict[str, Any] = {name: selection.get(name) for name in form.fields if name != "ids"}
-    if ids := selection.get("ids"):
-        asked["only"] = Selection(frozenset(ids.splitlines()[:MOST_IDS]))
+    is_snapshot, by = JobKind.SNAPSHOT in effects, admin.by(request)
+    form = _selection_form(request, webhook, is_snapshot=is_snapshot)
+    if not form.is_valid():
+        return _ask(admin, request, webhook, action, form=form)
+    # The page has the selection that it counted, so that no other one is started. A script need not count.
+    counted = " ".join(map(str, form.cleaned_data.values()))
+    is_counted = request.POST.get("counted", counted) == counted
+    ids = form.cleaned_data.pop("ids", "")
+    asked = form.cleaned_data | ({"only": Selection(frozenset(ids.splitlines()[:MOST_IDS]))} if ids else {})
     # To cancel deliveries sends no event of a child organization.
     may_send = admin.may_use(request, action.action, webhook)
     effects = {kind: effect for kind, effect in effects.items() if may_send or kind == JobKind.CANCEL_PENDING}
-    kinds, problem = [kind for kind in effects if is_snapshot or kind in data.getlist("kinds")], ""
+    kinds, problem = [kind for kind in effects if is_snapshot or kind in request.POST.getlist("kinds")], ""
     # The button that starts jobs was pressed, not the one that counts.
-    if is_posted and COUNT not in request.POST:
-        if not form.is_counted:
+    if request.method == "POST" and COUNT not in request.POST:
+        if not is_counted:
             problem = _("You changed the selection. Check the new number, then confirm.")
         elif not kinds:
             problem = _("Select at least one of them.")
@@ -230,11 +217,11 @@ def _run_jobs(
         else:
             try:
                 with transaction.atomic(using=router.db_for_write(Job)):
-                    started = [jobs.start(kind, webhook, **by, **asked) for kind in kinds]
+                    totals = [jobs.start(kind, webhook, **by, **asked).total for kind in kinds]
             except (ReplayError, LimitReached) as error:
                 problem = str(error)
             else:
-                for total in (job.total for job in started):
+                for total in totals:
                     text = ngettext(
                         "Started a job for %(count)s delivery.", "Started a job for %(count)s deliveries.", total
                     )
@@ -244,10 +231,12 @@ def _run_jobs(
         {"kind": kind, "effect": effect, "is_chosen": kind in kinds, **_count_of(kind, webhook, asked, now=by["now"])}
         for kind, effect in effects.items()
     ]
-    context = {
-        "form": _form_of(webhook, initial=selection, is_snapshot=is_snapshot),
+    is_startable = any(choice["count"] for choice in choices)
+    context: dict[str, Any] = {
+        "form": form,
+        "counted": counted,
         "choices": choices,
-        "is_startable": any(choice["count"] for choice in choices),
+        "is_startable": is_startable,
         "problem": problem,
     }
     return _ask(admin, request, webhook, action, **context)

@@ -5,8 +5,8 @@ The site decides which operations a user may do, and the access policy in which 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from functools import reduce, wraps
 from importlib import import_module
 from operator import or_
@@ -22,14 +22,12 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
-from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.access import covers, get_policy
-from tms_webhooks.admin.formatting import EMPTY
 from tms_webhooks.choices import Action
+from tms_webhooks.db import clock
 from tms_webhooks.exception_reports import View, hide_values
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.sources import objects
@@ -133,12 +131,8 @@ def object_names(request: HttpRequest, subscriptions: Iterable[Subscription]) ->
 
     These are objects of organizations in which the user manages webhooks or views payloads; as in the pickers of filters.
     """
-    viewed, named = organizations(request, Action.VIEW), (Action.MANAGE, Action.VIEW_PAYLOAD)
-    keys = (
-        viewed.filter(reduce(or_, (Q(pk__in=allowed_keys(request, action)) for action in named)))
-        .order_by()
-        .values("pk")
-    )
+    managed, read = (Q(pk__in=allowed_keys(request, action)) for action in (Action.MANAGE, Action.VIEW_PAYLOAD))
+    keys = allowed_keys(request, Action.VIEW).filter(managed | read)
     found = {}
     for noun in objects.FILTERED_BY_ID:
         ids = {one for subscription in subscriptions for one in subscription.filters.get(noun) or ()}
@@ -189,36 +183,24 @@ class PublicIDChangeList(ChangeList):
         return self.model_admin.url(f"{self.opts.model_name}_{self.model_admin.row_page}", result)
 
 
-@dataclass(frozen=True, slots=True)
-class LinkedRow:
-    """A row for Django's templates, checkboxes and history, which name it by its key: here that is the public id."""
-
-    pk: str
-    name: str
-    _meta: Any
-
-    def __str__(self) -> str:
-        return self.name
-
-
 def linked_row(row: Any) -> Any:
-    """Return a row with its public id in place of its key."""
-    return LinkedRow(row.public_id, str(row), row._meta)
+    """Return a copy of a row for Django's templates and checkboxes, which name it by its key: here that is the public id."""
+    linked = copy.copy(row)
+    linked.pk = row.public_id
+    return linked
 
 
-def select_of(spec: Any) -> dict[str, Any]:
+def select_of(spec: Any, changelist: ChangeList) -> dict[str, Any]:
     """Return a filter of Django's as a select: its options as (value, label, whether it is selected).
 
     ``range`` has the two ends of a filter that also takes a range of times; ``is_set`` is whether it limits the list.
     """
-    if isinstance(spec, admin.SimpleListFilter):
-        name, options, value = spec.parameter_name, spec.lookup_choices, spec.value()
-    else:
-        name, options, value = spec.lookup_kwarg, spec.field.flatchoices, (spec.lookup_val or [None])[-1]
-    chosen = [(str(key), str(label), str(key) == value) for key, label in options]
-    ends = getattr(spec, "range", {})
-    is_set = any(selected for *_option, selected in chosen) or any(ends.values())
-    return {"title": spec.title, "name": name, "options": chosen, "range": ends, "is_set": is_set}
+    name, ends = getattr(spec, "parameter_name", None) or spec.lookup_kwarg, getattr(spec, "range", {})
+    # Django offers each choice as a link to the list with it; the first one is "All".
+    _all, *choices = spec.choices(changelist)
+    options = [(QueryDict(one["query_string"][1:])[name], one["display"], one["selected"]) for one in choices]
+    is_set = any(selected for *_option, selected in options) or any(ends.values())
+    return {"title": spec.title, "name": name, "options": options, "range": ends, "is_set": is_set}
 
 
 class ScopedAdmin(admin.ModelAdmin):
@@ -286,7 +268,7 @@ class ScopedAdmin(admin.ModelAdmin):
 
     def by(self, request: HttpRequest) -> dict[str, Any]:
         """Return who makes a change, and when, for a verb of `tms_webhooks.manage`."""
-        return {"actor": get_policy().caller(request), "now": timezone.now()}
+        return {"actor": get_policy().caller(request), "now": clock.measured_now()}
 
     # Rows
 
@@ -306,10 +288,7 @@ class ScopedAdmin(admin.ModelAdmin):
         return self.model.by_public_id(text)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        row = self.get_queryset(request).filter(self.by_url(object_id)).first()
-        if row:
-            row.links_webhook = may_view_webhooks(request)
-        return row
+        return self.get_queryset(request).filter(self.by_url(object_id)).first()
 
     def row_of(self, request: HttpRequest, key: str) -> Any:
         """Return the row of a URL that the user may view; raise `Http404` or `PermissionDenied`."""
@@ -332,9 +311,7 @@ class ScopedAdmin(admin.ModelAdmin):
         """Return the parameters of one entry of ``list_filter``."""
         if isinstance(spec, type):
             return {*getattr(spec, "parameter_names", ()), str(getattr(spec, "parameter_name", ""))}
-        field: Any = self.model._meta.get_field(spec)
-        target = f"{spec}__{field.target_field.name}" if field.is_relation else spec
-        return {f"{target}__exact", f"{spec}__isnull"}
+        return {f"{spec}__exact", f"{spec}__isnull"}
 
     # Permissions
 
@@ -356,45 +333,21 @@ class ScopedAdmin(admin.ModelAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return whether the user may view this row; without a row, the table, which may be empty."""
-        return self.permits(request, "view", "change") and (obj is None or self.may(request, Action.VIEW, obj))
+        return self._may_do(request, Action.VIEW, obj, "view", "change")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return self.permits(request, "add") and self.may(request, self.change_action, None)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.permits(request, "change") and (obj is None or self.may(request, self.change_action, obj))
+        return self._may_do(request, self.change_action, obj, "change")
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return self.permits(request, "delete") and (obj is None or self.may(request, self.change_action, obj))
+        return self._may_do(request, self.change_action, obj, "delete")
+
+    def _may_do(self, request: HttpRequest, action: Action, obj: Any, *verbs: str) -> bool:
+        return self.permits(request, *verbs) and (obj is None or self.may(request, action, obj))
 
     # Django's pages, with public ids
-
-    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the page of a form, whose links get the public id as ``linked.pk``."""
-        row = kwargs.get("obj")
-        linked = None if row is None else linked_row(row)
-        return super().render_change_form(request, {**context, "linked": linked}, *args, **kwargs)
-
-    # The audit log has what Django would log.
-    def log_addition(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
-        """Write no entry of Django's history."""
-
-    log_change = log_deletions = log_addition  # type: ignore[assignment]
-
-    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> Any:
-        return super().render_delete_form(request, {**context, "object": linked_row(context["object"])})
-
-    def get_deleted_objects(self, objs: Iterable[Any], request: HttpRequest) -> Any:
-        """List the rows only, without links: no other rows are deleted."""
-        rows = [str(row) for row in objs]
-        allowed = all(self.has_delete_permission(request, row) for row in objs)
-        protected = set() if allowed else {self.opts.verbose_name}
-        return rows, {self.opts.verbose_name_plural: len(rows)}, protected, []
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
-        """Delete the selected rows one by one, in the lock order of `Webhook.objects.lock`."""
-        for row in queryset.order_by("pk"):
-            self.delete_model(request, row)
 
     def get_search_fields(self, request: HttpRequest) -> Any:
         """Return the fields that the list searches; none for Django's autocompletion, which answers with keys."""
@@ -425,12 +378,14 @@ class ScopedAdmin(admin.ModelAdmin):
         page = super().changelist_view(request, {"title": title, **(extra_context or {})})
         context = getattr(page, "context_data", None) or {}
         if "cl" in context:
-            context["selects"] = [select_of(spec) for spec in context["cl"].filter_specs]
-            # The list refreshes itself while one of its deliveries is open.
-            context["is_waiting"] = any(getattr(row, "due_at", None) for row in context["cl"].result_list)
+            context |= self.list_context(request, context["cl"])
         if "queryset" in context:
             context["queryset"] = [linked_row(row) for row in context["queryset"]]
         return page
+
+    def list_context(self, request: HttpRequest, changelist: ChangeList) -> dict[str, Any]:
+        """Return what the page of a list shows besides Django's."""
+        return {"selects": [select_of(spec, changelist) for spec in changelist.filter_specs]}
 
     def _without_unset_filters(self, request: HttpRequest) -> QueryDict:
         """Return the parameters without those of filters that are empty: a form also sends selects that select nothing."""
@@ -439,11 +394,3 @@ class ScopedAdmin(admin.ModelAdmin):
             if not any(request.GET.getlist(name)) and self.lookup_allowed(name, "", request):
                 del kept[name]
         return kept
-
-    @admin.display(description=_("webhook"))
-    def webhook_link(self, obj: Any) -> SafeString:
-        """Return the webhook of a row, linked by its public id unless it was deleted or the user may not view it."""
-        webhook: Webhook | None = obj.webhook
-        if webhook is None or webhook.deleted_at or not obj.links_webhook:
-            return format_html("{}", webhook.name if webhook else EMPTY)
-        return format_html('<a href="{}" dir="auto">{}</a>', self.url("webhook_overview", webhook), webhook.name)

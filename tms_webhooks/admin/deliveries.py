@@ -8,15 +8,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.access import get_policy
 from tms_webhooks.admin.bases import (
     ScopedAdmin,
     allowed_among,
@@ -24,14 +24,12 @@ from tms_webhooks.admin.bases import (
     column,
     covers_children,
     may_view_payloads,
-    may_view_webhooks,
     permits,
 )
 from tms_webhooks.admin.events import found_by_event, visible_events
 from tms_webhooks.admin.logs import JobFilter, LogAdmin, OrganizationFilter, TimeFilter, TypeFilter, WebhookFilter
 from tms_webhooks.admin.words import delivery_context, delivery_rows, status_text, with_row_columns
 from tms_webhooks.choices import Action
-from tms_webhooks.db import clock
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.models.public_ids import parts_of_delivery_id
@@ -86,30 +84,23 @@ class DeliveryAdmin(LogAdmin):
             rows = rows.filter(webhook__in=list(keys))
         return rows
 
-    def find(self, request: HttpRequest, queryset: QuerySet, term: str) -> QuerySet | None:
+    def find(self, request: HttpRequest, queryset: QuerySet, term: str) -> QuerySet:
         """Find deliveries by their event or object, or by the id in ``tms-delivery-id``."""
         if parts_of_delivery_id(term):
             return queryset.filter(Delivery.by_public_id(term))
         return found_by_event(request, queryset, term, path="event__")
 
-    def nothing_found(self, request: HttpRequest, term: str) -> str:
-        """Add how many events without a delivery a term matches, with a link to the reasons, or possible reasons."""
-        events = visible_events(request, term) if permits(request, "view_event") else 0
-        if events:
-            link = f"{self.url('event_changelist')}?{urlencode({'q': term})}"
-            one = Webhook.objects.existing().filter(Webhook.by_public_id(request.GET.get("webhook", ""))).first()
-            if one is not None and may_view_webhooks(request) and may_view_payloads(request, one):
-                link = f"{self.url('webhook_explain', one)}?{urlencode({'event': term})}"
-            count = ngettext("%(count)d event matches.", "%(count)d events match.", events) % {"count": events}
-            return format_html('{} <a href="{}">{}</a>', count, link, _("See why it was not sent"))
-        reasons = _(
-            "Possible reasons: no webhook has this event selected, or the object belongs to another organization (see "
-            "Audience in the webhook)."
-        )
-        text = f"{super().nothing_found(request, term)} {reasons}"
-        if not may_view_webhooks(request):
-            return text
-        return format_html('{} <a href="{}">{}</a>', text, self.url("webhook_changelist"), _("Check the webhooks"))
+    def list_context(self, request: HttpRequest, changelist: ChangeList) -> dict[str, Any]:
+        """Add how many events without a delivery a search has found, and the page with the reasons."""
+        context, term = super().list_context(request, changelist), changelist.query
+        context["is_waiting"] = any(delivery.due_at for delivery in changelist.result_list)
+        if term and not changelist.result_count and permits(request, "view_event"):
+            context["events"], webhook = visible_events(request, term), context["webhook"]
+            if webhook is not None and may_view_payloads(request, webhook):
+                context["reasons"] = f"{self.url('webhook_explain', webhook)}?{urlencode({'event': term})}"
+            else:
+                context["reasons"] = f"{self.url('event_changelist')}?{urlencode({'q': term})}"
+        return context
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
         """Make the texts of all columns."""
@@ -125,11 +116,7 @@ class DeliveryAdmin(LogAdmin):
 
         # The right in the webhook's organization and, for the event of a child organization, in the event's.
         owners = {row.event.organization_id, row.event.learner_organization_id} - {None}
-        may_view = (
-            permits(request, "view_event")
-            and self.may(request, Action.VIEW_PAYLOAD, row)
-            and bool(allowed_among(request, Action.VIEW_PAYLOAD, owners))
-        )
+        may_view = may_view_payloads(request, row.webhook) and bool(allowed_among(request, Action.VIEW_PAYLOAD, owners))
         may_send = row.webhook.deleted_at is None and self.may_send(request, row)
         may_resend, may_send_now = may_send and manage.is_finished(row), may_send and manage.is_waiting(row)
         preview, now = None, timezone.now()
@@ -161,14 +148,14 @@ class DeliveryAdmin(LogAdmin):
     @admin.action(description=_("Send selected"), permissions=["resend"])
     def resend_selected(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         """Ask for confirmation, and have each selected delivery attempted now."""
-        keys = list(queryset.values_list("pk", flat=True)[: MAX_RESENDS + 1])
-        if len(keys) > MAX_RESENDS:
+        rows = list(queryset.defer(None).order_by("pk")[: MAX_RESENDS + 1])
+        if len(rows) > MAX_RESENDS:
             message = _("Select at most %(most)d deliveries. Nothing was sent.") % {"most": MAX_RESENDS}
             self.message_user(request, message, messages.ERROR)
             return None
-        rows = Delivery.objects.filter(pk__in=keys, webhook__organization__in=allowed_keys(request, Action.REPLAY))
-        rows = rows.select_related("event", "webhook").order_by("pk")
-        selected = [delivery for delivery in rows if covers_children(request, Action.REPLAY, delivery.webhook)]
+        # One query for all organizations.
+        allowed_among(request, Action.REPLAY, {row.webhook.organization_id for row in rows})
+        selected = [row for row in rows if self.may_send(request, row)]
         if "confirmed" not in request.POST:
             return self.ask(request, selected)
         self.send(request, selected)
@@ -193,8 +180,7 @@ class DeliveryAdmin(LogAdmin):
         """Send these deliveries, waiting ones now and finished ones again; report how many were sent, and why others were not."""
         from tms_webhooks.manage import deliveries as manage
 
-        count, refusals = 0, []
-        by: dict[str, Any] = {"actor": get_policy().caller(request), "now": clock.measured_now()}
+        count, refusals, by = 0, [], self.by(request)
         # In the order of `Webhook.objects.lock`: the whole request may be one transaction.
         for delivery in sorted(deliveries, key=attrgetter("webhook_id", "pk")):
             try:
@@ -203,9 +189,8 @@ class DeliveryAdmin(LogAdmin):
                 count += 1
             except ReplayError as error:
                 refusals.append(str(error))
-        if len(refusals) > MAX_REFUSALS:
-            more = _("%(count)d more can't be sent.") % {"count": len(refusals) - MAX_REFUSALS}
-            refusals = [*refusals[:MAX_REFUSALS], more]
+        if more := refusals[MAX_REFUSALS:]:
+            refusals[MAX_REFUSALS:] = [_("%(count)d more can't be sent.") % {"count": len(more)}]
         for refusal in refusals:
             self.message_user(request, refusal, messages.WARNING)
         if count:
@@ -223,9 +208,7 @@ class DeliveryAdmin(LogAdmin):
 
 def resend(admin: DeliveryAdmin, request: HttpRequest, key: str) -> HttpResponse:
     """Ask for confirmation, and have one delivery attempted now."""
-    delivery = admin.get_object(request, key)
-    if delivery is None:
-        raise Http404
+    delivery = admin.row_of(request, key)
     if not admin.may_send(request, delivery):
         raise PermissionDenied
     if request.method != "POST":

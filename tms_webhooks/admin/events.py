@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
@@ -63,7 +63,7 @@ MAX_EVENTS = 1_000
 MAX_TERM_LENGTH = 120
 SHORTEST_NAME = 2
 FIRST_SPAN = timedelta(hours=2)
-"""The time in which a name is searched first; then the time before it, four times as long, and so on."""
+"""The time back from now in which a name is searched first; then four times as far back, and so on."""
 MAX_NAME_SECONDS = 0.5
 _HEX = re.compile(r"[0-9a-f]{32}")
 
@@ -85,14 +85,13 @@ def event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[int]:
     return cached[term]
 
 
-def found_by_event(request: HttpRequest, queryset: QuerySet, term: str, *, path: str = "") -> QuerySet | None:
-    """Return the rows whose events a term means, or None; ``path`` is the lookup path to the event, such as "event__"."""
+def found_by_event(request: HttpRequest, queryset: QuerySet, term: str, *, path: str = "") -> QuerySet:
+    """Return the rows whose events a term means; ``path`` is the lookup path to the event, such as "event__"."""
     types = catalogue.expand(term)
     if types:
         return queryset.filter(**{f"{path}type__in": [event_type.name for event_type in types]})
     keys = event_keys(request, term, now=timezone.now())
-    found = list(queryset.filter(**{f"{path}pk__in": keys}).values_list("pk", flat=True)) if keys else []
-    return queryset.filter(pk__in=found) if found else None
+    return queryset.filter(pk__in=list(queryset.filter(**{f"{path}pk__in": keys}).values_list("pk", flat=True)))
 
 
 def visible_events(request: HttpRequest, term: str) -> int:
@@ -113,28 +112,19 @@ def named_event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[
     if not sees_all(request, Action.VIEW_PAYLOAD):
         rows = rows.filter(visible_to(allowed_keys(request, Action.VIEW_PAYLOAD)))
     found: list[int] = []
-    end = monotonic() + MAX_NAME_SECONDS
-    for since, until in _spans(now):
+    oldest, end = now - timedelta(days=app_settings.KEEP_PAYLOADS_DAYS), monotonic() + MAX_NAME_SECONDS
+    # Clocks of hosts differ: an event may have happened in the future.
+    until, length = now + timedelta(days=1), FIRST_SPAN
+    while until > oldest and len(found) < MAX_EVENTS:
+        if length > FIRST_SPAN and monotonic() > end:
+            message = _("Names of events before %(moment)s were not searched. Search for an id to find older ones.")
+            messages.info(request, message % {"moment": format_moment(until)})
+            break
+        since = max(now - length, oldest)
         span = rows.filter(occurred_at__gte=since, occurred_at__lt=until).order_by("-occurred_at")
         found += span.values_list("pk", flat=True)[: MAX_EVENTS - len(found)]
-        if len(found) >= MAX_EVENTS:
-            break
-        if monotonic() > end:
-            message = _("Names of events before %(moment)s were not searched. Search for an id to find older ones.")
-            messages.info(request, message % {"moment": format_moment(since)})
-            break
+        until, length = since, 4 * length
     return found
-
-
-def _spans(now: datetime) -> Iterator[tuple[datetime, datetime]]:
-    """Yield the times to search for a name, as (since, until), from the newest back."""
-    oldest, length = now - timedelta(days=app_settings.KEEP_PAYLOADS_DAYS), FIRST_SPAN
-    # Clocks of hosts differ: an event may have happened in the future.
-    since, until = now - length, now + timedelta(days=1)
-    while until > oldest:
-        yield max(since, oldest), until
-        length *= 4
-        since, until = since - length, since
 
 
 def _of_subject(term: str) -> QuerySet:
@@ -197,9 +187,7 @@ class EventAdmin(LogAdmin):
         keys = (obj.organization_id, obj.learner_organization_id)
         return any(key is not None and allows(request, action, key) for key in keys)
 
-    def find(self, request: HttpRequest, queryset: QuerySet, term: str) -> QuerySet | None:
-        """Find events by type, id, object, external id or name."""
-        return found_by_event(request, queryset, term)
+    find = staticmethod(found_by_event)
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
         """Make the texts of the objects."""
@@ -216,7 +204,6 @@ class EventAdmin(LogAdmin):
         shown = list(deliveries.order_by("pk")[:MAX_DELIVERIES])
         shows_payload = self.may(request, Action.VIEW_PAYLOAD, row)
         kinds: dict[str, Any] = dict(ActorKind.choices)
-        others = _explained(request, webhooks, row, shown) if shows_payload else ()
         return self.page(
             request,
             "event/page",
@@ -226,28 +213,17 @@ class EventAdmin(LogAdmin):
             title=f"{row.type} {row.subject_type}:{row.subject_id}",
             rows=delivery_rows(shown, request, now=timezone.now()) if permits(request, "view_delivery") else None,
             is_waiting=row.fanned_out_at is None or any(delivery.due_at is not None for delivery in shown),
-            # The first ones with the reason why they have no delivery of the event.
-            others=[
-                (
-                    webhook,
-                    _main_clause(
-                        _explanation_of(webhook, row, object_names(request, webhook.subscriptions.all()))
-                    ).sentence
-                    if index < MAX_EXPLAINED
-                    else "",
-                )
-                for index, webhook in enumerate(others)
-            ],
+            others=_others(request, webhooks, row, shown) if shows_payload else (),
             type=event_text(row),
             object=object_text(row, is_named=shows_payload),
             body=pretty(row.body) if shows_payload else None,
         )
 
 
-def _explained(
+def _others(
     request: HttpRequest, webhooks: QuerySet, event: Event, deliveries: Sequence[Delivery]
-) -> QuerySet | Sequence[Webhook]:
-    """Return the webhooks without a delivery that the user may have explained: it takes the right to view their payloads."""
+) -> Sequence[tuple[Webhook, str]]:
+    """Return the webhooks without a delivery of an event, the first ones with the reason: those whose payloads the user may view."""
     if not permits(request, "view_webhook"):
         return ()
     others = within(webhooks, organizations(request, Action.VIEW_PAYLOAD)).filter(deleted_at__isnull=True)
@@ -255,7 +231,12 @@ def _explained(
     if event.webhook_id is not None:
         # Of a snapshot: no other webhook could have one.
         others = others.filter(pk=event.webhook_id)
-    return others.order_by("name", "pk")[:MAX_WEBHOOKS]
+    found = list(others.order_by("name", "pk")[:MAX_WEBHOOKS])
+    reasons = [
+        _main_clause(_explanation_of(webhook, event, object_names(request, webhook.subscriptions.all()))).sentence
+        for webhook in found[:MAX_EXPLAINED]
+    ]
+    return [*zip(found, reasons + [""] * (len(found) - len(reasons)), strict=True)]
 
 
 def _explanation_of(webhook: Webhook, event: Event, objects: Mapping[str, Mapping[str, str]]) -> Explanation:

@@ -6,6 +6,7 @@ Its script loads objects by name, and the preview.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
@@ -15,7 +16,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
-from tms_webhooks.admin.bases import allowed_among, allows, covers_children, organizations
+from tms_webhooks.admin.bases import allowed_among, allows, may_view_all_payloads, organizations
 from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.fields import attempts_text, shown_value
@@ -142,7 +143,7 @@ def summary_of(webhook: Webhook, name: str) -> str:
         field: Any = Webhook._meta.get_field(field_name)
         value = getattr(webhook, field_name)
         if field_name in ALWAYS or value != field.get_default():
-            parts.append(f"{field.verbose_name}: {shown_value(field_name, value)}")
+            parts.append(f"{field.verbose_name}: {shown_value(field, value)}")
     return capfirst("; ".join(parts))
 
 
@@ -173,15 +174,15 @@ def found_objects(admin: Any, request: HttpRequest) -> HttpResponse:
     try:
         keys = set(viewed.filter(pk=organization).values_list("pk", flat=True))
     except (TypeError, ValueError, ValidationError):
-        keys = set()
+        raise PermissionDenied from None
     keys = descendants(keys, using=viewed.db) if "branches" in request.GET else keys
     keys = allowed_among(request, Action.VIEW, keys) & allowed_among(request, action, keys)
     if not keys or not (admin.has_add_permission(request) or admin.has_change_permission(request)):
         raise PermissionDenied
     if noun == ORGANIZATION:
-        found = {
-            one.pk: str(one) for one in viewed.filter(pk__in=keys) if text.casefold() in f"{one} {one.pk}".casefold()
-        }
+        named = ((one.pk, str(one)) for one in viewed.filter(pk__in=keys))
+        matching = ((key, name) for key, name in named if text.casefold() in f"{name} {key}".casefold())
+        found = dict(islice(matching, objects.MOST_FOUND))
     else:
         found = objects.search(noun, text, organizations=keys)
     return JsonResponse({"objects": [{"id": str(key), "label": label} for key, label in found.items()]})
@@ -214,13 +215,12 @@ def preview(admin: Any, request: HttpRequest, key: str | None = None) -> HttpRes
 
 def _previewed(admin: Any, request: HttpRequest, webhook: Webhook, event_type: EventType) -> RequestPreview:
     """Return the request for the sample of an event type, or for an event about the object with the posted id."""
-    key, own, action = request.POST.get("preview_subject", "").strip(), webhook.organization_id, Action.VIEW_PAYLOAD
+    key, own = request.POST.get("preview_subject", "").strip(), webhook.organization_id
     if not key:
         return preview_of(webhook, event_type)
     if not own:
         return RequestPreview(problem=_("Select the organization that the object belongs to."))
-    allowed = allows(request, Action.VIEW, own) and allows(request, action, own)
-    if not allowed or not covers_children(request, action, webhook):
+    if not (allows(request, Action.VIEW, own) and may_view_all_payloads(request, webhook)):
         return RequestPreview(problem=_("You may not view payloads of this organization."))
     subject, by = f"{event_type.noun.name}:{key}", admin.by(request)
     try:

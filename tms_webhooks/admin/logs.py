@@ -10,17 +10,20 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.functional import cached_property
-from django.utils.translation import gettext
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import catalogue
-from tms_webhooks.admin.bases import ScopedAdmin, organizations
+from tms_webhooks.admin.bases import ScopedAdmin, may_view_webhooks, organizations
+from tms_webhooks.admin.formatting import EMPTY
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Delivery, Job, Webhook
@@ -34,12 +37,12 @@ MAX_SEARCH_SECONDS = 0.5
 SAMPLE = 1_000
 LEAST_OF_SAMPLE = 20
 """From fewer matches, no number of rows is estimated."""
-PERIODS = (
-    ("hour", _("Last hour"), timedelta(hours=1)),
-    ("day", _("Last 24 hours"), timedelta(hours=24)),
-    ("week", _("Last 7 days"), timedelta(days=7)),
-    ("month", _("Last 30 days"), timedelta(days=30)),
-)
+PERIODS = {
+    "hour": (_("Last hour"), timedelta(hours=1)),
+    "day": (_("Last 24 hours"), timedelta(hours=24)),
+    "week": (_("Last 7 days"), timedelta(days=7)),
+    "month": (_("Last 30 days"), timedelta(days=30)),
+}
 
 
 class TimeRangeForm(forms.Form):
@@ -54,14 +57,19 @@ class TimeRangeForm(forms.Form):
 
 
 class WebhookFilter(admin.SimpleListFilter):
-    """Offers the first webhooks by name. The page of every other webhook links to its own deliveries."""
+    """Offers the first webhooks by name, and the selected one: the page of each webhook links to its own deliveries.
+
+    ``webhook`` is the selected one, unless it was deleted or the user may not view it.
+    """
 
     title = _("webhook")
     parameter_name = "webhook"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         webhooks = Webhook.objects.existing().filter(organization__in=organizations(request, Action.VIEW))
-        return [(row.public_id, row.name) for row in webhooks.order_by("name", "pk").only("uid", "name")[:MAX_WEBHOOKS]]
+        webhooks = webhooks.order_by("name", "pk").only("uid", "name", "organization")
+        self.webhook = webhooks.filter(Webhook.by_public_id(self.value() or "")).first()
+        return {row.public_id: row.name for row in [*webhooks[:MAX_WEBHOOKS], *filter(None, [self.webhook])]}.items()
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         """Keep the rows of the selected webhook, which may also be one that was deleted."""
@@ -140,24 +148,24 @@ class TimeFilter(admin.SimpleListFilter):
         return [*self.parameter_names]
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
-        return [(key, title) for key, title, _length in PERIODS]
+        return [(key, title) for key, (title, _length) in PERIODS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         """Keep the rows of the range. An invalid time shows an error and matches nothing."""
-        period = {key: length for key, _title, length in PERIODS}.get(str(self.value()))
+        period = PERIODS.get(str(self.value()))
         if period is not None and not any(self.range.values()):
-            return queryset.filter(created_at__gte=timezone.now() - period)
+            return queryset.filter(created_at__gte=timezone.now() - period[1])
         form = TimeRangeForm(self.range)
         if not form.is_valid():
             for name, errors in form.errors.items():
                 message = f"{form.fields[name].label}: “{self.range[name][:40]}”: {' '.join(map(str, errors))}"
                 messages.error(request, message)
             return queryset.none()
-        since, until = form.cleaned_data["since"], form.cleaned_data["until"]
-        if since is not None and until is not None and since >= until:
+        ends = {"created_at__gte": form.cleaned_data["since"], "created_at__lt": form.cleaned_data["until"]}
+        ends = {lookup: at for lookup, at in ends.items() if at is not None}
+        if len(ends) == 2 and ends["created_at__gte"] >= ends["created_at__lt"]:
             messages.warning(request, _("From must be before Until."))
-        rows = queryset if since is None else queryset.filter(created_at__gte=since)
-        return rows if until is None else rows.filter(created_at__lt=until)
+        return queryset.filter(**ends)
 
 
 # Pages
@@ -237,26 +245,31 @@ class LogAdmin(ScopedAdmin):
         "Words of a name, in any order and without accents; an object, such as enrollment:42; any id; or an event type."
     )
     find: Any = None
-    """The method that returns the rows for a search term, using an index, or None if it matches nothing; None without a search."""
-    show: Any = None
-    """The method that returns the page of a row, unless it is Django's with the fields."""
-
-    def nothing_found(self, request: HttpRequest, term: str) -> str:
-        """Return the message for a term that matches nothing, also by its name: for how long names are kept."""
-        text = gettext(
-            "Nothing matches “%(term)s”. Names are found only in events of the last %(days)d days, and only where you may view "
-            "payloads."
-        )
-        return text % {"term": term[:80], "days": app_settings.KEEP_PAYLOADS_DAYS}
+    """The method that returns the rows for a search term, using an index; None without a search."""
+    show: Any
+    """The method that returns the page of a row."""
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Search by key only: a text search would read the whole log."""
         term = search_term.strip()
-        found = self.find(request, queryset, term) if term and self.find else queryset
-        if found is None:
-            self.message_user(request, self.nothing_found(request, term), messages.WARNING)
-            found = queryset.none()
-        return found, False
+        return (self.find(request, queryset, term) if term and self.find else queryset), False
+
+    def list_context(self, request: HttpRequest, changelist: ChangeList) -> dict[str, Any]:
+        """Add the webhook of a filtered log, which is one of its pages, and for how many days names are found."""
+        specs = changelist.filter_specs if may_view_webhooks(request) else []
+        return {
+            **super().list_context(request, changelist),
+            "webhook": next((spec.webhook for spec in specs if isinstance(spec, WebhookFilter)), None),
+            "days": app_settings.KEEP_PAYLOADS_DAYS,
+        }
+
+    @admin.display(description=_("webhook"))
+    def webhook_link(self, obj: Any) -> SafeString:
+        """Return the webhook of a row, linked by its public id unless it was deleted or the user may not view it."""
+        webhook: Webhook | None = obj.webhook
+        if webhook is None or webhook.deleted_at or not obj.links_webhook:
+            return format_html("{}", webhook.name if webhook else EMPTY)
+        return format_html('<a href="{}" dir="auto">{}</a>', self.url("webhook_overview", webhook), webhook.name)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -272,9 +285,8 @@ class LogAdmin(ScopedAdmin):
         raise PermissionDenied
 
     def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
-        """Show one row, on a page of the log's own if it has one."""
-        if self.show and request.method != "POST":
-            row = self.get_object(request, object_id)
-            if row is not None and self.has_view_permission(request, row):
-                return self.show(request, row)
-        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "show_delete": False})
+        """Show one row. Django refuses an unknown row, a row of others, and a change."""
+        row = self.get_object(request, object_id)
+        if request.method != "POST" and row is not None and self.has_view_permission(request, row):
+            return self.show(request, row)
+        return super().change_view(request, object_id, form_url, extra_context)

@@ -63,7 +63,7 @@ class WebhookInline(admin.TabularInline):
 
     def _list(self, request: HttpRequest, organization: Any) -> dict[str, Any]:
         """Return the first webhooks by name, with links to all and to the form of a new one."""
-        from tms_webhooks.admin.words import health_line
+        from tms_webhooks.admin.words import health_dot
         from tms_webhooks.monitoring.figures import health_by_webhook
 
         rows = Webhook.objects.existing().filter(organization=organization).order_by("name", "pk")
@@ -72,12 +72,7 @@ class WebhookInline(admin.TabularInline):
         may_add = permits(request, "add_webhook") and allows(request, Action.MANAGE, organization.pk)
         return {
             "webhooks": [
-                {
-                    "webhook": webhook,
-                    "host": url_host(webhook),
-                    "word": found[webhook.pk].word.value,
-                    "health": health_line(webhook, found[webhook.pk], now=now),
-                }
+                (webhook, health_dot(webhook, found[webhook.pk], now=now), url_host(webhook))
                 for webhook in webhooks[:MAX_WEBHOOKS]
             ],
             "has_more": len(webhooks) > MAX_WEBHOOKS,

@@ -14,10 +14,10 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext, pgettext
+from django.utils.translation import pgettext
 
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, is_allowed
-from tms_webhooks.admin.bases import allowed_keys, may_view_all_payloads, permits
+from tms_webhooks.admin.bases import allowed_keys, may_view_all_payloads, may_view_payloads, permits
 from tms_webhooks.admin.formatting import (
     EMPTY,
     format_count,
@@ -26,15 +26,13 @@ from tms_webhooks.admin.formatting import (
     format_moment,
     format_percent,
 )
-from tms_webhooks.admin.records import job_status, result_link
+from tms_webhooks.admin.records import count_deliveries, is_moving, job_status, result_link
 from tms_webhooks.admin.words import delivery_rows, health_sentences, with_row_columns
-from tms_webhooks.choices import Action, DeliveryStatus, Health, JobStatus
+from tms_webhooks.choices import Action, DeliveryStatus, Health
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery.replay import progress_by_job
 from tms_webhooks.models import Delivery, DeliveryTotal, Job, Notification, Webhook
 from tms_webhooks.monitoring.figures import (
     AttemptStats,
-    WebhookBacklog,
     WebhookHealth,
     backlog,
     backlog_by_webhook,
@@ -68,25 +66,13 @@ def dashboard(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
     webhooks = Webhook.objects.filter(organization__in=allowed_keys(request, Action.VIEW))
     queued = backlog(backlog_by_webhook(now=now, webhooks=webhooks), now=now, webhooks=webhooks)
     lag = first_attempt_lag(now=now, webhooks=webhooks)
-    in_flight = _("%(count)s in flight") % {"count": format_count(queued.in_flight)}
-    same = ngettext("the same, for %(count)s delivery", "the same, for %(count)s deliveries", lag.deliveries)
     context = {
         "title": _("Dashboard"),
-        "figures": [
-            (_("Queued"), format_count(queued.deliveries), in_flight),
-            (
-                _("Longest overdue"),
-                format_duration(queued.oldest_due_seconds),
-                _("among the deliveries that may be sent now"),
-            ),
-            (_("New events"), format_count(queued.events), _("waiting for a worker")),
-            (
-                _("50 % within"),
-                format_duration(lag.p50),
-                _("from the event to the first attempt, in this hour and the last"),
-            ),
-            (_("95 % within"), format_duration(lag.p95), same % {"count": format_count(lag.deliveries)}),
-        ],
+        "queued": queued,
+        "overdue": format_duration(queued.oldest_due_seconds),
+        "lag": lag,
+        "p50": format_duration(lag.p50),
+        "p95": format_duration(lag.p95),
         "attention": [
             (webhook, health.word, health_sentences(webhook, health, now=now)[0])
             for webhook, health in needing_attention(webhooks, now=now, most=MAX_ILL)
@@ -101,9 +87,7 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
     webhook, now = admin.row_of(request, key), timezone.now()
     totals = history(webhook, now=now)
     health = WebhookHealth(health_of(webhook, totals.day, now), totals.day)
-    waiting = backlog_by_webhook(now=now, webhooks=Webhook.objects.filter(pk=webhook.pk)).get(
-        webhook.pk, WebhookBacklog(0, None)
-    )
+    waiting = backlog_by_webhook(now=now, webhooks=Webhook.objects.filter(pk=webhook.pk)).get(webhook.pk)
     may_view_log = permits(request, "view_delivery")
     latest = with_row_columns(Delivery.objects.filter(webhook=webhook)).order_by("-pk")[:MAX_DELIVERIES]
     deliveries = list(latest) if may_view_log else []
@@ -113,11 +97,8 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
         for job in Job.objects.filter(webhook=webhook).order_by("-pk")[:MAX_JOBS]
         if job.finished_at is None or job.finished_at > now - DAY
     ]
-    counted, jobs = progress_by_job(recent), []
-    for job in sorted(recent, key=lambda job: job.finished_at is not None):
-        numbers = counted.get(job.pk)
-        color, status = job_status(job, numbers)
-        jobs.append({"job": job, "color": color, "status": status, "result": result_link(admin, job, numbers)})
+    count_deliveries(recent)
+    recent.sort(key=lambda job: job.finished_at is not None)
     # Daily totals are per UTC day, in every time zone of the page.
     days = [formats.date_format(bar.starts_at.date(), "MONTH_DAY_FORMAT") for bar in totals.days]
     hours = [formats.time_format(timezone.localtime(bar.starts_at).time(), "H:i") for bar in totals.hours]
@@ -126,13 +107,13 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
         "health": health.word,
         "sentences": health_sentences(webhook, health, now=now),
         "waiting": waiting,
-        "due_since": format_moment(waiting.due_since),
+        "due_since": format_moment(waiting and waiting.due_since),
         "figures": [
             _figures(_("Last 24 hours"), totals.day, _("Attempts per hour"), totals.hours, hours),
             _figures(_("Last 30 days"), totals.month, _("Attempts per day"), totals.days, days),
         ],
-        "jobs": jobs,
-        "is_moving": any(job["color"] in (JobStatus.PENDING, JobStatus.RUNNING) for job in jobs),
+        "jobs": [(job, *job_status(job), result_link(admin, job)) for job in recent],
+        "is_moving": any(map(is_moving, recent)),
         # Each hour or day with attempts is kept.
         "is_new": not webhook.pull_only and not DeliveryTotal.objects.filter(webhook=webhook).exists(),
         "last_error": _last_error(webhook)
@@ -140,6 +121,7 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
         else None,
         "has_contacts": bool(webhook.contacts.strip() or app_settings.CONTACTS),
         "may_compare": may_view_all_payloads(request, webhook),
+        "may_view_payloads": may_view_payloads(request, webhook),
         "may_change": admin.has_change_permission(request, webhook),
         "notifications": Notification.objects.filter(webhook=webhook).order_by("-pk")[:MAX_NOTIFICATIONS],
         "rows": delivery_rows(deliveries, request, now=now) if may_view_log else None,
@@ -166,11 +148,10 @@ def _figures(
     """Return the figures of a time, and their chart unless nothing was sent."""
     return {
         "title": title,
-        "attempts": format_count(stats.attempts),
+        "stats": stats,
         "rate": EMPTY if stats.success_rate is None else format_percent(stats.success_rate),
         "p50": format_milliseconds(stats.p50_ms),
         "p95": format_milliseconds(stats.p95_ms),
-        "given_up": format_count(stats.given_up),
         "chart": _chart(chart_title, bars, labels) if stats.attempts else None,
     }
 
@@ -204,16 +185,12 @@ def _chart(title: str, bars: Sequence[AttemptStats], labels: Sequence[str]) -> d
                 "cells": [*map(format_count, counts.values()), *times],
             }
         )
-    attempts = sum(bar.attempts for bar in bars)
-    summary = ngettext(
-        "%(attempts)s attempt, %(delivered)s delivered.", "%(attempts)s attempts, %(delivered)s delivered.", attempts
-    )
     return {
         "title": title,
-        "summary": summary
-        % {"attempts": format_count(attempts), "delivered": format_count(sum(bar.delivered for bar in bars))},
+        "attempts": sum(bar.attempts for bar in bars),
+        "delivered": sum(bar.delivered for bar in bars),
         "legend": kinds.items(),
-        "most": format_count(most),
+        "most": most,
         "columns": columns,
         "width": round(step * (1 - GAP), 3),
     }

@@ -17,11 +17,9 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
-from tms_webhooks.access import get_policy
-from tms_webhooks.admin.webhook_form import UNSEEN, remember_unseen
+from tms_webhooks.admin.webhook_form import UNSEEN, newest_secret, remember_unseen
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db import clock
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.manage import secrets
 from tms_webhooks.models import Webhook
@@ -56,11 +54,10 @@ def rotate(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpResponse:
     with transaction.atomic(using=router.db_for_write(Webhook)):
         # Locks the webhook's row before its related rows, in the same order as every other change.
         Webhook.objects.lock([webhook.pk])
-        current = webhook.secrets.filter(expires_at__isnull=True).values_list("pk", flat=True)
-        before = str(current.first() or "")
+        before = str(newest_secret(webhook) or "")
         if request.method == "POST" and request.POST.get("before", "") == before:
             overlap = timedelta() if END_OLD in request.POST else None
-            secrets.rotate(webhook, overlap=overlap, actor=get_policy().caller(request), now=clock.measured_now())
+            secrets.rotate(webhook, overlap=overlap, **admin.by(request))
             remember_unseen(request, webhook)
             return admin.redirect("webhook_secret", webhook)
     if request.method == "POST":
@@ -73,12 +70,10 @@ def rotate(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpResponse:
 
 
 def _pop_unseen(request: HttpRequest, webhook: Webhook) -> bool:
-    newest = webhook.secrets.order_by("-pk").values_list("pk", flat=True).first()
-    unseen = request.session.get(UNSEEN, [])
-    if newest not in unseen:
-        return False
-    request.session[UNSEEN] = [key for key in unseen if key != newest]
-    return True
+    newest, unseen = newest_secret(webhook), request.session.get(UNSEEN, [])
+    if newest in unseen:
+        request.session[UNSEEN] = [key for key in unseen if key != newest]
+    return newest in unseen
 
 
 @sensitive_variables()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from functools import partial
 from typing import Any, ClassVar
 
 from django.contrib import messages
@@ -13,7 +12,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 
-from tms_webhooks.admin.bases import ScopedAdmin, covers_children, object_names, organizations
+from tms_webhooks.admin.bases import ScopedAdmin, linked_row, organizations
 from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
@@ -56,9 +55,7 @@ class FormPages(ScopedAdmin):
         """Return the form class for this user."""
         kwargs.setdefault("change", obj is not None)
         form: Any = super().get_form(request, obj, **kwargs)
-        form.may_include_children = staticmethod(partial(covers_children, request, Action.MANAGE))
-        form.names_for = staticmethod(partial(object_names, request))
-        form.opened = request.GET.getlist("filters")
+        form.request = request
         return form
 
     # The organization is one of those that the user may manage
@@ -67,19 +64,10 @@ class FormPages(ScopedAdmin):
         """Offer these organizations only, without links to an admin page that the user may not have access to."""
         if db_field.name != "organization":
             return super().formfield_for_dbfield(db_field, request, **kwargs)
-        kwargs["queryset"] = organizations(request, Action.MANAGE)
-        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
-        for link in ("add", "change", "delete", "view") if field is not None else ():
-            setattr(field.widget, f"can_{link}_related", False)
-        return field
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Select the organization if there is only one."""
-        initial: dict[str, Any] = {**super().get_changeform_initial_data(request)}
-        if "organization" not in initial:
-            keys = list(organizations(request, Action.MANAGE).values_list("pk", flat=True)[:2])
-            initial.update({"organization": keys[0]} if len(keys) == 1 else {})
-        return initial
+        rows = organizations(request, Action.MANAGE)
+        keys = list(rows.values_list("pk", flat=True)[:2])
+        # The only one is selected.
+        return db_field.formfield(queryset=rows, initial=keys[0] if len(keys) == 1 else None)
 
     # One form creates one webhook
 
@@ -101,16 +89,22 @@ class FormPages(ScopedAdmin):
             return self.redirect("webhook_changelist")
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the page of the form, in its parts."""
+        """Return the page of the form, in its parts. Its links get the public id as ``linked.pk``."""
         from tms_webhooks.admin.form_parts import parts_of
         from tms_webhooks.delivery.notices import recipients_of
 
         context = {**context, "parts": list(parts_of(context["adminform"]))}
-        if kwargs["change"] and app_settings.NOTIFY:
-            context["recipients"] = recipients_of([kwargs["obj"]])
+        if kwargs["change"]:
+            context["linked"] = linked_row(kwargs["obj"])
+            context["recipients"] = recipients_of([kwargs["obj"]]) if app_settings.NOTIFY else None
         return super().render_change_form(request, context, *args, **kwargs)
 
-    # Saving
+    # Saving. The audit log has what Django would log.
+
+    def log_addition(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]
+        """Write no entry of Django's history."""
+
+    log_change = log_deletions = log_addition  # type: ignore[assignment]
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
         """Save only the changed fields, because a worker may have changed others since the form was opened, and the events."""
@@ -158,16 +152,19 @@ class FormPages(ScopedAdmin):
 
     def editable(self, request: HttpRequest, key: str | None) -> Webhook | None:
         """Return the webhook of a form, or None for a new one; raise `PermissionDenied` if the user may not save it."""
-        webhook: Webhook | None = None if key is None else self.get_object(request, key)
-        allowed = self.has_add_permission(request) if key is None else self.has_change_permission(request, webhook)
-        if not allowed or (key is not None and webhook is None):
+        webhook: Webhook | None = None if key is None else self.row_of(request, key)
+        if not (self.has_change_permission(request, webhook) if webhook else self.has_add_permission(request)):
             raise PermissionDenied
         return webhook
 
 
+def newest_secret(webhook: Webhook) -> int | None:
+    """Return the key of the newest secret."""
+    return webhook.secrets.order_by("-pk").values_list("pk", flat=True).first()
+
+
 def remember_unseen(request: HttpRequest, webhook: Webhook) -> None:
     """Allow the user to see the webhook's newest secret once, on its page."""
-    newest = webhook.secrets.order_by("-pk").values_list("pk", flat=True).first()
-    request.session[UNSEEN] = [*request.session.get(UNSEEN, []), newest][-MAX_UNSEEN:]
+    request.session[UNSEEN] = [*request.session.get(UNSEEN, []), newest_secret(webhook)][-MAX_UNSEEN:]
     # Saved in the transaction of the secret, so that the response to a second click finds it.
     request.session.save()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Iterable
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin, messages
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.forms import Script
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern
@@ -15,12 +15,12 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext_lazy
 
-from tms_webhooks.admin.bases import column, covers_children, may_view_payloads
-from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
+from tms_webhooks.admin.bases import column, covers_children, linked_row, permits
+from tms_webhooks.admin.formatting import EMPTY, format_moment
 from tms_webhooks.admin.webhook_form import FormPages
-from tms_webhooks.admin.words import cut, delivery_rows, health_line, with_row_columns
+from tms_webhooks.admin.words import cut, delivery_rows, health_dot, with_row_columns
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Delivery, Job, Webhook
@@ -94,12 +94,7 @@ class WebhookAdmin(FormPages):
 
     def webhook_page(self, request: HttpRequest, name: str, webhook: Webhook, **context: Any) -> HttpResponse:
         """Return a page about a webhook, with its tabs."""
-        about = {
-            "webhook": webhook,
-            "is_subpage": True,
-            "may_view_payloads": may_view_payloads(request, webhook),
-        }
-        return self.page(request, f"webhook/{name}", webhook, **{**about, **context})
+        return self.page(request, f"webhook/{name}", webhook, **{"webhook": webhook, "is_subpage": True, **context})
 
     def may_use(self, request: HttpRequest, action: Action, webhook: Webhook) -> bool:
         """Return whether the user may do ``action`` in the webhook's organization and each child that it includes."""
@@ -115,7 +110,8 @@ class WebhookAdmin(FormPages):
 
         now, keys = timezone.now(), [webhook.pk for webhook in rows]
         last = Delivery.objects.filter(webhook=OuterRef("pk")).order_by("-pk").values("pk")[:1]
-        newest = list(Webhook.objects.filter(pk__in=keys).values_list(Subquery(last), flat=True))
+        listed = Webhook.objects.filter(pk__in=keys if permits(request, "view_delivery") else [])
+        newest = list(listed.values_list(Subquery(last), flat=True))
         texts = delivery_rows([*with_row_columns(Delivery.objects.filter(pk__in=newest))], request, now=now)
         shown = {row["delivery"].webhook_id: format_html("{} {}", row["outcome"], row["when"]) for row in texts}
         found = health_by_webhook(rows, now=now)
@@ -128,7 +124,6 @@ class WebhookAdmin(FormPages):
 
     def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
         """Return the fieldsets without the fields that do not apply."""
-        from tms_webhooks.admin.form_parts import EVENTS
         from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
 
         may_change = obj is None or self.has_change_permission(request, obj)
@@ -138,11 +133,10 @@ class WebhookAdmin(FormPages):
             hidden.update(STATE_FIELDS)
         elif may_change and known_headers(obj.headers) is not None:
             hidden.add("header_names")  # The header lines name them.
-        shown = [
+        return [
             (title, {**options, "fields": [name for name in options["fields"] if name not in hidden]})
             for title, options in self.fieldsets
         ]
-        return [part for part in shown if part[1]["fields"] or EVENTS in part[1].get("classes", ())]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
         """Make the organization read-only after creation: queued deliveries belong to it."""
@@ -172,9 +166,7 @@ class WebhookAdmin(FormPages):
 
         now = timezone.now()
         found = getattr(obj, "found_health", None) or health_by_webhook([obj], now=now)[obj.pk]
-        return format_html(
-            '<span class="tms-status tms-{}">{}</span>', found.word.value, health_line(obj, found, now=now)
-        )
+        return health_dot(obj, found, now=now)
 
     @admin.display(description=_("last delivery"))
     def last_delivery(self, obj: Any) -> str:
@@ -214,17 +206,23 @@ class WebhookAdmin(FormPages):
 
     # Changes
 
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> Any:
+        return super().render_delete_form(request, {**context, "object": linked_row(context["object"])})
+
     def get_deleted_objects(self, objs: Iterable[Webhook], request: HttpRequest) -> Any:
-        """List the webhooks, each with the numbers of deliveries and jobs that end with it."""
-        rows, *others = super().get_deleted_objects(objs, request)
+        """List the webhooks, without links, and count what ends with them. No other row is deleted."""
         keys = [webhook.pk for webhook in objs]
-        deliveries = _count_by_webhook(Delivery.objects.open(), keys)
-        jobs = _count_by_webhook(Job.objects.unfinished(), keys)
-        listed: list[Any] = []
-        for key, row in zip(keys, rows, strict=True):
-            effects = _effects_of_deletion(deliveries.get(key, 0), jobs.get(key, 0))
-            listed += [row, effects] if effects else [row]
-        return (listed, *others)
+        ends = {
+            _("Queued deliveries"): Delivery.objects.open().filter(webhook__in=keys).count(),
+            _("Unfinished jobs"): Job.objects.unfinished().filter(webhook__in=keys).count(),
+        }
+        allowed = all(self.has_delete_permission(request, webhook) for webhook in objs)
+        return [*map(str, objs)], ends, set() if allowed else {self.opts.verbose_name}, []
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
+        """Delete the selected webhooks one by one, in the lock order of `Webhook.objects.lock`."""
+        for webhook in queryset.order_by("pk"):
+            self.delete_model(request, webhook)
 
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
         """Delete the webhook and cancel its queued deliveries. Its log is kept."""
@@ -235,48 +233,30 @@ class WebhookAdmin(FormPages):
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
         """Enable the selected webhooks, and reset their failure counts."""
-        from tms_webhooks.manage import webhooks
-
-        count = self._switch_all(request, queryset, webhooks.enable)
-        message = ngettext(
+        text = ngettext_lazy(
             "%(count)d webhook is enabled. Its missed events stay skipped until you send them.",
             "%(count)d webhooks are enabled. Their missed events stay skipped until you send them.",
-            count,
+            "count",
         )
-        self.message_user(request, message % {"count": count}, messages.SUCCESS)
+        self._switch(request, queryset, "enable", text)
 
     @admin.action(description=_("Disable"), permissions=["change"])
     def disable_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
         """Disable the selected webhooks, and keep their queued deliveries as skipped."""
+        text = ngettext_lazy("%(count)d webhook is disabled.", "%(count)d webhooks are disabled.", "count")
+        self._switch(request, queryset, "disable", text)
+
+    def _switch(self, request: HttpRequest, queryset: QuerySet, verb: str, text: Any) -> None:
+        """Enable or disable the webhooks that the user may manage, and report their number."""
         from tms_webhooks.manage import webhooks
 
-        count = self._switch_all(request, queryset, webhooks.disable)
-        message = ngettext("%(count)d webhook is disabled.", "%(count)d webhooks are disabled.", count)
-        self.message_user(request, message % {"count": count}, messages.SUCCESS)
-
-    def _switch_all(self, request: HttpRequest, queryset: QuerySet, verb: Callable[..., None]) -> int:
-        """Enable or disable the webhooks that the user may manage; return their number."""
         # In the lock order of `Webhook.objects.lock`: the whole request may be one transaction.
         allowed = [webhook for webhook in queryset.order_by("pk") if self.may_use(request, Action.MANAGE, webhook)]
         for webhook in allowed:
-            verb(webhook, **self.by(request))
-        return len(allowed)
+            getattr(webhooks, verb)(webhook, **self.by(request))
+        self.message_user(request, text % {"count": len(allowed)}, messages.SUCCESS)
 
 
 def url_host(webhook: Webhook) -> str:
     """Return the host of a webhook's URL, without path and query, which may hold credentials."""
     return urlsplit(webhook.url).netloc
-
-
-def _count_by_webhook(rows: QuerySet, keys: Collection[int]) -> dict[int, int]:
-    counted = rows.filter(webhook__in=keys).order_by().values("webhook").annotate(count=Count("*"))
-    return dict(counted.values_list("webhook", "count"))
-
-
-def _effects_of_deletion(deliveries: int, jobs: int) -> list[str]:
-    cancelled = ngettext(
-        "%(count)s queued delivery is cancelled.", "%(count)s queued deliveries are cancelled.", deliveries
-    )
-    ended = ngettext("%(count)s unfinished job ends.", "%(count)s unfinished jobs end.", jobs)
-    texts = ((cancelled, deliveries), (ended, jobs))
-    return [text % {"count": format_count(count)} for text, count in texts if count]

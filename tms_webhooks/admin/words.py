@@ -106,6 +106,12 @@ def health_line(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> st
     return str(health.word.label)
 
 
+def health_dot(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> SafeString:
+    """Return the same in the color of the health."""
+    html = '<span class="tms-status tms-{}">{}</span>'
+    return format_html(html, health.word.value, health_line(webhook, health, now=now))
+
+
 # Deliveries in lists
 
 

@@ -447,7 +447,7 @@ class Migration(migrations.Migration):
                     models.TextField(
                         blank=True,
                         default="",
-                        help_text="E-mail addresses, one per line. They get a message when the webhook fails for 10 minutes or a day, is disabled, or works again.",
+                        help_text="E-mail addresses, one per line. They get a message when the webhook fails, still fails after a day, is disabled, or works again.",
                         validators=[tms_webhooks.validators.validate_contacts],
                         verbose_name="contacts",
                     ),

@@ -176,7 +176,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         default="",
         validators=[validators.validate_contacts],
         help_text=_(
-            "E-mail addresses, one per line. They get a message when the webhook fails for 10 minutes or a day, is "
+            "E-mail addresses, one per line. They get a message when the webhook fails, still fails after a day, is "
             "disabled, or works again."
         ),
     )

@@ -1,6 +1,5 @@
 """The delivery log: found by keys, read page by page, and sent again."""
 
-import html
 from datetime import timedelta
 
 import pytest
@@ -63,11 +62,12 @@ def test_a_term_that_is_no_key_finds_nothing_and_is_reported(operator, term):
     response = operator.get(url(Delivery, "changelist"), {"q": term})
 
     assert list(response.context["cl"].result_list) == []
-    assert list(map(html.unescape, messages_of(response))) == [
+    assert (
         f"Nothing matches “{term}”. Names are found only in events of the last 30 days, and only where you may view payloads. "
         "Possible reasons: no webhook has this event selected, or the object belongs to another organization (see Audience "
-        f'in the webhook). <a href="{url(Webhook, "changelist")}">Check the webhooks</a>'
-    ]
+        "in the webhook). Check the webhooks"
+    ) in text_of(response)
+    assert f'<a href="{url(Webhook, "changelist")}">Check the webhooks</a>' in response.content.decode()
 
 
 # Sending again

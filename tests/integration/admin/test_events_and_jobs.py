@@ -6,12 +6,12 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from example_project.training.factories import OrganizationFactory
+from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.actors import SYSTEM, Actor
-from tms_webhooks.admin import events
-from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.admin import events, logs
+from tms_webhooks.choices import Action, ActorKind, AuditAction
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
 
@@ -88,7 +88,7 @@ def test_a_job_names_its_kinds_of_objects_and_writes_all_times_in_one_format(ope
     recovery = Job.objects.create(kind="recover", since=at, until=at, **values)
 
     text = shown_at(operator, url(Job, "change", snapshot.public_id))
-    assert "Objects: Course assignment, gone" in text
+    assert "Objects Course assignment, gone" in text
     assert text.count("09:41:07") == 2
     assert shown_at(operator, url(Job, "change", recovery.public_id)).count("09:41:07") == 4
 
@@ -119,8 +119,37 @@ def test_an_entry_shows_actor_and_action(operator):
 
     assert "Webhook changed Ann Admin CRM name" in shown_at(operator, url(AuditEntry, "changelist"))
     text = shown_at(operator, url(AuditEntry, "change", row.public_id))
-    assert "By: Ann Admin (Administrator)" in text
-    assert '"to": "<B>"' in text
+    assert "By Ann Admin (Administrator)" in text
+    assert "Changes Name A → <B>" in text
+
+
+def test_an_entry_has_its_changes_in_words_with_names_for_ids(operator, alice):
+    training_class, webhook = (
+        TrainingClassFactory(name="Azure in May"),
+        subscribed(name="CRM", events=["class.updated"]),
+    )
+    subscription = webhook.subscriptions.get()
+    changes = {
+        "filters": {"from": {"class": [training_class.pk]}, "to": {"class": [987654], "actor_kind": ["api"]}},
+        "quiet_seconds": {"from": 0, "to": 300},
+        "condition": {"from": None, "to": {"data.id": 7}},
+    }
+    changed = entry(subscription, changes=changes)
+    moved = entry(
+        webhook, changes={"organization": {"from": None, "to": webhook.organization_id}, "error_action": "log"}
+    )
+
+    text = shown_at(operator, url(AuditEntry, "change", changed.public_id))
+    assert f"Filters Class: Azure in May → Class: 987654; Caused by: {ActorKind.API.label}" in text
+    assert 'Quiet seconds 0 → 300 Condition {"data.id": 7}' in text
+    assert f"Event class.updated Id {changed.target}" in text
+    text = shown_at(operator, url(AuditEntry, "change", moved.public_id))
+    assert f"Organization {webhook.organization} Error action Log" in text
+    assert "CRM filters, quiet seconds, condition" in shown_at(operator, url(AuditEntry, "changelist"))
+
+    Webhook.objects.filter(pk=webhook.pk).update(organization=alice.organization)
+    AuditEntry.objects.update(organization=alice.organization)
+    assert f"Filters Class: {training_class.pk} → " in shown_at(alice, url(AuditEntry, "change", changed.public_id))
 
 
 # The page of an event: to whom it was sent, and to whom it may be shown
@@ -134,6 +163,28 @@ def test_it_is_filtered_by_webhook_and_reached_from_its_overview(operator):
     overview = operator.get(reverse("admin:tms_webhooks_webhook_overview", args=[one.public_id])).content.decode()
     assert f"{url(AuditEntry, 'changelist')}?webhook={one.public_id}" in overview
     assert listed(operator, AuditEntry, webhook=one.public_id) == [wanted]
+
+
+def test_the_logs_of_a_webhook_have_its_name_and_its_tabs(operator, staff, monkeypatch):
+    webhook, other = subscribed(name="Z is beyond the first webhooks"), subscribed(name="A")
+    entry(webhook)
+    monkeypatch.setattr(logs, "MAX_WEBHOOKS", 1)
+    tab = '<a href="{}?webhook={}" aria-current="page">{}</a>'
+
+    for model, title in ((Delivery, "Delivery log"), (AuditEntry, "Audit log")):
+        address = url(model, "changelist")
+        page = operator.get(address, {"webhook": webhook.public_id}).content.decode()
+        assert f"<h1><bdi>{webhook.name}</bdi></h1>" in page
+        assert f"<title>{webhook.name} | " in page
+        assert tab.format(address, webhook.public_id, title) in page
+        # The filter still has the webhook, for a form that adds another filter.
+        assert f'<option value="{webhook.public_id}" selected>' in page
+        assert "tms-tabs" not in operator.get(address).content.decode()
+    looking = staff("view_delivery").get(url(Delivery, "changelist"), {"webhook": webhook.public_id})
+    assert "tms-tabs" not in looking.content.decode()
+    Webhook.objects.filter(pk=other.pk).update(deleted_at=timezone.now())
+    gone = operator.get(url(Delivery, "changelist"), {"webhook": other.public_id})
+    assert "tms-tabs" not in gone.content.decode()
 
 
 def page(event):

@@ -24,7 +24,9 @@ def posted(operator):
 
 
 def test_header_lines_beyond_the_limit_are_not_read(posted, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.admin.forms.webhook.unmask", lambda *_args: pytest.fail("They were read."))
+    monkeypatch.setattr(
+        "tms_webhooks.admin.forms.webhook.unmask", lambda *_args, **_kwargs: pytest.fail("They were read.")
+    )
 
     text = posted(headers="X-Key=v\n" * 100_000)
 

@@ -15,7 +15,7 @@ from tests.integration.admin.pages import filters_of, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
-from tms_webhooks.sources.objects import FILTERED_BY_ID, ids_of_others
+from tms_webhooks.sources.objects import FILTERED_BY_ID, MOST_FOUND, ids_of_others
 
 
 def objects_at(client, **query):
@@ -53,8 +53,10 @@ def test_a_filter_is_offered_what_branches_have_and_no_object_refers_to(operator
     ((_key, label),) = objects_at(operator, **query, branches=1)
     assert label.startswith("Unused · ")
     assert objects_at(operator, **{**query, "q": other.pk}, branches=1) == []
-    organizations = objects_at(operator, **{**query, "noun": "organization", "q": "west"}, branches=1)
-    assert organizations == [(str(below.pk), "West")]
+    organizations = {**query, "noun": "organization", "branches": 1}
+    assert objects_at(operator, **{**organizations, "q": "west"}) == [(str(below.pk), "West")]
+    OrganizationFactory.create_batch(MOST_FOUND, parent=owner)
+    assert len(objects_at(operator, **{**organizations, "q": ""})) == MOST_FOUND
 
 
 def test_a_filter_has_names_of_objects_that_the_user_may_see_and_ids_of_others(alice, operator, training_class):

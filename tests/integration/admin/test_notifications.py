@@ -3,7 +3,7 @@
 import pytest
 from django.utils import timezone
 
-from tests.integration.admin.pages import shown_at
+from tests.integration.admin.pages import shown_at, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.delivery.notices import page_url
@@ -26,6 +26,14 @@ def test_the_page_of_a_webhook_lists_its_notifications_with_recipients_time_and_
     assert "Disabled Slack" in text
     assert "Failed: HTTP 404" in text
     assert " Pending " in text
+
+
+def test_the_form_says_after_what_time_the_contacts_are_notified(operator, settings_of_app):
+    settings_of_app(NOTIFY_AFTER_SECONDS=1_200)
+
+    text = shown_at(operator, url(Webhook, "change", subscribed().public_id))
+
+    assert "They get a message when the webhook fails for 20 min or a day, is disabled, or works again." in text
 
 
 @pytest.mark.parametrize("site", ["admin", "customers"])

@@ -2,12 +2,13 @@
 
 import pytest
 
-from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import errors_at, form_of, url
 from tests.integration.admin.test_webhook_authentication import AGAIN
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
+
+VALUES_AGAIN = "Replace “…” by the values of the headers: a page with errors does not show them."
 
 
 def stored():
@@ -33,19 +34,20 @@ def test_dots_stand_for_the_stored_value_of_their_line(operator, typed, meant):
 
 
 @pytest.mark.parametrize(
-    "typed, message",
+    "typed, messages",
     [
-        ("X-Other=••••", "Line 1: the header X-Other has no stored value. Replace the dots with its value."),
-        ("X-Key=••••2", "Line 1: leave the dots as they are, or replace them all."),
-        ("X-New=1\n••••", "Line 2: leave the dots as they are, or replace them all."),
+        ("X-Other=••••", ["Line 1: the header X-Other has no stored value. Replace the dots with its value."]),
+        ("X-Key=••••2", ["Line 1: leave the dots as they are, or replace them all."]),
+        ("X-New=1\n••••", ["Line 2: leave the dots as they are, or replace them all."]),
+        ("X-Key=…", ["Line 1: enter the value of X-Key again."]),
     ],
 )
-def test_dots_for_nothing_are_refused(operator, typed, message):
+def test_dots_for_nothing_are_refused(operator, typed, messages):
     webhook = subscribed(headers="X-Key=1")
 
     response = operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, headers=typed))
 
-    assert errors_at(response) == {"headers": [message]}
+    assert errors_at(response) == {"headers": messages}
     assert stored() == "X-Key=1"
 
 
@@ -65,14 +67,18 @@ def test_a_stored_value_is_not_sent_to_another_receiver(operator, settings_of_ap
     assert (Webhook.objects.get().url, stored()) == (elsewhere, "Authorization=Basic mine\nX-Key=2")
 
 
-def test_a_form_with_errors_comes_back_as_it_was_typed_without_the_secret_of_the_authentication(operator):
-    typed = "Authorization=Basic hunter2\nAccept: text/plain"
-    form = form_of(
-        organization=OrganizationFactory().pk, headers=typed, authentication="bearer", auth_token="t0ken", url=""
-    )
+def test_a_form_with_errors_comes_back_without_the_values_that_were_typed(operator):
+    webhook = subscribed(headers="X-Key=1\nX-Old=2")
+    typed = "Authorization=Basic hunter2\nX-Key=••••\nX-Old=3\nX-Empty=\nAccept: s3cret"
+    form = form_of(webhook, headers=typed, authentication="bearer", auth_token="t0ken", url="")
 
-    response = operator.post(url(Webhook, "add"), form)
+    response = operator.post(url(Webhook, "change", webhook.public_id), form)
 
-    assert typed in response.content.decode()
-    assert "t0ken" not in response.content.decode()
-    assert errors_at(response)["auth_token"] == [AGAIN]
+    page = response.content.decode()
+    assert "Authorization=…\nX-Key=••••\nX-Old=…\nX-Empty=</textarea>" in page
+    assert [one for one in ("hunter2", "s3cret", "t0ken") if one in page] == []
+    errors = errors_at(response)
+    assert errors["auth_token"] == [AGAIN]
+    assert errors["headers"] == ["Line 5: The “=” is missing. Write name=value, or remove the line."]
+    response = operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, headers="X-Key=3", url=""))
+    assert errors_at(response)["headers"] == [VALUES_AGAIN]

@@ -154,9 +154,9 @@ def test_the_pages_that_confirm_a_deletion_say_what_ends_with_it(operator, clock
     write_delivery(busy, now=clock.now, status="delivered", due_at=None)
     for status in ("running", "finished"):
         Job.objects.create(kind="recover", webhook=busy, status=status, created_at=clock.now)
-    effects = "2 queued deliveries are cancelled. 1 unfinished job ends."
+    effects = "Queued deliveries 2 Unfinished jobs 1"
 
-    ends = "No new event is sent, and queued deliveries and their retries are cancelled. URL, events, filters, retry schedule"
+    ends = "No new event is sent, queued deliveries are cancelled, and unfinished jobs end. URL, events, filters, retry schedule"
     consequences = (
         f"Ends {ends} and signing secret no longer apply: a new webhook gets a new secret. Stays The delivery log"
     )
@@ -165,7 +165,7 @@ def test_the_pages_that_confirm_a_deletion_say_what_ends_with_it(operator, clock
     assert f"{asked} CRM {effects} {consequences}" in shown_at(operator, url(Webhook, "delete", busy.public_id))
     assert f"{asked} LMS {consequences}" in shown_at(operator, url(Webhook, "delete", idle.public_id))
     text = act(operator, "delete_selected", busy, idle)
-    assert f"Delete these webhooks? This can't be undone. CRM {effects} LMS {consequences}" in text
+    assert f"Delete these webhooks? This can't be undone. CRM LMS {effects} {consequences}" in text
     operator.post(url(Webhook, "delete", busy.public_id), {"post": "yes"})
     assert list(operator.get(url(Webhook, "changelist")).context["cl"].result_list) == [idle]
     assert operator.get(url(Webhook, "change", busy.public_id)).status_code == 302
@@ -184,6 +184,28 @@ def test_an_organization_can_be_deleted_with_all_that_is_ours(operator, clock):
 
 
 # The list
+
+
+@pytest.mark.parametrize("may_view_log", [False, True])
+def test_the_last_delivery_is_listed_for_those_who_may_view_the_log(staff, clock, may_view_log):
+    delivery = write_delivery(subscribed(), now=clock.now)
+    client = staff("view_webhook", *["view_delivery"] * may_view_log)
+
+    page = client.get(url(Webhook, "changelist")).content.decode()
+
+    assert (f"?webhook={delivery.webhook.public_id}" in page) is may_view_log
+
+
+def test_each_filter_of_the_list_offers_choices(operator):
+    on, off = subscribed(), subscribed(enabled=False)
+
+    page = operator.get(url(Webhook, "changelist"))
+
+    assert [len(select["options"]) > 0 for select in page.context["selects"]] == [True] * 3
+    for value, wanted in (("1", on), ("0", off)):
+        page = operator.get(url(Webhook, "changelist"), {"enabled__exact": value})
+        assert list(page.context["cl"].result_list) == [wanted]
+        assert f'<option value="{value}" selected>' in page.content.decode()
 
 
 def test_an_empty_list_says_how_to_begin(operator, staff):

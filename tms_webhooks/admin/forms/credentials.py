@@ -6,7 +6,7 @@ as it was posted, without the secrets, which are to be entered again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from django import forms
@@ -31,6 +31,8 @@ from tms_webhooks.models.encryption import MASK
 
 LONGEST_HEADERS = 32_768
 """Characters of all header lines."""
+AGAIN = "…"
+"""In place of a header's value that is to be entered again. HTTP can't carry it."""
 PREFIX = "auth_"
 """Begins the names of the fields of the authentication."""
 SECRET_HELP = _("Encrypted and never shown again. Leave the dots to keep the value, or replace them.")
@@ -39,12 +41,40 @@ SECRET_HELP = _("Encrypted and never shown again. Leave the dots to keep the val
 # Headers
 
 
+class HeaderLinesInput(forms.Textarea):
+    """A text area of header lines. No value is on the page: dots stand for a stored one, and `AGAIN` for one that was typed."""
+
+    def format_value(self, value: Any) -> str:
+        lines = [
+            (name, equals, AGAIN if is_entered(text) else text)
+            for name, equals, text in _split(value or "")
+            # A line without a name may be a value.
+            if equals or name == MASK
+        ]
+        return "\n".join(map("".join, lines))
+
+
 class HeaderLinesField(TrimmedTextField):
     """The text area of header lines. The form replaces the dots with values: see `unmask`."""
 
-    widget = forms.Textarea
+    widget = HeaderLinesInput
     # Without an attribute of the text area, which would cut a pasted text silently.
     default_validators = [MaxLengthValidator(LONGEST_HEADERS)]
+
+
+def _split(text: str) -> list[list[str]]:
+    """Return the name, the equals sign and the value of each line."""
+    return [[part.strip() for part in line.partition("=")] for line in text.split("\n")]
+
+
+def is_entered(value: str) -> bool:
+    """Return whether a user entered the value of a line."""
+    return value not in ("", MASK, AGAIN)
+
+
+def has_entered(text: str) -> bool:
+    """Return whether a user entered the value of a header in these lines."""
+    return any(is_entered(value) for _name, _equals, value in _split(text))
 
 
 def mask(headers: Mapping[str, str] | None) -> str:
@@ -52,29 +82,30 @@ def mask(headers: Mapping[str, str] | None) -> str:
     return MASK if headers is None else "\n".join(f"{name}={MASK}" for name in headers)
 
 
-def unmask(text: str, known: Mapping[str, str], *, withheld: Collection[str] = ()) -> str:
+def unmask(text: str, known: Mapping[str, str], *, is_elsewhere: bool) -> str:
     """Return header lines with the known values in place of the dots. Other errors are left to the validators.
 
-    ``withheld`` are the names of headers whose values must not be sent to the new URL. Raises `ValidationError` for dots
-    without a known value, and for dots that were edited.
+    Raise `ValidationError` for dots without a known value, and for dots that were edited. Also for all dots if the URL
+    ``is_elsewhere``: a user who may change it could otherwise send the values to a receiver of their own.
     """
     values = {name.lower(): value for name, value in known.items()}
     lines, problems = [], []
-    for number, line in enumerate(text.split("\n"), start=1):
-        name, _equals, value = (part.strip() for part in line.partition("="))
+    for number, (name, equals, value) in enumerate(_split(text), start=1):
         problem = None
-        if MASK[0] not in line:
-            lines.append(line)
+        if value == AGAIN:
+            problem = _("Line %(line)d: enter the value of %(name)s again.")
+        elif MASK[0] not in name + value:
+            lines.append(name + equals + value)
         elif value != MASK:
             problem = _("Line %(line)d: leave the dots as they are, or replace them all.")
-        elif name.lower() in values:
-            lines.append(f"{name}={values[name.lower()]}")
-        elif name.lower() in map(str.lower, withheld):
+        elif name.lower() not in values:
+            problem = _("Line %(line)d: the header %(name)s has no stored value. Replace the dots with its value.")
+        elif is_elsewhere:
             problem = _(
                 "Line %(line)d: the URL is that of another receiver. Enter the value of %(name)s again, or remove the line."
             )
         else:
-            problem = _("Line %(line)d: the header %(name)s has no stored value. Replace the dots with its value.")
+            lines.append(f"{name}={values[name.lower()]}")
         if problem:
             problems.append(ValidationError(problem, code="mask", params={"line": number, "name": name}))
     if problems:

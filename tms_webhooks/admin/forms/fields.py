@@ -34,24 +34,23 @@ class TrimmedTextField(forms.CharField):
         return bool(self.to_python(initial) != self.to_python(data))
 
 
+class ConditionDecoder(json.JSONDecoder):
+    """Refuses lists in lists and numbers of thousands of digits like other text that is not JSON."""
+
+    def decode(self, s: str, *args: Any) -> Any:
+        try:
+            return super().decode(s, *args)
+        except (RecursionError, ValueError):
+            raise json.JSONDecodeError("Not JSON", "", 0) from None
+
+
 class ConditionField(forms.JSONField):
     """A condition as indented JSON."""
 
     widget = forms.Textarea
 
-    def to_python(self, value: Any) -> Any:
-        """Return the object; refuse lists in lists and numbers of thousands of digits like other text that is not JSON."""
-        try:
-            return super().to_python(value)
-        except (RecursionError, ValueError):
-            raise ValidationError(self.error_messages["invalid"], code="invalid", params={"value": ""}) from None
-
-    def bound_data(self, data: Any, initial: Any) -> Any:
-        """Return the object of posted text, or the text itself if it is none."""
-        try:
-            return super().bound_data(data, initial)
-        except (RecursionError, ValueError):
-            return data
+    def __init__(self, **options: Any) -> None:
+        super().__init__(decoder=ConditionDecoder, **options)
 
     def prepare_value(self, value: Any) -> Any:
         if value is None:
@@ -65,7 +64,8 @@ class ContentsWidget(forms.Widget):
     template_name = "admin/tms_webhooks/webhook/contents.html"
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
-        return {**super().get_context(name, value, attrs), "pairs": [*self.decompress(value), ("", "")]}
+        pairs = value.items() if isinstance(value, dict) else value or ()
+        return {**super().get_context(name, value, attrs), "pairs": [*pairs, ("", "")]}
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> list[tuple[str, str]]:
         """Return the pairs that are not empty."""
@@ -76,9 +76,6 @@ class ContentsWidget(forms.Widget):
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
         """Return False: a form without a pair removes the contents."""
         return False
-
-    def decompress(self, value: Any) -> list[tuple[str, str]]:
-        return list(value.items()) if isinstance(value, dict) else list(value or ())
 
 
 class ContentsField(forms.Field):
@@ -147,11 +144,21 @@ def error_actions() -> list[tuple[str, str]]:
     return [(value, format_html(html, label, sentences[ErrorAction(value)])) for value, label in ErrorAction.choices]
 
 
-def shown_value(name: str, value: Any) -> str:
-    """Return the value of a webhook's field as text."""
+def contacts_help() -> str:
+    """Return the help of the contacts. A function, because NOTIFY_AFTER_SECONDS is a setting."""
+    text = gettext(
+        "E-mail addresses, one per line. They get a message when the webhook fails for %(time)s or a day, is disabled, or "
+        "works again. With “Send notification”, also when a delivery is given up."
+    )
+    return text % {"time": format_duration(app_settings.NOTIFY_AFTER_SECONDS)}
+
+
+def shown_value(field: Any, value: Any) -> str:
+    """Return the value of a model field as text."""
     if isinstance(value, bool):
         return gettext("Yes") if value else gettext("No")
-    field: Any = Webhook._meta.get_field(name)
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "-"
     is_text = isinstance(value, str) and value and not field.flatchoices
     return str(value if is_text else display_for_field(value, field, "-"))
 

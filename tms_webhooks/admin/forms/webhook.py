@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.db import router, transaction
-from django.utils.datastructures import MultiValueDict
-from django.utils.functional import cached_property
+from django.http import HttpRequest
+from django.utils.functional import cached_property, lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks.admin.bases import covers_children, object_names
 from tms_webhooks.admin.forms.credentials import (
     PREFIX,
     CredentialsForm,
     HeaderLinesField,
+    has_entered,
+    is_entered,
     mask,
     unmask,
 )
@@ -25,14 +28,15 @@ from tms_webhooks.admin.forms.fields import (
     OWN,
     STANDARD,
     ContentsField,
+    contacts_help,
     error_actions,
     parse_delays,
     schedule_choices,
     schedule_texts,
 )
-from tms_webhooks.admin.forms.subscription import FiltersForm, Names, described
+from tms_webhooks.admin.forms.subscription import FiltersForm, described
 from tms_webhooks.catalogue import EventType, registry
-from tms_webhooks.choices import AuditAction, ErrorAction, Preset
+from tms_webhooks.choices import Action, AuditAction, ErrorAction, Preset
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models import AuditEntry, Subscription, Webhook, limits
@@ -67,10 +71,7 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
                 "For custom content: the body, with {tokens} such as {type}, {data.user.email} or {ClassId}. Other formats "
                 "write the body, which is shown below. In Skillable Studio: Content."
             ),
-            "contacts": _(
-                "E-mail addresses, one per line. They get a message when the webhook fails for 10 minutes or a day, is "
-                "disabled, or works again. With “Send notification”, also when a delivery is given up."
-            ),
+            "contacts": lazy(contacts_help, str)(),
             "ordered": _(
                 "One request at a time, in order for each object: later events wait until earlier ones are finished. A "
                 "failing delivery delays the later events of its object until it is given up. Other objects do not wait. In "
@@ -78,14 +79,8 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
             ),
         }
 
-    user: ClassVar[object] = None
-    """The primary key of the user."""
-    may_include_children: ClassVar[Callable[[Webhook], bool]]
-    """Returns whether the user may manage the webhooks of each child organization that a webhook includes."""
-    names_for: ClassVar[Callable[[Sequence[Subscription]], Names]]
-    """Returns the names of the objects in filters, by noun and id, that the user may see."""
-    opened: ClassVar[list[str]] = []
-    """The prefixes of the subscriptions whose filters an unposted form shows as fields."""
+    request: ClassVar[HttpRequest]
+    """The request, whose parameters ``filters`` are the prefixes of subscriptions whose filters an unposted form shows as fields."""
 
     headers = HeaderLinesField(
         label=_("HTTP headers"),
@@ -134,7 +129,7 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.posted: Any = self.data if self.is_bound else MultiValueDict({"filters": self.opened})
+        self.posted: Any = self.data if self.is_bound else self.request.GET
         self.known_headers = known_headers(self.instance.headers)
         self.initial["headers"] = mask(self.known_headers)
         self.initial["schedule"], self.initial["own_delays"] = schedule_texts(self.instance.schedule)
@@ -195,7 +190,7 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
     @property
     def lines(self) -> list[EventRow]:
         """The rows, with the filters in words or with names in their form."""
-        names = type(self).names_for([row.subscription for row in self.rows])
+        names = object_names(self.request, [row.subscription for row in self.rows])
         for row in self.rows:
             if row.form:
                 row.form.names = names
@@ -231,24 +226,27 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
             self._add_errors_of_filters()
             self._add_errors_of_webhook()
             self._add_conflict()
-            # The page does not repeat the secrets that were entered.
-            for name in secret_names(self.data.get("authentication", "")) if self.errors else ():
-                if self.data.get(PREFIX + name, MASK) not in ("", MASK) and PREFIX + name not in self.errors:
-                    self.add_error(
-                        PREFIX + name, gettext("Enter the value again: a page with errors shows no secrets.")
-                    )
+            # The page does not repeat the values that were entered.
+            again = {
+                PREFIX + name: gettext("Enter the value again: a page with errors shows no secrets.")
+                for name in secret_names(self.data.get("authentication", ""))
+                if is_entered(self.data.get(PREFIX + name, ""))
+            }
+            if has_entered(self.data.get("headers", "")):
+                text = gettext("Replace “…” by the values of the headers: a page with errors does not show them.")
+                again["headers"] = text
+            for name, text in again.items() if self.errors else ():
+                if name not in self.errors:
+                    self.add_error(name, text)
 
     def clean_headers(self) -> str:
         """Replace the dots with the known values."""
         text: str = self.cleaned_data["headers"]
         if text.strip() == MASK and self.known_headers is None:
             return MASK  # Unreadable headers stay as they are.
-        stored = self.known_headers or {}
         url = str(self["url"].value() or "").strip()
-        if is_same_receiver(self.initial.get("url", ""), url):
-            return unmask(text, stored)
-        # A user who may change the URL could otherwise send the stored values to a receiver of their own.
-        return unmask(text, {}, withheld=stored)
+        is_elsewhere = not is_same_receiver(self.initial.get("url", ""), url)
+        return unmask(text, self.known_headers or {}, is_elsewhere=is_elsewhere)
 
     def clean_schedule(self) -> str:
         """Return the name of a schedule; that of the standard one is empty."""
@@ -340,7 +338,7 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
             for name, errors in ({} if problems is None else problems.error_dict).items():
                 if name in self.fields and name not in self.errors:
                     self.add_error(name, errors)
-        if "organization" not in self.errors and not type(self).may_include_children(self.instance):
+        if "organization" not in self.errors and not covers_children(self.request, Action.MANAGE, self.instance):
             message = gettext("You may not manage the webhooks of each child organization. Leave this off.")
             shown_at = "include_children" if "include_children" in self.fields else None
             self.add_error(shown_at, ValidationError(message, code="children"))

@@ -103,6 +103,12 @@
           Object.assign(option.dataset, { id: one.id, name: one.label.split(" · ")[0] });
           return option;
         }));
+        // Some objects are not found, such as one that will exist: their id is taken as it is.
+        if (!found.length && /^[^\s,]+$/.test(text)) {
+          const option = make("li", { id: `${id}-own`, textContent: labels.tmsOwn.replace("#", () => text) }, { role: "option", "aria-selected": "false" });
+          Object.assign(option.dataset, { id: text, name: text, own: "" });
+          list.append(option);
+        }
         status.textContent = found.length ? "" : labels.tmsNothing;
         show(true);
       } catch {
@@ -145,7 +151,8 @@
         // Otherwise a search that fails would leave the matches of another text.
         list.replaceChildren();
         await load();
-        if (text.trim() && text === search.value && list.children.length === 1) take(list.children[0]);
+        const [only, ...others] = list.children;
+        if (text.trim() && text === search.value && only && !others.length && !("own" in only.dataset)) take(only);
       }
     });
     if (ids().length) set(ids());
