@@ -40,8 +40,8 @@ NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 """A time for tests that need any."""
 SLOW = {"acceptance", "scenarios"}
 LONGEST = {
-    "test_browser_form.py", "test_browser_tasks.py", "test_demo.py", "test_down_for_hours.py", "test_drain_command.py",
-    "test_other_hosts.py", "test_queue_killed.py", "test_snapshot.py", "test_two_clusters.py",
+    "test_browser_form.py", "test_browser_life.py", "test_browser_tasks.py", "test_demo.py", "test_down_for_hours.py",
+    "test_drain_command.py", "test_other_hosts.py", "test_queue_killed.py", "test_snapshot.py", "test_two_clusters.py",
     "test_wedged_cluster.py",
 }  # fmt: skip
 """Files that take longest. They start first, so that none of them runs alone in the end."""

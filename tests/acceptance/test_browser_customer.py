@@ -24,7 +24,6 @@ def test_a_customer_makes_a_webhook_and_reads_its_log(customer, world):
     customer.sign_in(tenant.people.customer.username, at=SITE)
     page = customer.page
     assert page.url.endswith(SITE)
-    customer.inspect("customer-index")
 
     customer.follow("#content .model-webhook th a")
     customer.follow("text=Add webhook")
@@ -38,7 +37,6 @@ def test_a_customer_makes_a_webhook_and_reads_its_log(customer, world):
     assert page.inner_text("#tms-secret").startswith("whsec_")
     customer.follow("text=I have copied it: continue")
     customer.follow(".tms-tabs a:text-is('Overview')")
-    customer.inspect("customer-overview")
     customer.follow(".tms-tabs a:text-is('Delivery log')")
     assert page.url.partition("?")[0].endswith("/customers/tms_webhooks/delivery/")
 

@@ -50,7 +50,6 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     assert (request.event["type"], request.event["data"]["id"]) == ("class.cancelled", training_class.pk)
     page = desk.open(LOG)
     assert "Delivered" in page.inner_text("#result_list")
-    desk.inspect("log-delivered")
 
     # The receiver breaks.
     receiver.respond = lambda _request: Answer(status=503, body=b"down for repair")
@@ -62,7 +61,6 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     assert "Failed, no retry" in page.inner_text("#result_list tbody tr:first-child")
     desk.follow("#result_list tbody tr:first-child th a")
     assert "503" in page.inner_text("#content")
-    desk.inspect("delivery-failed")
 
     # It is mended, and what it missed is sent again.
     receiver.respond = None
@@ -79,7 +77,6 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     page = desk.open(f"/admin/tms_webhooks/webhook/{Webhook.objects.get().public_id}/change/")
     desk.unfold("security")
     desk.follow("text=Rotate it…")
-    desk.inspect("rotate")
     desk.follow("text=Yes, rotate it")
     new = page.inner_text("#tms-secret")
     training_class.schedule()
