@@ -34,7 +34,7 @@ CEILINGS = {
     "db": 5_399,
     "delivery": 15_077,
     "digests": 1_336,
-    "documents": 3_901,
+    "documents": 3_889,
     "event_names": 907,
     "exception_reports": 251,
     "exceptions": 455,

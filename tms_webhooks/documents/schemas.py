@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tms_webhooks.catalogue import EventType
@@ -93,15 +93,13 @@ def event_schemas(event_types: Iterable[EventType], *, at: str = COMPONENTS) -> 
     return events | components
 
 
-def event_schema(event_types: Iterable[EventType]) -> JSONSchema:
+def event_schema(event_types: Sequence[EventType]) -> JSONSchema:
     """Return one JSON Schema that matches an event of any of these types; each has its definition."""
-    wanted = list(event_types)
-    any_of_them = [{"$ref": f"{DEFINITIONS}{schema_name(one)}"} for one in wanted]
     return {
         "$schema": DIALECT,
         "title": "WebhookEvent",
-        "oneOf": any_of_them,
-        "$defs": event_schemas(wanted, at=DEFINITIONS),
+        "oneOf": [{"$ref": f"{DEFINITIONS}{schema_name(one)}"} for one in event_types],
+        "$defs": event_schemas(event_types, at=DEFINITIONS),
     }
 
 
