@@ -25,7 +25,7 @@ from tests.queues import KeepingQueue
 from tests.receiver import Receiver
 from tms_webhooks import tasks
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.db import writer
+from tms_webhooks.db import sql
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import fan_out
@@ -246,7 +246,7 @@ def _as_in_a_new_process():
     One fixture for all of them: what each costs, ten thousand tests pay.
     """
     tasks.own_outage = OwnOutage()
-    writer._versions, fanout._rotation = WeakKeyDictionary(), fanout._Rotation()
+    sql._versions, fanout._rotation = WeakKeyDictionary(), fanout._Rotation()
     waker.reset()
     yield
     waker.reset()

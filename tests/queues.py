@@ -8,7 +8,7 @@ from tms_webhooks.queues import SilentQueue
 class KeepingQueue(SilentQueue):
     """Keeps each function with its arguments, for now and for later; of those for later, the moment comes first."""
 
-    keeps_drains = True
+    keeps_drains = has_schedules = True
     now: list[tuple[Any, ...]] = []
     later: list[tuple[Any, ...]] = []
 

@@ -79,7 +79,7 @@ class Listener(ThreadingHTTPServer):
         self,
         respond: Callable[[ReceivedRequest], ScriptedResponse],
         *,
-        secrets: Callable[[], Sequence[str]] = tuple,
+        secrets: Callable[[], Sequence[str]],
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Callable[[], float] = time.time,

@@ -21,8 +21,7 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
 from tms_webhooks.catalogue.values import has_value, nested, value_at
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.db.sql import database
-from tms_webhooks.db.writer import brief_write
+from tms_webhooks.db.sql import brief_write, database
 from tms_webhooks.models import Event, EventSequence, PeriodicRun, Subscription
 from tms_webhooks.models.audience import OWNER as BY_OWNER
 from tms_webhooks.models.audience import EventOrganizations, ancestors

@@ -23,7 +23,7 @@ from tms_webhooks.batches import Batches, after, run_alternately
 from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
-from tms_webhooks.db.writer import log_refusal
+from tms_webhooks.db.sql import log_refusal
 from tms_webhooks.delivery import health, notices, replay
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.sweep import giving_up, settling
@@ -31,7 +31,6 @@ from tms_webhooks.models import DrainSlot, Job, PeriodicRun
 from tms_webhooks.models.drain import GRACE, new_owner
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox import prune as pruning
-from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN, waker
 from tms_webhooks.queues import DUE_JOBS, enqueue, get_queue, periodic_jobs, refuse_immediate_run
 from tms_webhooks.worker.drain import Drain, Tally
@@ -46,10 +45,10 @@ STEP_SECONDS = 10.0
 # Seconds for which a snapshot waits for its deliveries, from its first batch of a task on. Most end within them.
 WAIT_SECONDS = 4.0
 
-# Seconds before the end of a drain's budget at which its successor is to begin. Seconds that it waits for the slot, and
-# between two attempts to take it.
-HEAD_START = 0.5
-PATIENCE = HEAD_START + GRACE.total_seconds() + 1.0
+# How long before the end of a drain's budget its successor is to begin. Seconds that it waits for the slot, and between
+# two attempts to take it.
+HEAD_START = timedelta(seconds=0.5)
+PATIENCE = (HEAD_START + GRACE).total_seconds() + 1.0
 SLOT_POLL = 0.02
 
 # Seconds after a sweep at which a task restarts the periodic jobs, if the drains that enqueue them have been lost. That
@@ -86,47 +85,36 @@ def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noq
         except Exception:
             # Such as of a broker that is down: deliveries do not wait for it.
             logger.exception("The periodic jobs that are due could not be enqueued; a later drain tries again.")
-    tally = run_in_slot(
-        lambda: Drain(fan_out=fan_out, slot=lambda: slot, outage=own_outage),
-        slot=slot,
-        successor=successor,
-        clock=clock.measured_now,
-        run_finish=finish_in_thread,
-    )
+    tally = run_in_slot(slot, successor=successor)
     return tally.sent if tally else 0
 
 
-def run_in_slot(
-    make_drain: Callable[[], Drain],
-    *,
-    slot: int,
-    successor: bool,
-    clock: Callable[[], datetime],
-    run_finish: Callable[[Callable[[], None]], None],
-) -> Tally | None:
-    """Run one drain in ``slot``; return its counts, or None where another drain holds the slot or it no longer exists.
+def run_in_slot(slot: int, *, successor: bool) -> Tally | None:
+    """Run one drain in this slot; return its counts, or None where another drain holds the slot or it no longer exists.
 
     A task queue's worker must not be busy forever: it could neither stop nor be recycled. So a drain has a budget, and its
     successor is enqueued ahead of time, to begin just before the end. The slot keeps a second chain from starting. A
-    successor waits a moment for its predecessor to release the slot; any other drain returns immediately. ``run_finish``
-    is `Drain.run`'s.
+    successor waits a moment for its predecessor to release the slot; any other drain returns immediately.
     """
-    owner, budget = new_owner(), app_settings.DRAIN_BUDGET_SECONDS
-    patient_until = monotonic() + (PATIENCE if successor else 0.0)
-    hold = timedelta(seconds=budget) + GRACE
     if slot > app_settings.DRAINS:  # DRAINS was lowered since this drain was enqueued: its chain ends.
         return None
-    while not DrainSlot.objects.take(slot, owner=owner, now=clock(), until=clock() + hold):
+    owner, budget = new_owner(), timedelta(seconds=app_settings.DRAIN_BUDGET_SECONDS)
+    patient_until = monotonic() + (PATIENCE if successor else 0.0)
+    while not DrainSlot.objects.take(
+        slot, owner=owner, now=clock.measured_now(), until=clock.measured_now() + budget + GRACE
+    ):
         if monotonic() >= patient_until:
             return None
         sleep(SLOT_POLL)
 
     def release() -> None:
-        DrainSlot.objects.release(slot, owner=owner, now=clock())
+        DrainSlot.objects.release(slot, owner=owner, now=clock.measured_now())
 
-    is_enqueued = _enqueue_successor(slot, at=clock() + timedelta(seconds=budget - HEAD_START))
+    is_enqueued = _enqueue_successor(slot, at=clock.measured_now() + budget - HEAD_START)
     try:
-        return make_drain().run(seconds=budget, after_last_start=release, run_finish=run_finish)
+        return Drain(renew_slot=lambda _now: slot, outage=own_outage).run(
+            seconds=budget.total_seconds(), after_last_start=release, run_finish=finish_in_thread
+        )
     finally:
         release()
         if not is_enqueued:

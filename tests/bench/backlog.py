@@ -87,7 +87,7 @@ def _claim(now):
 
     drain = Drain(fan_out=fan_out, clock=lambda: now)
     queues, times = drain._queues, []
-    drain._look()
+    drain._lease_free()
     for _ in range(CLAIMS):
         start = perf_counter()
         assert drain._read()

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.conf import settings
@@ -20,8 +21,8 @@ from tests.patience import PATIENCE
 from tests.receiver import Receiver
 from tests.scenarios.bad_receivers import BINARY, DEADLINE, HUGE, KINDS, LIMIT, READ_TIMEOUT, bomb, redirects
 from tms_webhooks.models import DeliveryAttempt, Webhook
-from tms_webhooks.net.transports.client import Client
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.net import urls
+from tms_webhooks.net.transports.client import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
@@ -71,14 +72,15 @@ class World:
         drain = Drain(
             fan_out=fan_out,
             clock=lambda: now,
-            transport=ThreadTransport(Client(resolve=self.resolve)),
+            transport=ThreadTransport(),
             random=lambda: 0.5,
         )
         bomb()  # Made before the memory is measured.
         tracemalloc.start()
         try:
             began_at = time.monotonic()
-            drain.run(until_idle=True)
+            with patch.object(urls, "system_resolver", self.resolve):
+                drain.run(until_idle=True)
             self.seconds = time.monotonic() - began_at
             self.memory = tracemalloc.get_traced_memory()[1]
         finally:

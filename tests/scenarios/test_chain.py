@@ -9,13 +9,13 @@ from django.db import connection
 
 from tests.integration.delivery.rows import distinct, subscribed, write_event
 from tests.integration.delivery.wire import Wire, answer
+from tests.integration.delivery.worker import run_link
 from tests.patience import PATIENCE
 from tms_webhooks import tasks
 from tms_webhooks.models import DrainSlot
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.net.transports.client import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN
-from tms_webhooks.tasks import run_in_slot
 from tms_webhooks.worker.drain import Drain
 
 BUDGET = 0.25
@@ -41,7 +41,7 @@ def link(clock, wire):
             assert look is not None, "no drain was to be made"
             return drain(fan_out=look, clock=clock, transport=ThreadTransport(wire))
 
-        return run_in_slot(make, slot=slot, successor=successor, clock=clock, run_finish=lambda finish: finish())
+        return run_link(make, clock=clock, slot=slot, successor=successor)
 
     return link
 

@@ -10,11 +10,10 @@ import pytest
 from django.utils import timezone
 
 from tests.integration.delivery.rows import distinct, write, write_event, write_events
-from tests.integration.delivery.worker import LEASE
+from tests.integration.delivery.worker import LEASE, run_link
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.jumps import DAYS, HOURS, brought, far, late_attempts, once_each, states
-from tms_webhooks import tasks
 from tms_webhooks.models import DrainSlot, WebhookState
 from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.fanout import fan_out
@@ -126,13 +125,7 @@ def test_a_jump_during_a_link_leaves_its_slot_to_the_next_one(webhook, receiver,
     settings_of_app(DRAIN_BUDGET_SECONDS=0.5)
 
     def link(look):
-        return tasks.run_in_slot(
-            lambda: Drain(fan_out=look, clock=clock),
-            slot=1,
-            successor=False,
-            clock=clock,
-            run_finish=lambda finish: finish(),
-        )
+        return run_link(lambda: Drain(fan_out=look, clock=clock), clock=clock)
 
     def look(now):
         if clock.now == began_at:

@@ -1,7 +1,6 @@
 """Days that pass in seconds: a clock that is moved from one thing that happens to the next."""
 
 import socket
-import ssl
 from datetime import timedelta
 
 from tests import sweeps
@@ -9,8 +8,7 @@ from tests.patience import PATIENCE
 from tests.receiver import Receiver
 from tms_webhooks.delivery import health
 from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
-from tms_webhooks.net.transports.client import Client
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.net.transports.client import Client, ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
@@ -57,7 +55,7 @@ class Timeline:
         self.clock = clock
         self.began_at = clock.now
         # Made once: it takes longer than most drains here.
-        self._tls = ssl.create_default_context()
+        self._client = Client()
 
     def at(self, **delta):
         """Return a moment, by the time that has passed since the beginning."""
@@ -91,7 +89,7 @@ class Timeline:
         drain = Drain(
             fan_out=fan_out,
             clock=self.clock,
-            transport=ThreadTransport(Client(ssl_context=self._tls)),
+            transport=ThreadTransport(self._client),
             random=lambda: 0.5,
         )
         drain.run(until_idle=True, seconds=PATIENCE)

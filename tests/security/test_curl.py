@@ -11,7 +11,8 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.patience import PATIENCE
 from tms_webhooks.documents.request_preview import preview_of
 from tms_webhooks.models import Delivery, Event, Webhook
-from tms_webhooks.models.encryption import MASK, reveal
+from tms_webhooks.models.encryption import reveal
+from tms_webhooks.net.urls import MASK
 
 
 def script_of(webhook, body='{"a":1}'):

@@ -8,6 +8,7 @@ import yaml
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 
+from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of, text_of
 from tests.integration.admin.pages import url as page_url
@@ -111,7 +112,7 @@ def test_a_notification_to_both_fails_alike(addresses, acme, clock, monkeypatch)
     chats = {"slack": addresses[0], "teams": addresses[1]}
     monkeypatch.setattr(notices, "contacts_function", lambda: lambda _organization: chats)
 
-    notices.notify(clock, run=lambda work: work())
+    sweeps.notify(clock)
 
     (internal, one), (unknown, other) = Notification.objects.order_by("channel").values_list("status", "error")
     assert (internal, one.replace("intranet", "nowhere1")) == (unknown, other)

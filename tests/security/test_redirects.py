@@ -9,13 +9,13 @@ from django.core import mail
 from django.urls import reverse
 
 from example_project.training.models import User
+from tests import sweeps
 from tests.integration.api.conftest import client
 from tests.integration.delivery.conftest import run, wire
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer
 from tms_webhooks import signals
 from tms_webhooks.choices import ErrorAction
-from tms_webhooks.delivery import notices
 from tms_webhooks.models import Delivery, Event, Webhook
 
 __all__ = ["client", "run", "wire"]
@@ -39,7 +39,7 @@ def redirected(run, wire, acme, caplog, clock):
     write_event(acme)
     wire.otherwise = answer(302, {"location": LOCATION}, b"Moved")
     run()
-    notices.notify(clock, run=lambda work: work())
+    sweeps.notify(clock)
     return webhook
 
 

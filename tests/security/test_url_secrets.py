@@ -11,8 +11,7 @@ from tests.integration.api.conftest import client
 from tests.integration.api.people import at
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.models import Webhook
-from tms_webhooks.models.encryption import MASK
-from tms_webhooks.net.urls import mask_query
+from tms_webhooks.net.urls import MASK, mask_query
 
 __all__ = ["client"]
 
@@ -41,7 +40,7 @@ MASKED = f"https://receiver.example.com/hook?team=hr&sig={MASK}"
 def test_a_query_value_that_looks_like_a_secret_is_masked(query, shown):
     url = "https://receiver.example.com/hook"
 
-    assert mask_query(url + query, "*") == url + shown
+    assert mask_query(url + query).replace(MASK, "*") == url + shown
 
 
 @pytest.fixture

@@ -21,7 +21,6 @@ CONSTANTS = {
     # The clock moves by hours or days in a second: leases outlast that, and a drain shows often that it lives.
     "worker.leases.LEASE": 30 * 86_400.0,
     "worker.leases.RENEWED_EVERY": 0.2,
-    "management.commands.webhooks_drain.RENEWED_EVERY": 0.2,
     # The periodic jobs come as often as the clock moves.
     "management.timer.TICK": 0.05,
 }

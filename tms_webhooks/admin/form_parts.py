@@ -22,7 +22,7 @@ from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.fields import attempts_text, shown_value
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import Action
-from tms_webhooks.delivery.endpoints import shape_of
+from tms_webhooks.delivery.outgoing import shape_of
 from tms_webhooks.documents.request_preview import RequestPreview, preview_of_event
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.filters.criteria import ORGANIZATION

@@ -32,8 +32,8 @@ from tms_webhooks.admin.formatting import (
 from tms_webhooks.choices import Action, DelayReason, DeliveryStatus, ErrorClass, Health, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook, WebhookState
-from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.webhook import heavy_columns
+from tms_webhooks.net.urls import MASK
 
 if TYPE_CHECKING:
     from tms_webhooks.documents.request_preview import RequestPreview

@@ -1,4 +1,4 @@
-"""Run handwritten statements: for those of every batch the ORM needs longer to build them than they run.
+"""Run handwritten statements, and short write transactions. The ORM takes longer to build a statement of every batch than it runs.
 
 In a statement ``{delivery}``, ``{event}`` and so on stand for the tables of those models. Other names in braces are
 arguments.
@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import cache, lru_cache
+from logging import Logger
+from time import monotonic
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.apps import apps
-from django.db import connections, router
+from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F, Field, IntegerField, Manager, Model, Q, QuerySet
 from django.db.models.lookups import Lookup
@@ -52,22 +54,21 @@ def read(
 
     One that is ``repeated`` is a prepared statement where possible. Its text must always be the same.
     """
-    with _executed(sql, params, parts, repeated=repeated) as cursor:
+    with _cursor(repeated=repeated) as cursor:
+        cursor.execute(filled(sql, **parts), params)
         found: list[tuple[Any, ...]] = cursor.fetchall()
     return found
 
 
 def write(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, repeated: bool = False, **parts: str) -> int:
     """Run a statement that changes rows, and return their number; ``repeated`` is that of `read`."""
-    with _executed(sql, params, parts, repeated=repeated) as cursor:
+    with _cursor(repeated=repeated) as cursor:
+        cursor.execute(filled(sql, **parts), params)
         return int(cursor.rowcount)
 
 
-@contextmanager
-def _executed(sql: str, params: Any, parts: Mapping[str, str], *, repeated: bool) -> Iterator[Any]:
-    with prepared(database()) if repeated else database().cursor() as cursor:
-        cursor.execute(filled(sql, **parts), params)
-        yield cursor
+def _cursor(*, repeated: bool) -> AbstractContextManager[Any]:
+    return prepared(database()) if repeated else database().cursor()
 
 
 def moment(value: datetime) -> Any:
@@ -143,6 +144,74 @@ def _tables(alias: str) -> Mapping[str, str]:
     quote = connection.ops.quote_name
     tables = {name: quote(model._meta.db_table) for name, model in _models().items()}
     return {**tables, "condition": quote("condition"), "binary": "BINARY" if connection.vendor == "mysql" else ""}
+
+
+# Short write transactions, above all for databases with one writer, such as SQLite: there all other writers wait
+
+
+# For PostgreSQL: the commit of the current transaction does not wait for the disk.
+ASYNCHRONOUS_COMMIT = "SELECT set_config('synchronous_commit', 'off', true)"
+
+LATELY = 1.0
+"""For this many seconds after a write of another connection, further ones are expected."""
+
+# Deadlock, serialization failure and lock timeout of PostgreSQL; the same, and a row that has changed, of MariaDB.
+_CONFLICTS = {"40P01", "40001", "55P03", 1213, 1205, 1020}
+
+# By connection: the database version that it saw last, and until when writes of others are expected.
+_versions: WeakKeyDictionary[BaseDatabaseWrapper, tuple[int, float]] = WeakKeyDictionary()
+
+
+@contextmanager
+def brief_write(*, durable: bool = True) -> Iterator[None]:
+    """Run the block in a transaction. Compute before the transaction; keep few statements inside it.
+
+    If it need not be ``durable``, its commit may be lost when the database's machine fails within the next second. That
+    is for work that is repeated then.
+    """
+    connection = database()
+    with transaction.atomic(using=connection.alias):
+        if not durable and connection.vendor == "postgresql":
+            read(ASYNCHRONOUS_COMMIT)
+        yield
+
+
+def is_conflict(error: Exception) -> bool:
+    """Return whether another transaction was in the way, as happens now and then: the same statements succeed later."""
+    code = getattr(error.__cause__, "sqlstate", None) or next(iter(error.args), None)
+    return code in _CONFLICTS
+
+
+def log_refusal(logger: Logger, error: Exception, text: str, *args: object) -> None:
+    """Log an error that a repetition can help: with its traceback, or quietly if it is a conflict."""
+    if is_conflict(error):
+        logger.debug("%s Another transaction was in the way.", text % args)
+    else:
+        logger.error(text, *args, exc_info=error)
+
+
+def has_one_writer() -> bool:
+    """Return whether the database has one writer, so that all others wait for it."""
+    return not database().features.has_select_for_update
+
+
+def others_write() -> bool:
+    """Return whether other connections have written recently, and so may be waiting for the one writer.
+
+    SQLite changes the data version of a connection whenever another connection commits.
+    """
+    if not has_one_writer():
+        return False
+    connection = database()
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        # On the driver's connection, so that the host's query counts and logs do not include it.
+        version: int = connection.connection.execute("PRAGMA data_version").fetchone()[0]
+    before, until = _versions.get(connection, (version, 0.0))
+    if version != before:
+        until = monotonic() + LATELY
+    _versions[connection] = version, until
+    return monotonic() < until
 
 
 # Filters for many rows by their keys, cheaper than Django's ``pk__in``, which makes a parameter of each key.

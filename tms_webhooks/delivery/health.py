@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 
 def deferred(result: SendResult, state: WebhookState, now: datetime) -> SendResult:
-    """Return a result; a 429 without ``Retry-After`` soon after a success of its webhook gets one of a second.
+    """Return a result; a 429 without ``Retry-After`` soon after a success of its webhook defers for a second.
 
     Many platforms that limit the rate of requests send none. If each used up a retry, events would be lost. Call it for the
     results in their order. A success is noted in the state: it may be the first, and be recorded together with the 429.
@@ -49,7 +49,7 @@ def deferred(result: SendResult, state: WebhookState, now: datetime) -> SendResu
     return result
 
 
-def apply_results(results: Sequence[SendResult], webhooks: Mapping[int, Webhook], *, now: datetime) -> None:
+def apply_results(results: Iterable[SendResult], webhooks: Mapping[int, Webhook], *, now: datetime) -> None:
     """Update the health of the webhooks of these results, which are in the order in which they came back.
 
     Call it in the transaction that records the results. ``webhooks`` are theirs by key, locked with their states; the results are `deferred`. A delivery that a user resends, and an attempt that failed before
@@ -124,7 +124,7 @@ def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) ->
         return
     requested = next((result.outcome.disable for result in results if result.outcome.disable), None)
     if requested:
-        lifecycle.disable(webhook, reason=DisabledReason(requested), now=now)
+        lifecycle.disable(webhook, reason=requested, now=now)
     elif percent_to_disabling(state, now) >= 100:
         lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=now)
     else:

@@ -44,6 +44,7 @@ from tms_webhooks import validators
 from tms_webhooks.choices import DISABLED_BY_USER, ErrorClass, NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock as database_clock
+from tms_webhooks.delivery.outcome import one_line
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.models import Delivery, DrainSlot, Notification, Webhook, WebhookState
 from tms_webhooks.models.notification import LONGEST_ERROR, lines_of
@@ -61,6 +62,7 @@ PATIENCE = 5.0
 """Seconds that a sweep waits for the messages to be sent."""
 
 LONGEST_NAME = 80
+"""Characters of the name of a webhook or an organization."""
 MOST_WAITING = 10_000
 """Waiting deliveries of a webhook that are counted."""
 RETRY_SECONDS = (60, 300, 1_800, 7_200)
@@ -114,38 +116,36 @@ def in_background(work: Callable[[], None]) -> None:
         thread.join(PATIENCE)
 
 
-def notify(clock: Callable[[], datetime], *, run: Callable[[Callable[[], None]], None] = in_background) -> None:
+def notify(clock: Callable[[], datetime]) -> None:
     """Record the notices that are due, and send the messages that wait.
 
     A notice is recorded in the transaction that notes it on its webhook, so that two processes do not record it twice. A
     message is sent at most once: if the process is killed while it sends one, it may have arrived, and is not sent
-    again. Errors are logged and not raised. ``run`` runs all that may hang: the host's function
-    CONTACTS, mail servers and chats.
+    again. Errors are logged and not raised.
     """
     if not app_settings.NOTIFY:
         return
     now = clock()
     webhooks = [pk for states in due_states(now) for pk in states.values_list("pk", flat=True)]
-    if not (webhooks or Notification.objects.filter(due_at__lte=now).exists()) or DrainSlot.objects.is_own_outage(now):
-        return
+    is_due = bool(webhooks) or Notification.objects.filter(due_at__lte=now).exists()
+    if is_due and not DrainSlot.objects.is_own_outage(now):
+        # The host's function CONTACTS, mail servers and chats may hang.
+        in_background(lambda: _record_and_send(webhooks, clock))
 
-    def work() -> None:
-        rows = (
-            Webhook.objects.using(router.db_for_write(Webhook)).filter(pk__in=webhooks).select_related("organization")
-        )
-        by_organization: dict[Any, list[Webhook]] = defaultdict(list)
-        for webhook in rows:
-            by_organization[webhook.organization_id].append(webhook)
-        for organization_id, members in by_organization.items():
-            # A fault of one organization stops no other.
-            try:
-                # Before the transaction: the host's function may take long.
-                _record_in(recipients_of(members), clock())
-            except Exception:
-                logger.exception("The notices of organization=%s could not be recorded.", organization_id)
-        send_due(clock)
 
-    run(work)
+def _record_and_send(webhooks: Sequence[int], clock: Callable[[], datetime]) -> None:
+    rows = Webhook.objects.using(router.db_for_write(Webhook)).filter(pk__in=webhooks).select_related("organization")
+    by_organization: dict[Any, list[Webhook]] = defaultdict(list)
+    for webhook in rows:
+        by_organization[webhook.organization_id].append(webhook)
+    for organization_id, members in by_organization.items():
+        # A fault of one organization stops no other.
+        try:
+            # Before the transaction: the host's function may take long.
+            _record_in(recipients_of(members), clock())
+        except Exception:
+            logger.exception("The notices of organization=%s could not be recorded.", organization_id)
+    send_due(clock)
 
 
 def due_states(now: datetime) -> tuple[QuerySet[WebhookState], QuerySet[WebhookState]]:
@@ -401,19 +401,13 @@ def subject_of(rows: Sequence[Notification]) -> str:
     organization = rows[0].webhook.organization
     counts = Counter(NoticeKind(row.kind) for row in rows)
     changes = ", ".join(f"{kind.label} ({counts[kind]})" for kind in NoticeKind if counts[kind])
-    name = one_line(organization_value(organization, "name") or organization)
+    name = one_line(str(organization_value(organization, "name") or organization), LONGEST_NAME)
     return _("Webhooks of %(organization)s: %(changes)s") % {"organization": name, "changes": changes}
 
 
 def footer() -> str:
     """Return the last sentence of a message."""
     return _("You get one message for each change. The contacts are set in the webhook.")
-
-
-def one_line(value: object) -> str:
-    """Return a name on one line, cut to `LONGEST_NAME` characters."""
-    text = " ".join(str(value).split())
-    return text if len(text) <= LONGEST_NAME else f"{text[: LONGEST_NAME - 1]}…"
 
 
 def page_url(webhook: Webhook) -> str:
@@ -443,7 +437,7 @@ def _item(row: Notification, zone: tzinfo) -> Item:
         NoticeKind.RECOVERED: _("Works again: a delivery succeeded on %(since)s."),
     }
     headline = headlines[NoticeKind(row.kind)] % since
-    return Item(one_line(webhook.name), headline, _details(row, moment), page_url(webhook))
+    return Item(one_line(webhook.name, LONGEST_NAME), headline, _details(row, moment), page_url(webhook))
 
 
 def _details(row: Notification, moment: words.Moment) -> list[str]:

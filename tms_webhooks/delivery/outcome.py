@@ -10,15 +10,15 @@ import http.client
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
-from typing import Literal
 from urllib.parse import quote, quote_plus, urlsplit
 
-from tms_webhooks.choices import OUR_OWN_FAULT, ErrorClass, HoldReason
+from tms_webhooks.choices import OUR_OWN_FAULT, DisabledReason, ErrorClass, HoldReason
 from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.net.urls import MASK
 
 DISABLE_HEADER = "webhook-delivery"
 """A receiver that responds with ``webhook-delivery: disable`` asks for no more requests."""
@@ -80,7 +80,7 @@ class Outcome:
     error_class: ErrorClass | None
     timed_out: bool
     retry_after: float | None
-    disable: Literal["gone", "receiver_requested"] | None
+    disable: DisabledReason | None
     counts_for_health: bool
     message: str
     own_outage: bool = False
@@ -94,10 +94,6 @@ class Outcome:
     def is_operators_fault(self) -> bool:
         """Whether the operator's machines or settings are the cause, and not the receiver."""
         return self.own_outage or self.error_class in OPERATORS_FAULT
-
-    def excused(self) -> Outcome:
-        """Return the outcome of the same attempt while its worker reaches no receiver."""
-        return replace(self, own_outage=True, counts_for_health=False)
 
     @property
     def hold_reason(self) -> HoldReason | None:
@@ -119,18 +115,16 @@ def of_response(*, status: int, headers: Mapping[str, str], now: datetime, is_mc
     """
     refuses = is_mcp and status in {410, 413}
     success = 200 <= status <= 299
-    disable: Literal["gone", "receiver_requested"] | None = None
-    if status == 410 and not refuses:
-        disable = "gone"
+    disable = DisabledReason.GONE if status == 410 and not refuses else None
     # The header comes first: a proxy may have set the status.
     if headers.get(DISABLE_HEADER, "").strip().lower() == "disable":
-        disable = "receiver_requested"
+        disable = DisabledReason.RECEIVER_REQUESTED
         refuses = False
     defers = status in RETRY_AFTER_STATUSES and not disable
     retry_after = _retry_after(headers.get("retry-after", ""), now) if defers else None
     message = f"HTTP {status} {http.client.responses.get(status, '')}".rstrip()
     if 300 <= status <= 399 and (location := headers.get("location")):
-        shown = _scheme_and_host(_one_line(location, LOCATION_LIMIT))
+        shown = _scheme_and_host(one_line(location, LOCATION_LIMIT))
         message += f"; redirects are not followed. Location: {shown}"
     return Outcome(
         success=success,
@@ -155,26 +149,26 @@ def of_error(error: DeliveryError) -> Outcome:
         retry_after=None,
         disable=None,
         counts_for_health=not permanent and error.error_class not in OPERATORS_FAULT,
-        message=_one_line(str(error), MESSAGE_LIMIT),
+        message=one_line(str(error), MESSAGE_LIMIT),
     )
 
 
 def response_texts(
-    status: int, headers: Mapping[str, str], body: str, *, echoes: Sequence[str], mask: str, is_cut: bool = False
+    status: int, headers: Mapping[str, str], body: str, *, echoes: Sequence[str], is_cut: bool = False
 ) -> tuple[str, str]:
-    """Return headers and body of a response for the log, with ``mask`` in place of secrets; a body that ``is_cut`` is incomplete.
+    """Return headers and body of a response for the log, with `MASK` in place of secrets; a body that ``is_cut`` is incomplete.
 
     The headers are lines, bounded. The body of a redirect follows its whole ``Location``. Show them only where payloads are
     shown: they may name an internal network.
     """
-    body = mask_echoes(body, echoes, mask, is_cut=is_cut)
+    body = mask_echoes(body, echoes, is_cut=is_cut)
     values = "\n".join(headers.values())
-    if mask_echoes(values, echoes, mask) != values:
-        headers = {name: mask_echoes(value, echoes, mask) for name, value in headers.items()}
+    if mask_echoes(values, echoes) != values:
+        headers = {name: mask_echoes(value, echoes) for name, value in headers.items()}
     if 300 <= status <= 399 and (location := headers.get("location")):
-        body = f"Location: {_one_line(location, LOCATION_LIMIT)}\n\n{body}"
+        body = f"Location: {one_line(location, LOCATION_LIMIT)}\n\n{body}"
     lines = [
-        f"{name[:HEADER_LIMIT]}: {mask if _SECRET.search(name) else _one_line(value, HEADER_LIMIT)}"
+        f"{name[:HEADER_LIMIT]}: {MASK if _SECRET.search(name) else one_line(value, HEADER_LIMIT)}"
         for name, value in islice(headers.items(), MOST_HEADERS)
     ]
     return "\n".join(lines).replace("\x00", "\ufffd")[:HEADERS_LIMIT], body.replace("\x00", "\ufffd")
@@ -191,16 +185,16 @@ def echoes_of(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted((form for form in forms if len(form) >= SHORTEST_SECRET), key=len, reverse=True))
 
 
-def mask_echoes(text: str, echoes: Iterable[str], mask: str, *, is_cut: bool = False) -> str:
-    """Return a text of the receiver with ``mask`` in place of these forms; if it ``is_cut``, also of one that its end cuts."""
+def mask_echoes(text: str, echoes: Iterable[str], *, is_cut: bool = False) -> str:
+    """Return a text of the receiver with `MASK` in place of these forms; if it ``is_cut``, also of one that its end cuts."""
     for form in echoes:
         if len(form) >= SHORTEST_PART:
-            text = text.replace(form, mask)
+            text = text.replace(form, MASK)
         elif form in text:
-            text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", mask, text)
+            text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", MASK, text)
         start = text.rfind(form[:SHORTEST_PART]) if is_cut else -1
         if start >= 0 and form.startswith(text[start:]):
-            text = text[:start] + mask
+            text = text[:start] + MASK
     return text
 
 
@@ -233,10 +227,11 @@ def _scheme_and_host(location: str) -> str:
     if host is None:
         return "the same host" if not parts.scheme else "a URL without a host"
     shown = f"[{host}]" if ":" in host else host
-    return _one_line(f"{parts.scheme}://{shown}" if parts.scheme else shown, HOST_LIMIT)
+    return one_line(f"{parts.scheme}://{shown}" if parts.scheme else shown, HOST_LIMIT)
 
 
-def _one_line(text: str, limit: int) -> str:
+def one_line(text: str, limit: int) -> str:
+    """Return a text on one line, cut to this number of characters."""
     clean = text[: limit + 1]
     if not clean.isprintable():
         clean = "".join(character if character.isprintable() else " " for character in clean)

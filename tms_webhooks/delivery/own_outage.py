@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.delivery.outgoing import SendResult
+from tms_webhooks.models.drain import LONG_AGO
 
 LEAST_ORGANIZATIONS = LEAST_HOSTS = 3
 # Time without an answer. If receivers answer all the time, failures of a few others are no sign of an outage.
@@ -33,7 +34,7 @@ class OwnOutage:
     """Whether the attempts of a worker reach any host. Drains that follow each other in one process share it."""
 
     def __init__(self) -> None:
-        self._answered_at: datetime | None = None
+        self._answered_at = LONG_AGO
         # The first failure since the last answer, or None; and the last one.
         self._since: datetime | None = None
         self._failed_at: datetime | None = None
@@ -60,7 +61,7 @@ class OwnOutage:
     def since(self, now: datetime) -> datetime | None:
         """Return when the suspected outage began; None without one."""
         is_seen = len(self._organizations) >= LEAST_ORGANIZATIONS and len(self._hosts) >= LEAST_HOSTS
-        is_quiet = self._answered_at is None or now - self._answered_at >= SUSPECTED_AFTER
+        is_quiet = now - self._answered_at >= SUSPECTED_AFTER
         return self._since if self._is_resumed or (is_seen and is_quiet) else None
 
     def reported_since(self, now: datetime) -> datetime | None:
@@ -74,7 +75,7 @@ class OwnOutage:
         if self.since(now) is None:
             return list(results)
         return [
-            replace(result, outcome=result.outcome.excused())
+            replace(result, outcome=replace(result.outcome, own_outage=True, counts_for_health=False))
             # A failure of the proxy is uncharged anyway, and has a wait of its own.
             if not result.outcome.is_operators_fault
             and (_is_unreached(result) or result.outcome.error_class == ErrorClass.TOKEN_ERROR)

@@ -19,8 +19,7 @@ from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import ErrorClass, PayloadDetail, PayloadFormat, Verb
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import key_in
-from tms_webhooks.delivery.endpoints import shape_of
-from tms_webhooks.delivery.outgoing import OutgoingRequest
+from tms_webhooks.delivery.outgoing import OutgoingRequest, shape_of
 from tms_webhooks.digests import digested
 from tms_webhooks.exceptions import DeliveryError, UnsafeURL, WebhooksError
 from tms_webhooks.models import Delivery, DeliveryBody, Webhook
@@ -101,18 +100,16 @@ def _event_types(patterns: Iterable[str]) -> list[EventType]:
 
 
 def with_contents(requests: Sequence[OutgoingRequest], spent: TimeSpent) -> list[OutgoingRequest]:
-    """Return the requests with their contents; render and store the missing bodies, in one or two queries.
+    """Return unrendered requests with their contents; render and store the missing bodies, in one or two queries.
 
     Leaves out the requests of organizations that have used up their time of this turn. A delivery keeps the body of its
     first attempt; a change of the webhook's format applies to deliveries without an attempt. The URL is always the
     current one. A body that can't be rendered is a problem of its delivery alone.
     """
-    unrendered = [one for one in requests if one.unrendered is not None]
-    rows = DeliveryBody.objects.filter(key_in(one.delivery_id for one in unrendered)) if unrendered else ()
-    stored = {row.pk: row for row in rows}
+    stored = {row.pk: row for row in DeliveryBody.objects.filter(key_in(one.delivery_id for one in requests))}
     contents: dict[int, Content] = {}
     new: list[DeliveryBody] = []
-    for request in unrendered:
+    for request in requests:
         key, endpoint = request.delivery_id, request.endpoint
         if spent.is_over(endpoint.webhook.organization_id) or spent.is_over_for_all:
             continue
@@ -136,9 +133,9 @@ def with_contents(requests: Sequence[OutgoingRequest], spent: TimeSpent) -> list
     _store([DeliveryBody(delivery_id=pk) for pk in refused])
     contents.update(dict.fromkeys(refused, Content(problem=_failed("the database does not accept it"))))
     return [
-        one if one.unrendered is None else one._replace(unrendered=None, **contents[one.delivery_id]._asdict())
+        one._replace(unrendered=None, **contents[one.delivery_id]._asdict())
         for one in requests
-        if one.unrendered is None or one.delivery_id in contents
+        if one.delivery_id in contents
     ]
 
 

@@ -17,7 +17,7 @@ from tms_webhooks import signals
 from tms_webhooks.batches import Batches
 from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.writer import log_refusal
+from tms_webhooks.db.sql import log_refusal
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 

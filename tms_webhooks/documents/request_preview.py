@@ -15,14 +15,13 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue
 from tms_webhooks.delivery import rendering
-from tms_webhooks.delivery.endpoints import endpoint_of
-from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
+from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest, endpoint_of
 from tms_webhooks.delivery.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.credentials import AUTHORIZATION
-from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
+from tms_webhooks.net.urls import MASK
 from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.payloads.formats import tokens_without_value
 from tms_webhooks.payloads.formats.check import names_in

@@ -12,7 +12,8 @@ from django.db import models
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry
-from tms_webhooks.models.encryption import MASK, EncryptedTextField
+from tms_webhooks.models.encryption import EncryptedTextField
+from tms_webhooks.net.urls import MASK
 
 LONGEST_VALUE = 500
 # Only the host of these is logged, because integrators put credentials into URLs.

@@ -140,10 +140,10 @@ def _prepared(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
         claimed = ClaimedDelivery(
             delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.traceparent, event.body
         )
-        (request,) = with_contents(
-            make_requests([claimed], webhooks={webhook.pk: WebhookRow(webhook, sealed=webhook.sealed_secrets(now))}),
-            TimeSpent(),
-        )
+        row = WebhookRow(webhook, sealed=webhook.sealed_secrets(now))
+        (request,) = make_requests([claimed], webhooks={webhook.pk: row})
+        if request.unrendered is not None:
+            (request,) = with_contents([request], TimeSpent())
         if webhook.organization_id not in (imitated.organization_id, imitated.learner_organization_id):
             # The log belongs to the webhook's organization, whose users may not see payloads of a child organization.
             Event.objects.using(using).filter(pk=event.pk).update(body="")

@@ -49,9 +49,6 @@ class LocalQueue(Queue):
         if function != DRAIN and (function, args) not in self.rest:
             self.rest.append((function, args))
 
-    def schedule(self, *, using: str) -> None:
-        """Do nothing."""
-
 
 class Timer:
     """Runs overdue jobs, one after the other: those that no other process has begun within their interval.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -13,9 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.choices import DelayReason, ErrorClass
 from tms_webhooks.db import sql
 from tms_webhooks.models.delivery import Delivery
-
-if TYPE_CHECKING:
-    from tms_webhooks.net.timing import Timing
+from tms_webhooks.net.timing import Timing
 
 
 class AttemptRow(NamedTuple):
@@ -126,6 +124,4 @@ class DeliveryAttempt(models.Model):
     @property
     def parts(self) -> Timing:
         """The phases of the request; empty where they were not measured."""
-        from tms_webhooks.net.timing import Timing
-
         return Timing.of_text(self.timing)

@@ -17,8 +17,9 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import AuthenticationKind, ClientAuthentication
 from tms_webhooks.exceptions import SecretError, UnsafeURL
-from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed, reveal
+from tms_webhooks.models.encryption import EncryptedTextField, Sealed, reveal
 from tms_webhooks.net import urls
+from tms_webhooks.net.urls import MASK
 from tms_webhooks.validators import (
     LONGEST_HEADER_VALUE,
     header_key,

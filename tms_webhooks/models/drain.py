@@ -12,8 +12,7 @@ from django.db import models
 from django.db.models import Q
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.sql import PrimaryManager, database, for_update, read
-from tms_webhooks.db.writer import ASYNCHRONOUS_COMMIT
+from tms_webhooks.db.sql import ASYNCHRONOUS_COMMIT, PrimaryManager, database, for_update, read
 from tms_webhooks.models.encryption import keys_mark
 from tms_webhooks.queues import PeriodicJob
 
@@ -49,8 +48,12 @@ class DrainSlotManager(PrimaryManager["DrainSlot"]):
         free, too.
         """
         free = Q(owner="") | Q(held_until__lte=now) | Q(held_until__gt=_far_ahead(now)) | Q(owner=owner)
+        slot, values = self.filter(free, number=number), {"owner": owner, "held_until": until, "keys": keys_mark()}
+        if slot.update(**values):
+            return True
+        # A slot that was never taken has no row.
         self.bulk_create([self.model(number=number, owner="", held_until=now)], ignore_conflicts=True)
-        return bool(self.filter(free, number=number).update(owner=owner, held_until=until, keys=keys_mark()))
+        return bool(slot.update(**values))
 
     def release(self, number: int, *, owner: str, now: datetime) -> None:
         """Free the slot if ``owner`` still holds it."""

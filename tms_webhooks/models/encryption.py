@@ -23,13 +23,12 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import exceptions
 from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.net.urls import MASK
 
 if TYPE_CHECKING:
     # Imported by the first secret: 7 MB that a process which only records events does not need.
     from cryptography.fernet import Fernet, MultiFernet
 
-MASK = "••••"
-"""Shown in place of a secret."""
 KEYS_WAIT = 300.0
 """Seconds for which a webhook is held if no key of ``ENCRYPTION_KEYS`` decrypts its secrets."""
 

@@ -32,7 +32,7 @@ from tms_webhooks.conf import LONGEST_TIMEOUT, app_settings
 from tms_webhooks.db.sql import database, for_update, numbers, read
 from tms_webhooks.models import limits
 from tms_webhooks.models.credentials import AuthenticationFields, known_headers
-from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed
+from tms_webhooks.models.encryption import EncryptedTextField, Sealed
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.webhook_fields import AudienceFields, RequestFormatFields
@@ -314,7 +314,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
     @property
     def masked_url(self) -> str:
         """The URL for users who may view the webhook only: query values that look like secrets are masked."""
-        return mask_query(self.url, MASK)
+        return mask_query(self.url)
 
     @property
     def mcp_subscription(self) -> str | None:

@@ -1,4 +1,4 @@
-"""Parse a webhook's URL strictly, and check it against the allowed schemes, ports and addresses.
+"""Parse a webhook's URL strictly, look up its host, and check both against the allowed schemes, ports and addresses.
 
 `check_url` serves the forms. `split_url` and `vet` serve the connection that is made later.
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import logging
 import re
+import socket
+import threading
 import unicodedata
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -21,10 +24,9 @@ from django.utils.translation import gettext as _
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnreachableHost, UnsafeURL
 from tms_webhooks.net.addresses import Network, is_allowed
-from tms_webhooks.net.resolver import Resolver, addresses_of, is_literal
 
-logger = logging.getLogger(__name__)
-
+MASK = "••••"
+"""Shown in place of a secret."""
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LOOPBACK = "127.0.0.1"
 """The address of names for this machine, which need no lookup."""
@@ -88,6 +90,8 @@ _SECRET_NAME = re.compile(r"sig|token|key|secret|pass|pwd|auth|cred|code|session
 _RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/_.~%-]{20,}={0,2}")
 _TOKEN = re.compile(r"(?:\{[^{}]*\})+")
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class SafeURL:
@@ -144,11 +148,11 @@ def same_receiver(url: str, other: str) -> bool:
     return not is_shared or ours.target.partition("?")[0] == theirs.target.partition("?")[0]
 
 
-def mask_query(url: str, mask: str) -> str:
-    """Return a URL with ``mask`` in place of the query values that look like secrets, by their names or by themselves."""
+def mask_query(url: str) -> str:
+    """Return a URL with `MASK` in place of the query values that look like secrets, by their names or by themselves."""
     start, mark, query = url.partition("?")
     pairs = [(pair, _secret_of(pair)) for pair in query.split("&")]
-    return start + mark + "&".join(pair.removesuffix(secret) + mask if secret else pair for pair, secret in pairs)
+    return start + mark + "&".join(pair.removesuffix(secret) + MASK if secret else pair for pair, secret in pairs)
 
 
 def query_secrets(url: str) -> list[str]:
@@ -165,21 +169,19 @@ def _secret_of(pair: str) -> str:
     return value if is_secret and not _TOKEN.fullmatch(value) else ""
 
 
-def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:
+def check_url(url: str, *, looks_up: bool = False) -> SafeURL:
     """Return the parts of a URL, or raise `UnsafeURL` (`BlockedAddress` if only its address is not allowed).
 
-    Without ``resolve`` no name is looked up: enough for a field validator. With it, every address of the host must be
-    allowed. That informs the user of a form early; the connection repeats the check, because addresses can change. The message names the wrong part and the remedy, never the address of a host name. For a name, it is the same for a
+    Unless it ``looks_up`` a name, its addresses are not known: enough for a field validator. Otherwise, each of them must
+    be allowed. That informs the user of a form early; the connection repeats the check, because addresses can change. The message names the wrong part and the remedy, never the address of a host name. For a name, it is the same for a
     host without an address and for an address that is not allowed. Otherwise it would show which internal names exist.
     """
     safe = split_url(url)
     if (address := fixed_address(safe.host)) is not None:
         vet(safe.host, (address,))
-    elif resolve is not None and not is_exempt(safe.host):
+    elif looks_up and not is_exempt(safe.host):
         try:
-            addresses = addresses_of(
-                safe.host, safe.port, resolve=resolve, seconds=app_settings.CONNECT_TIMEOUT_SECONDS
-            )
+            addresses = addresses_of(safe.host, safe.port, seconds=app_settings.CONNECT_TIMEOUT_SECONDS)
         except OSError as error:
             raise unreachable(safe.host) from error
         vet(safe.host, addresses)
@@ -386,3 +388,54 @@ def _refused(part: str, remedy: str) -> UnsafeURL:
 def _addition(allowed: Sequence[Any]) -> str:
     listed = _(" or ").join(f"'{value}'" if isinstance(value, str) else str(value) for value in allowed)
     return _("use %(allowed)s, or ask the operator to allow it") % {"allowed": listed}
+
+
+# Lookups of names
+
+
+def system_resolver(host: str, port: int) -> Sequence[str]:
+    """Return all addresses that the operating system finds for this host, in the order to try."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
+
+
+def is_literal(host: str) -> bool:
+    """Return True if this host is an IP address, not a name."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def start_lookup(host: str, port: int) -> Future[Sequence[str]]:
+    """Look up a host name in a thread; return the future of its addresses, or of an ``OSError``.
+
+    A thread, because getaddrinfo can't be interrupted: a silent name server blocks it for 30 s or more.
+    """
+    answer: Future[Sequence[str]] = Future()
+
+    def look_up() -> None:
+        try:
+            addresses = system_resolver(host, port)
+            if not addresses:
+                raise socket.gaierror(socket.EAI_NONAME, "no address")
+        except UnicodeError:
+            answer.set_exception(socket.gaierror(socket.EAI_NONAME, "not a host name"))
+        except Exception as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(addresses)
+
+    threading.Thread(target=look_up, name=f"tms-webhooks-dns-{host}", daemon=True).start()
+    return answer
+
+
+def addresses_of(host: str, port: int, *, seconds: float) -> Sequence[str]:
+    """Return all addresses of this host; for an IP address, that address.
+
+    Raises ``TimeoutError`` after ``seconds``, and ``socket.gaierror`` if the name has no address.
+    """
+    if is_literal(host):
+        return (host,)
+    return start_lookup(host, port).result(timeout=seconds)

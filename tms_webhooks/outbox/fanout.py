@@ -17,8 +17,7 @@ from django.db import IntegrityError
 from tms_webhooks import catalogue, event_names, sharing
 from tms_webhooks.choices import Audience
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
-from tms_webhooks.db.sql import database, filled, moment, read, write
-from tms_webhooks.db.writer import brief_write, has_one_writer, others_write
+from tms_webhooks.db.sql import brief_write, database, filled, has_one_writer, moment, others_write, read, write
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column

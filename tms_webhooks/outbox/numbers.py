@@ -14,8 +14,18 @@ from typing import Any
 
 from django.db import transaction
 
-from tms_webhooks.db.sql import among, as_json, database, filled, for_update, moment, read, recordset, write
-from tms_webhooks.db.writer import ASYNCHRONOUS_COMMIT
+from tms_webhooks.db.sql import (
+    ASYNCHRONOUS_COMMIT,
+    among,
+    as_json,
+    database,
+    filled,
+    for_update,
+    moment,
+    read,
+    recordset,
+    write,
+)
 from tms_webhooks.models import Event, EventSequence, PeriodicRun
 from tms_webhooks.models.drain import NUMBERING
 from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, owned_key

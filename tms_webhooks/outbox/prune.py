@@ -19,8 +19,7 @@ from tms_webhooks.batches import Batches, Stop, never, run_alternately
 from tms_webhooks.choices import TotalSpan
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.django_private import delete_without_signals
-from tms_webhooks.db.sql import KeyIn, key_in, numbers
-from tms_webhooks.db.writer import brief_write
+from tms_webhooks.db.sql import KeyIn, brief_write, key_in, numbers
 from tms_webhooks.models import (
     Delivery,
     DeliveryAttempt,

@@ -6,7 +6,6 @@ The database holds all work. A queue only makes a worker look for it soon, so a 
 from __future__ import annotations
 
 import logging
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,14 +43,14 @@ class PeriodicJob(NamedTuple):
 class Queue(ABC):
     """Runs functions of this app in worker processes.
 
-    To write your own, implement `enqueue` and `schedule`, and name the class in ``TMS_WEBHOOKS["QUEUE"]``. A queue may
-    lose calls: the sweep repeats them.
+    To write your own, implement `enqueue`, and name the class in ``TMS_WEBHOOKS["QUEUE"]``. A queue may lose calls: the sweep
+    repeats them.
     """
 
     keeps_drains = True
     """Whether the queue runs a drain all the time, and the periodic jobs. False if it runs no enqueued functions."""
 
-    has_schedules = True
+    has_schedules = False
     """Whether `schedule` has the queue enqueue the periodic jobs. If not, the sweep leaves a task that does so."""
 
     workers = "the queue"
@@ -61,7 +60,6 @@ class Queue(ABC):
     def enqueue(self, function: str, *args: object) -> None:
         """Run the function at this dotted path soon."""
 
-    @abstractmethod
     def schedule(self, *, using: str) -> None:
         """Have the queue run the task `tms_webhooks.tasks.enqueue_due_jobs` every minute from now on. Idempotent.
 
@@ -74,9 +72,8 @@ class Queue(ABC):
         """Run the function at ``moment``; return False, and enqueue nothing, if the queue does not support that."""
         return False
 
-    def when_workers_start(self, call: Callable[[], None]) -> bool:
-        """Call ``call`` in each worker process when it starts; return False if the queue can't do that. Idempotent."""
-        return False
+    def when_workers_start(self, call: Callable[[], None]) -> None:
+        """Call ``call`` in each worker process when it starts, if the queue can do that. Idempotent."""
 
     def check(self) -> list[CheckMessage]:
         """Return the problems of the queue's own configuration, for ``manage.py check``."""
@@ -89,9 +86,6 @@ class SilentQueue(Queue):
     keeps_drains = False
 
     def enqueue(self, function: str, *args: object) -> None:
-        """Do nothing."""
-
-    def schedule(self, *, using: str) -> None:
         """Do nothing."""
 
 
@@ -152,13 +146,6 @@ def without_errors(call: Callable[[], None]) -> Callable[..., None]:
     return handle
 
 
-def finish_threads(**_signal: object) -> None:
-    """Wait for the threads that wait for last answers, in a worker that does not do so before it ends."""
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
-
-
 @contextmanager
 def use_queue(queue: Queue) -> Iterator[None]:
     """Have `get_queue` return ``queue`` in this thread while the ``with`` block runs."""
@@ -183,7 +170,7 @@ def _queue_at(path: str) -> Queue:
     raise ConfigurationError(
         f"TMS_WEBHOOKS['QUEUE'] is {path!r}, which {problem}; name a subclass of tms_webhooks.queues.Queue.",
         number="E008",
-        hint="Name a subclass of tms_webhooks.queues.Queue that implements `enqueue` and `schedule`.",
+        hint="Name a subclass of tms_webhooks.queues.Queue that implements `enqueue`.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from django.core.checks import CheckMessage, Error
 from django.db import connections
 from django.utils import timezone
 
-from tms_webhooks.queues import DUE_JOBS, Queue, finish_threads, immediate_run_error, run_task, without_errors
+from tms_webhooks.queues import DUE_JOBS, Queue, immediate_run_error, run_task, without_errors
 
 try:
     from celery import current_app, shared_task, signals
@@ -32,7 +33,6 @@ run = shared_task(name=TASK, **OPTIONS)(run_task)
 class CeleryQueue(Queue):
     """Enqueues functions with the host's Celery app. Drains and celery beat start the periodic jobs."""
 
-    has_schedules = False
     workers = "Celery (celery worker)"
 
     def enqueue(self, function: str, *args: object, eta: datetime | None = None) -> None:
@@ -47,16 +47,12 @@ class CeleryQueue(Queue):
             self.enqueue(function, *args, eta=moment)
         return is_near
 
-    def schedule(self, *, using: str) -> None:
-        """Do nothing: no schedule is in the database."""
-
-    def when_workers_start(self, call: Callable[[], None]) -> bool:
+    def when_workers_start(self, call: Callable[[], None]) -> None:
         """Call ``call`` in each worker that is ready, and have celery beat enqueue the periodic jobs that are due."""
         signals.worker_ready.connect(without_errors(call), weak=False, dispatch_uid=TASK)
         signals.worker_ready.connect(_close_connections)  # a process that this one forks would inherit them
-        signals.worker_process_shutdown.connect(finish_threads, dispatch_uid=TASK)
+        signals.worker_process_shutdown.connect(_finish_threads, dispatch_uid=TASK)
         signals.beat_init.connect(_add_to_beat, dispatch_uid=TASK)
-        return True
 
     def check(self) -> list[CheckMessage]:
         """Return the problems of the host's Celery app."""
@@ -82,6 +78,13 @@ def _missing_packages() -> list[CheckMessage]:
 
 def _add_to_beat(sender: Any, **_kwargs: Any) -> None:
     sender.scheduler.update_from_dict({TASK: BEAT})
+
+
+def _finish_threads(**_kwargs: Any) -> None:
+    """Wait for the threads that wait for last answers, which a worker does not do before it ends."""
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
 
 
 def _close_connections(**_kwargs: Any) -> None:

@@ -59,6 +59,7 @@ class _DelayingBroker(ORM):  # type: ignore[misc]
 class DjangoQQueue(Queue):
     """Enqueues functions with django-q2, through the broker that the host configures."""
 
+    has_schedules = True
     workers = "django-q2 (manage.py qcluster)"
 
     def __init__(self) -> None:
@@ -78,7 +79,7 @@ class DjangoQQueue(Queue):
         async_task(function, *args, q_options={**OPTIONS, "broker": broker})
         return True
 
-    def when_workers_start(self, call: Callable[[], None]) -> bool:
+    def when_workers_start(self, call: Callable[[], None]) -> None:
         """Call ``call`` in each worker before its first task, in the cluster that runs the schedules."""
 
         def on_start(**_kwargs: Any) -> None:
@@ -86,7 +87,6 @@ class DjangoQQueue(Queue):
                 without_errors(call)()
 
         post_spawn.connect(on_start, weak=False, dispatch_uid="tms_webhooks")
-        return True
 
     def schedule(self, *, using: str) -> None:
         """Write one schedule, which enqueues the periodic jobs that are due.
@@ -109,12 +109,11 @@ class DjangoQQueue(Queue):
                     id="tms_webhooks.E020",
                 )
             ]
-        messages: list[CheckMessage] = []
         timeout, budget = OPTIONS["timeout"], app_settings.DRAIN_BUDGET_SECONDS
         alias = Conf.ORM or "default"
         configured = settings.DATABASES.get(alias, {})
         is_kept = configured.get("CONN_MAX_AGE", 0) != 0 or configured.get("OPTIONS", {}).get("pool")
-        for number, is_wrong, text, hint in (
+        rules = (
             (
                 "W021",
                 timeout >= Conf.RETRY,
@@ -141,7 +140,10 @@ class DjangoQQueue(Queue):
                 "Q_CLUSTER['workers'] is 1: while a drain runs, no other task can run.",
                 "Set Q_CLUSTER['workers'] to 2 or more.",
             ),
-        ):
-            if is_wrong:
-                messages.append(checks.Warning(text, hint=hint, id=f"tms_webhooks.{number}"))
+        )
+        messages: list[CheckMessage] = [
+            checks.Warning(text, hint=hint, id=f"tms_webhooks.{number}")
+            for number, is_wrong, text, hint in rules
+            if is_wrong
+        ]
         return [immediate_run_error("Q_CLUSTER['sync'] is True"), *messages] if Conf.SYNC else messages

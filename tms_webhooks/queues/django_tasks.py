@@ -39,7 +39,6 @@ except InvalidTask as error:
 class DjangoTasksQueue(Queue):
     """Enqueues functions with the backend and the queue named "webhooks" or "default". Drains start the periodic jobs."""
 
-    has_schedules = False
     workers = "the worker of Django's tasks"
 
     def enqueue(self, function: str, *args: object) -> None:

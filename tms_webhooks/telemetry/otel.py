@@ -9,6 +9,7 @@ hold internal data.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from urllib.parse import urlsplit
 
 from opentelemetry import trace
@@ -25,16 +26,6 @@ from tms_webhooks.worker.send import observers
 HEADER = "traceparent"
 
 _propagator = TraceContextTextMapPropagator()
-
-
-class Tracing:
-    """An observer of the worker that begins a span for each attempt."""
-
-    def __init__(self, tracer: Tracer) -> None:
-        self._tracer = tracer
-
-    def __call__(self, request: OutgoingRequest) -> AttemptSpan:
-        return AttemptSpan(self._tracer, request)
 
 
 class AttemptSpan:
@@ -84,6 +75,7 @@ def traceparent(context: Context | None = None) -> str:
 
 def connect(provider: TracerProvider | None = None) -> None:
     """Begin to trace with this provider; the default is the host's global one. Idempotent."""
-    if not any(isinstance(observer, Tracing) for observer in observers):
-        observers.append(Tracing(trace.get_tracer("tms_webhooks", __version__, tracer_provider=provider)))
+    if traceparent not in span_readers:
+        tracer = trace.get_tracer("tms_webhooks", __version__, tracer_provider=provider)
+        observers.append(partial(AttemptSpan, tracer))
         span_readers.append(traceparent)

@@ -26,7 +26,6 @@ from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.monitoring.words import counted
 from tms_webhooks.net.urls import LOOPBACK
-from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
 from tms_webhooks.testing.events import (
     CapturedEvent,
@@ -63,7 +62,7 @@ def deliver_now(*, now: datetime | None = None) -> Tally:
     _time_travel[0] = ahead.total_seconds()
     try:
         # A random number in the middle is no jitter.
-        return Drain(fan_out=fan_out, clock=lambda: clock.now() + ahead, random=lambda: 0.5).run(until_idle=True)
+        return Drain(clock=lambda: clock.now() + ahead, random=lambda: 0.5).run(until_idle=True)
     finally:
         _time_travel[0] = 0.0
 

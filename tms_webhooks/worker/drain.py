@@ -31,7 +31,7 @@ from django.db import close_old_connections, router
 
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.db.writer import is_conflict, log_refusal, others_write
+from tms_webhooks.db.sql import is_conflict, log_refusal, others_write
 from tms_webhooks.delivery import health, lifecycle
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, SendResult
 from tms_webhooks.delivery.own_outage import OwnOutage
@@ -40,6 +40,7 @@ from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.monitoring.words import OUTAGE_REMEDY
 from tms_webhooks.net.transports import new_transport
 from tms_webhooks.net.transports.base import Transport
+from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues.wakeup import WakeUpListener, notify, wake_local
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
@@ -60,11 +61,11 @@ READ_BATCH = 500
 DRAIN_POLL, DRAIN_REST, DRAIN_SLEEP = 0.02, 0.5, 10.0
 # For this many seconds after a wake-up, the next ones may have been left out.
 AFTER_WAKE_UP = 0.1
-# Seconds between two looks for free webhooks of a drain that holds some. The second is the share of all time that looks may
+# Seconds between two polls for free webhooks, of a drain that holds some. The second is the share of all time that they may
 # take.
-LOOK_EVERY, LOOK_SHARE = 0.25, 0.1
-# Seconds between two looks of an idle drain, if there are others: one of them may be killed.
-LOOK_AMONG_OTHERS = 1.0
+LEASE_POLL, LEASE_SHARE = 0.25, 0.1
+# The same for an idle drain, if there are others: one of them may be killed.
+LEASE_POLL_AMONG_OTHERS = 1.0
 # Requests that are started in one turn, and before answers are collected again.
 STARTED_PER_TURN = 64
 STARTED_TOGETHER = 16
@@ -132,31 +133,30 @@ class DatabaseState:
 class Drain:
     """One run of the loop. Create it in the process and thread that runs it, and run it once.
 
-    ``fan_out`` creates the deliveries of new events: it takes the time and returns the number of events. ``clock``
-    returns the time that is stored and compared with due times; durations are measured by the machine's monotonic
-    clock. ``slot`` returns the number of the drain's slot, or None without one. The drains of a process can share an
-    ``outage``.
+    ``renew_slot`` is that of `Leases`. The drains of a process can share an ``outage``. ``fan_out`` creates the deliveries
+    of new events: it takes the time and returns the number of events. ``clock`` returns the time that is stored and
+    compared with due times; durations are measured by the machine's monotonic clock.
     """
 
     def __init__(
         self,
         *,
-        fan_out: Callable[[datetime], int],
+        renew_slot: Callable[[datetime], int | None] = lambda _now: None,
+        outage: OwnOutage | None = None,
+        fan_out: Callable[[datetime], int] = fan_out,
         clock: Callable[[], datetime] = database_clock.now,
         transport: Transport | None = None,
         random: Callable[[], float] = random_module.random,
-        slot: Callable[[], int | None] = lambda: None,
-        outage: OwnOutage | None = None,
     ) -> None:
         self.tally = Tally()
         self._fan_out = fan_out
         self._clock = clock
         self._transport = transport or new_transport()
         self._sender = Sender(self._transport, clock=clock)
-        self._leases = Leases(clock=clock, slot=slot)
+        self._leases = Leases(clock=clock, renew_slot=renew_slot)
         self._queues = EndpointQueues(slots=self._transport.capacity, clock=clock)
         self._known: dict[int, WebhookRow] = {}
-        self._slot, self._outage = slot, outage or OwnOutage()
+        self._outage = outage or OwnOutage()
         # Since when receivers can't be reached, as the slot says; whether the slot was read.
         self._unreachable_since: datetime | None = None
         self._knows_slot = False
@@ -177,8 +177,8 @@ class Drain:
         self._expects_events, self._events_polled_at, self._woken_at = True, float("-inf"), float("-inf")
         # Whether events came without a wake-up.
         self._misses_wake_ups = False
-        # When to look for free webhooks next, and when at the earliest.
-        self._look_at = self._look_earliest = 0.0
+        # When to poll for free webhooks next, and when at the earliest.
+        self._lease_at = self._lease_earliest = 0.0
         # When to read for all webhooks that are held, whatever is known of them.
         self._read_all_at = 0.0
         # When answers were collected last, and when one came last.
@@ -207,8 +207,8 @@ class Drain:
             alias, lock = router.db_for_write(Delivery), self._leases.lock
             listening = nullcontext() if until_idle else closing(WakeUpListener(alias, self._selector, lock=lock))
             with listening as self._listener:
-                if (listener := self._listener) is not None:
-                    self._leases.use_session(lambda: listener.holds_lock)
+                if self._listener is not None:
+                    self._leases.use_session(self._listener)
                 while monotonic() < end and not self._stop.is_set():
                     if not self._turn(end) and until_idle:
                         break
@@ -294,8 +294,8 @@ class Drain:
             pausing = {pk for pk in due if events and pk in self._known and not self._known[pk].webhook.is_awake(now)}
             if not due or due - pausing - self._leases.held:
                 # It is for webhooks that are free, or for none that this drain knows of.
-                self._look_at = self._look_earliest
-            self._look_at = max(self._look_earliest, min(self._look_at, monotonic() + LOOK_EVERY))
+                self._lease_at = self._lease_earliest
+            self._lease_at = max(self._lease_earliest, min(self._lease_at, monotonic() + LEASE_POLL))
         if events:
             self._wake_others()
         return events
@@ -340,25 +340,25 @@ class Drain:
     def _find_due(self) -> int:
         """Lease free webhooks if it is time to, and read due deliveries; return how many of both."""
         if self._until_idle and not self._unfinished:
-            # The last look ends when all webhooks have been read after it.
-            is_time = not self._queues.wants_more
+            # The last poll ends when all webhooks have been read after it.
+            is_time = not any(self._queues.wanting())
         else:
-            is_time = monotonic() >= self._look_at
+            is_time = monotonic() >= self._lease_at
         found = self._read()
         if is_time:
-            # The webhooks that are held don't wait for a look.
+            # The webhooks that are held don't wait for that.
             self._start()
-            found += self._look()
+            found += self._lease_free()
             begun_at = monotonic()
             reads_all = self._until_idle or begun_at >= self._read_all_at
             if reads_all:
                 self._queues.expect_more(self._queues.keys)
             found += self._read()
             if reads_all:
-                self._read_all_at = monotonic() + (monotonic() - begun_at) / LOOK_SHARE
+                self._read_all_at = monotonic() + (monotonic() - begun_at) / LEASE_SHARE
         return found
 
-    def _look(self) -> int:
+    def _lease_free(self) -> int:
         """Lease free webhooks with due work, and note for which held ones more came due; return how many were leased."""
         begun_at, now = monotonic(), self._clock()
         self._queues.drop_unused()
@@ -366,18 +366,18 @@ class Drain:
         self._queues.lease(leased)
         if self._queues.keys:
             self._queues.expect_more(self._leases.due_since(now))
-        seconds = LOOK_EVERY
+        seconds = LEASE_POLL
         if not leased:
             due_at, are_others_leased = next_due_at(token=self._leases.token, now=now)
             until_due = DRAIN_SLEEP if due_at is None else (due_at - now).total_seconds()
-            idle = LOOK_AMONG_OTHERS if are_others_leased else self._rest
-            seconds = min(until_due, LOOK_EVERY if self._queues.keys else idle)
+            idle = LEASE_POLL_AMONG_OTHERS if are_others_leased else self._rest
+            seconds = min(until_due, LEASE_POLL if self._queues.keys else idle)
             if not (self._queues.keys or self._leases.is_alone):
                 # What comes due is mostly of webhooks that others hold.
-                seconds = max(LOOK_EVERY, seconds)
+                seconds = max(LEASE_POLL, seconds)
         ended_at = monotonic()
-        self._look_earliest = ended_at + (ended_at - begun_at) / LOOK_SHARE
-        self._look_at = max(ended_at + seconds, self._look_earliest)
+        self._lease_earliest = ended_at + (ended_at - begun_at) / LEASE_SHARE
+        self._lease_at = max(ended_at + seconds, self._lease_earliest)
         return len(leased)
 
     def _read(self) -> int:
@@ -393,13 +393,14 @@ class Drain:
         quotas = {
             queue: queue.quotas(rows[queue.webhook_id].webhook, now) for queue in queues if queue.webhook_id in rows
         }
-        deliveries = due_within([quota for found in quotas.values() for quota in found], now=now)
-        requests = make_requests(deliveries, webhooks=rows)
         by_webhook = defaultdict[int, list[ClaimedDelivery]](list)
-        for delivery in deliveries:
+        for delivery in due_within([quota for asked in quotas.values() for quota in asked], now=now):
             by_webhook[delivery.webhook_id].append(delivery)
         for queue, asked in quotas.items():
             queue.note_read(asked, by_webhook[queue.webhook_id], now)
+        # The webhooks that have waited longest for a read take their turns first.
+        deliveries = [delivery for queue in quotas for delivery in by_webhook[queue.webhook_id]]
+        requests = make_requests(deliveries, webhooks=rows)
         lacking = {
             request.webhook_id
             for request in requests
@@ -407,9 +408,6 @@ class Drain:
         }
         left = leave_to_others(lacking, now) if lacking else ()
         self._queues.drop(left)
-        # The webhooks that have waited longest for a read take their turns first.
-        turns = {queue.webhook_id: turn for turn, queue in enumerate(queues)}
-        requests.sort(key=lambda request: turns[request.webhook_id])
         self._queues.add(request for request in requests if request.webhook_id not in left)
         return len(deliveries)
 
@@ -480,20 +478,17 @@ class Drain:
 
     def _seconds_to_wait(self) -> float:
         """Return for how long the drain has no work, unless an answer or a wake-up comes."""
+        seconds = self._sender.timeout()
         if self._database.is_away:
-            seconds = [self._database.retry_at - monotonic()]
-        elif self._queues.has_work:
+            return min(seconds, self._database.retry_at - monotonic())
+        if self._queues.has_work:
             return 0.0
-        else:
-            at = [self._leases.renew_at]
-            if not self._is_ending:
-                at += [self._events_at, self._look_at]
-            seconds = [min(at) - monotonic(), *self._queues.seconds_until_allowed()]
-            if self._results:
-                seconds.append(RESULTS_PAUSE)
-        if (in_transport := self._sender.timeout()) is not None:
-            seconds.append(in_transport)
-        return min(seconds)
+        at = [self._leases.renew_at]
+        if not self._is_ending:
+            at += [self._events_at, self._lease_at]
+        if self._results:
+            seconds = min(seconds, RESULTS_PAUSE)
+        return min(seconds, min(at) - monotonic(), *self._queues.seconds_until_allowed())
 
     def _collect(self) -> None:
         """Collect the answers that have come."""
@@ -554,7 +549,7 @@ class Drain:
 
     def _report_outage(self) -> None:
         """Write to the slot and to the log that this worker reaches no receiver, or reaches receivers again."""
-        slot = self._slot()
+        slot = self._leases.slot
         if slot is not None and not self._knows_slot:
             rows = DrainSlot.objects.filter(number=slot)
             self._unreachable_since = rows.values_list("unreachable_since", flat=True).first()

@@ -31,6 +31,8 @@ IDLE_SECONDS = 2.0
 # Seconds between two reads of deliveries that came due long before the last read (see OVERLAP).
 UNBOUNDED_EVERY = 10.0
 
+# The two kinds of requests: live and manual ones, and replays.
+LIVE, REPLAYS = False, True
 # While live deliveries are due, a webhook gets so many of them for each replay.
 LIVE_PER_REPLAY = 3
 # After a drain has sent a live delivery, it reads few replays of a webhook together for these seconds. The next live one
@@ -59,8 +61,8 @@ class AdaptiveLimit:
 
     def __init__(self) -> None:
         self.limit = self.FIRST
-        self.seconds_each: float | None = None
-        """The mean seconds of an answer in the last round; None before."""
+        self.seconds_each = float("inf")
+        """The mean seconds of an answer in the last round; infinity before."""
         self._usual: float | None = None
         self._rounds = 0
         self._begin_round()
@@ -121,7 +123,7 @@ class EndpointQueue:
         # How many requests may be in flight, and how many the receiver can take.
         self.slots, self.limit = limit.FIRST, limit
         self.rate: RateLimit | None = None
-        # Of live and manual deliveries, and of replays: the waiting requests, and whether more may be due than was read.
+        # Of each kind: the waiting requests, and whether more may be due than was read.
         self.waiting = (deque[OutgoingRequest](), deque[OutgoingRequest]())
         self.has_more = [True, True]
         # The deliveries that wait here, are in flight, or have a result that is not written yet.
@@ -131,7 +133,7 @@ class EndpointQueue:
         self.live_since_replay = LIVE_PER_REPLAY
         # When the waiting requests were read; when the queue had work last.
         self.read_at, self.worked_at = 0.0, monotonic()
-        # What the last read asked for, of both kinds. By priority: nothing that came due earlier is open and not held. When
+        # What the last read asked for, of each kind. By priority: nothing that came due earlier is open and not held. When
         # the next read ignores that.
         self.asked = [0, 0]
         self.bounds: dict[int, datetime] = {}
@@ -150,7 +152,11 @@ class EndpointQueue:
     @property
     def waits_for_rate(self) -> bool:
         """Whether more may be due than its rate limit allows now."""
-        return self.rate is not None and any(self.has_more)
+        return self.rate is not None and any(self.has_more) and not self.is_leaving
+
+    def throttle(self, now: datetime) -> float:
+        """Return the seconds until its rate limit allows a request; 0 without a limit."""
+        return 0.0 if self.rate is None else self.rate.seconds_until_allowed(now)
 
     def clear(self) -> None:
         """Drop the waiting requests. They are still due, and are read again."""
@@ -167,20 +173,20 @@ class EndpointQueue:
         if self.is_leaving or self.halts or not any(self.has_more):
             return [0, 0]
         # The requests that the receiver takes now, and one after the other in the next moment.
-        most, each = min(self.slots, self.limit.limit), self.limit.seconds_each
-        rounds = 0 if each is None else int(PREFETCH_SECONDS / max(each, 1e-6))
+        most = min(self.slots, self.limit.limit)
+        rounds = int(PREFETCH_SECONDS / max(self.limit.seconds_each, 1e-6))
         prefetch = MAX_PREFETCH_NEXT_TO_ORDERED if self._queues.ordered else MAX_PREFETCH
         room = max(0, most - self.in_flight) + min(most * rounds, prefetch // max(1, len(self._queues.keys)))
-        rooms = [room, room if monotonic() > self._queues.live_until else min(room, FEW_REPLAYS)]
-        if self.waiting[False] or self.has_more[False]:
+        for_replays = room if monotonic() > self._queues.live_until else min(room, FEW_REPLAYS)
+        if self.waiting[LIVE] or self.has_more[LIVE]:
             # Of a receiver that takes few, one in its turn.
             of_turns = min(room, self.live_since_replay // LIVE_PER_REPLAY, 1)
-            rooms[True] = max(rooms[True] // (LIVE_PER_REPLAY + 1), of_turns)
+            for_replays = max(for_replays // (LIVE_PER_REPLAY + 1), of_turns)
         waiting = [len(requests) for requests in self.waiting]
         allowed = room if self.rate is None else int(self.rate.allowed(self._queues.clock())) - sum(waiting)
         return [
             max(0, min(room - held, allowed)) if has_more and 2 * held <= room else 0
-            for room, held, has_more in zip(rooms, waiting, self.has_more, strict=True)
+            for room, held, has_more in zip((room, for_replays), waiting, self.has_more, strict=True)
         ]
 
     def quotas(self, webhook: Webhook, now: datetime) -> list[Quota]:
@@ -197,11 +203,17 @@ class EndpointQueue:
         elif webhook.takes_retries(now):
             due.append((None, live))
         return [
-            # A user who sends one does not expect it to wait for earlier ones.
-            Quota(self.webhook_id, priority, limit, in_order, self.held, self.bounds.get(priority or 0))
+            Quota(
+                self.webhook_id,
+                priority,
+                limit,
+                # A user who sends one does not expect it to wait for earlier ones.
+                webhook.ordered and priority != Priority.MANUAL,
+                self.held,
+                self.bounds.get(priority or 0),
+            )
             for priority, limit in due
             if limit > 0
-            for in_order in [webhook.ordered and priority != Priority.MANUAL]
         ]
 
     def configure(self, webhook: Webhook) -> None:
@@ -222,7 +234,7 @@ class EndpointQueue:
         counts: Counter[int | None] = Counter(one.priority for one in found)
         counts[None] = len(found) - counts[Priority.MANUAL]
         full = {quota.priority == Priority.REPLAY for quota in quotas if quota.limit <= counts[quota.priority]}
-        for kind in (False, True):
+        for kind in (LIVE, REPLAYS):
             if self.asked[kind]:
                 self.has_more[kind] = kind in full
         for quota in quotas:
@@ -248,7 +260,7 @@ class EndpointQueues:
         # The queues of webhooks that are still to be given back.
         self.closed: dict[int, EndpointQueue] = {}
         # Those for which more may be worth reading, in their order.
-        self._short: dict[int, None] = {}
+        self._short: dict[int, EndpointQueue] = {}
         # The free slots, and those that each organization has taken.
         self._free, self._taken = slots, Counter[object]()
         self.clock = clock
@@ -268,8 +280,8 @@ class EndpointQueues:
     def lease(self, keys: Iterable[int]) -> None:
         """Have a queue for each of these webhooks, which were leased."""
         for key in keys:
-            self._queues.setdefault(key, EndpointQueue(key, self._limits[key], self)).is_leaving = False
-            self._short[key] = None
+            queue = self._short[key] = self._queues.setdefault(key, EndpointQueue(key, self._limits[key], self))
+            queue.is_leaving = False
 
     def drop(self, keys: Iterable[int]) -> None:
         """Send nothing more to these webhooks. Each is in ``closed`` as soon as nothing of it is in flight."""
@@ -284,13 +296,13 @@ class EndpointQueues:
     def expect_more(self, keys: Set[int]) -> None:
         """Note that more may be due for these webhooks, if they have a queue."""
         for key in keys & self._queues.keys():
-            self._queues[key].has_more = [True, True]
-            self._short[key] = None
+            queue = self._short[key] = self._queues[key]
+            queue.has_more = [True, True]
 
     def to_read(self, limit: int) -> list[EndpointQueue]:
         """Return the queues to read for, in turns of the organizations: as many as take ``limit`` deliveries together."""
         by_organization = defaultdict[object, list[EndpointQueue]](list)
-        wanting = dict(self._wanting())
+        wanting = dict(self.wanting())
         for queue in sorted(wanting, key=lambda queue: queue.read_at):
             by_organization[queue.organization].append(queue)
         chosen = []
@@ -301,17 +313,12 @@ class EndpointQueues:
                 break
         return chosen
 
-    @property
-    def wants_more(self) -> bool:
-        """Whether more is worth reading for a webhook."""
-        return next(self._wanting(), None) is not None
-
-    def _wanting(self) -> Iterator[tuple[EndpointQueue, int]]:
-        for key in list(self._short):
-            queue = self._queues.get(key)
-            if queue is not None and (wanted := sum(queue.wanted)):
+    def wanting(self) -> Iterator[tuple[EndpointQueue, int]]:
+        """Yield the queues for which more is worth reading, with the number of deliveries."""
+        for key, queue in list(self._short.items()):
+            if wanted := sum(queue.wanted):
                 yield queue, wanted
-            elif queue is None or not queue.waits_for_rate:
+            elif not queue.waits_for_rate:
                 del self._short[key]
 
     def add(self, requests: Iterable[OutgoingRequest]) -> None:
@@ -320,21 +327,22 @@ class EndpointQueues:
             queue = self._queues[request.webhook_id]
             if not any(queue.waiting):
                 queue.read_at = monotonic()
-            requests = queue.waiting[request.is_replay]
-            (requests.appendleft if request.is_manual else requests.append)(request)
+            waiting = queue.waiting[request.is_replay]
+            if request.is_manual:
+                waiting.appendleft(request)
+            else:
+                waiting.append(request)
             queue.held.add(request.delivery_id)
             self._update_turn(queue)
 
     def throttle(self, webhook_id: int) -> float:
         """Return the seconds until the rate limit of a webhook allows a request; 0 without a limit."""
-        queue = self._queues.get(webhook_id)
-        return 0.0 if queue is None or queue.rate is None else queue.rate.seconds_until_allowed(self.clock())
+        return self._queues[webhook_id].throttle(self.clock())
 
     def seconds_until_allowed(self) -> Iterator[float]:
         """Yield the seconds until the rate limit of each webhook that waits for it allows a request."""
-        for key in self._short:
-            queue = self._queues.get(key)
-            if queue is not None and queue.waits_for_rate and (seconds := self.throttle(key)) > 0:
+        for queue in self._short.values():
+            if queue.waits_for_rate and (seconds := queue.throttle(self.clock())) > 0:
                 yield seconds
 
     # --- Sending ---
@@ -347,7 +355,7 @@ class EndpointQueues:
     @property
     def has_work(self) -> bool:
         """Whether a request may be started, or more is worth reading."""
-        return self.may_start or self.wants_more
+        return self.may_start or any(self.wanting())
 
     def next(self) -> OutgoingRequest | None:
         """Return the next request to send, which is in flight then; None if no request may go out."""
@@ -359,15 +367,16 @@ class EndpointQueues:
             if taken >= 3 * self._free or (taken and self._free == 1):
                 self._over_share[organization] = webhooks
                 continue
-            key, _none = webhooks.popitem(last=False)
+            key, _ = webhooks.popitem(last=False)
             if webhooks:
                 self._turns[organization] = webhooks
-            if (queue := self._queues.get(key)) is None:
+            # None if the webhook was given back since it got its turn.
+            queue = self._queues.get(key)
+            if queue is None:
                 continue
-            is_throttled = queue.rate is not None and queue.rate.allowed(self.clock()) < 1.0
-            if is_throttled or monotonic() - queue.read_at > FRESH_SECONDS:
+            if (queue.rate and queue.throttle(self.clock()) > 0) or monotonic() - queue.read_at > FRESH_SECONDS:
                 queue.clear()
-                self._short[queue.webhook_id] = None
+                self._short[key] = queue
             if not queue.may_send:
                 continue
             live, replays = queue.waiting
@@ -427,7 +436,7 @@ class EndpointQueues:
             queue.halts -= 1
             # The webhook may be paused, held or disabled now.
             queue.clear()
-        queue.has_more[False] |= request.endpoint.webhook.ordered
+        queue.has_more[LIVE] |= request.endpoint.webhook.ordered
         self._update_turn(queue)
 
     # --- Giving back ---
@@ -463,7 +472,7 @@ class EndpointQueues:
 
     def _update_turn(self, queue: EndpointQueue) -> None:
         """Give a webhook a turn, if a request of it may go out now. Maybe more is worth reading, or it can be given back."""
-        self._short[queue.webhook_id] = None
+        self._short[queue.webhook_id] = queue
         if queue.may_send:
             turns = self._over_share if queue.organization in self._over_share else self._turns
             turns.setdefault(queue.organization, OrderedDict())[queue.webhook_id] = None

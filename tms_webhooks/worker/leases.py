@@ -23,6 +23,7 @@ from tms_webhooks.db.sql import (
     array,
     as_datetime,
     as_json,
+    brief_write,
     columns_of,
     database,
     filled,
@@ -33,14 +34,14 @@ from tms_webhooks.db.sql import (
     read,
     write,
 )
-from tms_webhooks.db.writer import brief_write
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint
 from tms_webhooks.models import DrainSlot, Webhook, WebhookSecret, WebhookState, encryption
 from tms_webhooks.models.drain import LONG_AGO
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.models.event import numbered
+from tms_webhooks.models.webhook import RateLimit
+from tms_webhooks.queues.wakeup import WakeUpListener
 from tms_webhooks.worker import statements
-from tms_webhooks.worker.statements import RECENT_LIMIT
 
 # Seconds of a lease; between two renewals; and before its end from when on nothing is started.
 LEASE, RENEWED_EVERY, MARGIN = 15.0, 4.0, 1.0
@@ -57,74 +58,78 @@ SESSIONS_EVERY = 0.75
 # The first number of the advisory lock of each drain's session; the second one is of its token.
 LOCK_SPACE = 7_630_195
 
-# When this process left webhooks to others, because its keys don't decrypt their secrets; by the mark of the keys, and
-# the webhook. A drain of a queue lives for seconds only.
-_left_at: dict[tuple[str, int], datetime] = {}
+# When this process left webhooks to others, because its keys don't decrypt their secrets. A drain of a queue lives for
+# seconds only.
+_left_at: dict[int, datetime] = {}
 
 
 class Leases:
     """The webhooks that a drain holds by its own count, in ``held``, and those that the database has for it.
 
-    A method that uses the database raises the database's errors, and can be called again. ``slot`` returns the number of
-    the drain's slot, or None without one.
+    A method that uses the database raises the database's errors, and can be called again. ``renew_slot`` takes the time,
+    renews the drain's slot, and returns its number, or None without one.
     """
 
-    def __init__(self, *, clock: Callable[[], datetime], slot: Callable[[], int | None]) -> None:
+    def __init__(self, *, clock: Callable[[], datetime], renew_slot: Callable[[datetime], int | None]) -> None:
         self.token = uuid.uuid4().hex
-        # The numbers of the advisory lock of this drain's session.
+        # The numbers of the advisory lock of this drain's session, and the listener that has the session; None without one.
         self.lock = LOCK_SPACE, int(self.token[1:8], 16)
+        self._session: WakeUpListener | None = None
         self.held: set[int] = set()
-        self._clock, self._slot = clock, slot
-        # Whether the session of this drain holds its lock; None without a session.
-        self._holds_lock: Callable[[], bool] | None = None
-        # When to renew the leases, on the monotonic clock; whether the database has those in ``held`` and no others.
+        self.slot: int | None = None
+        self._clock, self._renew_slot = clock, renew_slot
+        # When to renew the leases, on the monotonic clock; whether the database may have others than those in ``held``.
         self.renew_at = float("-inf")
-        self._is_sure = False
+        self._is_in_doubt = True
         # Until when the leases hold on that clock. From then on, nothing may be started.
         self.valid_until = float("inf")
-        # How many drains share the webhooks. When free webhooks were seen first that are more than this drain's share.
+        # How many drains share the webhooks. The free webhooks that are more than this drain's share, and when each was seen.
         self._drains = 1
-        self._left_since: dict[int, float] = {}
-        self._all_at = 0.0
+        self._beyond_share: dict[int, float] = {}
+        # When to read all free webhooks, at the earliest.
+        self._read_all_at = 0.0
         # Until when what came due was read, by the database's clock.
         self._due_until = clock()
+        # The drains whose session was not found, and when to look again.
         self._ended: set[str] = set()
         self._sessions_at = 0.0
 
-    def use_session(self, holds_lock: Callable[[], bool]) -> None:
-        """Mark the token as one whose session holds ``lock``, if the session does."""
-        if holds_lock():
-            self.token, self._holds_lock = f"s{self.token[1:]}", holds_lock
+    def use_session(self, listener: WakeUpListener) -> None:
+        """Mark the token as one whose session holds ``lock``, if the listener's session does."""
+        if listener.holds_lock:
+            self.token, self._session = f"s{self.token[1:]}", listener
 
     def doubt(self) -> None:
         """Renew the leases next: a step was interrupted, and the database may have other ones than ``held`` says."""
-        self.renew_at, self._is_sure = float("-inf"), False
+        self.renew_at, self._is_in_doubt = float("-inf"), True
 
     @property
     def is_alone(self) -> bool:
         """Whether no other drain was seen at the last renewal."""
-        return self._drains <= 1
+        return self._drains == 1
 
     def renew(self) -> int:
-        """Extend all leases, and show that this drain lives; return how many webhooks are more than its share.
+        """Extend all leases and the slot; return how many webhooks are more than this drain's share.
 
         If the database has other leases for this drain, ``held`` follows it. A step may have been interrupted, or a webhook
         lost to another drain.
         """
-        begun_at, now, slot = monotonic(), self._clock(), self._slot()
-        params = {"token": self.token, "until": moment(now + timedelta(seconds=LEASE))}
-        if (self.held or not self._is_sure) and write(statements.RENEW, params) != len(self.held):
-            self.held = {pk for (pk,) in read(statements.HELD, params)}
-        self._is_sure = True
-        self._drains = DrainSlot.objects.see(slot, now=now)
+        begun_at, now = monotonic(), self._clock()
+        if self.held or self._is_in_doubt:
+            params = {"token": self.token, "until": moment(now + timedelta(seconds=LEASE))}
+            if write(statements.RENEW, params) != len(self.held):
+                self.held = {pk for (pk,) in read(statements.HELD, params)}
+        self._is_in_doubt = False
+        self.slot = self._renew_slot(now)
+        self._drains = DrainSlot.objects.see(self.slot, now=now)
         self.renew_at, self.valid_until = begun_at + RENEWED_EVERY, begun_at + LEASE - MARGIN
-        return len(self.held) - self._share(now, more=0) if self.held and not self.is_alone else 0
+        return len(self.held) - self._share(now) if self.held and not self.is_alone else 0
 
     def acquire(self, now: datetime, *, shares: bool = True) -> Collection[int]:
         """Lease webhooks that have due work and no owner, as many as this drain's share if it ``shares``; return their keys."""
-        if self._holds_lock is not None and not self.held and not self._holds_lock():
+        if self._session is not None and not self.held and not self._session.holds_lock:
             # The session is lost, and so are the leases: others would take new ones, too.
-            self.token, self._holds_lock = uuid.uuid4().hex, None
+            self.token, self._session = uuid.uuid4().hex, None
         if not self.is_alone:
             self._end_leases_of_ended_sessions(now)
         params = {
@@ -141,21 +146,24 @@ class Leases:
         with brief_write(durable=False):
             rows = read(statements.LOCK_FREE, params, ids=numbers(keys), lock=for_update(skip_locked=True))
             free = {pk for (pk,) in rows}
-            taken = [pk for pk in keys if pk in free]
-            if taken:
-                write(statements.LEASE, params, ids=numbers(taken))
-        self.held.update(taken)
-        return taken
+            leased = [pk for pk in keys if pk in free]
+            if leased:
+                write(statements.LEASE, params, ids=numbers(leased))
+        self.held.update(leased)
+        return leased
 
     def due_since(self, since: datetime) -> set[int]:
         """Return the webhooks of the deliveries that came due since the last call, at least since that time; held or not."""
         now = self._clock()
-        # What another drain has just fanned out may be older than that, if its transaction was open.
-        since, self._due_until = min(since, self._due_until - (timedelta() if self.is_alone else OVERLAP)), now
-        return {pk for (pk,) in read(statements.DUE_SINCE, {"since": moment(since), "now": moment(now)}, repeated=True)}
+        # What another drain has just fanned out may be older than the last call, if its transaction was open then.
+        last = self._due_until if self.is_alone else self._due_until - OVERLAP
+        params = {"since": moment(min(since, last)), "now": moment(now)}
+        due = {pk for (pk,) in read(statements.DUE_SINCE, params, repeated=True)}
+        self._due_until = now
+        return due
 
-    def give_back(self, rates: Mapping[int, Any]) -> None:
-        """Free these webhooks for other drains, each with the tokens that its `RateLimit` has left; None without one."""
+    def give_back(self, rates: Mapping[int, RateLimit | None]) -> None:
+        """Free these webhooks for other drains, each with the tokens that its rate limit has left; None without one."""
         params = {"token": self.token}
         for pk, rate in rates.items():
             if rate is not None and rate.tokens_at is not None:
@@ -169,34 +177,33 @@ class Leases:
         begun_at = monotonic()
         rows = read(statements.RECENTLY_DUE, params, repeated=True)
         recent = {pk for (pk,) in rows} - self.held
-        reads_all = len(rows) == RECENT_LIMIT and begun_at >= self._all_at
+        reads_all = len(rows) == statements.RECENT_LIMIT and begun_at >= self._read_all_at
         if not (recent or reads_all):
             return []
-        wait, own = timedelta(seconds=encryption.KEYS_WAIT), encryption.keys_mark()
+        since = now - timedelta(seconds=encryption.KEYS_WAIT)
         found = read(
             statements.FREE_WITH_WORK,
             params,
             # The parts have names of tables themselves.
             among="" if reads_all else f"AND st.webhook_id IN ({numbers(recent)})",
-            left=numbers(pk for (keys, pk), at in list(_left_at.items()) if keys == own and now - at < wait),
+            left=numbers(pk for pk, at in list(_left_at.items()) if at > since),
         )
         if reads_all:
-            self._all_at = monotonic() + (monotonic() - begun_at) / ALL_SHARE
+            self._read_all_at = monotonic() + (monotonic() - begun_at) / ALL_SHARE
         return [pk for (pk,) in found if pk not in self.held]
 
-    def _share(self, now: datetime, *, more: int) -> int:
-        """Return how many webhooks are this drain's share, where so many more have work than are leased."""
+    def _share(self, now: datetime, *, free: int = 0) -> int:
+        """Return how many webhooks are this drain's share of those that are leased and of so many ``free`` ones."""
         ((leased,),) = read(statements.COUNT_LEASED, {"now": moment(now)})
-        return (int(leased) + more) // self._drains + 1
+        return (int(leased) + free) // self._drains + 1
 
     def _within_share(self, keys: list[int], now: datetime) -> list[int]:
         """Return those that are within this drain's share, and those that were left to others in vain."""
-        if not keys:
-            self._left_since.clear()
-            return []
-        most = max(0, self._share(now, more=len(keys)) - len(self.held))
-        since = self._left_since = {pk: self._left_since.get(pk, monotonic()) for pk in keys[most:]}
-        return keys[:most] + [pk for pk, seen in since.items() if monotonic() - seen >= LEFT_TO_OTHERS]
+        room = max(0, self._share(now, free=len(keys)) - len(self.held)) if keys else 0
+        seen_at = monotonic()
+        self._beyond_share = {pk: self._beyond_share.get(pk, seen_at) for pk in keys[room:]}
+        in_vain = [pk for pk, since in self._beyond_share.items() if seen_at - since >= LEFT_TO_OTHERS]
+        return keys[:room] + in_vain
 
     def _end_leases_of_ended_sessions(self, now: datetime) -> None:
         """End the leases of drains whose session was found to be gone twice. Only PostgreSQL has such sessions."""
@@ -216,16 +223,15 @@ def leave_to_others(lacking: Collection[int], now: datetime) -> Collection[int]:
     They are left to it for a while. No other drain has them if all have the same keys, or none has made an attempt since
     this process left the webhook.
     """
-    own = encryption.keys_mark()
-    if not DrainSlot.objects.held(now).exclude(keys=own).exists():
+    if not DrainSlot.objects.held(now).exclude(keys=encryption.keys_mark()).exists():
         return ()
-    left = [
-        pk
-        for pk in lacking
-        if (at := _left_at.get((own, pk))) is None
-        or WebhookState.objects.filter(Q(succeeded_at__gte=at) | Q(failed_at__gte=at), pk=pk).exists()
-    ]
-    _left_at.update({(own, pk): now for pk in left})
+    left = []
+    for pk in lacking:
+        at = _left_at.get(pk)
+        attempted = Q(succeeded_at__gte=at) | Q(failed_at__gte=at)
+        if at is None or WebhookState.objects.filter(attempted, pk=pk).exists():
+            left.append(pk)
+            _left_at[pk] = now
     return left
 
 
@@ -298,46 +304,54 @@ def held_webhooks(
 
 def due_within(quotas: Sequence[Quota], *, now: datetime) -> list[ClaimedDelivery]:
     """Return the deliveries that came due first within each quota, in the order of their priorities and times."""
-    vendor, found = database().vendor, []
-    for are_retries, (kind, index) in enumerate((statements.OF_PRIORITY, statements.RETRIES)):
-        chosen = [quota for quota in quotas if (quota.priority is None) == are_retries]
-        if not chosen:
-            continue
-        params: dict[str, Any] = {"now": moment(now)}
-        if vendor == "mysql":
-            due = " UNION ALL ".join(
-                statements.WITHIN_QUOTA.format(
-                    index=index,
-                    webhook_id=quota.webhook_id,
-                    kind=kind.format(priority=quota.priority, after=f"'{moment(quota.after or LONG_AGO)}'"),
-                    limit=quota.limit,
-                    held=numbers(quota.held),
-                    in_order=f"AND {statements.IS_FIRST_OF_OBJECT}" if quota.in_order else "",
-                )
-                for quota in chosen
-            )
-        else:
-            held: set[int] = set().union(*(quota.held for quota in chosen))
-            lines = [quota._replace(held=(), after=quota.after and moment(quota.after)) for quota in chosen]
-            if vendor == "sqlite":
-                params |= {"quotas": as_json(line._asdict() for line in lines), "held": f"[{numbers(held)}]"}
-            else:
-                columns = map(array, zip(*lines, strict=True))
-                params |= {**dict(zip(Quota._fields, columns, strict=True)), "held": array(held)}
-            due = statements.WITHIN_QUOTAS[vendor].format(
-                kind=kind.format(**statements.IN_QUOTAS[vendor]),
-                in_order=statements.IS_FIRST_OF_OBJECT,
-                # Few texts, so that each is prepared.
-                limit=1 << (max(quota.limit for quota in chosen) - 1).bit_length(),
-            )
-        found += read(statements.DUE, params, repeated=True, due=filled(due))
+    of_priority = [quota for quota in quotas if quota.priority is not None]
+    of_retries = [quota for quota in quotas if quota.priority is None]
+    within = _each_within if database().vendor == "mysql" else _all_within
+    rows: list[tuple[Any, ...]] = []
+    for kind, chosen in ((statements.OF_PRIORITY, of_priority), (statements.RETRIES, of_retries)):
+        if chosen:
+            due, params = within(chosen, kind)
+            rows += read(statements.DUE, {"now": moment(now), **params}, repeated=True, due=filled(due))
     zone = database().timezone
     return [
         ClaimedDelivery._make(
             (*keys, numbered(body, number), quiet, priority, as_datetime(at, zone), as_datetime(due_at, zone))
         )
-        for *keys, body, number, quiet, priority, at, due_at in found
+        for *keys, body, number, quiet, priority, at, due_at in rows
     ]
+
+
+def _each_within(quotas: Sequence[Quota], kind: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the query for the deliveries within quotas of one kind, and its parameters: a query for each quota."""
+    queries = [
+        statements.WITHIN_QUOTA.format(
+            webhook_id=quota.webhook_id,
+            where=kind.format(priority=quota.priority, after=f"'{moment(quota.after or LONG_AGO)}'"),
+            limit=quota.limit,
+            held=numbers(quota.held),
+            in_order=f"AND {statements.IS_FIRST_OF_OBJECT}" if quota.in_order else "",
+        )
+        for quota in quotas
+    ]
+    return " UNION ALL ".join(queries), {}
+
+
+def _all_within(quotas: Sequence[Quota], kind: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the query for the deliveries within quotas of one kind, and its parameters: one for all quotas."""
+    vendor = database().vendor
+    held: set[int] = set().union(*(quota.held for quota in quotas))
+    lines = [quota._replace(held=(), after=quota.after and moment(quota.after))._asdict() for quota in quotas]
+    if vendor == "sqlite":
+        params = {"quotas": as_json(lines), "held": f"[{numbers(held)}]"}
+    else:
+        params = {name: array(line[name] for line in lines) for name in Quota._fields} | {"held": array(held)}
+    due = statements.WITHIN_QUOTAS[vendor].format(
+        where=kind.format(**statements.IN_QUOTAS[vendor]),
+        in_order=statements.IS_FIRST_OF_OBJECT,
+        # Few texts, so that each is prepared.
+        limit=1 << (max(quota.limit for quota in quotas) - 1).bit_length(),
+    )
+    return due, params
 
 
 def next_due_at(*, token: str, now: datetime) -> tuple[datetime | None, bool]:

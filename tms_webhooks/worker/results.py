@@ -21,8 +21,19 @@ from django.db.models.functions import Coalesce
 from tms_webhooks import signals
 from tms_webhooks.choices import AttemptResult, DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.sql import array, as_datetime, as_json, database, filled, for_update, moment, numbers, read, write
-from tms_webhooks.db.writer import brief_write
+from tms_webhooks.db.sql import (
+    array,
+    as_datetime,
+    as_json,
+    brief_write,
+    database,
+    filled,
+    for_update,
+    moment,
+    numbers,
+    read,
+    write,
+)
 from tms_webhooks.delivery import health, lifecycle, retry
 from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
 from tms_webhooks.delivery.outgoing import SendResult
@@ -92,8 +103,8 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
     Then, and for all other results, use `record`.
     """
     # A manual request does not affect the health of its webhook, which the short write would update.
-    others = {one.request.webhook_id for one in results if one.outcome.may_stop_webhook or one.request.is_manual}
-    chosen = [one for one in results if one.request.webhook_id not in others]
+    excluded = {one.request.webhook_id for one in results if one.outcome.may_stop_webhook or one.request.is_manual}
+    chosen = [one for one in results if one.request.webhook_id not in excluded]
     events = {one.request.delivery_id: one.request.event_id for one in chosen}
     if not chosen or len(events) < len(chosen):
         # A delivery with two results needs the other write, too.
@@ -162,18 +173,19 @@ def record(
         sent = _lock_sent(results)
         timely: dict[int, SendResult] = {}
         late = []
-        for result in (one for one in results if _key(one) in sent):
-            pk, row = result.request.delivery_id, sent[_key(result)]
+        for result in results:
+            request, row = result.request, sent.get(result.request.delivery_id)
+            if row is None or row.event_id != request.event_id:
+                continue
             # One that was cancelled or skipped while it was in flight is delivered after all if the receiver accepted it.
-            is_expected = row.attempts == result.request.number - 1 and (row.is_open or result.outcome.success)
-            if pk not in timely and result.request.webhook_id in held and is_expected:
-                timely[pk] = health.deferred(result, held[result.request.webhook_id].state, now)
+            is_expected = row.attempts == request.number - 1 and (row.is_open or result.outcome.success)
+            if request.delivery_id not in timely and request.webhook_id in held and is_expected:
+                timely[request.delivery_id] = health.deferred(result, held[request.webhook_id].state, now)
             else:
                 late.append(result if row.has_payload else result.without_answer())
-        chosen = list(timely.values())
-        health.apply_results(chosen, held, now=now)
+        health.apply_results(timely.values(), held, now=now)
         decisions = {
-            pk: _decide(result, now - sent[_key(result)].born_at, random, throttle)
+            pk: _decide(result, now - sent[pk].born_at, random, throttle)
             for pk, result in timely.items()
             if not result.outcome.success
         }
@@ -193,15 +205,22 @@ def record(
             ],
             now=now,
         )
-        refused = [one.request for one in given_up if one.outcome.error_class == ErrorClass.BLOCKED_ADDRESS]
-        # Not an address that was filled in from an event.
-        own = {request.webhook_id for request in refused if request.url is None and not request.is_manual}
-        health.disable_blocked(own, now=now)
-    _report(chosen, decisions)
+        blocked = {
+            one.request.webhook_id
+            for one in given_up
+            # Its own address, and not one that was filled in from an event.
+            if one.outcome.error_class == ErrorClass.BLOCKED_ADDRESS
+            and one.request.url is None
+            and not one.request.is_manual
+        }
+        health.disable_blocked(blocked, now=now)
+    _report(timely.values(), decisions)
 
 
 class _SentDelivery(NamedTuple):
     """A delivery as it is now, and since when its retries count. ``has_payload`` is False after its event was erased.
+
+    A database that crashed may have lost the delivery that was sent, and given its key to that of another event.
 
     A drain that was cut off for long may have lost a webhook to another drain and leased it again. Then the result of its
     first attempt is late: the number of the attempt, which is used once, shows that.
@@ -210,23 +229,16 @@ class _SentDelivery(NamedTuple):
     attempts: int
     is_open: bool
     born_at: datetime
+    event_id: str
     has_payload: bool
 
 
-def _key(result: SendResult) -> tuple[int, str]:
-    return result.request.delivery_id, result.request.event_id
-
-
-def _lock_sent(results: Iterable[SendResult]) -> dict[tuple[int, str], _SentDelivery]:
-    """Lock the deliveries of these results, and return those that are still of the events that were sent, by both keys.
-
-    A database that crashed may have lost a delivery, and given its key to that of another event.
-    """
+def _lock_sent(results: Iterable[SendResult]) -> dict[int, _SentDelivery]:
+    """Lock the deliveries of these results, and return those that exist, by their keys."""
     ids = numbers(result.request.delivery_id for result in results)
     return {
-        (pk, PUBLIC_PREFIX + uid): _SentDelivery(attempts, is_open, as_datetime(born_at), has_payload)
+        pk: _SentDelivery(attempts, is_open, as_datetime(born_at), f"{PUBLIC_PREFIX}{uid}", has_payload)
         for pk, attempts, is_open, born_at, uid, has_payload in read(statements.LOCK_SENT, ids=ids, lock=for_update())
-        if uid is not None
     }
 
 
@@ -350,7 +362,7 @@ def _final_status(result: SendResult) -> DeliveryStatus:
     return DeliveryStatus.FAILED if result.outcome.permanent else DeliveryStatus.EXHAUSTED
 
 
-def _report(results: Sequence[SendResult], decisions: Decisions) -> None:
+def _report(results: Iterable[SendResult], decisions: Decisions) -> None:
     """Log these results, which are not late, and send their signals. A delivery without a decision is finished."""
     recorded, finished = signals.attempt_recorded, signals.delivery_finished
     if not (logger.isEnabledFor(logging.INFO) or recorded.has_listeners(Delivery) or finished.has_listeners(Delivery)):

@@ -23,11 +23,9 @@ from tms_webhooks.choices import ErrorClass, PayloadFormat, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import authentication, outcome, signing
 from tms_webhooks.delivery.authentication import ClientCredentials, merged
-from tms_webhooks.delivery.endpoints import endpoint_of
-from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
+from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult, endpoint_of
 from tms_webhooks.digests import digested
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.public_ids import delivery_id
 from tms_webhooks.models.webhook import MCP_HEADER
@@ -58,8 +56,7 @@ logger = logging.getLogger(__name__)
 def make_requests(claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow]) -> list[OutgoingRequest]:
     """Return the claimed deliveries of these webhooks as requests, without a query.
 
-    `rendering.with_contents` completes the requests whose content is, or may
-    be, another than the event's own body.
+    `rendering.with_contents` completes the requests whose content is, or may be, another than the event's own body.
     """
     endpoints = {}
     for pk in {one.webhook_id for one in claimed}:
@@ -180,13 +177,12 @@ class Attempt(NamedTuple):
                 answer.headers,
                 answer.body.decode("utf-8", "replace"),
                 echoes=(*echoes, *outcome.echoes_of([self.token])) if self.token else echoes,
-                mask=MASK,
                 is_cut=answer.truncated,
             )
             result = SendResult(
                 self.request,
                 self.started_at,
-                answer.elapsed,
+                seconds,
                 outcome.of_response(
                     status=answer.status,
                     headers=answer.headers,
@@ -221,18 +217,17 @@ def signatures(request: OutgoingRequest, now: datetime) -> dict[str, str]:
 
 
 class KnownToken(NamedTuple):
-    """A token, and the fingerprint of the credentials that it was issued for: after a change of them, it counts no longer."""
+    """A token, and until when to use it."""
 
     value: str
-    fingerprint: str
     expires_at: datetime
 
     def __repr__(self) -> str:
         return f"<KnownToken until {self.expires_at}>"
 
 
-tokens: dict[int, KnownToken] = {}
-"""The tokens of this process, by the key of the webhook. Drains that follow each other share them."""
+tokens: dict[tuple[int, str], KnownToken] = {}
+"""The tokens of this process, by webhook and fingerprint of its credentials. Drains that follow each other share them."""
 
 
 @dataclass(slots=True)
@@ -244,17 +239,15 @@ class TokenAttempt:
     deadline_at: float
     answer: Answer | None = None
 
+    @property
+    def key(self) -> tuple[int, str]:
+        """The key of its token. A token that was issued for other credentials counts no longer."""
+        return self.attempt.request.webhook_id, self.client.fingerprint
+
     def end(self, error: DeliveryError) -> Answer:
         """Return the answer of an attempt that ends without another one."""
         seconds = self.attempt.request.endpoint.webhook.timeout_seconds - (self.deadline_at - monotonic())
         return self.answer or Answer(self.attempt, error, seconds)
-
-
-class TokenRequest(NamedTuple):
-    """The request for a token, as the mark of its exchange, and the attempts that wait for it."""
-
-    client: ClientCredentials
-    waiting: list[TokenAttempt]
 
 
 class Sender:
@@ -263,8 +256,8 @@ class Sender:
     def __init__(self, transport: Transport, *, clock: Callable[[], datetime]) -> None:
         self._transport = transport
         self._clock = clock
-        # The requests for tokens that are in flight, by webhook and fingerprint.
-        self._requested: dict[tuple[int, str], TokenRequest] = {}
+        # The attempts that wait for a token, by its key. The list is the key of the exchange that requests the token.
+        self._waiting: dict[tuple[int, str], list[TokenAttempt]] = {}
         # Answers that are still to be collected.
         self._ended: list[Answer] = []
 
@@ -289,7 +282,7 @@ class Sender:
         """Return the answers of the attempts that have ended; the key of each is its `Attempt`."""
         for answer in self._transport.collect():
             one, result = answer.key, answer.result
-            if isinstance(one, TokenRequest):
+            if isinstance(one, list):
                 self._end_token_request(one, result)
                 continue
             if isinstance(one, TokenAttempt):
@@ -303,58 +296,48 @@ class Sender:
         answers, self._ended = self._ended, []
         return answers
 
-    def timeout(self) -> float | None:
-        """Return the seconds after which `collect` has work to do in any case; None if it has none without an event."""
+    def timeout(self) -> float:
+        """Return the seconds after which `collect` has work to do in any case; infinity if it has none without an event."""
         return 0.0 if self._ended else self._transport.timeout()
 
     def _send_or_wait(self, one: TokenAttempt) -> None:
         """Send an attempt if its token is known and was not refused; otherwise let it wait for a new one."""
-        key = (one.attempt.request.webhook_id, one.client.fingerprint)
-        known = tokens.get(key[0])
-        if (
-            known
-            and known.fingerprint == key[1]
-            and known.expires_at > self._clock()
-            and known.value != one.attempt.token
-        ):
+        key = one.key
+        known = tokens.get(key)
+        if known and known.expires_at > self._clock() and known.value != one.attempt.token:
             self._send(one, known.value)
-        elif key in self._requested:
-            self._requested[key].waiting.append(one)
+        elif key in self._waiting:
+            self._waiting[key].append(one)
         else:
-            mark = self._requested[key] = TokenRequest(one.client, [one])
-            request = authentication.token_request(
-                one.client, user_agent=USER_AGENT, deadline=max(one.deadline_at - monotonic(), 0.0)
-            )
-            self._transport.start(request, mark)
+            waiting = self._waiting[key] = [one]
+            seconds = max(one.deadline_at - monotonic(), 0.0)
+            request = authentication.token_request(one.client, user_agent=USER_AGENT, deadline=seconds)
+            self._transport.start(request, waiting)
 
     def _send(self, one: TokenAttempt, token: str) -> None:
         """Send an attempt with this token, in the time that is left of its webhook's timeout."""
-        one.attempt, left = one.attempt._replace(token=token), one.deadline_at - monotonic()
+        one.attempt = one.attempt._replace(token=token)
+        left = one.deadline_at - monotonic()
         if left > 0:
             self._transport.start(replace(one.attempt.signed(), deadline=left), one)
         else:
-            self._ended.append(
-                one.end(
-                    DeliveryError(
-                        "no access token within the timeout of the webhook", error_class=ErrorClass.TOKEN_ERROR
-                    )
-                )
-            )
+            late = "no access token within the timeout of the webhook"
+            self._ended.append(one.end(DeliveryError(late, error_class=ErrorClass.TOKEN_ERROR)))
 
-    def _end_token_request(self, mark: TokenRequest, result: Response | DeliveryError) -> None:
-        """Send the waiting attempts with the new token, or fail them."""
-        webhook_id, fingerprint = mark.waiting[0].attempt.request.webhook_id, mark.client.fingerprint
-        del self._requested[webhook_id, fingerprint]
+    def _end_token_request(self, waiting: Sequence[TokenAttempt], result: Response | DeliveryError) -> None:
+        """Send the attempts that waited for a token with it, or fail them."""
+        key, client = waiting[0].key, waiting[0].client
+        del self._waiting[key]
         try:
             if isinstance(result, DeliveryError):
                 raise result
             value, lifetime = authentication.token_of(result)
         except Exception as cause:
-            error = authentication.failure(mark.client, as_delivery_error(cause))
-            self._ended += [one.end(error) for one in mark.waiting]
+            error = authentication.failure(client, as_delivery_error(cause))
+            self._ended += [one.end(error) for one in waiting]
             return
-        tokens[webhook_id] = KnownToken(value, fingerprint, self._clock() + lifetime)
-        for one in mark.waiting:
+        tokens[key] = KnownToken(value, self._clock() + lifetime)
+        for one in waiting:
             self._send(one, value)
 
 
@@ -363,7 +346,7 @@ def send(request: OutgoingRequest, *, clock: Callable[[], datetime], client: Cli
 
     ``client`` is for tests; it is closed.
     """
-    from tms_webhooks.net.transports.threads import ThreadTransport
+    from tms_webhooks.net.transports.client import ThreadTransport
 
     transport = ThreadTransport(client)
     sender = Sender(transport, clock=clock)
@@ -371,7 +354,7 @@ def send(request: OutgoingRequest, *, clock: Callable[[], datetime], client: Cli
         selector.register(transport, EVENT_READ)
         sender.start(request)
         while not (answers := sender.collect()):
-            selector.select(sender.timeout())
+            selector.select(min(sender.timeout(), 1.0))
     ((attempt, answer, seconds),) = answers
     result: SendResult = attempt.end(answer, seconds, clock())
     return result

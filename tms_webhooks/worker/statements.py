@@ -132,17 +132,16 @@ DUE = f"""
 SELECT {CLAIMED_COLUMNS} FROM ({{due}}) n JOIN {{delivery}} d ON d.id = n.id JOIN {{event}} e ON e.id = d.event_id
 ORDER BY d.priority, d.due_at, d.id"""  # noqa: S608 (names of ours)
 
-# The conditions of the two kinds of quotas, each with its index. Of one priority, deliveries are read from the owner's lower
-# bound on: the entries below it are of finished ones. Of a paused webhook, only retries are read, however many new
-# deliveries wait.
-OF_PRIORITY = "d.priority = {priority} AND d.due_at >= {after}", "tms_delivery_claim"
-RETRIES = "d.status = 'waiting' AND d.priority <> 0", "tms_delivery_retries"
+# The conditions of the two kinds of quotas. Of one priority, deliveries are read from the owner's lower bound on: the
+# entries below it are of finished ones. Of a paused webhook, only retries are read, however many new deliveries wait.
+OF_PRIORITY = f"{FORCE_DUE_INDEX} WHERE d.priority = {{priority}} AND d.due_at >= {{after}}"
+RETRIES = f"{FORCE_RETRY_INDEX} WHERE d.status = 'waiting' AND d.priority <> 0"
 
 # The next deliveries within one quota. All quotas are one UNION ALL: MariaDB has no limit for each group that stops reading
 # at the index.
 WITHIN_QUOTA = f"""SELECT id FROM (
-    SELECT d.id FROM {{{{delivery}}}} d FORCE INDEX ({{index}})
-    WHERE d.webhook_id = {{webhook_id}} AND {{kind}} AND {IS_DUE} AND d.id NOT IN ({{held}}) {{in_order}}
+    SELECT d.id FROM {{{{delivery}}}} d {{where}}
+    AND d.webhook_id = {{webhook_id}} AND {IS_DUE} AND d.id NOT IN ({{held}}) {{in_order}}
     ORDER BY d.due_at, d.id LIMIT {{limit}}) q"""  # noqa: S608 (names of ours)
 
 # The next deliveries within all quotas of one kind, for databases with a loop over the quotas: prepared once, however many
@@ -155,16 +154,15 @@ SELECT n.id FROM unnest((SELECT %(webhook_id)s::bigint[]), (SELECT %(priority)s:
     AS w (id, priority, after, most, ordered)
 CROSS JOIN LATERAL (
     SELECT r.id, ROW_NUMBER() OVER (ORDER BY r.due_at, r.id) AS place FROM (
-        SELECT d.id, d.due_at FROM {{{{delivery}}}} d
-        WHERE d.webhook_id = w.id AND {{kind}} AND {IS_DUE}
-        AND d.id <> ALL(%(held)s::bigint[]) AND (NOT w.ordered OR {{in_order}})
+        SELECT d.id, d.due_at FROM {{{{delivery}}}} d {{where}}
+        AND d.webhook_id = w.id AND {IS_DUE} AND d.id <> ALL(%(held)s::bigint[])
+        AND (NOT w.ordered OR {{in_order}})
         ORDER BY d.due_at, d.id LIMIT {{limit}}) r) n
 WHERE n.place <= w.most""",  # noqa: S608 (names of ours)
     "sqlite": f"""
 SELECT n.value AS id FROM json_each(%(quotas)s) w, json_each((SELECT json_group_array(r.id) FROM (
-    SELECT d.id FROM {{{{delivery}}}} d
-    WHERE d.webhook_id = json_extract(w.value, '$.webhook_id') AND {{kind}}
-    AND {IS_DUE} AND d.id NOT IN (SELECT value FROM json_each(%(held)s))
+    SELECT d.id FROM {{{{delivery}}}} d {{where}}
+    AND d.webhook_id = json_extract(w.value, '$.webhook_id') AND {IS_DUE} AND d.id NOT IN (SELECT value FROM json_each(%(held)s))
     AND (NOT json_extract(w.value, '$.in_order') OR {{in_order}})
     ORDER BY d.due_at, d.id LIMIT {{limit}}) r)) n
 WHERE n.key < json_extract(w.value, '$.limit')""",  # noqa: S608 (names of ours)

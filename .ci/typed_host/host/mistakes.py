@@ -40,10 +40,10 @@ class Policy(AccessPolicy):
 
 
 class SilentQueue(Queue):
-    """A queue without `schedule`."""
+    """A queue without `enqueue`."""
 
-    def enqueue(self, function: int) -> None:  # type: ignore[override]
-        """Take a number, not a path."""
+    def schedule(self, *, using: int) -> None:  # type: ignore[override]
+        """Take a number, not an alias."""
 
 
 def register() -> None:

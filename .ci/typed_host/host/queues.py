@@ -14,6 +14,3 @@ class HostQueue(Queue):
     def enqueue(self, function: str, *args: object) -> None:
         """Add a call to the list."""
         self.calls.append((function, args))
-
-    def schedule(self, *, using: str) -> None:
-        """Schedule nothing."""

@@ -14,7 +14,7 @@ from tests.integration.delivery.worker import Worker
 from tms_webhooks.manage import secrets, webhooks
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.models.credentials import to_text
-from tms_webhooks.models.encryption import MASK
+from tms_webhooks.net.urls import MASK
 
 OWN = "Authorization=Basic aHVudGVyMg==\nX-Team=north"
 URL = "https://receiver.example.com/hook/{data.id}?team=hr&sig=t0k3n"

@@ -8,7 +8,7 @@ from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.people import at
 from tms_webhooks.catalogue import registry
-from tms_webhooks.models.encryption import MASK
+from tms_webhooks.net.urls import MASK
 
 
 @pytest.fixture

@@ -10,8 +10,7 @@ from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.db import prepared
 from tms_webhooks.db.prepared import SHORT_LIVED
-from tms_webhooks.db.sql import read
-from tms_webhooks.db.writer import brief_write
+from tms_webhooks.db.sql import brief_write, read
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.outbox.fanout import fan_out
 

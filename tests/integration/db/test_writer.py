@@ -5,7 +5,7 @@ from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tests.threads import one_writer
-from tms_webhooks.db import writer
+from tms_webhooks.db import sql
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,22 +32,22 @@ def write_note(wrapper):
 def test_others_write_where_another_connection_has_written_of_late(two_connections, monkeypatch):
     ours, theirs = two_connections
     now = [100.0]
-    monkeypatch.setattr(writer, "database", lambda: ours)
-    monkeypatch.setattr(writer, "monotonic", lambda: now[0])
-    assert not writer.others_write()
+    monkeypatch.setattr(sql, "database", lambda: ours)
+    monkeypatch.setattr(sql, "monotonic", lambda: now[0])
+    assert not sql.others_write()
 
     write_note(ours)
-    assert not writer.others_write()
+    assert not sql.others_write()
 
     write_note(theirs)
-    assert writer.others_write()
-    now[0] += writer.LATELY / 2
-    assert writer.others_write()
-    now[0] += writer.LATELY
-    assert not writer.others_write()
+    assert sql.others_write()
+    now[0] += sql.LATELY / 2
+    assert sql.others_write()
+    now[0] += sql.LATELY
+    assert not sql.others_write()
 
 
 @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer")
 def test_where_there_is_more_than_one_writer_nobody_waits_for_it(django_assert_num_queries):
     with django_assert_num_queries(0):
-        assert not writer.others_write()
+        assert not sql.others_write()

@@ -20,7 +20,7 @@ from tests.patience import PATIENCE
 from tms_webhooks import signals
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Webhook
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.net.transports.client import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues import wakeup
 from tms_webhooks.worker import drain, endpoint_queues, leases

@@ -128,7 +128,7 @@ class FakeTransport:
         return self._socket.fileno()
 
     def timeout(self):
-        return max(0.0, self._answers[0][0] - self._time()) if self._answers else None
+        return max(0.0, self._answers[0][0] - self._time()) if self._answers else math.inf
 
     def close(self):
         self.closed = True

@@ -5,11 +5,11 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 
+from tests import sweeps
 from tests.factories import write_values
 from tests.integration.delivery.rows import subscribed, write
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.delivery import notices
 from tms_webhooks.models import Notification
 
 
@@ -26,7 +26,7 @@ def notify(clock):
     def notify():
         clock.advance(minutes=1)
         mail.outbox.clear()
-        notices.notify(clock, run=lambda work: work())
+        sweeps.notify(clock)
         return [(sorted(one.recipients()), one.subject) for one in mail.outbox]
 
     return notify

@@ -5,9 +5,16 @@ import logging
 import pytest
 
 from tests.integration.delivery.rows import subscribed, write_event
-from tests.integration.delivery.wire import Wire, answer, broken
+from tests.integration.delivery.wire import Steady, Wire, answer, broken
 from tests.receiver import Answer
 from tms_webhooks.models import DeliveryAttempt
+from tms_webhooks.net.transports import client
+
+
+@pytest.fixture(autouse=True)
+def _steady(monkeypatch):
+    """Each exchange takes an eighth of a second."""
+    monkeypatch.setattr(client, "time", Steady())
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests import sweeps
 from tests.integration.delivery.rows import distinct, subscribed
 from tests.receiver import Answer
 from tms_webhooks.delivery import notices
@@ -17,7 +18,7 @@ BROKEN = "https:\u200b//evil.\u200bexample.\u200bcom"
 @pytest.fixture
 def notify(clock):
     """Notify at the clock's time, and send in this thread."""
-    return lambda: notices.notify(clock, run=lambda work: work())
+    return lambda: sweeps.notify(clock)
 
 
 ADDRESSES = {}

@@ -15,7 +15,8 @@ from tms_webhooks.actors import SYSTEM
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import DeliveryAttempt
 from tms_webhooks.models.credentials import to_text
-from tms_webhooks.models.encryption import MASK, reveal
+from tms_webhooks.models.encryption import reveal
+from tms_webhooks.net.urls import MASK
 from tms_webhooks.outbox.fanout import fan_out
 
 PASSWORD = "dXNlcjpodW50ZXIy"

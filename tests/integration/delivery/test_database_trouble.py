@@ -13,7 +13,7 @@ from tests.integration.delivery.rows import distinct, subscribed, write_delivery
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, WebhookState
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.net.transports.client import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues.wakeup import wake_local
 from tms_webhooks.worker import drain

@@ -15,7 +15,7 @@ from tests.integration.delivery.wire import Gate, Wire, answer
 from tests.patience import PATIENCE, until
 from tests.threads import close_connections
 from tms_webhooks.models import DeliveryAttempt, DrainSlot, WebhookState
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.net.transports.client import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.queues.wakeup import wake_local
@@ -100,7 +100,7 @@ def test_an_idle_drain_makes_at_most_one_statement_a_second(simulate, clock, mon
     subscribed()
 
     with CaptureQueriesContext(connection) as statements:
-        simulate().run(seconds=100, slot=lambda: 1)
+        simulate().run(seconds=100, renew_slot=lambda _now: 1)
 
     assert len(statements) <= 100
 

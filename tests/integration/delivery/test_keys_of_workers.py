@@ -9,8 +9,9 @@ from tests.integration.delivery.rows import distinct, subscribed, write_events
 from tests.integration.delivery.wire import Wire
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, Webhook
 from tms_webhooks.monitoring.liveness import read_liveness
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.net.transports.client import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker import leases
 from tms_webhooks.worker.drain import Drain
 
 
@@ -24,35 +25,40 @@ class Host:
 
     def __init__(self, number, keys, *, clock, use_keys):
         self.number, self.keys, self.clock, self.use_keys = number, keys, clock, use_keys
+        self.left_at = {}
         self.wire = Wire()
 
     def begin(self):
-        self.use_keys(self.keys)
+        self.use_keys(self.keys, self.left_at)
         until = self.clock.now + timedelta(seconds=30)
         assert DrainSlot.objects.take(self.number, owner=f"host {self.number}", now=self.clock.now, until=until)
 
     def work(self):
         self.begin()
-        drain = Drain(fan_out=fan_out, clock=self.clock, transport=ThreadTransport(self.wire), slot=lambda: self.number)
+        drain = Drain(
+            fan_out=fan_out, clock=self.clock, transport=ThreadTransport(self.wire), renew_slot=lambda _now: self.number
+        )
         drain.run(until_idle=True)
 
 
 @pytest.fixture
-def host(clock, settings):
+def host(clock, settings, monkeypatch):
     """Make a host with these keys; without any it has the right ones."""
     app, made = settings.TMS_WEBHOOKS, []
 
-    def use_keys(keys):
+    def use_keys(keys, left_at):
         settings.TMS_WEBHOOKS = {**app, "ENCRYPTION_KEYS": keys} if keys else app
+        # A process of its own.
+        monkeypatch.setattr(leases, "_left_at", left_at)
 
     def host(*keys):
         made.append(Host(len(made) + 1, list(keys), clock=clock, use_keys=use_keys))
         made[-1].begin()
         return made[-1]
 
-    use_keys([])
+    use_keys([], {})
     yield host
-    use_keys([])
+    use_keys([], {})
 
 
 @pytest.fixture

@@ -215,7 +215,7 @@ def take_slots(alice, bob, clock):
         until = clock.now + timedelta(seconds=30)
         for number, one in ((1, alice), (2, bob)):
             assert DrainSlot.objects.take(number, owner=one.token, now=clock.now, until=until)
-            one.leases._slot = lambda number=number: number
+            one.leases._renew_slot = lambda _now, number=number: number
         for one in (alice, bob, alice, bob):
             one.renew()
 

@@ -36,7 +36,7 @@ def notify(clock):
 
     def notify(after=0):
         clock.advance(minutes=after)
-        notices.notify(clock, run=lambda work: work())
+        sweeps.notify(clock)
 
     return notify
 
@@ -461,7 +461,7 @@ def test_the_sweep_notifies(failing, clock, monkeypatch):
     failing()
     monkeypatch.setattr(database_clock, "measured_now", clock)
     monkeypatch.setattr("tms_webhooks.tasks.enqueue", lambda *args: None)
-    monkeypatch.setattr(notices.notify, "__kwdefaults__", {"run": lambda work: work()})
+    monkeypatch.setattr(notices, "in_background", lambda work: work())
     clock.advance(minutes=9)
 
     tasks.sweep()

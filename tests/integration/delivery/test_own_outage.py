@@ -5,14 +5,15 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 
+from tests import sweeps
 from tests.integration.delivery.rows import distinct, subscribed, write, write_event
 from tests.integration.delivery.wire import Wire, answer, broken
 from tms_webhooks.choices import ErrorAction
-from tms_webhooks.delivery import health, notices
+from tms_webhooks.delivery import health
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, Webhook
 from tms_webhooks.monitoring.liveness import HealthLevel, assess, read_liveness
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.net.transports.client import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
@@ -33,12 +34,12 @@ class Host:
             clock=self.clock,
             transport=ThreadTransport(wire),
             random=lambda: 0.5,
-            slot=lambda: 1,
+            renew_slot=lambda _now: 1,
             outage=self.outage,
         )
         drain.run(until_idle=True)
         health.warn_all(self.clock.now)
-        notices.notify(self.clock, run=lambda work: work())
+        sweeps.notify(self.clock)
         self.level = assess(read_liveness(now=self.clock.now), max_lag=120.0, keeps_drains=False).level
 
     def work_for(self, wire, *, every, times):

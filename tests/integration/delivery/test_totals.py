@@ -8,12 +8,19 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.integration.delivery.rows import subscribed
 from tests.integration.delivery.trouble import Trouble
-from tests.integration.delivery.wire import answer, broken
+from tests.integration.delivery.wire import Steady, answer, broken
 from tests.threads import at_once, several
 from tms_webhooks.choices import AttemptResult, Health, Priority, TotalSpan
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event
 from tms_webhooks.models.total import COUNTS, LAGS, CountedAttempt
 from tms_webhooks.monitoring.figures import health_of, history
+from tms_webhooks.net.transports import client
+
+
+@pytest.fixture(autouse=True)
+def _steady(monkeypatch):
+    """Each exchange takes an eighth of a second."""
+    monkeypatch.setattr(client, "time", Steady())
 
 
 def counts(**wanted):

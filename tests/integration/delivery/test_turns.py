@@ -69,7 +69,7 @@ def test_an_ordered_webhook_gets_its_next_as_soon_as_its_last_is_written_whateve
 
 def test_a_read_for_webhooks_that_have_a_free_slot_reads_these_alone(simulate, monkeypatch):
     # Free webhooks are looked for once, and then no more for a long time.
-    monkeypatch.setattr(drain, "LOOK_EVERY", 60.0)
+    monkeypatch.setattr(drain, "LEASE_POLL", 60.0)
     first = subscribed("/first", max_in_flight=1)
     second = subscribed("/second", max_in_flight=1)
     for webhook in (first, second):
@@ -143,7 +143,7 @@ def test_looks_for_free_webhooks_that_take_long_take_a_tenth_of_the_time_of_a_bu
 @pytest.mark.parametrize("same", [True, False])
 def test_a_webhook_with_a_large_backlog_goes_on_although_a_batch_had_little_of_it(simulate, monkeypatch, due, same):
     monkeypatch.setattr(drain, "READ_BATCH", 32)
-    monkeypatch.setattr(drain, "LOOK_EVERY", 60.0)
+    monkeypatch.setattr(drain, "LEASE_POLL", 60.0)
     busy = subscribed("/busy")
     for number in range(25):
         due(subscribed(f"/{number}", **({"organization": busy.organization} if same else {})), 1)

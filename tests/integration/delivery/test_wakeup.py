@@ -181,7 +181,7 @@ def test_a_listener_whose_connection_is_cut_listens_again_and_says_so_once(folde
         cursor.execute(
             # Waits until they have ended, at most so many milliseconds.
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE query LIKE 'LISTEN %' AND datname = current_database()"
+            " WHERE query LIKE 'SELECT pg_advisory_lock%' AND datname = current_database()"
         )
         # One that an earlier test closed may still be on its way out.
         assert cursor.rowcount >= 1

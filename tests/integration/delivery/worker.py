@@ -1,11 +1,13 @@
 """The steps of a worker, called one by one: lease and read, send and write."""
 
 from datetime import timedelta
+from unittest.mock import patch
 
 from tests.integration.delivery.rows import lease, write_delivery
+from tms_webhooks import tasks
 from tms_webhooks.choices import Priority
 from tms_webhooks.delivery.rendering import with_contents
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.net.transports.client import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker import leases
@@ -44,7 +46,7 @@ class Worker:
 
     def claim(self, limit=64):
         """Lease webhooks, read what is due, and return the requests that may start now, at most so many."""
-        self.leases._all_at = 0.0
+        self.leases._read_all_at = 0.0
         leased = self.leases.acquire(self.clock.now)
         self.queues.lease(leased)
         for key in self.queues.keys:
@@ -58,8 +60,9 @@ class Worker:
         return requests
 
     def send(self, request):
-        (rendered,) = with_contents([request], TimeSpent())
-        return send(rendered, client=self.wire, clock=self.clock)
+        if request.unrendered is not None:
+            (request,) = with_contents([request], TimeSpent())
+        return send(request, client=self.wire, clock=self.clock)
 
     def answered(self, webhook):
         """Write a delivery to a webhook, send it, and return the result. Any number of workers hold the webhook together."""
@@ -102,3 +105,13 @@ class Worker:
         requests = self.claim(limit)
         self.write(*[self.send(request) for request in requests])
         return requests
+
+
+def run_link(make_drain, *, clock, slot=1, successor=False):
+    """Run the drain that ``make_drain`` returns as the task does, and wait for its last answers; return its counts."""
+    with (
+        patch.object(tasks, "Drain", lambda **_options: make_drain()),
+        patch.object(tasks.clock, "measured_now", clock),
+        patch.object(tasks, "finish_in_thread", lambda finish: finish()),
+    ):
+        return tasks.run_in_slot(slot, successor=successor)

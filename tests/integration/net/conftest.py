@@ -12,11 +12,9 @@ from tests.integration.net.servers import Server, answering, reply
 from tests.patience import PATIENCE
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.net.resolver import system_resolver
+from tms_webhooks.net import urls
+from tms_webhooks.net.transports import client, curl
 from tms_webhooks.net.transports.base import Request
-from tms_webhooks.net.transports.client import Client
-from tms_webhooks.net.transports.curl import CurlTransport
-from tms_webhooks.net.transports.threads import ThreadTransport
 
 if TYPE_CHECKING:
     pass
@@ -97,8 +95,7 @@ class Sender:
         give_up_at = time.monotonic() + max(request.deadline for request in requests) + PATIENCE
         while len(answers) < len(requests):
             assert time.monotonic() < give_up_at, "no answer long after the deadline"
-            timeout = self.transport.timeout()
-            self.selector.select(1.0 if timeout is None else min(timeout, 1.0))
+            self.selector.select(min(self.transport.timeout(), 1.0))
             answers += self.transport.collect()
         return sorted(answers, key=lambda answer: answer.key)
 
@@ -114,18 +111,20 @@ def kind(request):
 
 
 @pytest.fixture
-def clients(kind, authority, tmp_path):
-    """Make senders of this kind, which are closed after the test. ``trusting``: they trust the tests' authority only."""
+def clients(kind, authority, tmp_path, monkeypatch):
+    """Make senders of this kind, which are closed after the test.
+
+    ``resolve`` is the name server from then on, and ``trusting`` ones trust the tests' authority only.
+    """
     made = []
 
-    def make(*, resolve=system_resolver, trusting=False):
-        if kind == "curl":
-            options = {"cafile": str(authority.write(tmp_path))} if trusting else {}
-            made.append(Sender(CurlTransport(resolve=resolve, **options)))
-        else:
-            context = authority.client_context() if trusting else None
-            client = Client(resolve=resolve, ssl_context=context)
-            made.append(Sender(ThreadTransport(client)))
+    def make(*, resolve=None, trusting=False):
+        if resolve is not None:
+            monkeypatch.setattr(urls, "system_resolver", resolve)
+        if trusting:
+            for module in (client, curl):
+                monkeypatch.setattr(module, "DEFAULT_CA_BUNDLE_PATH", str(authority.write(tmp_path)))
+        made.append(Sender(curl.CurlTransport() if kind == "curl" else client.ThreadTransport()))
         return made[-1]
 
     yield make
@@ -133,8 +132,8 @@ def clients(kind, authority, tmp_path):
         sender.close()
 
 
-@pytest.fixture
-def client(clients):
+@pytest.fixture(name="client")
+def client_fixture(clients):
     """One sender as the engine makes it."""
     return clients()
 

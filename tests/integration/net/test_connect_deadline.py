@@ -3,6 +3,7 @@
 import socket
 import threading
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 
 import pytest
 
@@ -50,6 +51,11 @@ def test_a_name_server_that_never_answers_ends_at_the_deadline(serve, send, clie
         send(server.url(host="hooks.example.test"), deadline=DEADLINE, by=clients(resolve=hang))
     over.set()
     assert server.accepted == 0
+
+
+def seconds_of(response):
+    """Return how long an exchange took."""
+    return sum(part or 0.0 for part in asdict(response.timing).values())
 
 
 def answered(send):
@@ -105,7 +111,7 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(serve, se
         settings_of_app(CONNECT_TIMEOUT_SECONDS=1.6 * pace)
         response = answered(lambda: send(server.url(host="hooks.example.test"), by=client))
         assert response.status == 200
-        assert 0.1 <= response.elapsed < 1.6 * pace
+        assert 0.1 <= seconds_of(response) < 1.6 * pace
 
     with swallowing("127.0.0.2", port=server.port):
         at_some_pace(attempt)
@@ -121,7 +127,7 @@ def test_all_of_fifty_addresses_are_tried_in_the_time_to_connect(serve, send, se
         client = clients(resolve=lambda host, port: [*others, "127.0.0.1"])
         response = answered(lambda: send(server.url(host="hooks.example.test"), deadline=3.0 * pace, by=client))
         assert response.status == 200
-        assert 0.5 * pace <= response.elapsed < 2.5 * pace
+        assert 0.5 * pace <= seconds_of(response) < 2.5 * pace
 
     with swallowing(*others, port=server.port):
         at_some_pace(attempt)

@@ -1,12 +1,10 @@
 """What goes over the wire, to the byte, and what must never be on it."""
 
 import pytest
-from requests import PreparedRequest
 
 from tests.integration.net.servers import answering, reply
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports.base import FRAMING_HEADERS
-from tms_webhooks.net.transports.client import Client, Exchange
 
 
 def test_the_request_is_what_the_caller_gave_and_its_frame(serve, send):
@@ -49,7 +47,6 @@ def test_the_answer_comes_back_with_lower_case_headers(serve, send):
     assert response.headers == {"x-a": "1, 2", "retry-after": "5", "content-length": "3"}
     assert response.body == b"yes"
     assert response.truncated is False
-    assert 0.0 < response.elapsed < 5.0
 
 
 @pytest.mark.parametrize(
@@ -106,16 +103,6 @@ def test_proxies_and_passwords_of_the_environment_are_ignored(serve, send, monke
     assert send(server.url()).body == b"from the receiver"
     assert proxy.accepted == 0
     assert "authorization" not in {name.lower() for name in server.requests[0].headers}
-
-
-def test_the_adapter_refuses_what_would_weaken_it():
-    request = PreparedRequest()
-    request.url = "https://example.com/"
-    session = Client()._session
-
-    for options in ({"verify": False}, {"cert": "client.pem"}, {"proxies": {"https": "http://127.0.0.1:3128"}}):
-        with pytest.raises(ValueError, match="webhooks are sent with verified TLS"):
-            session.send(request, timeout=Exchange(5.0), **options)
 
 
 @pytest.mark.parametrize(

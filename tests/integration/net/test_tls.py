@@ -5,9 +5,8 @@ import pytest
 from tests.integration.net.conftest import fails
 from tests.integration.net.servers import reply
 from tests.integration.net.test_proxy import tunnels
-from tms_webhooks.exceptions import ConfigurationError, DeliveryError
+from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports.base import Request
-from tms_webhooks.net.transports.client import Client
 
 
 @pytest.fixture
@@ -151,14 +150,3 @@ def test_a_connection_that_closes_within_an_answer_is_reset(serve, send, trustin
 
     with fails("connection_reset", "hooks.example.test: connection reset"):
         send(serve(handle, tls=encrypted).url(host="hooks.example.test"), by=trusting)
-
-
-@pytest.mark.parametrize("weakness", ["certificates", "names"])
-def test_a_context_that_does_not_verify_is_refused(authority, weakness):
-    context = authority.client_context()
-    context.check_hostname = False
-    if weakness == "certificates":
-        context.verify_mode = ssl.CERT_NONE
-
-    with pytest.raises(ConfigurationError, match="ssl_context must verify certificates and host names"):
-        Client(ssl_context=context)

@@ -13,9 +13,10 @@ from tests.patience import PATIENCE
 from tests.scripts import run_script
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net import transports
+from tms_webhooks.net.transports import curl
 from tms_webhooks.net.transports.base import Request
+from tms_webhooks.net.transports.client import ThreadTransport
 from tms_webhooks.net.transports.curl import CurlTransport
-from tms_webhooks.net.transports.threads import ThreadTransport
 
 
 def a_request(url, *, deadline=PATIENCE):
@@ -153,7 +154,7 @@ def status(transport):
     with selectors.DefaultSelector() as selector:
         selector.register(transport.fileno(), selectors.EVENT_READ)
         while not (answers := transport.collect()):
-            selector.select(transport.timeout())
+            selector.select(min(transport.timeout(), 1.0))
     return answers[0].result.status
 
 ours = new_transport()
@@ -227,6 +228,8 @@ def test_libcurl_that_is_wanted_and_not_installed_is_a_wrong_setting(settings, m
 
 
 @ONLY_CURL
-def test_a_missing_file_of_authorities_is_a_wrong_setting(client):
+def test_a_missing_file_of_authorities_is_a_wrong_setting(client, monkeypatch):
+    monkeypatch.setattr(curl, "DEFAULT_CA_BUNDLE_PATH", "/nowhere")
+
     with pytest.raises(ConfigurationError, match="authorities can't be read: /nowhere"):
-        CurlTransport(cafile="/nowhere")
+        CurlTransport()

@@ -5,13 +5,13 @@ import time
 
 import pytest
 
+from tests.integration.delivery.worker import run_link
 from tms_webhooks import tasks
 from tms_webhooks.models import DrainSlot
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.net.transports.client import ThreadTransport
 from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.wake import Waker
 from tms_webhooks.queues import Queue
-from tms_webhooks.tasks import run_in_slot
 from tms_webhooks.worker.drain import Drain
 
 
@@ -27,9 +27,6 @@ class BrokenQueue(Queue):
     def enqueue_at(self, moment, function, *args):
         self.calls.append("later")
         raise ConnectionError("no broker")
-
-    def schedule(self, *, using):
-        pass
 
 
 @pytest.fixture(autouse=True)
@@ -56,13 +53,7 @@ def test_a_drain_whose_successor_is_refused_runs_and_releases_its_slot(queue, cl
     started_at = time.monotonic()
 
     with caplog.at_level(logging.ERROR, logger="tms_webhooks"):
-        tally = run_in_slot(
-            lambda: Drain(fan_out=lambda now: 0, clock=clock, transport=ThreadTransport()),
-            slot=1,
-            successor=False,
-            clock=clock,
-            run_finish=lambda finish: finish(),
-        )
+        tally = run_link(lambda: Drain(fan_out=lambda now: 0, clock=clock, transport=ThreadTransport()), clock=clock)
 
     assert tally.sent == 0
     assert time.monotonic() - started_at >= 0.1

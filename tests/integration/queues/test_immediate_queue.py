@@ -25,9 +25,6 @@ class ImmediateQueue(Queue):
         self.enqueue(function, *args)
         return True
 
-    def schedule(self, *, using):
-        pass
-
 
 def test_a_save_runs_no_drain_and_the_log_says_why(use_queue, rename, caplog):
     use_queue(IMMEDIATE)

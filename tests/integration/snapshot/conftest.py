@@ -11,7 +11,7 @@ from tms_webhooks import catalogue, snapshot
 from tms_webhooks.choices import DeliveryStatus, JobKind
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Job
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.net.transports.client import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.integration.delivery.wire import Wire
-from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.net.transports.client import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 

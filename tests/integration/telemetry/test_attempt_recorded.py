@@ -3,11 +3,18 @@
 import pytest
 
 from tests.integration.delivery.rows import subscribed, write_event
-from tests.integration.delivery.wire import Wire
+from tests.integration.delivery.wire import Steady, Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks import signals
 from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.net.transports import client
 from tms_webhooks.outbox.fanout import fan_out
+
+
+@pytest.fixture(autouse=True)
+def _steady(monkeypatch):
+    """Each exchange takes an eighth of a second."""
+    monkeypatch.setattr(client, "time", Steady())
 
 
 @pytest.fixture

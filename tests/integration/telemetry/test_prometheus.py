@@ -12,12 +12,20 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.integration.delivery.rows import lease, subscribed, write, write_delivery, write_event
 from tests.integration.delivery.trouble import Trouble
+from tests.integration.delivery.wire import Steady
 from tests.patience import PATIENCE
 from tests.threads import at_once
 from tms_webhooks import signals
 from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.monitoring.liveness import examine
+from tms_webhooks.net.transports import client
 from tms_webhooks.telemetry import prometheus
+
+
+@pytest.fixture(autouse=True)
+def _steady(monkeypatch):
+    """Each exchange takes an eighth of a second."""
+    monkeypatch.setattr(client, "time", Steady())
 
 
 def disconnect(registry):
@@ -62,7 +70,7 @@ def test_attempts_are_counted_by_outcome(registry, clock, run, wire):
         "tms_webhooks_attempts_total{outcome=delivered}": 1.0,
     }
     assert found["tms_webhooks_attempt_seconds_count"] == 3.0
-    assert found["tms_webhooks_attempt_seconds_sum"] == pytest.approx(0.25, abs=0.01)
+    assert found["tms_webhooks_attempt_seconds_sum"] == pytest.approx(0.375)
     assert found["tms_webhooks_attempt_seconds_bucket{le=0.25}"] == 3.0
 
 

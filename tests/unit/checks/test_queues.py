@@ -23,9 +23,9 @@ SILENT = "...tms_webhooks.queues.SilentQueue..."
 
 
 class HalfQueue(Queue):
-    """Lacks `every`."""
+    """Lacks `enqueue`."""
 
-    def enqueue(self, function, *args):
+    def schedule(self, *, using):
         raise NotImplementedError
 
 
@@ -57,7 +57,7 @@ class BrokenQueue(SilentQueue):
             (
                 {"QUEUE": queue},
                 f"E008: TMS_WEBHOOKS['QUEUE'] is {queue!r}, which {text}... -> Name a subclass of tms_webhooks.queues.Queue "
-                "that implements `enqueue` and `schedule`.",
+                "that implements `enqueue`.",
             )
             for queue, text in (
                 (

@@ -17,7 +17,8 @@ from django.test.utils import isolate_apps
 
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import encryption
-from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed
+from tms_webhooks.models.encryption import EncryptedTextField, Sealed
+from tms_webhooks.net.urls import MASK
 
 TOKEN_OF_A_LOST_KEY = Fernet(Fernet.generate_key()).encrypt(b"hunter2").decode()
 

@@ -5,7 +5,14 @@ import time
 import pytest
 
 from tests.patience import PATIENCE
-from tms_webhooks.net.resolver import addresses_of, is_literal, system_resolver
+from tms_webhooks.net import urls
+from tms_webhooks.net.urls import addresses_of, is_literal, system_resolver
+
+
+@pytest.fixture
+def resolve_by(monkeypatch):
+    """Have names looked up by this function."""
+    return lambda resolve: monkeypatch.setattr(urls, "system_resolver", resolve)
 
 
 def unexpected(host, port):
@@ -13,36 +20,42 @@ def unexpected(host, port):
 
 
 @pytest.mark.parametrize("host", ["93.184.216.34", "2606:4700::1111"])
-def test_an_ip_address_is_its_own_address_and_is_not_looked_up(host):
+def test_an_ip_address_is_its_own_address_and_is_not_looked_up(host, resolve_by):
+    resolve_by(unexpected)
+
     assert is_literal(host) is True
-    assert addresses_of(host, 443, resolve=unexpected, seconds=1.0) == (host,)
+    assert addresses_of(host, 443, seconds=1.0) == (host,)
 
 
-def test_a_lookup_that_hangs_is_given_up_in_time():
+def test_a_lookup_that_hangs_is_given_up_in_time(resolve_by):
     over = threading.Event()
 
     def hang(host, port):
         over.wait(2 * PATIENCE)
         return []
 
+    resolve_by(hang)
     started_at = time.monotonic()
     with pytest.raises(TimeoutError):
-        addresses_of("example.com", 443, resolve=hang, seconds=0.1)
+        addresses_of("example.com", 443, seconds=0.1)
     assert 0.1 <= time.monotonic() - started_at < PATIENCE
     over.set()
 
 
-def test_a_name_that_no_name_server_can_be_asked_for_has_no_address():
+def test_a_name_that_no_name_server_can_be_asked_for_has_no_address(resolve_by):
     def fail(host, port):
         return [host.encode("idna").decode()]
 
+    resolve_by(fail)
     with pytest.raises(socket.gaierror):
-        addresses_of("a" * 64 + ".example", 443, resolve=fail, seconds=1.0)
+        addresses_of("a" * 64 + ".example", 443, seconds=1.0)
 
 
-def test_a_name_with_an_empty_list_of_addresses_has_no_address():
+def test_a_name_with_an_empty_list_of_addresses_has_no_address(resolve_by):
+    resolve_by(lambda host, port: [])
+
     with pytest.raises(socket.gaierror, match="no address"):
-        addresses_of("example.com", 443, resolve=lambda host, port: [], seconds=1.0)
+        addresses_of("example.com", 443, seconds=1.0)
 
 
 def test_the_system_resolver_returns_every_address_once_in_order(monkeypatch):

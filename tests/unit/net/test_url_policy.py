@@ -1,11 +1,13 @@
 import re
 import socket
 import threading
+from unittest.mock import patch
 
 import pytest
 
 from tests.patience import PATIENCE
 from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnsafeURL
+from tms_webhooks.net import urls
 from tms_webhooks.net.urls import allowed_networks, check_url, is_exempt
 
 
@@ -22,6 +24,12 @@ class Names:
             return self.addresses[host.split(".", maxsplit=1)[0]]
         except KeyError:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
+
+
+def look_up(url, names):
+    """Check a URL whose host is looked up with these names."""
+    with patch.object(urls, "system_resolver", names):
+        return check_url(url, looks_up=True)
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +113,7 @@ def test_a_name_of_this_machine_is_refused_without_any_lookup(host, settings):
 def test_a_host_with_public_addresses_is_reachable():
     names = Names(hooks=["93.184.216.34", "2606:4700::1111"])
 
-    assert check_url("https://hooks.example.com/x", resolve=names).host == "hooks.example.com"
+    assert look_up("https://hooks.example.com/x", names).host == "hooks.example.com"
     assert names.asked == [("hooks.example.com", 443)]
 
 
@@ -121,7 +129,7 @@ def test_a_host_with_public_addresses_is_reachable():
 )
 def test_one_private_address_among_many_refuses_the_host_and_is_not_shown(addresses):
     with pytest.raises(BlockedAddress) as caught:
-        check_url("https://hooks.example.com/", resolve=Names(hooks=addresses))
+        look_up("https://hooks.example.com/", Names(hooks=addresses))
 
     assert str(caught.value) == (
         "URL: the host 'hooks.example.com' has no address that webhooks may call; check its spelling, use a public host, "
@@ -132,9 +140,9 @@ def test_one_private_address_among_many_refuses_the_host_and_is_not_shown(addres
 @pytest.mark.parametrize("names", [Names(), Names(hooks=[])], ids=["unknown", "no address"])
 def test_a_host_without_an_address_is_refused(names):
     with pytest.raises(BlockedAddress) as unknown:
-        check_url("https://hooks.example.com/", resolve=names)
+        look_up("https://hooks.example.com/", names)
     with pytest.raises(BlockedAddress) as internal:
-        check_url("https://hooks.example.com/", resolve=Names(hooks=["10.0.0.7"]))
+        look_up("https://hooks.example.com/", Names(hooks=["10.0.0.7"]))
 
     assert str(unknown.value) == str(internal.value)
 
@@ -148,7 +156,7 @@ def test_a_host_that_no_name_server_answers_for_is_refused_in_time(settings):
         return ["93.184.216.34"]
 
     with pytest.raises(UnsafeURL, match="has no address"):
-        check_url("https://hooks.example.com/", resolve=hang)
+        look_up("https://hooks.example.com/", hang)
     over.set()
 
 
@@ -158,9 +166,9 @@ def test_an_address_inside_an_allowed_network_is_exempt(settings):
     assert check_url("https://10.20.0.7/").host == "10.20.0.7"
     assert check_url("https://[fd00::7]/").host == "fd00::7"
     assert check_url("https://192.168.1.5/").host == "192.168.1.5"
-    assert check_url("https://hooks.example.com/", resolve=Names(hooks=["10.20.0.7"]))
+    assert look_up("https://hooks.example.com/", Names(hooks=["10.20.0.7"]))
     with pytest.raises(BlockedAddress):
-        check_url("https://hooks.example.com/", resolve=Names(hooks=["10.20.0.7", "10.21.0.7"]))
+        look_up("https://hooks.example.com/", Names(hooks=["10.20.0.7", "10.21.0.7"]))
     with pytest.raises(BlockedAddress):
         check_url("https://192.168.1.6/")
 
@@ -169,10 +177,10 @@ def test_an_allowed_host_is_exempt_from_the_address_check_alone(settings):
     settings.TMS_WEBHOOKS = {"UNCHECKED_HOSTS": ["Intranet", "127.0.0.1", "::1", "bücher.example"]}
     names = Names()
 
-    assert check_url("https://intranet/", resolve=names).host == "intranet"
-    assert check_url("https://127.0.0.1/", resolve=names).host == "127.0.0.1"
-    assert check_url("https://[0:0::1]/", resolve=names).host == "::1"
-    assert check_url("https://BÜCHER.example/", resolve=names).host == "xn--bcher-kva.example"
+    assert look_up("https://intranet/", names).host == "intranet"
+    assert look_up("https://127.0.0.1/", names).host == "127.0.0.1"
+    assert look_up("https://[0:0::1]/", names).host == "::1"
+    assert look_up("https://BÜCHER.example/", names).host == "xn--bcher-kva.example"
     assert names.asked == []
     with pytest.raises(UnsafeURL, match="the scheme 'http' is not allowed"):
         check_url("http://intranet/")
@@ -188,7 +196,7 @@ def test_an_allowed_host_frees_neither_its_subdomains_nor_other_names_of_its_add
     assert is_exempt("intranet") is True
     assert is_exempt("a.intranet") is False
     with pytest.raises(BlockedAddress):
-        check_url("https://hooks.example.com/", resolve=Names(hooks=["127.0.0.1"]))
+        look_up("https://hooks.example.com/", Names(hooks=["127.0.0.1"]))
 
 
 @pytest.mark.parametrize("entry", ["10.20.0.0/33", "10.20.0.1/16", "intranet", "", "10.20.*"])

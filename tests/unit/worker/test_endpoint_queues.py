@@ -1,6 +1,7 @@
 """The order in which claimed requests go out: organizations take turns, then the webhooks of each, within their limits."""
 
 from datetime import timedelta
+from math import inf
 
 import pytest
 
@@ -153,7 +154,7 @@ def test_a_webhook_that_waits_for_its_rate_is_read_at_its_time_and_not_before(qu
 def test_a_webhook_with_more_due_is_read_again_as_soon_as_it_has_a_free_slot(queues):
     read(queues, [*requests(1, 1), *requests(1, 2)], full={1})
     first, second = next_ones(queues)
-    assert not queues.wants_more
+    assert not any(queues.wanting())
 
     answered(queues, first)
     answered(queues, second)
@@ -166,7 +167,7 @@ def test_an_ordered_webhook_is_read_again_when_its_result_is_written(queues):
     one.endpoint.webhook.ordered = True
     read(queues, [one])
     result = answered(queues, queues.next())
-    assert not queues.wants_more
+    assert not any(queues.wanting())
 
     queues.written(result)
 
@@ -286,7 +287,7 @@ def test_a_halted_queue_waits_until_its_result_is_written_and_is_read_again(queu
     result = answered(queues, first, status=500)
     # It was ready, and goes out no more; others do.
     assert next_ones(queues) == [other]
-    assert not queues.wants_more
+    assert not any(queues.wanting())
 
     queues.written(result)
 
@@ -301,10 +302,10 @@ def test_a_queue_halted_twice_waits_for_both_results(queues):
     results = [answered(queues, one, status=500) for one in next_ones(queues)]
 
     queues.written(results[0])
-    assert not queues.wants_more
+    assert not any(queues.wanting())
     queues.written(results[1])
 
-    assert queues.wants_more
+    assert any(queues.wanting())
 
 
 def test_a_result_that_is_lost_keeps_its_delivery_from_being_sent_again(queues):
@@ -324,7 +325,7 @@ def replays(number):
     return [request._replace(is_replay=True) for request in requests(number)]
 
 
-def with_limit(limit, *, seconds=None):
+def with_limit(limit, *, seconds=inf):
     """Return queues whose first webhook has so many requests in flight at most, and answers in so many seconds."""
     queues = make_queues(100)
     read(queues, [], concurrency=limit, full=[1])
@@ -365,7 +366,7 @@ def test_replays_that_wait_take_no_place_from_other_deliveries():
 
 @pytest.mark.parametrize(
     "seconds, quiet, number",
-    [(None, True, 8), (0.5, True, 8), (0.02, True, 48), (None, False, 2), (0.02, False, 12)],
+    [(inf, True, 8), (0.5, True, 8), (0.02, True, 48), (inf, False, 2), (0.02, False, 12)],
 )
 def test_so_many_replays_are_worth_reading_as_a_receiver_takes_in_the_next_moment(seconds, quiet, number):
     queues = with_limit(8, seconds=seconds)

@@ -27,7 +27,7 @@ from tms_webhooks.models.credentials import (
     validate,
     withheld,
 )
-from tms_webhooks.models.encryption import MASK
+from tms_webhooks.net.urls import MASK
 
 LONGEST_HEADERS = 32_768
 """Characters of all header lines."""

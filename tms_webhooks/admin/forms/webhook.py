@@ -41,8 +41,8 @@ from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models import AuditEntry, Subscription, Webhook, limits
 from tms_webhooks.models.credentials import is_same_receiver, known_headers, secret_names
-from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.subscription import duplicates
+from tms_webhooks.net.urls import MASK
 
 EDITS = (
     AuditAction.WEBHOOK_UPDATED,

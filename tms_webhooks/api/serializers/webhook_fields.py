@@ -33,9 +33,9 @@ from tms_webhooks.models.credentials import (
     to_text,
     validate,
 )
-from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.notification import lines_of
 from tms_webhooks.models.organization import has_whole_number_key
+from tms_webhooks.net.urls import MASK
 from tms_webhooks.validators import check_header, validate_contacts, validate_header_lines
 
 

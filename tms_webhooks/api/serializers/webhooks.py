@@ -39,9 +39,10 @@ from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.credentials import from_text, is_same_receiver, known_headers, withheld
-from tms_webhooks.models.encryption import MASK, reveal
+from tms_webhooks.models.encryption import reveal
 from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.models.webhook_fields import INTEGRATIONS
+from tms_webhooks.net.urls import MASK
 from tms_webhooks.routing.explain import unknown_filter_ids, unknown_ids_warning
 
 # The fields that name the API key or user of a webhook.

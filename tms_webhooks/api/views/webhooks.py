@@ -59,7 +59,6 @@ from tms_webhooks.models import Subscription, Webhook, WebhookSecret
 from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.monitoring.figures import WebhookHealth, health_by_webhook, stats
 from tms_webhooks.net import urls
-from tms_webhooks.net.resolver import system_resolver
 from tms_webhooks.snapshot import available
 
 
@@ -230,7 +229,7 @@ def refuse_unreachable(data: Mapping[str, Any], *, name: str = "url", stored: We
     for url, path in ((data.get(name), [name]), (token_url, ["authentication", "token_url"])):
         if isinstance(url, str) and url not in known:
             try:
-                urls.check_url(url, resolve=system_resolver)
+                urls.check_url(url, looks_up=True)
             except UnsafeURL as error:
                 errors.append((path, str(error), "unsafe_url"))
     if errors:

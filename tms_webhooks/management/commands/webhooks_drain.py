@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,18 +23,12 @@ from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.models.drain import new_owner
 from tms_webhooks.monitoring.words import counted
 from tms_webhooks.outbox import prune as pruning
-from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker import drain as worker_drain
 from tms_webhooks.worker.drain import Drain, Tally
 
 FIRST = 10_001
 """The lowest number of a slot, beyond those that ``DRAINS`` counts. Several commands hold consecutive numbers."""
-HOLD = 15.0
-"""Seconds for which a slot is held without being renewed, beyond the wait of an idle drain: one that hangs loses it."""
-LONGEST = 55.0
-"""Seconds for which a slot is held at most. A slot that is held for longer counts as free (``FAR_AHEAD``)."""
-RENEWED_EVERY = 5.0
-"""Seconds."""
+HOLD = timedelta(seconds=25)
+"""For how long a slot is held without being renewed: a drain that hangs loses it. A drain renews it with its leases."""
 PROBLEMS = ("failed", "failed_objects", "unbuilt")
 """Of a pass of reconciliation."""
 FOLLOW = "Delivering (stop with Ctrl-C). To see the attempts: webhooks_tail --follow"
@@ -107,8 +100,10 @@ class Command(WebhooksCommand):
         else:
             self.stderr.write(FOLLOW, self.style.SUCCESS)
         with stop_on_signal() as stop, ticking() if timer and not until_idle else nullcontext():
-            run = drain_with_jobs if timer and until_idle else drain
-            tally = run(seconds=seconds, until_idle=until_idle, stop=stop)
+            if timer and until_idle:
+                tally = drain_with_jobs(seconds=seconds, stop=stop)
+            else:
+                tally = drain(seconds=seconds, until_idle=until_idle, stop=stop)
         waiting = Delivery.objects.open().count() if has_end else 0
         facts = {**asdict(tally), **({"waiting": waiting} if has_end else {})}
         self.print(facts, "\n".join(report(tally, waiting)), as_json=as_json)
@@ -155,13 +150,13 @@ def reconcile() -> tuple[Mapping[str, Any], Sequence[str], bool]:
     return {"sources": facts}, lines or [none], bool(failed)
 
 
-def drain_with_jobs(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> Tally:
+def drain_with_jobs(*, seconds: float | None, stop: threading.Event) -> Tally:
     """Run drains until nothing is due, and the jobs of users before each of them: the end of a snapshot follows its objects."""
     began_at, timer, total = monotonic(), Timer(), Tally()
     while True:
         are_unfinished = timer.work_on_jobs(stop)
         left = None if seconds is None else max(0.0, seconds - (monotonic() - began_at))
-        tally = drain(seconds=left, until_idle=until_idle, stop=stop)
+        tally = drain(seconds=left, until_idle=True, stop=stop)
         total = Tally(total.events + tally.events, total.sent + tally.sent, total.delivered + tally.delivered)
         # A job that waits for retries has nothing to send now.
         if stop.is_set() or left == 0.0 or not (are_unfinished and tally.sent):
@@ -169,38 +164,29 @@ def drain_with_jobs(*, seconds: float | None, until_idle: bool, stop: threading.
 
 
 def drain(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> Tally:
-    """Run a drain; if it runs until it is stopped, in a slot that shows other processes that it runs, and wake it."""
-    turn = CommandTurn(holds_slot=not until_idle)
+    """Run a drain. One that runs until it is stopped has a slot."""
+    if until_idle:
+        return Drain().run(seconds=seconds, stop=stop, until_idle=True)
+    slot = CommandSlot()
     try:
-        return Drain(fan_out=turn, slot=lambda: turn.slot).run(seconds=seconds, stop=stop, until_idle=until_idle)
+        return Drain(renew_slot=slot.renew).run(seconds=seconds, stop=stop)
     finally:
         with suppress(DatabaseError):  # The slot expires by itself.
-            turn.release(clock.now())
+            slot.release(clock.now())
 
 
-class CommandTurn:
-    """The fan-out of a drain that a command runs. It keeps the first free slot while the loop turns.
+class CommandSlot:
+    """The slot of a drain that a command runs, by which other processes see that it runs: the first free one."""
 
-    Its connection stays open. The drain closes a broken one.
-    """
+    def __init__(self) -> None:
+        self._number, self._owner = FIRST, new_owner()
 
-    def __init__(self, *, holds_slot: bool) -> None:
-        self.slot: int | None = None
-        self._owner = new_owner()
-        self._renew_at = monotonic() if holds_slot else math.inf
-
-    def __call__(self, now: datetime) -> int:
-        """Return the number of events that were fanned out."""
-        if monotonic() >= self._renew_at:
-            self._renew_at = monotonic() + RENEWED_EVERY
-            until = now + timedelta(seconds=min(HOLD + worker_drain.DRAIN_SLEEP, LONGEST))
-            number = self.slot or FIRST
-            while not DrainSlot.objects.take(number, owner=self._owner, now=now, until=until):
-                number += 1
-            self.slot = number
-        return fan_out(now)
+    def renew(self, now: datetime) -> int:
+        """Hold the slot from now on, and return its number."""
+        while not DrainSlot.objects.take(self._number, owner=self._owner, now=now, until=now + HOLD):
+            self._number += 1
+        return self._number
 
     def release(self, now: datetime) -> None:
         """Give up the slot."""
-        if self.slot is not None:
-            DrainSlot.objects.release(self.slot, owner=self._owner, now=now)
+        DrainSlot.objects.release(self._number, owner=self._owner, now=now)

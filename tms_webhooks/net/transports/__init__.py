@@ -28,7 +28,7 @@ def new_transport() -> Transport:
     """
     # pycurl is optional.
     if app_settings.TRANSPORT == "threads" or not (app_settings.TRANSPORT or has_curl()):
-        from tms_webhooks.net.transports.threads import ThreadTransport
+        from tms_webhooks.net.transports.client import ThreadTransport
 
         return ThreadTransport()
     try:

@@ -79,7 +79,6 @@ class Response:
         headers: Names in lower case; the values of a repeated header joined by a comma.
         body: At most ``RESPONSE_LIMIT_BYTES`` bytes, not decompressed.
         truncated: True if the body was longer.
-        elapsed: Seconds that the exchange took.
         timing: The seconds of each part.
     """
 
@@ -87,7 +86,6 @@ class Response:
     headers: Mapping[str, str]
     body: bytes
     truncated: bool
-    elapsed: float
     timing: Timing = Timing()
 
 
@@ -160,8 +158,8 @@ class Transport(Protocol):
         """Return a file descriptor that is readable when `collect` has work to do."""
         ...
 
-    def timeout(self) -> float | None:
-        """Return the seconds after which `collect` has work to do in any case; None if it has none without an event."""
+    def timeout(self) -> float:
+        """Return the seconds after which `collect` has work to do in any case; infinity if it has none without an event."""
         ...
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP client of callers that wait for an answer, with `requests`: every request without libcurl goes through `Client.send`.
+"""Requests without libcurl: the HTTP client of callers that wait for an answer, with `requests`, and a transport of threads that call it.
 
 Connections to checked addresses are kept, and each exchange has one deadline. The adapter of `requests` itself resolves the
 name again when it connects, and it writes the URL, which may hold a secret, into the log. A socket's own timeout starts
@@ -8,12 +8,14 @@ again with every read. So a receiver that sends one byte a second could block a 
 from __future__ import annotations
 
 import http.client
+import math
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from requests import PreparedRequest, Session
 from requests import Response as RequestsResponse
@@ -22,23 +24,28 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.wait import wait_for_read
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.exceptions import ConfigurationError, UnsafeURL
+from tms_webhooks.exceptions import DeliveryError, UnsafeURL
 from tms_webhooks.net import errors, urls
 from tms_webhooks.net.proxy import Proxy, ProxyFailure, configured_proxy, tunnel_address
-from tms_webhooks.net.resolver import Resolver, addresses_of, system_resolver
 from tms_webhooks.net.timing import Marks
-from tms_webhooks.net.transports.base import IDLE_LIMIT, Request, Response, acknowledge_immediately, final_headers
-from tms_webhooks.net.urls import SafeURL
+from tms_webhooks.net.transports.base import (
+    IDLE_LIMIT,
+    Answer,
+    Request,
+    Response,
+    ThreadQueue,
+    acknowledge_immediately,
+    final_headers,
+)
+from tms_webhooks.net.urls import SafeURL, addresses_of
 
 CONNECTIONS_LIMIT = 256
 """Idle connections. Each is an open file, and a process may have about 1,000."""
 OVERHEAD_LIMIT = 2**20
 """Bytes of one answer in addition to its body. For http.client, a chunk of size -1 is all the rest, and it would read that."""
 
-if TYPE_CHECKING:
-    _Socket = socket.socket
-else:
-    _Socket = object
+THREADS = 64
+"""The most requests at a time of a transport: each takes several times the CPU time of one with libcurl."""
 
 
 class Exchange(Marks):
@@ -53,16 +60,16 @@ class Exchange(Marks):
         self.ended = False
         self.received = 0
 
-    def left(self, limit: float | None = None) -> float:
+    def left(self, limit: float = math.inf) -> float:
         """Return the remaining seconds, at most ``limit``. Raise ``TimeoutError`` after the deadline."""
         left = self.deadline_at - time.monotonic()
         if left <= 0.0:
             raise TimeoutError("the deadline has passed")
-        return left if limit is None or left < limit else limit
+        return min(left, limit)
 
 
-class _Timed(_Socket):
-    """Mixin for a socket class: the deadline of the current exchange limits every read and write."""
+class TimedSocket(socket.socket):
+    """A socket under the deadline of its exchange, which limits every read and write."""
 
     exchange: Exchange
 
@@ -90,12 +97,8 @@ class _Timed(_Socket):
         super().sendall(*args, **kwargs)
 
 
-class TimedSocket(_Timed, socket.socket):
-    """An unencrypted socket under the deadline of its exchange."""
-
-
-class TimedTLSSocket(_Timed, ssl.SSLSocket):
-    """An encrypted socket under the deadline of its exchange. The timeout of the unencrypted socket bounds its handshake."""
+class TimedTLSSocket(TimedSocket, ssl.SSLSocket):
+    """An encrypted one. The timeout of the unencrypted socket bounds its handshake."""
 
 
 class _FinalResponse(http.client.HTTPResponse):
@@ -118,9 +121,8 @@ class _Connection:
     sock: Any = None
     used_at = 0.0
 
-    def __init__(self, safe: SafeURL, resolve: Resolver, tls: ssl.SSLContext) -> None:
+    def __init__(self, safe: SafeURL, tls: ssl.SSLContext) -> None:
         self.safe = safe
-        self._resolve = resolve
         self._tls = tls
 
     def is_usable(self) -> bool:
@@ -166,7 +168,7 @@ class _Connection:
 
     def _connect(self, exchange: Exchange) -> None:
         host, port = self.safe.host, self.safe.port
-        addresses = addresses_of(host, port, resolve=self._resolve, seconds=exchange.left())
+        addresses = addresses_of(host, port, seconds=exchange.left())
         urls.vet(host, addresses)
         exchange.resolved = time.monotonic()
         proxy = configured_proxy()
@@ -210,7 +212,7 @@ def _tunnel(proxy: Proxy, address: str, port: int, exchange: Exchange) -> TimedS
     if proxy.authorization:
         lines.append(f"proxy-authorization: {proxy.authorization}")
     try:
-        own = addresses_of(proxy.host, proxy.port, resolve=system_resolver, seconds=exchange.left())
+        own = addresses_of(proxy.host, proxy.port, seconds=exchange.left())
         sock = _connected(own, proxy.port, exchange)
     except OSError as error:
         raise ProxyFailure("no connection") from error
@@ -237,37 +239,34 @@ class WebhookAdapter(BaseAdapter):
     Do not share it with a forked process.
     """
 
-    def __init__(self, *, resolve: Resolver, tls: ssl.SSLContext) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._resolve = resolve
-        self._tls = tls
+        # One for all connections: reading the bundle again takes longer than the handshake.
+        self._tls = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+        self._tls.sslsocket_class = TimedTLSSocket
         # The one that was used last comes last.
         self._idle: list[_Connection] = []
         self._lock = threading.Lock()
 
-    def send(  # type: ignore[override]
-        self, request: PreparedRequest, *, timeout: Exchange, verify: Any, cert: Any, proxies: Any, **_options: Any
-    ) -> RequestsResponse:
+    def send(self, request: PreparedRequest, *, timeout: Exchange, **_options: Any) -> RequestsResponse:  # type: ignore[override]
         """Send a request under the deadline of the exchange ``timeout``. The answer's content has at most ``RESPONSE_LIMIT_BYTES`` + 1 bytes.
 
         A kept connection that the receiver has closed by then is replaced once by a new one.
         """
-        if verify is not True or cert is not None or proxies:
-            raise ValueError("webhooks are sent with verified TLS, without a client certificate and without a proxy")
         safe = urls.split_url(request.url or "")
         timeout.secure = safe.scheme == "https"
         lines = [f"{request.method} {safe.target} HTTP/1.1"]
         lines += [f"{name}: {value}".rstrip() for name, value in request.headers.items()]
         # Head and body in one piece: two would wake the receiver twice.
         data = "\r\n".join([*lines, "", ""]).encode("latin-1") + (request.body or b"")  # type: ignore[operator]
-        kept = self._take(safe)
-        try:
-            return self._exchange(kept or _Connection(safe, self._resolve, self._tls), request, data, timeout)
-        except (OSError, http.client.HTTPException) as error:
-            if kept is None or timeout.answered is not None or not errors.is_disconnect(error):
-                raise
-        timeout.ended = False
-        return self._exchange(_Connection(safe, self._resolve, self._tls), request, data, timeout)
+        if kept := self._take(safe):
+            try:
+                return self._exchange(kept, request, data, timeout)
+            except (OSError, http.client.HTTPException) as error:
+                if timeout.answered is not None or not errors.is_disconnect(error):
+                    raise
+            timeout.ended = False
+        return self._exchange(_Connection(safe, self._tls), request, data, timeout)
 
     def close(self) -> None:
         """Close every idle connection."""
@@ -316,18 +315,11 @@ class Client:
     """Sends requests over connections that are kept per receiver.
 
     Threads may share a client. A forked process may not: create the client after the fork.
-
-    ``resolve`` and ``ssl_context`` are for tests; the context must verify certificates and host names.
     """
 
-    def __init__(self, *, resolve: Resolver = system_resolver, ssl_context: ssl.SSLContext | None = None) -> None:
-        # One for all connections: reading the bundle again takes longer than the handshake.
-        context = ssl_context or ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
-        if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname:
-            raise ConfigurationError("Client: ssl_context must verify certificates and host names.")
-        context.sslsocket_class = TimedTLSSocket
+    def __init__(self) -> None:
         self._session = _Session()
-        adapter = WebhookAdapter(resolve=resolve, tls=context)
+        adapter = WebhookAdapter()
         for scheme in urls.DEFAULT_PORTS:
             self._session.mount(f"{scheme}://", adapter)
 
@@ -346,16 +338,52 @@ class Client:
             answer = self._session.send(prepared, timeout=exchange, proxies={}, allow_redirects=False)  # type: ignore[arg-type]
         except (OSError, http.client.HTTPException, UnsafeURL) as error:
             raise errors.as_delivery_error(error, host=host, timing=exchange.timing(time.monotonic())) from error
-        ended_at, limit = time.monotonic(), app_settings.RESPONSE_LIMIT_BYTES
+        limit = app_settings.RESPONSE_LIMIT_BYTES
         return Response(
             answer.status_code,
             answer.headers,
             answer.content[:limit],
             truncated=len(answer.content) > limit,
-            elapsed=ended_at - exchange.started,
-            timing=exchange.timing(ended_at),
+            timing=exchange.timing(time.monotonic()),
         )
 
     def close(self) -> None:
         """Close every kept connection. A request sent later opens a new one."""
         self._session.close()
+
+
+class ThreadTransport:
+    """Sends each request in a thread of its pool of at most `THREADS`, and starts them as needed."""
+
+    def __init__(self, client: Client | None = None) -> None:
+        self.capacity = min(app_settings.SENDER_SLOTS, THREADS)
+        self._client = client or Client()
+        self._pool = ThreadPoolExecutor(max_workers=self.capacity, thread_name_prefix="webhook-sender")
+        self._answers: ThreadQueue[Answer] = ThreadQueue()
+
+    def start(self, request: Request, key: Any) -> None:
+        self._pool.submit(self._send, request, key)
+
+    def collect(self) -> Sequence[Answer]:
+        """Return the answers that the threads have left."""
+        return self._answers.take()
+
+    def fileno(self) -> int:
+        return self._answers.fileno()
+
+    def timeout(self) -> float:
+        return math.inf  # the threads keep the deadlines
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+        self._client.close()
+        self._answers.close()
+
+    def _send(self, request: Request, key: Any) -> None:
+        begun_at = time.monotonic()
+        result: Response | DeliveryError
+        try:
+            result = self._client.send(request)
+        except Exception as error:
+            result = errors.as_delivery_error(error)
+        self._answers.put(Answer(key, result, time.monotonic() - begun_at))

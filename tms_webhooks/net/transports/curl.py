@@ -23,10 +23,10 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net import errors, urls
-from tms_webhooks.net.resolver import Resolver, is_literal, start_lookup, system_resolver
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Answer, Request, ThreadQueue, acknowledge_immediately, final_headers
 from tms_webhooks.net.transports.curl_exchange import CurlExchange, Handle, Target, result_of
+from tms_webhooks.net.urls import is_literal, start_lookup
 
 TARGETS_LIMIT = 4096
 """Number of origins whose addresses are kept."""
@@ -39,20 +39,17 @@ SPARE_FILES = 128
 
 
 class CurlTransport:
-    """Sends requests with libcurl's multi interface over kept connections, ``SENDER_SLOTS`` at a time.
+    """Sends requests with libcurl's multi interface over kept connections, ``SENDER_SLOTS`` at a time."""
 
-    ``resolve`` and ``cafile``, the file of trusted authorities, are for tests.
-    """
-
-    def __init__(self, *, resolve: Resolver = system_resolver, cafile: str = DEFAULT_CA_BUNDLE_PATH) -> None:
-        if not os.access(cafile, os.R_OK):
-            raise ConfigurationError(f"The file of trusted certificate authorities can't be read: {cafile}.")
+    def __init__(self) -> None:
+        if not os.access(DEFAULT_CA_BUNDLE_PATH, os.R_OK):
+            raise ConfigurationError(
+                f"The file of trusted certificate authorities can't be read: {DEFAULT_CA_BUNDLE_PATH}."
+            )
         files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # The exchanges that may be in flight: SENDER_SLOTS, or what the limit of open files allows.
         allowed = app_settings.SENDER_SLOTS if files < 0 else files - SPARE_FILES
         self.capacity = max(1, min(app_settings.SENDER_SLOTS, allowed))
-        self._resolve = resolve
-        self._cafile = cafile
         self._targets: dict[str, Target] = {}
         # Exchanges that wait for the addresses of an origin. The first one has asked for them.
         self._lookups: dict[str, list[CurlExchange]] = {}
@@ -90,7 +87,7 @@ class CurlTransport:
                 return
             # Wait for the addresses of the name: of the lookup that is in progress, or of a new one.
             if safe.origin not in self._lookups:
-                future = start_lookup(safe.host, safe.port, resolve=self._resolve)
+                future = start_lookup(safe.host, safe.port)
                 future.add_done_callback(lambda done: self._resolved.put((safe.origin, done)))
             self._lookups.setdefault(safe.origin, []).append(exchange)
         except Exception as error:
@@ -100,19 +97,17 @@ class CurlTransport:
     def collect(self) -> Sequence[Answer]:
         """Let libcurl read and write what it can, and return the answers of the exchanges that have ended."""
         for key, events in self._selector.select(0):
+            # In this loop, libcurl may have opened another file with its number.
+            watched = self._watched.get(key.fd)
             if key.fileobj is self._resolved:
                 self._begin_resolved()
-                continue
-            if key.fd not in self._watched:
-                # In this loop, libcurl has opened another one with its number.
-                continue
-            if not self._watched[key.fd]:
+            elif watched == 0:
                 self._drop_idle(key.fd)
-                continue
-            # The numbers of the events are libcurl's, too.
-            self._multi.socket_action(key.fd, events)
-            # More of the answer is to come.
-            self._acknowledge(key.fd)
+            elif watched is not None:
+                # The numbers of the events are libcurl's, too.
+                self._multi.socket_action(key.fd, events)
+                # More of the answer is to come.
+                self._acknowledge(key.fd)
         now = time.monotonic()
         if self._timer_at <= now:
             self._timer_at = math.inf
@@ -137,12 +132,12 @@ class CurlTransport:
         """Return the selector of libcurl's sockets and of the lookups, which is itself a file to select on."""
         return self._selector.fileno()
 
-    def timeout(self) -> float | None:
+    def timeout(self) -> float:
         """Return the seconds until the next timeout, of libcurl or of this class."""
         if self._ended:
             return 0.0
         until = min([self._timer_at, self._silence_until, *(one[0].deadline_at for one in self._lookups.values())])
-        return None if until == math.inf else max(0.0, until - time.monotonic())
+        return max(0.0, until - time.monotonic())
 
     def close(self) -> None:
         """Drop every exchange, and close every connection."""
@@ -167,7 +162,7 @@ class CurlTransport:
             target = self._targets[safe.origin] = Target(safe, addresses, now)
         if exchange.deadline_at <= now:
             raise TimeoutError("the deadline has passed")
-        handle = self._idle.pop() if self._idle else Handle(self._cafile, opened=self._opened)
+        handle = self._idle.pop() if self._idle else Handle(DEFAULT_CA_BUNDLE_PATH, opened=self._opened)
         handle.prepare(exchange, target, now)
         self._multi.add_handle(handle.easy)
         self._in_flight[handle.easy] = handle

@@ -106,14 +106,14 @@ class Handle:
 
     exchange: CurlExchange
     target: Target
+    begun_at: float
+    heard_at: float
+    truncated: bool
 
     def __init__(self, cafile: str, *, opened: Callable[[int], None]) -> None:
         self.opened = opened
         self.proxy = configured_proxy()
-        self.method = ""
-        self.begun_at = self.heard_at = 0.0
         self.limit = app_settings.RESPONSE_LIMIT_BYTES
-        self.truncated = False
         self.body = bytearray()
         # The last lines only: a longer head loses its status line here, and is refused.
         self.lines: deque[bytes] = deque(maxlen=HEADERS_LIMIT + 2)
@@ -159,9 +159,7 @@ class Handle:
             setopt(pycurl.POSTFIELDS, request.body)
         else:
             setopt(pycurl.HTTPGET, 1)
-        if request.method != self.method:
-            setopt(pycurl.CUSTOMREQUEST, request.method)
-            self.method = request.method
+        setopt(pycurl.CUSTOMREQUEST, request.method)
         # For libcurl, 0 is no limit.
         setopt(pycurl.TIMEOUT_MS, max(1, round((exchange.deadline_at - now) * 1000)))
         if self.proxy is not None and target.resolve:
@@ -227,7 +225,7 @@ def result_of(handle: Handle, code: int, text: str, seconds: float) -> Response 
         elif not complete or (status < 200 and status != http.HTTPStatus.SWITCHING_PROTOCOLS):
             error_class = ErrorClass.CONNECTION_RESET
         else:
-            return Response(status, headers, bytes(handle.body), handle.truncated, seconds, timing)
+            return Response(status, headers, bytes(handle.body), handle.truncated, timing)
     else:
         error_class, details = _explain(handle, code, text)
     message = errors.message(exchange.safe.host, error_class, details)
