@@ -25,7 +25,6 @@ from tms_webhooks.sources.stored_rows import key_of
 
 if TYPE_CHECKING:
     from tms_webhooks.catalogue.event_type import EventType
-    from tms_webhooks.sources.base import Source
 
 
 def emit(
@@ -56,9 +55,14 @@ def emit(
     kind = catalogue.get(event_type)
     _check(kind, subject, extra, details)
     using = using or subject._state.db or router.db_for_write(type(subject))
-    source, values = None, dict[str, Any]()
+    source = next((one for one in sources_of(type(subject)) if one.noun is kind.noun), None)
+    values = dict[str, Any]()
     if data is None or organization is None:
-        source = _source_of(kind, subject)
+        if source is None:
+            raise PayloadError(
+                f"{event_type}: {subject._meta.label} is registered for no source of {kind.noun.name!r}; "
+                "register it, or pass data and organization."
+            )
         if source.owners is not None and organization is None:
             raise PayloadError(
                 f"{event_type}: a {subject._meta.label} may have several owners; pass the organization that the event is for."
@@ -103,7 +107,7 @@ def emit(
         subject_id=values.get("id", own_id),
         occurred_at=now,
         strict=True,
-        numbered_by_owner=any(one.owners is not None and one.noun is kind.noun for one in sources_of(type(subject))),
+        numbered_by_owner=source is not None and source.owners is not None,
     )
     with transaction.atomic(using=using):
         return insert_rows([event], using=using)[0]
@@ -120,16 +124,6 @@ def _check(kind: EventType, subject: object, extra: Values | None, details: Valu
             if name not in known:
                 suggestion = event_names.suggest(name, known)
                 raise PayloadError(f"{kind.name}: {part} has {name!r}, which is not a field of this event.{suggestion}")
-
-
-def _source_of(kind: EventType, subject: models.Model) -> Source:
-    for source in sources_of(type(subject)):
-        if source.noun is kind.noun:
-            return source
-    raise PayloadError(
-        f"{kind.name}: {subject._meta.label} is registered for no source of {kind.noun.name!r}; "
-        "register it, or pass data and organization."
-    )
 
 
 # Events about webhooks, for the organization's other webhooks

@@ -99,10 +99,9 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
         unfinished |= others
         if has_more:
             waker.wake()
+    served = dict.fromkeys(event.organization_id for event in takewhile(lambda one: one.id != matched.end, events))
     # The next batch begins after the last organization that got its turn.
-    served = takewhile(lambda event: event.id != matched.end, events)
-    for organization_id in dict.fromkeys(event.organization_id for event in served):
-        _rotation.last_organization = organization_id
+    _rotation.last_organization = next(reversed(served), _rotation.last_organization)
     batch = _batch(event for event in events if event.id not in unfinished)
     keys = [event.id for event in batch.events]
     try:

@@ -76,11 +76,11 @@ def hold(event_ids: Collection[int], matching: Collection[Pair], *, now: datetim
     ``matching`` are the events and filtered subscriptions that match. Call it in the transaction that created the
     deliveries. The webhooks' states are locked, so that two calls about one object come one after the other.
     """
-    by_delivery: dict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    by_delivery: dict[int, list[Sequence[Any]]] = defaultdict(list)
     keys = set()
     for delivery_id, _event, webhook_id, *subscription in read(QUIET_SUBSCRIPTIONS, ids=numbers(event_ids)):
         keys.add(webhook_id)
-        by_delivery[delivery_id].append(tuple(subscription))
+        by_delivery[delivery_id].append(subscription)
     if not keys:
         return
     WebhookState.objects.lock(keys)
@@ -124,7 +124,7 @@ def _with_bodies(keys: Iterable[int]) -> models.QuerySet[Any]:
     return rows.among(keys).select_related("event").annotate(**extra).order_by()
 
 
-def _quiet_of(event: Event, subscriptions: Iterable[tuple[Any, ...]], matching: Collection[Pair]) -> Quiet | None:
+def _quiet_of(event: Event, subscriptions: Iterable[Sequence[Any]], matching: Collection[Pair]) -> Quiet | None:
     """Return the longest quiet period of the subscriptions that match an event; None if it is sent immediately."""
     # Of an event that names no changes, a later one would not show what it was about.
     if not event_names.may_be_merged(event.type) or not event.body or not from_text(event.body)["changed"]:

@@ -31,7 +31,7 @@ from tms_webhooks.choices import Audience, PayloadDetail
 from tms_webhooks.comparison import Comparison
 from tms_webhooks.digests import digest_of
 from tms_webhooks.models import Delivery, Event
-from tms_webhooks.outbox import fanout, numbers
+from tms_webhooks.outbox import emit, fanout, numbers
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.sources import registry
 
@@ -455,6 +455,20 @@ def test_a_merged_account_is_an_event_for_those_that_got_events_of_it(thing, web
     assert [event["type"] for event in of_other] == ["user.updated", "user.merged", "user.deleted"]
     assert of_other[1]["data"]["merged_into"]["id"] == into.pk
     assert received(webhooks[2]) == []
+
+
+@pytest.mark.parametrize("kind", ["user who learns"])
+def test_a_merged_account_whose_data_the_host_passes_is_an_event_for_them_too(thing, webhooks, clock, owner):
+    into = UserFactory(organization=owner)
+    rename(thing)
+    fan_out_all(clock)
+    data = {**received(webhooks[0])[-1]["data"], "merged_into": {"id": into.pk, "external_id": into.external_id}}
+    webhooks[0].subscriptions.all().delete()
+
+    emit("user.merged", thing, data=data, organization=owner)
+    fan_out_all(clock)
+
+    assert [event["type"] for event in received(webhooks[1])] == ["user.updated", "user.merged"]
 
 
 # An object that moves
