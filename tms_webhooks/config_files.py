@@ -29,12 +29,12 @@ from tms_webhooks.api.serializers.base import (
     StrictChoiceField,
     StrictSerializer,
 )
-from tms_webhooks.api.serializers.webhook_fields import (
+from tms_webhooks.api.serializers.webhooks import (
     AuthenticationField,
     HeadersField,
     OrganizationField,
+    WebhookSerializer,
 )
-from tms_webhooks.api.serializers.webhooks import WebhookSerializer
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.computed import follow_value_or_none
 from tms_webhooks.delivery.signing import secret_key
@@ -309,11 +309,7 @@ class FileSerializer(WebhookSerializer):
             partial(webhooks.update, webhook, fields),
             partial(subscriptions.replace, webhook, wanted),
         ]
-        # One that can't be decrypted is replaced.
-        with suppress(SecretError):
-            if secret and secret in webhook.signing_secrets(now)[:1]:
-                secret = None
-        if secret:
+        if secrets.is_new(webhook, secret, now=now):
             details.append("secret: changed")
             verbs.append(partial(secrets.rotate, webhook, secret=secret))
         if "enabled" in fields:

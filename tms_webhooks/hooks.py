@@ -45,11 +45,12 @@ def end(may_keep: Callable[[Actor, Any], bool], *, now: datetime, stop: Stop = n
     Then the receivers of the deleted MCP subscriptions that were enabled are sent a message, as far as there is time. It is
     a courtesy: the next refresh fails anyway.
     """
-    run_alternately({"at their end": _end_due(now), "of makers": _end_forbidden(may_keep, now)}, stop=stop)
+    deleted: list[Webhook] = []
+    run_alternately({"at their end": _end_due(now), "of makers": _end_forbidden(may_keep, now, deleted)}, stop=stop)
     out_of_time = after(TERMINATION_SECONDS)
-    for hook in Webhook.objects.filter(hook_of__gt="", deleted_at=now, enabled=True):
+    for hook in deleted:
         with _logged("A termination"):
-            if hook.mcp_subscription and not out_of_time():
+            if hook.enabled and hook.mcp_subscription and not out_of_time():
                 hook.timeout_seconds = TERMINATION_SECONDS
                 send_control(hook, TERMINATED, hook.signing_secrets(now))
 
@@ -61,14 +62,14 @@ def _end_due(now: datetime) -> Batches:
         with _logged(f"The hook {key}"), Webhook.objects.locked(key):
             # Read again: its program may have refreshed it.
             for hook in due.filter(pk=key):
-                # Also one that is deleted: it ended by time, and not by the loss of a right.
                 lifecycle.disable(hook, reason=DisabledReason.EXPIRED, now=now)
                 if (hook.expires_at or now) <= now - KEPT:
                     webhooks.delete(hook, now=now)
         yield 1
 
 
-def _end_forbidden(may_keep: Callable[[Actor, Any], bool], now: datetime) -> Batches:
+def _end_forbidden(may_keep: Callable[[Actor, Any], bool], now: datetime, deleted: list[Webhook]) -> Batches:
+    """Delete the hooks of makers that may not keep them, and add them to ``deleted``."""
     rows = Webhook.objects.existing().filter(hook_of__gt="")
     # In no order, so that each maker's turn comes although runs may stop early.
     for maker, organization in set(rows.values_list("hook_of", "organization")):
@@ -78,6 +79,7 @@ def _end_forbidden(may_keep: Callable[[Actor, Any], bool], now: datetime) -> Bat
                 for hook in rows.filter(hook_of=maker, organization=organization):
                     with _logged(f"The hook {hook.pk}"):
                         webhooks.delete(hook, now=now)
+                        deleted.append(hook)
                     yield 1
         yield 1
 

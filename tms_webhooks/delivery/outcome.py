@@ -110,8 +110,8 @@ def of_response(*, status: int, headers: Mapping[str, str], now: datetime, is_mc
     disabled by a 410 and, with any status, by the header ``webhook-delivery: disable``. ``Retry-After`` is read from
     429 and 503 only. A response that defers in this way does not count for health.
 
-    By 410 and 413, the receiver of an MCP subscription refuses this event alone (SEP-3415): no retry, and the webhook is left
-    as it is.
+    By 410 and 413, the receiver of an MCP subscription refuses this event alone (SEP-3415): no retry, and a 410 does not
+    disable the webhook. One that refuses each event fails like any other.
     """
     refuses = is_mcp and status in {410, 413}
     success = 200 <= status <= 299
@@ -119,7 +119,6 @@ def of_response(*, status: int, headers: Mapping[str, str], now: datetime, is_mc
     # The header comes first: a proxy may have set the status.
     if headers.get(DISABLE_HEADER, "").strip().lower() == "disable":
         disable = DisabledReason.RECEIVER_REQUESTED
-        refuses = False
     defers = status in RETRY_AFTER_STATUSES and not disable
     retry_after = _retry_after(headers.get("retry-after", ""), now) if defers else None
     message = f"HTTP {status} {http.client.responses.get(status, '')}".rstrip()
@@ -133,7 +132,7 @@ def of_response(*, status: int, headers: Mapping[str, str], now: datetime, is_mc
         timed_out=False,
         retry_after=retry_after,
         disable=disable,
-        counts_for_health=retry_after is None and not refuses,
+        counts_for_health=retry_after is None,
         message=message,
     )
 

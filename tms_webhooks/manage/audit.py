@@ -16,8 +16,6 @@ from tms_webhooks.models.encryption import EncryptedTextField
 from tms_webhooks.net.urls import MASK
 
 LONGEST_VALUE = 500
-# Only the host of these is logged, because integrators put credentials into URLs.
-URL_FIELDS = frozenset({"url"})
 
 
 def save_changes(
@@ -61,8 +59,8 @@ def _loggable(field: models.Field[Any, Any], value: Any) -> Any:
         return value
     if isinstance(field, EncryptedTextField):
         return MASK
-    if field.name in URL_FIELDS:
-        # `urlsplit` raises on malformed queries only, and they are not logged.
+    if field.name == "url":
+        # Only its host is logged, because integrators put credentials into URLs. `urlsplit` raises on malformed queries only, and they are not logged.
         parts = urlsplit(str(value).partition("?")[0])
         return f"{parts.scheme}://{parts.netloc}/…"
     if isinstance(value, str) and len(value) > LONGEST_VALUE:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
 
 from tms_webhooks.actors import Actor
-from tms_webhooks.choices import DISABLED_BY_USER, DisabledReason
-from tms_webhooks.exceptions import SecretError
+from tms_webhooks.choices import DisabledReason
 from tms_webhooks.manage import secrets, subscriptions, webhooks
 from tms_webhooks.models import Subscription, Webhook, limits
 
@@ -51,15 +49,10 @@ def subscribe(
             limits.refuse("HOOKS_LIMIT", own.count() - 1)
             return hook, True
         subscriptions.replace(found, [subscription], actor=actor, now=now)
-        # One that no key decrypts is replaced.
-        with suppress(SecretError):
-            if secret in found.signing_secrets(now)[:1]:
-                secret = None
-        if secret:
+        if secrets.is_new(found, secret, now=now):
             secrets.rotate(found, secret=secret, overlap=overlap, actor=actor, now=now)
         refresh(found, hook.expires_at, actor=actor, now=now)
-        if (found.enabled and found.state.pauses) or found.disabled_reason not in DISABLED_BY_USER:
-            webhooks.enable(found, actor=actor, now=now)
+        webhooks.heal(found, actor=actor, now=now)
     return found, False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
@@ -45,6 +46,13 @@ def rotate(
         AuditEntry.objects.record(AuditAction.SECRET_ROTATED, webhook, actor=actor, now=now, changes=changes)
         signals.webhook_secret_rotated.send_in_savepoint(Webhook, webhook=webhook, now=now)
     return secret
+
+
+def is_new(webhook: Webhook, secret: str | None, *, now: datetime) -> bool:
+    """Return whether a secret is given that is not the current one. A current one that can't be decrypted is another."""
+    with suppress(SecretError):
+        return bool(secret) and secret not in webhook.signing_secrets(now)[:1]
+    return True
 
 
 def expire(secret: WebhookSecret, *, now: datetime, actor: Actor = SYSTEM) -> None:

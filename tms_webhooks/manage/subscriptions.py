@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import router, transaction
 
@@ -15,16 +14,15 @@ from tms_webhooks.manage.audit import differences, save_changes
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 
 
-@dataclass(slots=True)
-class SubscriptionChanges:
+class SubscriptionChanges(NamedTuple):
     """What makes the subscriptions of a webhook equal to others: new ones, pairs of a stored one and its new values, and removed ones."""
 
-    added: list[Subscription] = field(default_factory=list)
-    changed: list[tuple[Subscription, Subscription]] = field(default_factory=list)
-    removed: list[Subscription] = field(default_factory=list)
+    added: list[Subscription]
+    changed: list[tuple[Subscription, Subscription]]
+    removed: list[Subscription]
 
     def __bool__(self) -> bool:
-        return bool(self.added or self.changed or self.removed)
+        return any(map(bool, self))
 
 
 def changes_to(stored: Sequence[Subscription], wanted: Iterable[Subscription]) -> SubscriptionChanges:

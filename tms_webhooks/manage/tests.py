@@ -12,14 +12,14 @@ from django.db import connections, router, transaction
 from django.utils.translation import gettext as _
 
 from tms_webhooks.actors import Actor
-from tms_webhooks.choices import DISABLED_BY_USER, AuditAction, Priority
+from tms_webhooks.choices import AuditAction, Priority
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.delivery.rendering import with_contents
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
 from tms_webhooks.manage import webhooks
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Webhook, WebhookState, limits
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Webhook, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.outbox.example_events import WEBHOOK, example_event, first_type
 from tms_webhooks.payloads.envelope import marked_as_test
@@ -95,11 +95,11 @@ def send_test(
     now = clock()
     event_type = event_type or first_type(webhook)
     imitated = example_event(webhook, event_type, subject=subject, actor=actor, now=now)
-    request, delivery = _prepared(webhook, imitated, actor=actor, now=now)
+    request, delivery = _recorded(webhook, imitated, actor=actor, now=now)
     result = send(request, client=client, clock=clock)
     results.record([result], token=None, now=clock(), random=random)
     delivery.refresh_from_db()
-    healed = result.outcome.success and _heal(webhook, actor=actor, now=clock())
+    healed = result.outcome.success and webhooks.heal(webhook, actor=actor, now=clock())
     changes = {"event_type": event_type, "status_code": result.status, **({"subject": subject} if subject else {})}
     AuditEntry.objects.record(AuditAction.WEBHOOK_TESTED, delivery, actor=actor, now=clock(), changes=changes)
     is_unsent = request.endpoint.problem is not None or request.problem is not None
@@ -108,9 +108,11 @@ def send_test(
     return TestSendResult(imitated, delivery, result, signed, request.body, healed)
 
 
-def _prepared(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime) -> tuple[OutgoingRequest, Delivery]:
+def _recorded(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime) -> tuple[OutgoingRequest, Delivery]:
     """Write the event and its delivery, which comes due for workers only after this attempt is over; return its request."""
-    using = router.db_for_write(Delivery)
+    using, body = router.db_for_write(Delivery), marked_as_test(imitated.body)
+    # The log belongs to the webhook's organization, whose users may not see payloads of a child organization.
+    is_kept = webhook.organization_id in (imitated.organization_id, imitated.learner_organization_id)
     with transaction.atomic(using=using):
         _refuse_beyond_limits(webhook, now=now, using=using)
         # It is about the webhook, and has the id and the body of the other one with the mark.
@@ -125,7 +127,7 @@ def _prepared(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
             actor_id=actor.stored_id,
             traceparent=imitated.traceparent,
             occurred_at=now,
-            body=marked_as_test(imitated.body),
+            body=body if is_kept else "",
             # No other webhook gets it.
             fanned_out_at=now,
             position=OUTSIDE_THE_FEED,
@@ -138,15 +140,13 @@ def _prepared(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
             created_at=now,
         )
         claimed = ClaimedDelivery(
-            delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.traceparent, event.body
+            delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.traceparent, body
         )
         row = WebhookRow(webhook, sealed=webhook.sealed_secrets(now))
         (request,) = make_requests([claimed], webhooks={webhook.pk: row})
         if request.unrendered is not None:
             (request,) = with_contents([request], TimeSpent())
-        if webhook.organization_id not in (imitated.organization_id, imitated.learner_organization_id):
-            # The log belongs to the webhook's organization, whose users may not see payloads of a child organization.
-            Event.objects.using(using).filter(pk=event.pk).update(body="")
+        if not is_kept:
             DeliveryBody.objects.using(using).filter(pk=delivery.pk).delete()
     return request, delivery
 
@@ -167,15 +167,3 @@ def _refuse_beyond_limits(webhook: Webhook, *, now: datetime, using: str) -> Non
         type=TEST, organization=webhook.organization_id, occurred_at__gt=now - limits.MINUTE, occurred_at__lte=now
     )
     limits.refuse_test_send(sent, webhook.public_id, now=now)
-
-
-def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:
-    """Enable a webhook that works again, or end its pause, unless a user disabled it; return whether it did."""
-    with Webhook.objects.locked(webhook.pk, with_state=True):
-        webhook.refresh_from_db(fields=["enabled", "disabled_reason"])
-        if (not webhook.enabled and webhook.disabled_reason in DISABLED_BY_USER) or (
-            webhook.enabled and not WebhookState.objects.get(pk=webhook.pk).pauses
-        ):
-            return False
-        webhooks.enable(webhook, actor=actor, now=now)
-    return True

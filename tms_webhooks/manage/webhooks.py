@@ -16,7 +16,7 @@ from typing import Any
 from django.db import router, transaction
 
 from tms_webhooks.actors import SYSTEM, Actor
-from tms_webhooks.choices import AuditAction, DisabledReason
+from tms_webhooks.choices import DISABLED_BY_USER, AuditAction, DisabledReason
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage.audit import differences, save_changes
 from tms_webhooks.models import AuditEntry, Subscription, Webhook, WebhookState
@@ -76,6 +76,22 @@ def enable(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
         AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, webhook, actor=actor, now=now)
         if was_stopped:
             lifecycle.report_recovered(webhook, now=now)
+
+
+def heal(webhook: Webhook, *, now: datetime, actor: Actor) -> bool:
+    """Enable a webhook whose receiver works again, or end its pause; return whether it did.
+
+    One that a user disabled, or that has not failed, is not changed.
+    """
+    with Webhook.objects.locked(webhook.pk, with_state=True):
+        webhook.refresh_from_db(fields=["enabled", "disabled_reason"])
+        if webhook.enabled:
+            has_failed = WebhookState.objects.get(pk=webhook.pk).pauses > 0
+        else:
+            has_failed = webhook.disabled_reason not in DISABLED_BY_USER
+        if has_failed:
+            enable(webhook, actor=actor, now=now)
+    return has_failed
 
 
 def disable(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:

@@ -20,8 +20,9 @@ from django.db import router, transaction
 from django.db.models import F
 from django.utils import timezone
 from mcp_types import INVALID_PARAMS, PaginatedRequestParams, RequestParams
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
+from tms_webhooks.api.filters import visible_webhooks
 from tms_webhooks.api.serializers.base import OrganizationIDField
 from tms_webhooks.api.serializers.webhooks import NewHookSerializer
 from tms_webhooks.api.views.webhooks import refuse_unreachable
@@ -69,12 +70,27 @@ class Callback(BaseModel):
     secret: str = ""
 
 
+class Arguments(BaseModel):
+    """The arguments of a subscription, as `input_schema` describes them. The serializer of hooks validates the first two."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    organization: Any = None
+    filters: Any = None
+    payload: PayloadDetail = PayloadDetail.FULL
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """Those that the client gave."""
+        return self.model_dump(exclude_unset=True)
+
+
 class SubscriptionParams(RequestParams):
     """The parameters of ``events/subscribe`` and ``events/unsubscribe``. A cursor is ignored: events are not replayed."""
 
     name: str
     delivery: Callback
-    arguments: dict[str, Any] = {}
+    arguments: Arguments = Arguments()
     ttl_ms: int | None = None
 
 
@@ -164,12 +180,7 @@ def subscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
         raise RPCError(INVALID_PARAMS, "delivery.secret: Missing; send whsec_ and the base64 of 24 to 64 random bytes.")
     if set("{}") & set(url):
         raise RPCError(INVALID_PARAMS, "delivery.url: Write it without {tokens}: events go to the URL that confirms.")
-    if unknown := set(params.arguments) - {"organization", "filters", "payload"}:
-        message = f"arguments.{min(unknown)[:80]}: Unknown; use organization, filters and payload, as in events/list."
-        raise RPCError(INVALID_PARAMS, message)
-    if (detail := params.arguments.get("payload", PayloadDetail.FULL)) not in PayloadDetail.values:
-        raise RPCError(INVALID_PARAMS, f"arguments.payload: Choose one of {', '.join(PayloadDetail.values)}.")
-    given = {name: value for name, value in params.arguments.items() if name != "payload"}
+    given = {name: value for name, value in params.arguments.given.items() if name != "payload"}
     body = {**given, "target_url": url, "event": kind.name, "secret": secret}
     serializer: Any = NewHookSerializer(data=body, context=view.get_serializer_context())
     serializer.is_valid(raise_exception=True)
@@ -179,7 +190,7 @@ def subscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
     refuse_unreachable({"target_url": url}, name="target_url")
     key = id_of(view, params)
     hook.format, hook.content, hook.timeout_seconds = PayloadFormat.CUSTOM, content_of(kind), TIMEOUT_SECONDS
-    hook.headers, hook.payload = f"{MCP_HEADER}={key}", detail
+    hook.headers, hook.payload = f"{MCP_HEADER}={key}", params.arguments.payload
     hook.expires_at = end_of(params, now)
     own = Webhook.objects.existing().filter(hook_of=hook.hook_of)
     of_mcp = {one.mcp_subscription: one for one in own.filter(url=url).select_related("state")}
@@ -199,7 +210,7 @@ def subscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
 
 def unsubscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
     """Delete the hook of a subscription. One that was deleted already can be deleted again."""
-    rows = view.scoped(Webhook.objects.filter(hook_of=view.mark, url=params.delivery.url), path="organization")
+    rows = visible_webhooks(view).filter(hook_of=view.mark, url=params.delivery.url)
     key = id_of(view, params)
     # The existing hooks, then those that were deleted last: their headers are decrypted.
     latest = rows.order_by(F("deleted_at").desc(nulls_first=True), "-pk")[: 2 * app_settings.HOOKS_LIMIT]
@@ -214,7 +225,7 @@ def unsubscribe(view: Any, params: SubscriptionParams) -> dict[str, Any]:
 
 def id_of(view: Any, params: SubscriptionParams) -> str:
     """Return the id of a subscription: the same for the same caller, URL, event type and arguments."""
-    arguments = json.dumps(params.arguments, sort_keys=True)
+    arguments = json.dumps(params.arguments.given, sort_keys=True)
     return f"mcp_{digest_of(view.mark, params.delivery.url, params.name, arguments)[:32]}"
 
 

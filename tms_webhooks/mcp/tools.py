@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from django.http import QueryDict
 from django.urls import resolve
 from mcp_types import INVALID_PARAMS, CallToolRequestParams
+from rest_framework.authentication import BaseAuthentication
 
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.mcp.events import RPCError
@@ -47,6 +49,11 @@ class Tool(NamedTuple):
     arguments: Mapping[str, Any]
     method: str = "GET"
     keep: tuple[str, ...] = ()
+
+    @property
+    def in_path(self) -> list[str]:
+        """The arguments that are part of the path."""
+        return [name for name in self.arguments if f"{{{name}}}" in self.path]
 
 
 TOOLS = {
@@ -100,7 +107,7 @@ def list_tools(_view: Any, _params: Any) -> dict[str, Any]:
                 "inputSchema": {
                     "type": "object",
                     "properties": tool.arguments,
-                    "required": [one for one in tool.arguments if f"{{{one}}}" in tool.path],
+                    "required": tool.in_path,
                     "additionalProperties": False,
                 },
                 "annotations": {"readOnlyHint": tool.method == "GET", "destructiveHint": False, "openWorldHint": False},
@@ -110,35 +117,37 @@ def list_tools(_view: Any, _params: Any) -> dict[str, Any]:
     }
 
 
+class CallerOfMessage(BaseAuthentication):
+    """Has the caller of a message make the request of a tool. Another authentication would take the user of a key for one of a session."""
+
+    def authenticate(self, request: Any) -> Any:
+        return request._request.caller
+
+
 def call_tool(view: Any, params: CallToolRequestParams) -> dict[str, Any]:
     """Send the request of a tool to the API within this process, and return its answer; a problem is an error of the tool."""
     tool, given = TOOLS.get(params.name), params.arguments or {}
     if tool is None:
         raise RPCError(INVALID_PARAMS, f"name: Unknown tool {params.name[:80]!r}. Known: {', '.join(TOOLS)}.")
-    in_path = [one for one in tool.arguments if f"{{{one}}}" in tool.path]
-    if missing := [one for one in in_path if not given.get(one)]:
+    if missing := [one for one in tool.in_path if not given.get(one)]:
         raise RPCError(INVALID_PARAMS, f"arguments.{missing[0]}: Missing; tools/list describes it.")
-    path = "/" + tool.path.format(**{one: quote(str(given[one]), safe="") for one in in_path})
-    found = resolve(path, API)
-    query = {name: value for name, value in given.items() if name not in in_path and value is not None}
+    path = "/" + tool.path.format(**{one: quote(str(given[one]), safe="") for one in tool.in_path})
+    found: Any = resolve(path, API)
+    query = {name: value for name, value in given.items() if name not in tool.in_path and value is not None}
     # The headers that are about the message are none of the request's.
     meta = {key: value for key, value in view.request.META.items() if key not in OF_MESSAGE}
-    original = view.request._request
-    request = object.__new__(type(original))
-    request.__dict__ = {
-        **{name: value for name, value in original.__dict__.items() if name != "headers"},
-        "method": tool.method,
-        # By which an idempotency key knows a repetition.
-        "path": path,
-        "META": {**meta, "REQUEST_METHOD": tool.method, "CONTENT_LENGTH": "0"},
-        "GET": QueryDict(urlencode(query, doseq=True)),
-        # Authenticated already. Another authentication would take a user of a token for one of a session.
-        "_force_auth_user": view.request.user,
-        "_force_auth_token": view.request.auth,
-        # The URLs in an answer are those of the API.
-        "resolver_match": SimpleNamespace(namespaces=["tms_webhooks"]),
-    }
-    response = found.func(request, *found.args, **found.kwargs)
+    request = copy.copy(view.request._request)
+    vars(request).pop("headers", None)
+    request.META = request.environ = {**meta, "REQUEST_METHOD": tool.method, "CONTENT_LENGTH": "0"}
+    # By its path, an idempotency key knows a repetition.
+    request.method, request.path, request.GET = tool.method, path, QueryDict(urlencode(query, doseq=True))
+    # The URLs in an answer are those of the API.
+    request.resolver_match = SimpleNamespace(namespaces=["tms_webhooks"])
+    request.caller = view.request.user, view.request.auth
+    # The throttles of the host have counted the message.
+    options = {**found.func.initkwargs, "authentication_classes": (CallerOfMessage,), "throttle_classes": ()}
+    answer = found.func.cls.as_view(found.func.actions, **options)
+    response = answer(request, *found.args, **found.kwargs)
     data = dict(response.data)
     if "results" in data:
         following = parse_qs(urlsplit(data.get("next") or "").query).get("cursor", [None])[0]

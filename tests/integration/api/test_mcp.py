@@ -10,6 +10,7 @@ from django.core.cache import cache
 from django.utils import timezone
 from jsonschema import Draft202012Validator
 from rest_framework.authentication import SessionAuthentication
+from rest_framework.throttling import UserRateThrottle
 
 from example_project.training.authentication import ApiKeyAuthentication
 from example_project.training.factories import OrganizationFactory
@@ -209,8 +210,8 @@ def test_arguments_by_the_schema_are_accepted_and_others_are_not(agent, acme):
         ({"url": "https://nowhere.example.com/"}, -32602, "delivery.url: ", None),
         ({"url": "https://10.0.0.1/"}, -32602, "delivery.url: ", None),
         ({"url": "https://receiver.example.com/{id}"}, -32602, "delivery.url: Write it without {tokens}", None),
-        ({"arguments": {"severity": "P1"}}, -32602, "arguments.severity: Unknown", None),
-        ({"arguments": {"payload": "some"}}, -32602, "Choose one of full, no_personal, thin", None),
+        ({"arguments": {"severity": "P1"}}, -32602, "arguments.severity: Extra inputs are not permitted", None),
+        ({"arguments": {"payload": "some"}}, -32602, "arguments.payload: Input should be 'full', 'no_personal' or 'thin'", None),
         ({"arguments": 7}, -32602, "arguments: Input should be a valid dictionary", None),
         ({"ttlMs": "long"}, -32602, "ttlMs: Input should be a valid integer", None),
         (
@@ -401,6 +402,19 @@ def test_a_receiver_that_refuses_one_event_keeps_its_subscription(agent, acme, r
     assert list(Delivery.objects.order_by("pk").values_list("status", "attempts")) == [("failed", 1), ("delivered", 1)]
     (hook,) = existing()
     assert (hook.enabled, hook.state.failures) == (True, 0)
+
+
+@pytest.mark.parametrize("status", [410, 413])
+def test_a_receiver_that_refuses_every_event_is_paused_and_not_disabled(agent, acme, run, wire, status):
+    agent.subscribe()
+    wire.otherwise = status
+    for _number in range(4):
+        write_event(acme)
+        run()
+
+    (hook,) = existing()
+    assert (hook.enabled, hook.status(timezone.now())) == (True, "paused")
+    assert {*Delivery.objects.values_list("status", "attempts")} == {("failed", 1)}
 
 
 def test_a_webhook_with_the_header_of_a_subscription_is_disabled_by_410_as_any_other(acme, run, wire):
@@ -653,6 +667,16 @@ def test_a_tool_changes_something_for_a_key_although_the_host_looks_for_sessions
     agent = Agent(acme, enforce_csrf_checks=True)
 
     assert not agent.use("resend_delivery", delivery=failed.public_id)["isError"]
+
+
+def test_a_call_of_a_tool_counts_once_for_the_throttles_of_the_host(agent, failed, monkeypatch):
+    class Throttle(UserRateThrottle):
+        rate = "2/day"
+
+    monkeypatch.setattr(ResourceViewSet, "throttle_classes", [Throttle], raising=False)
+
+    assert [agent.use("webhook_health")["isError"] for _number in range(2)] == [False, False]
+    assert agent.ask("tools/call", name="webhook_health", arguments={}).json()["error"]["code"] == -32025
 
 
 def test_an_agent_learns_why_an_event_is_not_sent_and_how_webhooks_are(agent, acme, failed):

@@ -140,9 +140,7 @@ def test_410_disables_the_webhook():
 def test_410_and_413_of_an_mcp_subscription_end_this_delivery_alone(status):
     judged = outcome.of_response(status=status, headers={}, now=NOW, is_mcp=True)
 
-    assert judged == dataclasses.replace(
-        FAILED, permanent=True, counts_for_health=False, message=answer(status).message
-    )
+    assert judged == dataclasses.replace(FAILED, permanent=True, message=answer(status).message)
     assert not answer(413).permanent
     assert not outcome.of_response(status=404, headers={}, now=NOW, is_mcp=True).permanent
     asks = {"webhook-delivery": "disable"}
