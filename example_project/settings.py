@@ -26,7 +26,6 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_q",
     "rest_framework",
-    "django_filters",
     "rest_framework.authtoken",
     "rest_framework_api_key",
     "drf_spectacular",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class WebhooksError(Exception):
     """Base class of the errors that this app raises at run time."""
 
+    field, code = "", ""
+
 
 # Not a WebhooksError on purpose: `except WebhooksError` around a delivery must not hide a wrong setting.
 class ConfigurationError(ImproperlyConfigured):
@@ -141,6 +143,8 @@ class PullOnlyWebhook(WebhooksError, ValueError):
 
 class CursorError(WebhooksError, ValueError):
     """An invalid cursor of the catch-up feed; ``code`` is the reason, and the message has the remedy."""
+
+    field = "after"
 
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)

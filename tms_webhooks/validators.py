@@ -51,6 +51,9 @@ OWN_HEADERS = frozenset({"accept-encoding", "content-length", "expect", "host", 
 OWN_PREFIXES = ("webhook-", "tms-")
 """Prefixes of the headers that the app sets."""
 
+CONTENT_TYPE = "content-type"
+"""The header that a webhook may set if its body is custom content."""
+
 NAMED_SCHEDULES = ("standard", "skillable", "none")
 SLOWEST_RATE = 0.001
 """Requests per second."""
@@ -67,25 +70,24 @@ LONGEST_HEADER_VALUE = 4_096
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
+def parse_headers(text: str) -> dict[str, str]:
     """Return the headers in ``text``: one ``name=value`` per line, split at the first ``=``; blank lines are skipped.
 
-    Names keep their case. With ``custom_body``, the webhook sends a body from its own template and may set its
-    ``content-type``. Raise `ValidationError` with one error for each of the first wrong lines: its number, the header's name if it is
-    valid, and the remedy.
+    Names keep their case. Raise `ValidationError` with one error for each of the first wrong lines: its number, the header's
+    name if it is valid, and the remedy.
     """
-    headers: dict[str, str] = {}
-    seen: set[str] = set()
+    headers: dict[str, tuple[str, str]] = {}
     problems: list[ValidationError] = []
     for number, line in _lines(text):
         name, equals, value = (part.strip(" \t") for part in line.partition("="))
+        key = header_key(name)
         try:
             if not equals:
                 raise invalid_value(
                     _("The “=” is missing. Write name=value, or remove the line."), code="header_without_equals"
                 )
-            check_header(name, value, custom_body=custom_body)
-            if header_key(name) in seen:
+            check_header(name, value)
+            if key in headers:
                 message = _("Duplicate header %(name)s. Remove one of the two lines.")
                 raise invalid_value(message, code="header_duplicate", name=name)
         except ValidationError as error:
@@ -94,28 +96,21 @@ def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
             if len(problems) == MOST_PROBLEMS:
                 break
         else:
-            seen.add(header_key(name))
-            headers[name] = value
+            headers[key] = name, value
     if problems:
         raise ValidationError(problems)
-    return headers
+    return dict(headers.values())
 
 
-def check_header(name: str, value: str, *, custom_body: bool = False) -> None:
+def check_header(name: str, value: str) -> None:
     """Raise `ValidationError` unless a webhook may have this header. The error never holds the value."""
-    if header_key(name) != "content-type":
+    if header_key(name) != CONTENT_TYPE:
         # An empty name stands for no header there, and is none here.
         validate_header_name(name or " ")
-    elif not custom_body:
-        raise invalid_value(
-            _("%(name)s can be set only with a custom body. Remove it, or use a custom body."),
-            code="header_content_type",
-            name=name,
-        )
     validate_header_value(value)
 
 
-def validate_headers(text: str, *, custom_body: bool = False) -> None:
+def validate_header_lines(text: str) -> None:
     """Raise `ValidationError` unless `parse_headers` accepts ``text``, with at most HEADERS_LIMIT headers."""
     count = sum(1 for _line in _lines(text))
     if count > HEADERS_LIMIT:
@@ -125,12 +120,7 @@ def validate_headers(text: str, *, custom_body: bool = False) -> None:
             count=count,
             limit=HEADERS_LIMIT,
         )
-    parse_headers(text, custom_body=custom_body)
-
-
-def validate_header_lines(text: str) -> None:
-    """Raise `ValidationError` unless `validate_headers` accepts ``text`` for at least one body format."""
-    validate_headers(text, custom_body=True)
+    parse_headers(text)
 
 
 def validate_name(value: str) -> None:
@@ -153,7 +143,7 @@ def validate_header_name(name: str) -> None:
             code="header_name",
         )
     key = header_key(name)
-    if key in {*HOP_BY_HOP_HEADERS, *OWN_HEADERS, "content-type"} or key.startswith(OWN_PREFIXES):
+    if key in {*HOP_BY_HOP_HEADERS, *OWN_HEADERS, CONTENT_TYPE} or key.startswith(OWN_PREFIXES):
         raise invalid_value(
             _("The system sets the header %(name)s. Choose another name."),
             code="header_forbidden",
@@ -207,18 +197,20 @@ def validate_schedule(value: object) -> None:
         return
     if isinstance(value, str):
         if value not in NAMED_SCHEDULES:
-            raise ValidationError(
+            raise invalid_value(
                 _("Retry schedule: unknown name %(value)s. Choose one of %(names)s, or list delays in seconds."),
                 code="unknown_schedule",
-                params={"value": _short(value), "names": ", ".join(NAMED_SCHEDULES)},
+                value=_short(value),
+                names=", ".join(NAMED_SCHEDULES),
             )
     elif isinstance(value, list | tuple):
         _validate_delays(value)
     else:
-        raise ValidationError(
+        raise invalid_value(
             _("Retry schedule: %(value)s is neither a name nor a list. Choose one of %(names)s, or list delays."),
             code="schedule_type",
-            params={"value": _short(value), "names": ", ".join(NAMED_SCHEDULES)},
+            value=_short(value),
+            names=", ".join(NAMED_SCHEDULES),
         )
 
 
@@ -256,33 +248,33 @@ def validate_rate(value: float) -> None:
 
 def validate_contacts(text: str) -> None:
     """Raise `ValidationError` for the first line that is not an e-mail address, and for more than CONTACTS_LIMIT of them."""
-    count = sum(bool(line.strip()) for line in text.splitlines())
-    if count > CONTACTS_LIMIT:
+    contacts = [(number, line.strip()) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
+    if len(contacts) > CONTACTS_LIMIT:
         raise invalid_value(
             _("%(count)d contacts are too many; the limit is %(limit)d. Use a mailing list."),
             code="too_many_contacts",
-            count=count,
+            count=len(contacts),
             limit=CONTACTS_LIMIT,
         )
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.strip():
-            try:
-                validate_email(line.strip())
-            except ValidationError:
-                raise invalid_value(
-                    _("Line %(line)d: %(value)s is not an e-mail address. Write one address per line."),
-                    code="contact",
-                    line=number,
-                    value=_short(line.strip()),
-                ) from None
+    for number, contact in contacts:
+        try:
+            validate_email(contact)
+        except ValidationError:
+            raise invalid_value(
+                _("Line %(line)d: %(value)s is not an e-mail address. Write one address per line."),
+                code="contact",
+                line=number,
+                value=_short(contact),
+            ) from None
 
 
 def _validate_delays(delays: Sequence[object]) -> None:
     if len(delays) > DELAYS_LIMIT:
-        raise ValidationError(
+        raise invalid_value(
             _("Retry schedule: %(count)d delays are too many. List at most %(limit)d."),
             code="too_many_delays",
-            params={"count": len(delays), "limit": DELAYS_LIMIT},
+            count=len(delays),
+            limit=DELAYS_LIMIT,
         )
     problems = [
         invalid_value(
@@ -327,23 +319,22 @@ def literal(value: object) -> str:
 def validate_contents(value: object) -> None:
     """Raise `ValidationError` unless ``value`` has texts by event types or patterns: at most 100, and 262,144 characters."""
     if not isinstance(value, dict):
-        raise ValidationError(
+        raise invalid_value(
             _("Contents by event: expected an object of event types and texts, such as {%(example)s}."),
             code="contents_type",
-            params={"example": '"class.cancelled": "{data.name} is off"'},
+            example='"class.cancelled": "{data.name} is off"',
         )
     for name, content in value.items():
         if not event_names.is_pattern_known(name):
             nearest = event_names.nearest(name) or ["class.cancelled", "class.*"]
             message = _("Contents by event: %(name)s is not an event type or pattern. Did you mean %(nearest)s?")
-            params = {"name": _short(name), "nearest": ", ".join(nearest)}
-            raise ValidationError(message, code="contents_event", params=params)
+            raise invalid_value(message, code="contents_event", name=_short(name), nearest=", ".join(nearest))
         if not isinstance(content, str) or len(content) > LONGEST_CONTENT:
             message = _("Contents by event: the content of %(name)s must be a text of at most %(limit)d characters.")
-            raise ValidationError(message, code="contents_text", params={"name": name, "limit": LONGEST_CONTENT})
+            raise invalid_value(message, code="contents_text", name=name, limit=LONGEST_CONTENT)
         if not content.strip():
             message = _("Contents by event: the content of %(name)s is empty; write a body, or leave the event out.")
-            raise ValidationError(message, code="contents_empty", params={"name": name})
+            raise invalid_value(message, code="contents_empty", name=name)
     if len(value) > MOST_CONTENTS or sum(map(len, value.values())) > LONGEST_CONTENTS:
         message = _("Contents by event: give at most %(most)d contents, and %(limit)d characters in all.")
-        raise ValidationError(message, code="contents_limit", params={"most": MOST_CONTENTS, "limit": LONGEST_CONTENTS})
+        raise invalid_value(message, code="contents_limit", most=MOST_CONTENTS, limit=LONGEST_CONTENTS)

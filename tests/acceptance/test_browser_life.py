@@ -33,7 +33,7 @@ def life(world):
         pauses=3,
     )
     subscribed(name="Narrow", organization=organization, events=["voucher.*"])
-    DeliveryTotal.objects.add(_attempts(webhook, now))
+    DeliveryTotal.objects.addition(_attempts(webhook, now))()
     for number in range(30):
         _tell(webhook, number, now=now - timedelta(minutes=30 - number))
     Job.objects.create(kind="recover", webhook=webhook, total=10, done=3, status="running", created_at=now)

@@ -261,7 +261,7 @@ def test_the_last_columns_of_wide_tables_are_in_sight(desk, webhook, settings):
     )
 
     failed(webhook)
-    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, AttemptResult.DELIVERED, 40)])
+    DeliveryTotal.objects.addition([CountedAttempt(webhook.pk, now, AttemptResult.DELIVERED, 40)])()
     for path, box in {
         "delivery/": ".results",
         "job/": ".results",

@@ -18,7 +18,7 @@ def url(text):
 def header_lines(text):
     """Read header lines."""
     try:
-        return parse_headers(text, custom_body=True)
+        return parse_headers(text)
     except ValidationError:
         return None
 
@@ -26,7 +26,7 @@ def header_lines(text):
 def refusal_of_header_lines(text):
     """Return what is said against header lines; nothing where they are right."""
     try:
-        parse_headers(text, custom_body=True)
+        parse_headers(text)
     except ValidationError as error:
         return "\n".join(error.messages)
     return ""

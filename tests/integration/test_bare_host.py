@@ -14,7 +14,7 @@ from tests.patience import PATIENCE
 
 pytestmark = ONCE
 
-OPTIONAL = ["django_filters", "django_q", "drf_spectacular", "pycurl", "rest_framework", "yaml"]
+OPTIONAL = ["django_q", "drf_spectacular", "pycurl", "rest_framework", "yaml"]
 
 SETTINGS = """
 SECRET_KEY = "only for tests"

@@ -32,7 +32,7 @@ from tms_webhooks.admin.words import delivery_context, delivery_rows, status_tex
 from tms_webhooks.choices import Action
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Webhook
-from tms_webhooks.models.public_ids import parts_of_delivery_id
+from tms_webhooks.models.public_ids import DELIVERY_PREFIX
 
 MAX_RESENDS = 100
 MAX_REFUSALS = 5
@@ -86,7 +86,7 @@ class DeliveryAdmin(LogAdmin):
 
     def find(self, request: HttpRequest, queryset: QuerySet, term: str) -> QuerySet:
         """Find deliveries by their event or object, or by the id in ``tms-delivery-id``."""
-        if parts_of_delivery_id(term):
+        if term.startswith(DELIVERY_PREFIX):
             return queryset.filter(Delivery.by_public_id(term))
         return found_by_event(request, queryset, term, path="event__")
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import uuid
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
+from operator import or_
+from typing import Any, NamedTuple
 
-from django import forms
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
-from django_filters import rest_framework as filters
-from django_filters.rest_framework import DjangoFilterBackend
+from django.db.models import Q
 
 from tms_webhooks import choices, event_names
+from tms_webhooks.access import within
 from tms_webhooks.api.problems import (
     MAX_SHOWN,
     ErrorItem,
@@ -20,12 +20,13 @@ from tms_webhooks.api.problems import (
     problem_at,
     unknown_name_message,
 )
-from tms_webhooks.api.schema.shim import extend_schema_field
-from tms_webhooks.api.serializers.base import EventIDField, IDField, OrganizationIDField, parse_utc
+from tms_webhooks.api.schema.shim import parameter
+from tms_webhooks.api.serializers.base import EventIDField, IDField, OrganizationIDField, Schema, one_of, parse_utc
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.event import PUBLIC_PREFIX, Subject, delivered_as
+from tms_webhooks.models.public_ids import uid_of
 
 _TIME_WITH_BLANK = re.compile(r"T[0-9:.]+ [0-9]{2}:?[0-9]{2}$")
 
@@ -40,8 +41,8 @@ def check_parameters(request: Any, view: Any) -> None:
     paging = set()
     if view.action == "list" or view.action in view.paged:
         paging = {parameter["name"] for parameter in view.paginator.get_schema_operation_parameters(view)}
-    if view.action == "list" and view.filterset_class is not None:
-        known.update(view.filterset_class.base_filters)
+    if view.action == "list":
+        known.update(view.list_filters)
     errors = []
     for name, values in request.query_params.lists():
         if name in paging:
@@ -59,34 +60,9 @@ def check_parameters(request: Any, view: Any) -> None:
         raise Problem("invalid-request", errors=errors)
 
 
-class StrictFilterBackend(DjangoFilterBackend):
-    """Filters lists with the view's filter set, and never a single object."""
-
-    def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
-        """Return the filtered rows; raise a `Problem` with an item for each invalid parameter."""
-        filterset = None if view.detail else self.get_filterset(request, queryset, view)
-        if filterset is None:
-            return queryset
-        errors: list[ErrorItem] = []
-        for name, invalid in filterset.form.errors.as_data().items():
-            # A plus means a blank in a URL.
-            values = map(_TIME_WITH_BLANK.search, request.query_params.getlist(name))
-            remedy = " In a URL, write %2B for +." if any(values) else ""
-            for error in invalid:
-                message = " ".join(error.messages)
-                if error.code == "invalid_choice" and error.params:
-                    valid = (str(value) for value, _label in filterset.form.fields[name].choices if value)  # type: ignore[attr-defined]
-                    value = repr(str(error.params["value"])[:40])
-                    message = f"{value} is not a valid choice; choose one of {', '.join(valid)}."
-                errors.append(ErrorItem("parameter", name, error.code or "invalid", message + remedy))
-        if errors:
-            raise Problem("invalid-request", errors=errors)
-        return filterset.qs
-
-
 def visible_webhooks(view: Any) -> Any:
     """Return the webhooks that the caller may view, including deleted ones, whose log remains."""
-    return view.scoped(Webhook.objects.all(), path="organization")
+    return within(Webhook.objects.all(), view.organizations(Action.VIEW))
 
 
 def visible_events(view: Any) -> Any:
@@ -103,117 +79,120 @@ def referenced(rows: Any, key: str, name: str) -> Any:
     return row
 
 
-def validate_event_pattern(value: str) -> None:
-    """Raise ``ValidationError`` for a name or pattern that matches no event type."""
+class ListFilter(NamedTuple):
+    """A parameter of a list.
+
+    ``condition`` returns what the rows have to meet, given the view and the value. It raises Django's ``ValidationError`` for an
+    invalid one. ``words`` are the values with their labels, if they are a closed list. With ``is_list``, the parameter may
+    be repeated.
+    """
+
+    condition: Callable[[Any, str], Any]
+    schema: Schema = {"type": "string"}
+    description: str = ""
+    words: Iterable[tuple[str, Any]] = ()
+    is_list: bool = False
+
+    def described(self, name: str) -> Any:
+        """Return its description for the OpenAPI document."""
+        words = "\n".join(f"* `{value}` - {label}" for value, label in self.words)
+        text = "\n\n".join(filter(None, (self.description, words)))
+        if self.is_list:
+            return parameter(name, {"type": "array", "items": self.schema}, text, explode=True, style="form")
+        return parameter(name, self.schema, text)
+
+
+def filtered(rows: Any, view: Any) -> Any:
+    """Return the rows that the parameters of a list keep; raise a `Problem` with an item for each invalid one."""
+    errors: list[ErrorItem] = []
+    for name, values in view.request.query_params.lists():
+        if name not in view.list_filters:
+            continue
+        one = view.list_filters[name]
+        try:
+            conditions = [one.condition(view, value.strip()) for value in (values if one.is_list else values[-1:])]
+            rows = rows.filter(reduce(or_, conditions))
+        except ValidationError as error:
+            # A plus means a blank in a URL.
+            remedy = " In a URL, write %2B for +." if any(map(_TIME_WITH_BLANK.search, values)) else ""
+            errors.append(ErrorItem("parameter", name, error.code or "invalid", error.messages[0] + remedy))
+    if errors:
+        raise Problem("invalid-request", errors=errors)
+    return rows
+
+
+def _of_field(lookup: str, read: Callable[[str], Any] = str, **described: Any) -> ListFilter:
+    """Return the filter by a field of the rows, whose value ``read`` makes of the text."""
+    return ListFilter(lambda _view, value: Q(**{lookup: read(value)}), **described)
+
+
+def _choice(values: Mapping[str, Any]) -> Callable[[str], Any]:
+    """Return a function from each of these texts to its value, which refuses any other text."""
+
+    def read(text: str) -> Any:
+        if text not in values:
+            message = f"{text[:40]!r} is not a valid choice; choose one of {', '.join(values)}."
+            raise ValidationError(message, code="invalid_choice")
+        return values[text]
+
+    return read
+
+
+def _of_words(name: str, kind: Any, **described: Any) -> ListFilter:
+    """Return the filter by a field with choices."""
+    read = _choice({one.value: one for one in kind})
+    return _of_field(name, read, schema=one_of(sorted(kind.values)), words=kind.choices, **described)
+
+
+def _event_types(value: str) -> list[str]:
+    """Return the event types that match a name or pattern."""
     if not event_names.is_pattern_known(value):
         similar = event_names.did_you_mean(event_names.nearest_patterns(value))
         raise ValidationError(f"Unknown event type or pattern.{similar}", code="unknown")
+    return event_names.matching(value)
 
 
-def validate_subject(value: str) -> None:
-    """Raise ``ValidationError`` for a text that is not a noun, a colon and an id."""
-    try:
-        Subject.parse(value)
-    except ValueError as error:
-        raise ValidationError(str(error), code="invalid") from error
+def _event_uid(value: str) -> Any:
+    if not (uid := uid_of(value, PUBLIC_PREFIX)):
+        raise ValidationError("Use an event id: evt_ and 32 hexadecimal digits.", code="invalid")
+    return uid
 
 
-class UTCDateTimeFormField(forms.CharField):
-    """The form field of `UTCDateTimeFilter`: the same syntax as in bodies."""
-
-    def to_python(self, value: Any) -> Any:
-        return None if value in self.empty_values else parse_utc(value)
+def _of_organization(view: Any, value: str) -> Q:
+    view.find_organization(value, "parameter", "organization")
+    return Q(**{view.organization_path: value})
 
 
-class UTCDateTimeFilter(filters.Filter):
-    """A filter by a time with an offset."""
+ORGANIZATION = ListFilter(
+    _of_organization, {"type": OrganizationIDField.json_schema["type"]}, OrganizationIDField.json_schema["description"]
+)
+WEBHOOK = ListFilter(
+    lambda view, value: Q(webhook=referenced(visible_webhooks(view), value, "webhook")), IDField.json_schema
+)
+TIME: Schema = {"type": "string", "format": "date-time"}
 
-    field_class = UTCDateTimeFormField
-
-
-class OrganizationFilterSet(filters.FilterSet):
-    """The filter by organization."""
-
-    organization = extend_schema_field(OrganizationIDField.json_schema)(filters.CharFilter(method="by_organization"))
-
-    def by_organization(self, queryset: Any, name: str, value: str) -> Any:
-        """Return the rows of an organization that the caller may view; raise a `Problem` for another one."""
-        view: Any = self.request.parser_context["view"]  # type: ignore[union-attr]
-        view.find_organization(value, "parameter", name)
-        return queryset.filter(**{view.organization_path: value})
-
-
-class WebhookFilterSet(OrganizationFilterSet):
-    """Filters of webhooks."""
-
-    # django-filter's own filter ignores all other values.
-    enabled = extend_schema_field({"type": "boolean"})(
-        # As a function, which drf-spectacular 0.29 does not call: it fails on choices of this class.
-        filters.TypedChoiceFilter(
-            choices=lambda: {"true": "true", "false": "false"}, coerce=lambda value: value == "true"
-        )
-    )
-    name = filters.CharFilter(lookup_expr="icontains")
-    url = filters.CharFilter()
-    format = filters.ChoiceFilter(choices=choices.PayloadFormat.choices)
-
-
-class HookFilterSet(filters.FilterSet):
-    """Filters of hooks."""
-
-    target_url = filters.CharFilter("url")
-
-
-class WebhookRelatedFilterSet(filters.FilterSet):
-    """The filter by webhook, for the lists of rows that belong to one."""
-
-    webhook = extend_schema_field(IDField.json_schema)(filters.CharFilter(method="by_webhook"))
-
-    def by_webhook(self, queryset: Any, name: str, value: str) -> Any:
-        """Return the rows of a webhook that the caller may view; raise a `Problem` for another one."""
-        visible = visible_webhooks(self.request.parser_context["view"])  # type: ignore[union-attr]
-        return queryset.filter(webhook=referenced(visible, value, name))
-
-
-class DeliveryFilterSet(OrganizationFilterSet, WebhookRelatedFilterSet):
-    """Filters of deliveries."""
-
-    # Not distinct: the query returns no row twice, and DISTINCT would compare whole rows.
-    status = filters.MultipleChoiceFilter(choices=choices.DeliveryStatus.choices, distinct=False)
-    error_class = filters.ChoiceFilter(choices=choices.ErrorClass.choices)
-    event_type = filters.CharFilter(method="by_event_type", validators=[validate_event_pattern])
-    event = extend_schema_field(EventIDField.json_schema)(
-        filters.CharFilter(
-            method="by_event",
-            validators=[
-                RegexValidator(rf"^{PUBLIC_PREFIX}[0-9a-f]{{32}}\Z", "Use an event id: evt_ and 32 hexadecimal digits.")
-            ],
-        )
-    )
-    subject = filters.CharFilter(method="by_subject", validators=[validate_subject])
-    external_id = filters.CharFilter(method="by_external_id")
-    created_after = UTCDateTimeFilter("created_at", "gte")
-    created_before = UTCDateTimeFilter("created_at", "lt")
-
-    def by_event_type(self, queryset: Any, name: str, value: str) -> Any:
-        """Return the deliveries of events whose type matches a name or pattern."""
-        return queryset.filter(event__type__in=event_names.matching(value))
-
-    def by_event(self, queryset: Any, name: str, value: str) -> Any:
-        """Return the deliveries of one event."""
-        return queryset.filter(event__uid=uuid.UUID(hex=value.removeprefix(PUBLIC_PREFIX)))
-
-    def by_subject(self, queryset: Any, name: str, value: str) -> Any:
-        """Return the deliveries of the events of one object, such as ``class:8840``."""
-        return queryset.filter(delivered_as(Subject.parse(value).events))
-
-    def by_external_id(self, queryset: Any, name: str, value: str) -> Any:
-        """Return the deliveries of the events of objects with this id in the customer's own system."""
-        return queryset.filter(delivered_as(Event.objects.with_external_id(value)))
-
-
-class JobFilterSet(WebhookRelatedFilterSet):
-    """Filters of jobs."""
-
-    status = filters.MultipleChoiceFilter(choices=choices.JobStatus.choices, distinct=False)
-    kind = filters.ChoiceFilter(choices=choices.JobKind.choices)
+OF_WEBHOOKS: Mapping[str, ListFilter] = {
+    "organization": ORGANIZATION,
+    "enabled": _of_field("enabled", _choice({"true": True, "false": False}), schema={"type": "boolean"}),
+    "name": _of_field("name__icontains"),
+    "url": _of_field("url"),
+    "format": _of_words("format", choices.PayloadFormat, description="The format of the body."),
+}
+OF_HOOKS: Mapping[str, ListFilter] = {"target_url": _of_field("url")}
+OF_DELIVERIES: Mapping[str, ListFilter] = {
+    "organization": ORGANIZATION,
+    "webhook": WEBHOOK,
+    "status": _of_words("status", choices.DeliveryStatus, is_list=True),
+    "error_class": _of_words("error_class", choices.ErrorClass),
+    "event_type": _of_field("event__type__in", _event_types),
+    "event": _of_field("event__uid", _event_uid, schema=EventIDField.json_schema),
+    "subject": ListFilter(lambda _view, value: delivered_as(Subject.parse(value).events)),
+    "external_id": ListFilter(lambda _view, value: delivered_as(Event.objects.with_external_id(value))),
+    "created_after": _of_field("created_at__gte", parse_utc, schema=TIME),
+    "created_before": _of_field("created_at__lt", parse_utc, schema=TIME),
+}
+OF_JOBS: Mapping[str, ListFilter] = {
+    "webhook": WEBHOOK,
+    "status": _of_words("status", choices.JobStatus, is_list=True),
+    "kind": _of_words("kind", choices.JobKind),
+}

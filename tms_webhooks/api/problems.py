@@ -20,12 +20,11 @@ from tms_webhooks.event_names import suggest
 from tms_webhooks.exceptions import (
     CursorError,
     LimitReached,
-    PayloadError,
     PullOnlyWebhook,
     ReplayError,
     SecretInUse,
     SubjectError,
-    UnknownEventType,
+    WebhooksError,
 )
 
 CONTENT_TYPE = "application/problem+json"
@@ -127,10 +126,6 @@ class ErrorItem(NamedTuple):
     code: str
     detail: str
 
-    def as_json(self) -> dict[str, str]:
-        """Return it as an object of the response."""
-        return {self.location: self.name, "code": self.code, "detail": self.detail}
-
 
 class Problem(exceptions.APIException):
     """An error of the API. ``problem_type`` is a key of `PROBLEM_TYPES`; without a detail, it is that of the first of ``errors``."""
@@ -207,7 +202,8 @@ def details_of(exception: exceptions.APIException) -> dict[str, Any]:
         "detail": detail + remedy,
     }
     if errors:
-        data["errors"] = [item.as_json() for item in errors[:MAX_ERRORS]]
+        shown = errors[:MAX_ERRORS]
+        data["errors"] = [{one.location: one.name, "code": one.code, "detail": one.detail} for one in shown]
     if job := getattr(exception, "job", ""):
         data["job"] = job
     return data
@@ -223,22 +219,21 @@ def _as_api_exception(error: Exception, location: str) -> exceptions.APIExceptio
         return exceptions.NotFound()
     if isinstance(error, DjangoPermissionDenied):
         return exceptions.PermissionDenied()
-    if isinstance(error, ReplayError | SubjectError | UnknownEventType | PayloadError) and error.field:
-        name = f"#/{error.field}" if location == "pointer" else error.field
-        if error.code == SubjectError.NOT_FOUND:
-            return problem_at(location, name, "unknown", str(error), kind="not-found")
-        return problem_at(location, name, error.code, str(error))
-    if isinstance(error, LimitReached) and error.retry_after is not None:
-        return Problem("too-many-requests", str(error), retry_after=error.retry_after)
+    if isinstance(error, WebhooksError) and error.field:
+        name, code = f"#/{error.field}" if location == "pointer" else error.field, error.code
+        kind = "invalid-cursor" if isinstance(error, CursorError) else "invalid-request"
+        if code == SubjectError.NOT_FOUND:
+            kind, code = "not-found", "unknown"
+        return problem_at(location, name, code, str(error), kind=kind)
     if isinstance(error, LimitReached | ReplayError | SecretInUse | PullOnlyWebhook):
-        return Problem("conflict", str(error), job=getattr(error, "job", ""))
+        wait = getattr(error, "retry_after", None)
+        kind = "conflict" if wait is None else "too-many-requests"
+        return Problem(kind, str(error), retry_after=wait, job=getattr(error, "job", ""))
     if isinstance(error, OperationalError):
         # The response leaves out the database's message, which may hold a value.
         logger.warning("The database refused a request: %s", type(error).__name__, exc_info=error)
         detail = "The database is overloaded or unreachable; nothing was changed."
         return Problem("unavailable", detail, retry_after=_DATABASE_RETRY_SECONDS)
-    if isinstance(error, CursorError):
-        return problem_at("parameter", "after", error.code, str(error), kind="invalid-cursor")
     return None
 
 

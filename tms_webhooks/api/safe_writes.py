@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from django.core.serializers import serialize
 from django.db import IntegrityError, transaction
@@ -36,6 +36,10 @@ RETRY_SECONDS = 1
 """``Retry-After`` while the first request is in progress."""
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+Right: TypeAlias = tuple[str, str, str]
+"""The word ``organization`` or ``webhook``, the key of its row, and an action of the policy: see `ResourceViewSet`."""
 
 
 class RequestReplayed(Exception):
@@ -76,11 +80,8 @@ def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> Idempote
     return stored
 
 
-def store_response(claimed: IdempotentRequest, response: Response, rights: Collection[tuple[str, str]]) -> None:
-    """Store the response of a request for later requests with the same key, without its secret.
-
-    ``rights`` are actions of the policy, each with the key of an organization.
-    """
+def store_response(claimed: IdempotentRequest, response: Response, rights: Collection[Right]) -> None:
+    """Store the response of a request for later requests with the same key, without its secret, and the rights that it needed."""
     data = response.data
     if isinstance(data, Mapping):
         data = {name: None if name in NOT_STORED else value for name, value in data.items()}

@@ -16,8 +16,7 @@ from rest_framework.routers import SimpleRouter
 
 from tms_webhooks.api.problems import CONTENT_TYPE, Problem, details_of
 from tms_webhooks.api.views.deliveries import DeliveryViewSet, JobViewSet
-from tms_webhooks.api.views.events import EventViewSet, WebhookEventViewSet
-from tms_webhooks.api.views.read_only import EventTypeViewSet, MeViewSet
+from tms_webhooks.api.views.read_only import EventTypeViewSet, EventViewSet, MeViewSet, WebhookEventViewSet
 from tms_webhooks.api.views.webhooks import HookViewSet, SecretViewSet, SubscriptionViewSet, WebhookViewSet
 
 app_name = "tms_webhooks"

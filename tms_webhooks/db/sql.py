@@ -253,6 +253,15 @@ class PrimaryManager(Manager[M]):
         return super().get_queryset().using(self._db or router.db_for_write(self.model))
 
 
+def insert_or_update(rows: Any, objects: Sequence[Model], *, unique: Sequence[str], fields: Sequence[str]) -> None:
+    """Insert objects in one statement; where one exists already with the same ``unique`` fields, update these fields."""
+    # MariaDB and MySQL check every unique key, and take no names of fields.
+    takes_names = connections[rows.db].features.supports_update_conflicts_with_target
+    rows.bulk_create(
+        objects, update_conflicts=True, unique_fields=unique if takes_names else None, update_fields=fields
+    )
+
+
 # Model instances from rows: `QuerySet.raw` matches columns to fields at each run, which takes as long as the query.
 
 

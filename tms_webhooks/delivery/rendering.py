@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import ErrorClass, PayloadDetail, PayloadFormat, Verb
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.sql import key_in
+from tms_webhooks.db.sql import insert_or_update, key_in
 from tms_webhooks.delivery.outgoing import OutgoingRequest, shape_of
 from tms_webhooks.digests import digested
 from tms_webhooks.exceptions import DeliveryError, UnsafeURL, WebhooksError
@@ -215,7 +215,7 @@ def _store(rows: Sequence[DeliveryBody]) -> list[int]:
     if not rows:
         return []
     try:
-        DeliveryBody.objects.store(rows)
+        insert_or_update(DeliveryBody.objects.all(), rows, unique=["delivery"], fields=["content_type", "body"])
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError as error:

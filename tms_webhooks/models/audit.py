@@ -38,7 +38,7 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
         Call it in the transaction of the action. ``changes`` are those of `tms_webhooks.manage.audit.differences`, or
         facts such as the length of an overlap; never a secret or a header's value.
         """
-        webhook = row if isinstance(row, Webhook) else getattr(row, "webhook", None)
+        webhook = row if isinstance(row, Webhook) else row.webhook
         kind = row._meta.model_name
         return self.create(
             at=now,
@@ -46,7 +46,7 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
             actor_id=actor.stored_id,
             actor_label=actor.label[:LONGEST_LABEL],
             action=action,
-            organization_id=(webhook or row).organization_id,
+            organization_id=webhook.organization_id,
             webhook=webhook,
             target=f"{TARGETS.get(kind, kind)}:{row.public_id}",
             changes=dict(changes or {}),

@@ -266,7 +266,7 @@ def read_headers(stored: Sealed | str) -> dict[str, str]:
 
     Raise `SecretError` if they can't be decrypted, and ``ValidationError`` if they are no lines of headers.
     """
-    return parse_headers(reveal(stored), custom_body=True)
+    return parse_headers(reveal(stored))
 
 
 def known_headers(stored: Sealed | str) -> dict[str, str] | None:

@@ -18,20 +18,13 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db import sql
 from tms_webhooks.db.sql import KeyIn, PrimaryManager, key_in
 from tms_webhooks.models.event import PUBLIC_PREFIX, Event
-from tms_webhooks.models.public_ids import delivery_id, parts_of_delivery_id
+from tms_webhooks.models.public_ids import DELIVERY_PREFIX, delivery_id, uids_in
 from tms_webhooks.models.webhook import Webhook
 
 OPEN = (DeliveryStatus.PENDING, DeliveryStatus.WAITING)
 UNSUCCESSFUL = (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED, DeliveryStatus.SKIPPED, DeliveryStatus.CANCELLED)
 """Those that a user looks for, and may send again."""
-FINISHED = (
-    DeliveryStatus.DELIVERED,
-    DeliveryStatus.EXHAUSTED,
-    DeliveryStatus.FAILED,
-    DeliveryStatus.SKIPPED,
-    DeliveryStatus.CANCELLED,
-    DeliveryStatus.MERGED,
-)
+FINISHED = (DeliveryStatus.DELIVERED, *UNSUCCESSFUL, DeliveryStatus.MERGED)
 
 # The values of a delivered row; also for statements elsewhere.
 DELIVERED = """status = 'delivered', due_at = NULL, finished_at = {now}, error_class = '',
@@ -96,21 +89,16 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
 
         With the key of a ``job``, they count as deliveries of that job.
         """
-        values = {} if job is None else {"job": job}
-        return (
-            self.filter(status__in=FINISHED)
-            .exclude(status=DeliveryStatus.MERGED)
-            .update(
-                status=DeliveryStatus.PENDING,
-                due_at=now,
-                reopened_at=now,
-                finished_at=None,
-                charged=0,
-                priority=priority,
-                resume_priority=None,
-                error_class="",
-                **values,
-            )
+        return self.filter(status__in=(DeliveryStatus.DELIVERED, *UNSUCCESSFUL)).update(
+            status=DeliveryStatus.PENDING,
+            due_at=now,
+            reopened_at=now,
+            finished_at=None,
+            charged=0,
+            priority=priority,
+            resume_priority=None,
+            error_class="",
+            **({} if job is None else {"job": job}),
         )
 
     def waiting(self) -> DeliveryQuerySet:
@@ -129,25 +117,20 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.waiting().update(resume_priority=F("priority"), due_at=due_at, **values)
 
 
-_DeliveryManager = models.Manager.from_queryset(DeliveryQuerySet)
+def mark_delivered(events: Mapping[int, str], *, now: datetime, attempts: int) -> int:
+    """Finish open deliveries with this many attempts as delivered, if their event is still the one that was sent; return how many.
 
-
-class DeliveryManager(_DeliveryManager["Delivery"]):
-    """The change of every batch, as handwritten SQL for SQLite and MariaDB."""
-
-    def mark_delivered(self, events: Mapping[int, str], *, now: datetime, attempts: int) -> int:
-        """Finish open ones with this many attempts as delivered, if their event is still the one that was sent; return how many.
-
-        ``events`` are the public ids of the events, by the keys of the deliveries.
-        """
-        return sql.write(
-            MARK_DELIVERED,
-            [sql.moment(now), *(public_id.removeprefix(PUBLIC_PREFIX) for public_id in events.values())],
-            ids=sql.numbers(events),
-            attempts=str(attempts),
-            values="VALUES " if sql.database().vendor == "sqlite" else "",
-            pairs=", ".join(f"({int(pk)}, %s)" for pk in events),
-        )
+    ``events`` are the public ids of the events, by the keys of the deliveries. It is the change of every batch on SQLite and
+    MariaDB.
+    """
+    return sql.write(
+        MARK_DELIVERED,
+        [sql.moment(now), *(public_id.removeprefix(PUBLIC_PREFIX) for public_id in events.values())],
+        ids=sql.numbers(events),
+        attempts=str(attempts),
+        values="VALUES " if sql.database().vendor == "sqlite" else "",
+        pairs=", ".join(f"({int(pk)}, %s)" for pk in events),
+    )
 
 
 class Delivery(models.Model):
@@ -200,7 +183,7 @@ class Delivery(models.Model):
     event_id: int
     webhook_id: int
 
-    objects = DeliveryManager()
+    objects = DeliveryQuerySet.as_manager()
 
     class Meta:
         verbose_name = _("delivery")
@@ -272,8 +255,8 @@ class Delivery(models.Model):
 
         By the unique indexes of the event's and the webhook's ``uid`` and ``tms_delivery_once_per_webhook``.
         """
-        parts = parts_of_delivery_id(text)
-        return Q(pk__in=()) if parts is None else Q(event__uid=parts[0], webhook__uid=parts[1])
+        uids = uids_in(text, DELIVERY_PREFIX, count=2)
+        return Q(event__uid=uids[0], webhook__uid=uids[1]) if uids else Q(pk__in=())
 
     def expires_at(self) -> datetime | None:
         """Return when it is given up at the latest: DELIVERY_LIFETIME_SECONDS after it was created or last replayed.
@@ -315,17 +298,6 @@ class Delivery(models.Model):
         return same.exclude(status=DeliveryStatus.MERGED).first()
 
 
-class DeliveryBodyManager(PrimaryManager["DeliveryBody"]):
-    """Writes bodies in bulk."""
-
-    def store(self, rows: Collection[DeliveryBody]) -> None:
-        """Insert these bodies, and replace those that exist."""
-        # MariaDB and MySQL check every unique key, and take no column names.
-        takes_names = sql.database().features.supports_update_conflicts_with_target
-        names = ["delivery"] if takes_names else None
-        self.bulk_create(rows, update_conflicts=True, update_fields=["content_type", "body"], unique_fields=names)
-
-
 class DeliveryBody(models.Model):
     """One event in the format of one webhook: rendered once, and sent with every attempt.
 
@@ -346,7 +318,7 @@ class DeliveryBody(models.Model):
 
     delivery_id: int
 
-    objects = DeliveryBodyManager()
+    objects = PrimaryManager["DeliveryBody"]()
 
     @property
     def stored(self) -> str:

@@ -13,9 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from django import forms
 from django.conf import settings
-from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models.query_utils import DeferredAttribute
 from django.utils.encoding import force_bytes
@@ -174,18 +172,6 @@ def reveal(value: Sealed | str) -> str:
     return value.reveal() if isinstance(value, Sealed) else value
 
 
-class SealedFormField(forms.CharField):
-    """A form field that shows the mask of a secret, and keeps the secret if the mask comes back."""
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        return data != MASK and super().has_changed(initial, data)
-
-    def validate(self, value: str) -> None:
-        super().validate(value)
-        if MASK[0] in value and value != MASK:
-            raise ValidationError(_("Leave the dots as they are, or replace them all."), code="partial_mask")
-
-
 class _BoundAttribute(DeferredAttribute):
     """The attribute of an encrypted field: a value that was loaded gets the place that it is read from."""
 
@@ -273,9 +259,6 @@ class EncryptedTextField(models.TextField):  # type: ignore[type-arg]
         # A sealed value passed them as text.
         if not isinstance(value, Sealed):
             super().run_validators(value)
-
-    def formfield(self, **kwargs: Any) -> Any:
-        return super().formfield(**{"form_class": SealedFormField, **kwargs})
 
     def save_form_data(self, instance: models.Model, data: Any) -> None:
         """Set the attribute, unless the form sent back the mask."""

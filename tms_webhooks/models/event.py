@@ -13,7 +13,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
@@ -40,6 +40,14 @@ ONLY_ENDS = 1
 
 LEARNERS_ELSEWHERE = Q(learner_organization__isnull=False) & ~Q(learner_organization=F("organization"))
 """Events of learners who learn at an organization that is not their own."""
+
+LOOSE: Mapping[str, Any] = {
+    "on_delete": models.DO_NOTHING,
+    "related_name": "+",
+    "db_constraint": False,
+    "db_index": False,
+}
+"""The options of a reference that stays as it is when the other row is deleted."""
 
 LONGEST_SUBJECT_KEY = 64
 LONGEST_EXTERNAL_ID = 64
@@ -179,37 +187,13 @@ class Event(PublicIDModel):
         db_index=False,
         verbose_name=_("organization"),
     )
-    # As of the event time; empty for events without a learner.
+    # As of the event time; empty for events without a learner. They belong to the other organization, too.
     learner_organization = models.ForeignKey(
-        organization_model(),
-        # The events stay: they belong to the other organization, too.
-        on_delete=models.DO_NOTHING,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_constraint=False,
-        db_index=False,
-        verbose_name=_("learner organization"),
+        organization_model(), null=True, blank=True, verbose_name=_("learner organization"), **LOOSE
     )
     # Of an object that moves: the organizations on the other side, see `EventOrganizations.other`.
-    other_organization = models.ForeignKey(
-        organization_model(),
-        on_delete=models.DO_NOTHING,
-        null=True,
-        editable=False,
-        related_name="+",
-        db_constraint=False,
-        db_index=False,
-    )
-    other_learner_organization = models.ForeignKey(
-        organization_model(),
-        on_delete=models.DO_NOTHING,
-        null=True,
-        editable=False,
-        related_name="+",
-        db_constraint=False,
-        db_index=False,
-    )
+    other_organization = models.ForeignKey(organization_model(), null=True, editable=False, **LOOSE)
+    other_learner_organization = models.ForeignKey(organization_model(), null=True, editable=False, **LOOSE)
     subject_type = models.CharField(_("subject type"), max_length=50)
     subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
     # The object's id in the customer's own system, to search by; empty without one or if it is longer.
@@ -237,30 +221,17 @@ class Event(PublicIDModel):
     fanned_out_at = models.DateTimeField(_("fanned out at"), null=True, editable=False)
     # The place in the catch-up feed. Assigned after the commit, because transactions commit in another order than keys.
     position = models.BigIntegerField(_("position"), null=True, editable=False)
+    # Otherwise an event for one subscription would become one for all when the subscription is deleted. So with the webhook.
     subscription = models.ForeignKey(
         Subscription,
-        # Otherwise an event for one subscription would become one for all when the subscription is deleted.
-        on_delete=models.DO_NOTHING,
         null=True,
         blank=True,
-        related_name="+",
-        db_constraint=False,
-        db_index=False,
         verbose_name=_("subscription"),
         help_text=_("Set if the event is for this subscription only, such as an expiry window."),
+        **LOOSE,
     )
     # Set if the event is for this webhook only, as an event of a snapshot is.
-    webhook = models.ForeignKey(
-        Webhook,
-        # As above.
-        on_delete=models.DO_NOTHING,
-        null=True,
-        blank=True,
-        related_name="+",
-        db_constraint=False,
-        db_index=False,
-        verbose_name=_("webhook"),
-    )
+    webhook = models.ForeignKey(Webhook, null=True, blank=True, verbose_name=_("webhook"), **LOOSE)
     # The key of the snapshot job that made the event; 0 for other events. Not null, because NULL is equal to no other
     # value in a unique constraint.
     snapshot_job = models.BigIntegerField(default=0, editable=False)

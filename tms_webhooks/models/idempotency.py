@@ -41,7 +41,7 @@ class IdempotentRequestQuerySet(models.QuerySet["IdempotentRequest"]):
 class IdempotentRequest(models.Model):
     """One request with an idempotency key. Without a ``status_code`` it is in progress.
 
-    ``rights`` are the actions that the policy allowed to the caller, each with an organization. The stored response is
+    ``rights`` are what the policy allowed to the caller: `tms_webhooks.api.safe_writes.Right`. The stored response is
     returned only to a caller who still has them. Its body, ``answer``, holds no secret, and is encrypted: it may hold
     payloads.
     """
@@ -67,11 +67,6 @@ class IdempotentRequest(models.Model):
         type(self).objects.filter(pk=self.pk, status_code__isnull=True).delete()
 
 
-def digest_of(*parts: str | bytes) -> str:
+def digest_of(*parts: str) -> str:
     """Return one digest of several parts: ``("ab", "c")`` and ``("a", "bc")`` have different ones."""
-    digest = hashlib.sha256()
-    for part in parts:
-        raw = part.encode() if isinstance(part, str) else part
-        digest.update(b"%d:" % len(raw))
-        digest.update(raw)
-    return digest.hexdigest()
+    return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()

@@ -6,12 +6,10 @@ Locks are taken in one order: the webhook first, its organization last.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import ValidationError
 from django.db import connections
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
@@ -56,7 +54,9 @@ def refuse(name: str, present: int, *, adding: int = 1) -> None:
     """Raise `LimitReached` if there may not be this many more than the ``present`` ones, by the setting with this name."""
     limit = getattr(app_settings, name)
     if adding > 0 and present + adding > limit:
-        raise LimitReached(MESSAGES[name] % _numbers(present=present, adding=adding, limit=limit))
+        numbers = {"present": present, "adding": adding, "limit": limit}
+        words = {word: number_format(number, 0, force_grouping=True) for word, number in numbers.items()}
+        raise LimitReached(MESSAGES[name] % words)
 
 
 def refuse_test_send(sent: Any, webhook: str, *, now: datetime) -> None:
@@ -80,20 +80,3 @@ def refuse_test_send(sent: Any, webhook: str, *, now: datetime) -> None:
         for oldest in rows.order_by("-occurred_at").values_list("occurred_at", flat=True)[most - 1 : most]:
             seconds = (oldest + MINUTE - now).total_seconds()
             raise LimitReached(message % {"limit": most}, retry_after=math.ceil(seconds))
-
-
-def in_flight_problems(webhook: Any) -> Iterator[tuple[str, ValidationError]]:
-    """Yield the error, by field, of a webhook with a ``max_in_flight`` above the setting MAX_IN_FLIGHT."""
-    # The field reports a value that is no number.
-    if isinstance(webhook.max_in_flight, int) and webhook.max_in_flight > app_settings.MAX_IN_FLIGHT:
-        message = _(
-            "Too large; the operator allows at most %(limit)s concurrent requests per webhook. Lower the "
-            "number, or leave it empty."
-        )
-        params = _numbers(limit=app_settings.MAX_IN_FLIGHT)
-        yield "max_in_flight", ValidationError(message, code="max_value", params=params)
-
-
-def _numbers(**values: int) -> dict[str, str]:
-    """Return the values of a message: numbers with separators."""
-    return {name: number_format(value, 0, force_grouping=True) for name, value in values.items()}

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple
 
-from django.db import connections, models, router
+from django.db import connections, models
 
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
-from tms_webhooks.db.sql import PrimaryManager
+from tms_webhooks.db.sql import PrimaryManager, insert_or_update
 from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, Event
 from tms_webhooks.models.subscription import Subscription
 
@@ -26,15 +26,13 @@ INSERT_KEY = "{insert} {table} ({key}, recorded_at, deadline) VALUES (%s, %s, %s
 class OccurrenceManager(models.Manager["Occurrence"]):
     """Records keys, each once."""
 
-    def record_first_time(
-        self, key: str, *, now: datetime, deadline: datetime | None = None, using: str | None = None
-    ) -> bool:
+    def record_first_time(self, key: str, *, deadline: datetime | None, now: datetime, using: str) -> bool:
         """Record ``key`` and return whether it is new. Call it in the transaction that records the event.
 
         ``deadline`` is the date that the event is about, if any; the key may be pruned some time after it. A second
         transaction with the same key waits for the first to end, and does not fail.
         """
-        connection = connections[using or router.db_for_write(self.model)]
+        connection = connections[using]
         quote, adapt = connection.ops.quote_name, connection.ops.adapt_datetimefield_value
         insert, suffix = insert_ignoring_conflicts(connection)
         table = quote(self.model._meta.db_table)
@@ -43,31 +41,23 @@ class OccurrenceManager(models.Manager["Occurrence"]):
             cursor.execute(statement, [key, adapt(now), adapt(deadline)])
             return bool(cursor.rowcount == 1)
 
-    def moments_between(self, low: datetime, high: datetime, *, using: str | None = None) -> dict[str, datetime]:
+    def moments_between(self, low: datetime, high: datetime, *, using: str) -> dict[str, datetime]:
         """Return the deadlines of the recorded keys, from ``low`` to ``high`` or up to a second beyond, by their keys.
 
         One query, served by the index ``tms_occurrence_by_deadline``.
         """
-        using = using or router.db_for_write(self.model)
         # Keys contain whole seconds, so a deadline in the same second has the same key.
-        dates = (low - SECOND, high + SECOND)
-        rows = self.using(using).filter(deadline__range=dates).values_list("key", "deadline")
-        return {key: deadline for key, deadline in rows if deadline is not None}
+        rows: Any = self.using(using).filter(deadline__range=(low - SECOND, high + SECOND))
+        return dict(rows.values_list("key", "deadline"))
 
-    def lock(self, key: str, *, now: datetime, using: str | None = None) -> None:
+    def lock(self, key: str, *, now: datetime, using: str) -> None:
         """Lock ``key`` until the transaction ends, so that one transaction at a time decides about an event.
 
         One statement that updates on conflict: for an ignored insert MariaDB takes only a shared lock, and two
         transactions that wait for it would deadlock.
         """
-        using = using or router.db_for_write(self.model)
-        names = ["key"] if connections[using].features.supports_update_conflicts_with_target else None
-        self.using(using).bulk_create(
-            [self.model(key=f"lock:{key}", recorded_at=now, deadline=now)],
-            update_conflicts=True,
-            unique_fields=names,
-            update_fields=["recorded_at", "deadline"],
-        )
+        row = self.model(key=f"lock:{key}", recorded_at=now, deadline=now)
+        insert_or_update(self.using(using), [row], unique=["key"], fields=["recorded_at", "deadline"])
 
 
 class Occurrence(models.Model):
@@ -97,53 +87,54 @@ class ScanCursor(models.Model):
     scanned_until = models.DateTimeField()
 
 
-FirstKey: TypeAlias = tuple[int, str, str, str]
-"""The key of a subscription, an event type, and the type and id of an object."""
-FIRST_KEY = ("subscription_id", "event_type", "subject_type", "subject_id")
+class FirstKey(NamedTuple):
+    """A first occurrence that an event may be: for a subscription, of a type, and of an object."""
 
+    subscription_id: int
+    event_type: str
+    subject_type: str
+    subject_id: str
 
-def first_key(subscription_id: int, event: Event) -> FirstKey:
-    """Return the key of the first occurrence that an event may be for a subscription."""
-    return subscription_id, event.type, event.subject_type, event.subject_id
+    @classmethod
+    def of(cls, subscription_id: int, event: Event) -> FirstKey:
+        """Return that of an event for a subscription."""
+        return cls(subscription_id, event.type, event.subject_type, event.subject_id)
 
 
 class FirstOccurrenceManager(PrimaryManager["FirstOccurrence"]):
     """Records the first events of subscriptions. Candidates are pairs of a subscription's key and an event."""
 
-    def claim(self, candidates: Sequence[tuple[int, Event]]) -> set[tuple[int, int]]:
+    def claim(self, candidates: Collection[tuple[int, Event]]) -> set[tuple[int, int]]:
         """Record events, in this order, as the first of their object for a subscription, unless one is recorded.
 
         Return the pairs that are recorded, now or before, as the keys of both. A concurrent transaction about the same
         object waits for this one.
         """
-        # Sorted by object, and stable for the events of each, so that concurrent transactions do not deadlock.
-        new = (
-            self.model(**dict(zip(FIRST_KEY, key, strict=True)), event_id=event.pk)
-            for key, event in sorted(((first_key(*one), one[1]) for one in candidates), key=itemgetter(0))
-        )
-        self.bulk_create(new, ignore_conflicts=True)
+        keys = [(FirstKey.of(pk, event), event.pk) for pk, event in candidates]
+        # The events of one object stay in their order. The objects are sorted, so that concurrent transactions do not deadlock.
+        keys.sort(key=itemgetter(0))
+        rows = [self.model(**key._asdict(), event_id=event_id) for key, event_id in keys]
+        self.bulk_create(rows, ignore_conflicts=True)
         return self.recorded(candidates)
 
-    def recorded(self, candidates: Iterable[tuple[int, Event]]) -> set[tuple[int, int]]:
+    def recorded(self, candidates: Collection[tuple[int, Event]]) -> set[tuple[int, int]]:
         """Return the pairs that are recorded as the first, as the keys of both."""
-        pairs = {(subscription_id, event.pk) for subscription_id, event in candidates}
-        return pairs & set(
-            self.filter(event_id__in={event_id for _subscription, event_id in pairs}).values_list(
-                "subscription_id", "event_id"
-            )
-        )
+        rows = self.filter(event_id__in={event.pk for _subscription, event in candidates})
+        known = set(rows.values_list("subscription_id", "event_id"))
+        return known & {(subscription, event.pk) for subscription, event in candidates}
 
-    def of(self, candidates: Iterable[tuple[int, Event]]) -> dict[FirstKey, int]:
-        """Return the recorded first event for each subscription's key and event's type and object, as its key.
+    def of(self, candidates: Collection[tuple[int, Event]]) -> dict[FirstKey, int]:
+        """Return the first event that is recorded for each of the candidates, as its key.
 
         One query for each `SUBJECTS_PER_QUERY` of them, by ``tms_first_once_per_subject``.
         """
-        wanted = sorted({first_key(*one) for one in candidates})
+        wanted = sorted({FirstKey.of(*one) for one in candidates})
         found: dict[Any, int] = {}
         for start in range(0, len(wanted), SUBJECTS_PER_QUERY):
-            values = zip(*wanted[start : start + SUBJECTS_PER_QUERY], strict=True)
-            rows = self.filter(**{f"{name}__in": set(some) for name, some in zip(FIRST_KEY, values, strict=True)})
-            found.update((tuple(key), event_id) for *key, event_id in rows.values_list(*FIRST_KEY, "event_id"))
+            columns = zip(*wanted[start : start + SUBJECTS_PER_QUERY], strict=True)
+            values = dict(zip(FirstKey._fields, map(set, columns), strict=True))
+            rows = self.filter(**{f"{name}__in": some for name, some in values.items()})
+            found |= {tuple(key): first for *key, first in rows.values_list(*FirstKey._fields, "event_id")}
         # The queries find other pairs of these subscriptions and objects, too.
         return {key: found[key] for key in wanted if key in found}
 

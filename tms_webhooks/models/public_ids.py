@@ -22,22 +22,21 @@ def public_id_pattern(prefix: str, *, parts: int = 1) -> str:
     return f"{prefix}[0-9a-f]{{{32 * parts}}}"
 
 
+def uids_in(text: str, prefix: str, *, count: int = 1) -> list[uuid.UUID]:
+    """Return the UUIDs in a public id, or none for any other text."""
+    if not re.fullmatch(public_id_pattern(prefix, parts=count), text):
+        return []
+    return [uuid.UUID(hex=digits) for digits in re.findall(".{32}", text.removeprefix(prefix))]
+
+
 def uid_of(text: str, prefix: str) -> uuid.UUID | None:
     """Return the UUID in a public id, or None for any other text."""
-    return uuid.UUID(hex=text.removeprefix(prefix)) if re.fullmatch(public_id_pattern(prefix), text) else None
+    return next(iter(uids_in(text, prefix)), None)
 
 
 def delivery_id(event_uid: str, webhook_uid: str) -> str:
     """Return the public id of a delivery; both arguments are 32 hexadecimal digits."""
     return f"{DELIVERY_PREFIX}{event_uid}{webhook_uid}"
-
-
-def parts_of_delivery_id(text: str) -> tuple[uuid.UUID, uuid.UUID] | None:
-    """Return the UUIDs of the event and the webhook in the public id of a delivery, or None for any other text."""
-    if not re.fullmatch(public_id_pattern(DELIVERY_PREFIX, parts=2), text):
-        return None
-    digits = text.removeprefix(DELIVERY_PREFIX)
-    return uuid.UUID(hex=digits[:32]), uuid.UUID(hex=digits[32:])
 
 
 class PublicIDModel(models.Model):

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks.db.sql import insert_or_update
+
 LONGEST_SOURCE = 150
 LONGEST_KEY = 200
 
@@ -67,16 +69,9 @@ class SourceStateManager(models.Manager["SourceState"]):
 
     def overwrite(self, source: str, lines: Collection[ObjectState], *, now: datetime, using: str) -> None:
         """Record states, whatever was recorded before."""
-        names = None if connections[using].vendor == "mysql" else ["source", "key"]
-        self.using(using).bulk_create(
-            [
-                self.model(source=source, key=line.key, state=line.state, related=line.related, recorded_at=now)
-                for line in lines
-            ],
-            update_conflicts=True,
-            unique_fields=names,
-            update_fields=["state", "related", "recorded_at"],
-        )
+        rows = [self.model(source=source, recorded_at=now, **line._asdict()) for line in lines]
+        fields = ["state", "related", "recorded_at"]
+        insert_or_update(self.using(using), rows, unique=["source", "key"], fields=fields)
 
     def of(self, source: str, keys: Collection[str], *, using: str, lock: bool = False) -> dict[str, ObjectState]:
         """Return the recorded states of these objects, by their keys."""

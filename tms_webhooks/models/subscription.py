@@ -26,7 +26,6 @@ DEFAULT_WINDOW = (0.0, 30.0)
 """The days window of a subscription without one."""
 LONGEST_QUIET_SECONDS = 86_400
 """The longest quiet period, and the longest time that an update waits for one."""
-LIMIT = "SUBSCRIPTIONS_LIMIT"
 QUIET_PERIODS = 5
 """An update waits for at most this many quiet periods, unless the subscription says otherwise."""
 
@@ -42,13 +41,20 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
     def add_to(self, webhook: Webhook, subscriptions: Sequence[Subscription]) -> None:
         """Save new subscriptions of a webhook in few statements; raise `LimitReached` if they are too many."""
         using = router.db_for_write(self.model)
+        for one in subscriptions:
+            one.webhook = webhook
         with transaction.atomic(using=using):
-            # Locked, so that another request does not add some, too.
-            Webhook.objects.lock([webhook.pk])
-            for one in subscriptions:
-                one.webhook = webhook
-            limits.refuse(LIMIT, self.using(using).filter(webhook=webhook).count(), adding=len(subscriptions))
+            self.refuse_beyond_limit(webhook, adding=len(subscriptions), using=using)
             self.using(using).bulk_create(subscriptions)
+
+    def refuse_beyond_limit(self, webhook: Webhook, *, adding: int, using: str) -> None:
+        """Raise `LimitReached` if a webhook may not get this many more. Call it in a transaction.
+
+        The webhook is locked until the transaction ends, so that another request does not add some, too.
+        """
+        Webhook.objects.lock([webhook.pk])
+        present = self.using(using).filter(webhook=webhook).count()
+        limits.refuse("SUBSCRIPTIONS_LIMIT", present, adding=adding)
 
     def of_existing_webhooks(self) -> SubscriptionQuerySet:
         """Leave out those of deleted webhooks. Those of disabled ones stay: their missed events can be replayed."""
@@ -178,9 +184,7 @@ class Subscription(PublicIDModel):
             return
         using = using or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using):
-            # Locked, so that another request does not add one, too.
-            Webhook.objects.lock([self.webhook.pk])
-            limits.refuse(LIMIT, type(self).objects.using(using).filter(webhook=self.webhook).count())
+            type(self).objects.refuse_beyond_limit(self.webhook, adding=1, using=using)
             super().save(*args, using=using, **kwargs)
 
     @property

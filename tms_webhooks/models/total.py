@@ -54,15 +54,12 @@ class CountedAttempt(NamedTuple):
 class DeliveryTotalManager(models.Manager["DeliveryTotal"]):
     """Adds attempts to the totals."""
 
-    def add(self, attempts: Iterable[CountedAttempt]) -> None:
-        """Count these attempts in one statement, in the transaction that inserts them.
-
-        The rows are changed in one order, so that two workers do not deadlock.
-        """
-        self.addition(attempts)()
-
     def addition(self, attempts: Iterable[CountedAttempt]) -> Callable[[], object]:
-        """Return a function that counts these attempts, prepared ahead to keep the transaction that calls it short."""
+        """Return a function that counts these attempts in one statement. Call it in the transaction that inserts them.
+
+        It is prepared ahead, to keep that transaction short. The rows are changed in one order, so that two workers do not
+        deadlock.
+        """
         rows = increments_of(attempts)
         counted = tuple(name for name in COUNTS if any(name in row for row in rows))
         return partial(sql.write, addition_of(counted), [sql.as_json(rows)]) if rows else lambda: None

@@ -77,10 +77,10 @@ class ReceiverQuerySet(models.QuerySet["Webhook"]):
         Call it before locking anything that belongs to them: with one order of locks, transactions do not deadlock.
         """
         if database().features.has_select_for_update:
-            ordered = sorted(set(keys))
-            read(LOCK, ids=numbers(ordered), lock=for_update())
+            keys = set(keys)
+            read(LOCK, ids=numbers(keys), lock=for_update())
             if with_state:
-                WebhookState.objects.lock(ordered)
+                WebhookState.objects.lock(keys)
 
     @contextmanager
     def locked(self, key: int, *, with_state: bool = False) -> Iterator[None]:
@@ -281,7 +281,6 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
             self.header_problems(),
             self.authentication_problems(),
             self._setting_problems(),
-            limits.in_flight_problems(self),
         )
         errors: dict[str, list[ValidationError]] = {}
         for name, error in problems:
@@ -290,7 +289,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
             raise ValidationError(errors)
 
     def _setting_problems(self) -> Iterator[tuple[str, ValidationError]]:
-        """Yield an error for a pull-only webhook with a URL, any other without one, empty content, or mails without a recipient."""
+        """Yield an error for each setting that another one, or a setting of the operator, does not allow."""
         if self.pull_only and self.url:
             message = _("URL is %(url)s, but nothing is sent to a pull-only webhook; leave it empty.")
             yield "url", ValidationError(message, params={"url": self.url})
@@ -306,10 +305,18 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         if self.error_action == choices.ErrorAction.NOTIFY and not (self.contacts.strip() or app_settings.CONTACTS):
             message = _("Contacts is empty; give an e-mail address, or choose another error action.")
             yield "contacts", ValidationError(message, code="no_contacts")
+        # The field reports a value that is no number.
+        if isinstance(self.max_in_flight, int) and self.max_in_flight > app_settings.MAX_IN_FLIGHT:
+            message = _(
+                "Too large; the operator allows at most %(limit)s concurrent requests per webhook. Lower the "
+                "number, or leave it empty."
+            )
+            params = {"limit": app_settings.MAX_IN_FLIGHT}
+            yield "max_in_flight", ValidationError(message, code="max_value", params=params)
 
-    def is_subject_of(self, event_type: str, subject_id: str) -> bool:
+    def is_subject_of(self, event: Any) -> bool:
         """Return whether this is an operational event about the webhook itself, which does not receive it."""
-        return subject_id == self.public_id and event_names.is_operational(event_type)
+        return bool(event.subject_id == self.public_id) and event_names.is_operational(event.type)
 
     @property
     def masked_url(self) -> str:
@@ -413,7 +420,7 @@ class WebhookStateQuerySet(models.QuerySet["WebhookState"]):
     def lock(self, keys: Iterable[int]) -> None:
         """Lock the states of these webhooks until the transaction ends, before their deliveries."""
         if database().features.has_select_for_update:
-            read(LOCK_STATES, ids=numbers(sorted(set(keys))), lock=for_update())
+            read(LOCK_STATES, ids=numbers(keys), lock=for_update())
 
     def without_keys(self, now: datetime) -> WebhookStateQuerySet:
         """Keep those that are held because no encryption key decrypts their secrets, or were a minute before ``now``."""

@@ -14,9 +14,9 @@ from tms_webhooks import choices, validators
 from tms_webhooks.actors import LONGEST_ACTOR_ID
 from tms_webhooks.choices import ActorKind, Audience
 from tms_webhooks.conf import app_settings
-from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models.audience import Integration, SubscriberScope
-from tms_webhooks.models.encryption import EncryptedTextField, reveal
+from tms_webhooks.models.credentials import known_headers
+from tms_webhooks.models.encryption import EncryptedTextField
 
 INTEGRATIONS = (ActorKind.API, ActorKind.USER, ActorKind.ADMINISTRATOR)
 """The kinds of actors that a webhook may belong to."""
@@ -75,14 +75,13 @@ class AudienceFields(models.Model):
     def _skipped(self) -> Integration | None:
         return Integration(self.integration_kind, self.integration_id) if self.skip_own else None
 
-    def skips(self, *, actor_kind: str, actor_id: str) -> bool:
+    def skips(self, event: Any) -> bool:
         """Return whether an event is an own change that the webhook leaves out."""
-        return self._skipped == (actor_kind, actor_id)
+        return self._skipped == (event.actor_kind, event.actor_id)
 
     def audience_problems(self) -> Iterator[tuple[str, ValidationError]]:
         """Yield an error for child organizations where the host's form no tree, and for an incomplete integration."""
-        is_named = {"integration_kind": bool(self.integration_kind), "integration_id": bool(self.integration_id)}
-        missing = [name for name, is_given in is_named.items() if not is_given]
+        missing = [name for name in ("integration_kind", "integration_id") if not getattr(self, name)]
         if len(missing) == 1:
             message = _("Give the kind and the id of the integration, or neither.")
             yield missing[0], ValidationError(message, code="integration")
@@ -142,12 +141,8 @@ class RequestFormatFields(models.Model):
 
     def header_problems(self) -> Iterator[tuple[str, ValidationError]]:
         """Yield the error of a content type header, unless the body is custom content."""
-        try:
-            lines = reveal(self.headers)
-            validators.validate_header_lines(lines)
-        except (SecretError, ValidationError):
-            return  # reported by the field, or by each delivery
-        try:
-            validators.validate_headers(lines, custom_body=self.format == choices.PayloadFormat.CUSTOM)
-        except ValidationError as error:
-            yield "headers", error
+        # Those that can't be read are reported by the field, or by each delivery.
+        for name in known_headers(self.headers) or ():
+            if validators.header_key(name) == validators.CONTENT_TYPE and self.format != choices.PayloadFormat.CUSTOM:
+                message = _("%(name)s can be set only with a custom body. Remove it, or use a custom body.")
+                yield "headers", validators.invalid_value(message, "header_content_type", name=name)

@@ -217,8 +217,8 @@ def _matching(webhook: Webhook, organizations: Collection[Any], events: Sequence
             and webhook.scope.includes(
                 event.organizations, [webhook.organization_id] if event.is_copy else organizations
             )
-            and not webhook.is_subject_of(event.type, event.subject_id)
-            and not webhook.skips(actor_kind=event.actor_kind, actor_id=event.actor_id)
+            and not webhook.is_subject_of(event)
+            and not webhook.skips(event)
         ):
             keys.append(event.pk)
     if keys:

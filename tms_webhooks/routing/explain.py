@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.event import OUTSIDE_THE_FEED, conditions_of
-from tms_webhooks.models.occurrence import first_key
+from tms_webhooks.models.occurrence import FirstKey
 from tms_webhooks.monitoring.words import stop_of
 from tms_webhooks.routing import filtered
 from tms_webhooks.routing.subscription_rules import SubscriptionRules, event_values
@@ -95,48 +94,41 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
     contain no values of the event, but conditions can find them out. If the audience excludes the event, the subscriptions
     are not examined.
     """
-    is_example = event._state.adding
+    is_example, is_for_one = event._state.adding, event.webhook_id is not None
     delivery = None if is_example else Delivery.objects.filter(webhook=webhook, event=event).first()
-    if event.webhook_id is not None:
-        clauses = tuple(_of_snapshot(webhook, event))
-        return Explanation(_verdict(clauses, matches=True), clauses, delivery, is_example, webhook.pull_only)
     is_newer = delivery is None and event.fanned_out_at is not None and webhook.created_at > event.fanned_out_at
-    own = tuple(_of_webhook(webhook, event, is_newer=is_newer))
-    if any(clause.name == AUDIENCE and clause.verdict is CheckResult.NO for clause in own):
-        # Conditions could find out the values of an event that is not for this webhook.
-        return Explanation(CheckResult.NO, own, delivery, is_example)
+    own = list(_of_webhook(webhook, event, is_newer=is_newer))
+    refused = {clause.name for clause in own if clause.verdict is CheckResult.NO}
+    # Conditions could find out the values of an event that is not for this webhook.
+    by_subscription = [] if is_for_one or AUDIENCE in refused else _by_subscription(webhook, event)
+    matches = is_for_one or any(all(one.verdict is CheckResult.YES for one in clauses) for clauses in by_subscription)
+    verdict = CheckResult.NO
+    if matches and not refused:
+        is_held = any(clause.verdict is CheckResult.HELD for clause in own)
+        verdict = CheckResult.HELD if is_held else CheckResult.YES
+    clauses = (*own, *chain.from_iterable(by_subscription))
+    return Explanation(verdict, clauses, delivery, is_example, webhook.pull_only)
+
+
+def _by_subscription(webhook: Webhook, event: Event) -> list[list[Clause]]:
+    """Return the clauses of each subscription, or one that says that the webhook has no subscriptions."""
     values = event_values(event)
-    by_subscription: list[list[Clause]] = []
+    found: list[list[Clause]] = []
     for one in webhook.subscriptions.order_by("pk"):
         rules = _rules_of(one, webhook)
-        of_one = list(_clauses_of(one, rules, event, values))
+        clauses = list(_clauses_of(one, rules, event, values))
         if rules.is_first_only and filtered.is_of_type(one, event):
-            of_one.append(_of_firsts(one, event, met=rules.are_met(event, values)))
-        by_subscription.append(of_one)
-    if not by_subscription:
-        by_subscription = [[_clause("subscription", False, _("The webhook has no subscriptions."))]]
-    matches = any(all(clause.verdict is CheckResult.YES for clause in clauses) for clauses in by_subscription)
-    clauses = (*own, *chain.from_iterable(by_subscription))
-    return Explanation(_verdict(own, matches=matches), clauses, delivery, is_example, webhook.pull_only)
-
-
-def _verdict(own: tuple[Clause, ...], *, matches: bool) -> CheckResult:
-    if not matches or any(clause.verdict is CheckResult.NO for clause in own):
-        return CheckResult.NO
-    return CheckResult.HELD if any(clause.verdict is CheckResult.HELD for clause in own) else CheckResult.YES
-
-
-def _of_snapshot(webhook: Webhook, event: Event) -> Iterator[Clause]:
-    """Yield the clauses for an event that was made for one webhook."""
-    is_own = event.webhook_id == webhook.pk
-    other = _("A job created the event for another webhook.")
-    yield _clause("made_for", is_own, _("A job created the event for this webhook.") if is_own else other)
-    if webhook.deleted_at is not None:
-        yield _clause("deleted", False, _("The webhook was deleted."))
-    yield _of_enabled(webhook)
+            clauses.append(_of_firsts(one, event, met=rules.are_met(event, values)))
+        found.append(clauses)
+    return found or [[_clause("subscription", False, _("The webhook has no subscriptions."))]]
 
 
 def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[Clause]:
+    """Yield the clauses of the webhook itself. Its audience does not matter to an event that was made for one webhook."""
+    if event.webhook_id is not None:
+        is_own = event.webhook_id == webhook.pk
+        other = _("A job created the event for another webhook.")
+        yield _clause("made_for", is_own, _("A job created the event for this webhook.") if is_own else other)
     if event.error:
         yield _clause("payload", False, _("The event's payload could not be built, so it can't be sent."))
     if webhook.deleted_at is not None:
@@ -146,20 +138,21 @@ def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[C
             "The webhook was created after the event. To deliver it, send missed events since a time before it."
         )
         yield _clause("created", False, sentence)
-    yield from _exclusions_of(webhook, event)
-    yield _of_audience(webhook, event)
+    if event.webhook_id is None:
+        yield from _exclusions_of(webhook, event)
+        yield _of_audience(webhook, event)
     yield _of_enabled(webhook)
 
 
 def _exclusions_of(webhook: Webhook, event: Event) -> Iterator[Clause]:
     """Yield the reasons why a webhook leaves out an event of its organizations, whatever its subscriptions are."""
-    if webhook.is_subject_of(event.type, event.subject_id):
+    if webhook.is_subject_of(event):
         yield _clause(
             "itself",
             False,
             _("The event is about this webhook. Such events go only to the organization's other webhooks."),
         )
-    if webhook.skips(actor_kind=event.actor_kind, actor_id=event.actor_id):
+    if webhook.skips(event):
         sentence = _("The webhook's own integration caused the event, and the webhook skips own changes.")
         yield _clause("skip_own", False, sentence)
 
@@ -216,7 +209,7 @@ def _clauses_of(
 
 
 def _of_firsts(subscription: Subscription, event: Event, *, met: bool) -> Clause:
-    first = FirstOccurrence.objects.of([(subscription.pk, event)]).get(first_key(subscription.pk, event))
+    first = FirstOccurrence.objects.of([(subscription.pk, event)]).get(FirstKey.of(subscription.pk, event))
     is_first = (met and event.fanned_out_at is None) if first is None else first == event.pk
     sentence = _not_the_first()
     if is_first:
@@ -246,47 +239,39 @@ class Reason(NamedTuple):
     subscription: int | None
 
 
-@dataclass(slots=True)
-class DryRunReport:
+class DryRunReport(NamedTuple):
     """The result of a dry run of several subscriptions.
 
     - ``examined``: the number of events examined
     - ``events``: those that match a subscription, the latest first; their bodies are deferred
-    - ``reasons``: for events that match no subscription, how many failed each check. An event counts for each check that
-      it fails of the subscriptions to its type
+    - ``main_reasons``: the `MOST_REASONS` most frequent checks that events failed, each with their number. An event that
+      matches no subscription counts for each check that it fails of the subscriptions to its type
     """
 
-    examined: int = 0
-    events: list[Event] = field(default_factory=list)
-    reasons: Counter[Reason] = field(default_factory=Counter)
-
-    @property
-    def main_reasons(self) -> list[tuple[Reason, int]]:
-        """The `MOST_REASONS` most frequent reasons, each with its number of events."""
-        return self.reasons.most_common(MOST_REASONS)
+    examined: int
+    events: list[Event]
+    main_reasons: list[tuple[Reason, int]]
 
 
 def dry_run(webhook: Webhook, subscriptions: Sequence[Subscription], *, latest: int = LATEST) -> DryRunReport:
     """Return which of the ``latest`` stored events of a webhook's organizations and audience match one of these subscriptions.
 
-    The subscriptions may be unsaved; they must be valid. Events whose payload is no longer stored are left out. Raises
-    ``ValueError`` if ``latest`` is below 1 or above `MOST`.
+    The subscriptions may be unsaved; they must be valid. Events whose payload is no longer stored are left out.
     """
-    if not 1 <= latest <= MOST:
-        raise ValueError(f"latest is {latest}; choose from 1 to {MOST}.")
-    report, firsts = DryRunReport(), filtered.PredictedFirstOccurrences()
+    examined, firsts = 0, filtered.PredictedFirstOccurrences()
+    matching: list[Event] = []
+    reasons: Counter[Reason] = Counter()
     # An unsaved subscription has had no event yet.
     rules = [(one, one.pk or -1 - index, _rules_of(one, webhook)) for index, one in enumerate(subscriptions)]
     for event in _latest_events(webhook, latest):
-        report.examined += 1
-        reasons = _reasons_against(webhook, rules, event, firsts)
-        if reasons:
-            report.reasons.update(reasons)
-        else:
-            report.events.insert(0, event)
+        examined += 1
+        failed = _reasons_against(webhook, rules, event, firsts)
+        reasons.update(failed)
+        if not failed:
+            matching.insert(0, event)
         # The bodies of all events together may take much memory. One that is read is loaded again.
         del event.body
-    return report
+    return DryRunReport(examined, matching, reasons.most_common(MOST_REASONS))
 
 
 def _latest_events(webhook: Webhook, latest: int) -> Iterator[Event]:

@@ -15,7 +15,7 @@ from tms_webhooks import event_names
 from tms_webhooks.db.sql import database, filled, key_in, numbers, read
 from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.models import Event, FirstOccurrence, Subscription, Webhook
-from tms_webhooks.models.occurrence import FirstKey, first_key
+from tms_webhooks.models.occurrence import FirstKey
 from tms_webhooks.routing.subscription_rules import SubscriptionRules, event_values
 
 # Subscriptions that are read together: few enough that those with the longest conditions take some milliseconds.
@@ -85,12 +85,10 @@ class PredictedFirstOccurrences:
 
     def claim(self, candidates: Sequence[tuple[int, Event]]) -> set[tuple[int, int]]:
         """Return the keys of the subscription and the event for each candidate that would be the first, in this order."""
-        unknown = [one for one in candidates if first_key(*one) not in self._seen]
-        self._seen.update(FirstOccurrence.objects.of(unknown))
-        pairs = (
-            (subscription_id, event.pk, first_key(subscription_id, event)) for subscription_id, event in candidates
-        )
-        return {(pk, event_id) for pk, event_id, key in pairs if self._seen.setdefault(key, event_id) == event_id}
+        keys = {(subscription, event.pk): FirstKey.of(subscription, event) for subscription, event in candidates}
+        unknown = [one for one in candidates if FirstKey.of(*one) not in self._seen]
+        self._seen |= FirstOccurrence.objects.of(unknown)
+        return {pair for pair, key in keys.items() if self._seen.setdefault(key, pair[1]) == pair[1]}
 
 
 class Evaluation:

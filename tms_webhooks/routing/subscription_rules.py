@@ -13,7 +13,7 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.choices import Audience
 from tms_webhooks.exceptions import UnknownEventType
-from tms_webhooks.filters.condition import AllOf, AnyOf, EventValues, Node, in_words, part_about
+from tms_webhooks.filters.condition import AllOf, AnyOf, EventValues, Node, OneOf, part_about
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, ORGANIZATIONS, PATHS, STATUS_FROM, comparison
 from tms_webhooks.filters.parsing import parse
 from tms_webhooks.filters.paths import EventPath, event_paths
@@ -147,14 +147,11 @@ def _of_filters(filters: Any, event_type: EventType, audience: str) -> Iterator[
         return
     for name, values in filters.items():
         if name in PATHS and isinstance(values, list):
-            yield EventCheck(f"filters.{name}", comparison(name, values, event_type, audience), _words_of(name, values))
+            in_words = OneOf(name, None, tuple(values)).__str__
+            yield EventCheck(f"filters.{name}", comparison(name, values, event_type, audience), in_words)
         elif name != FIRST_OCCURRENCE:
             message = _("The filter %(name)s is invalid. Correct and save the subscription.")
             yield _never(f"filters.{name}", message % {"name": name})
-
-
-def _words_of(name: str, values: list[Any]) -> Callable[[], str]:
-    return lambda: _("%(name)s is %(values)s") % {"name": name, "values": in_words(tuple(values))}
 
 
 def _invalid(event_type: str, reason: str) -> EventCheck:

@@ -40,6 +40,7 @@ from tms_webhooks.delivery.outgoing import SendResult
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Webhook, attempt, encryption, total
 from tms_webhooks.models.attempt import AttemptRow
+from tms_webhooks.models.delivery import mark_delivered
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.net import proxy
@@ -129,8 +130,7 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
     with brief_write():
         succeeded = write(statements.SET_SUCCEEDED_AT, [moment(now), token], ids=numbers(webhooks))
         if succeeded == len(webhooks) and all(
-            Delivery.objects.mark_delivered(sent, now=now, attempts=number - 1) == len(sent)
-            for number, sent in by_number.items()
+            mark_delivered(sent, now=now, attempts=number - 1) == len(sent) for number, sent in by_number.items()
         ):
             insert()
             add()
@@ -314,11 +314,11 @@ def _write_attempts(timely: Mapping[int, SendResult], decisions: Decisions, late
     # A late attempt has no number: it belongs to another one.
     rows += [_attempt_row(one)._replace(number=None, charged=False) for one in late]
     DeliveryAttempt.objects.insertion(rows)()
-    DeliveryTotal.objects.add(
+    DeliveryTotal.objects.addition(
         _counted(one, decisions.get(pk))
         for pk, one in timely.items()
         if not (one.request.is_test or (decisions.get(pk) and one.outcome.is_operators_fault))
-    )
+    )()
 
 
 def _attempt_row(result: SendResult, decision: RetryDecision | None = None) -> AttemptRow:

@@ -50,7 +50,7 @@ def test_it_shows_the_queue_and_its_age(alice, ours):
 def test_it_shows_the_lag_of_first_attempts_of_our_own_webhooks(alice, ours, theirs):
     now = timezone.now()
     for webhook, lag in ((ours, 100), (theirs, 60_000)):
-        DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, AttemptResult.DELIVERED, 5, lag)] * 2)
+        DeliveryTotal.objects.addition([CountedAttempt(webhook.pk, now, AttemptResult.DELIVERED, 5, lag)] * 2)()
 
     text = shown(alice)
 

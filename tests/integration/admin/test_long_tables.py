@@ -42,7 +42,7 @@ def lengthen(webhook, number):
         Job.objects.create(kind="recover", webhook=webhook, created_at=now)
         AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, webhook, actor=SYSTEM, now=now)
         counted = CountedAttempt(webhook.pk, now - timedelta(days=day), AttemptResult.DELIVERED, 5)
-        DeliveryTotal.objects.add([counted])
+        DeliveryTotal.objects.addition([counted])()
         webhook.subscriptions.create(event_type="class.*")
 
 

@@ -67,7 +67,7 @@ def addresses():
     kept = {"event": event, "webhook": webhook, "created_at": now, "status": "exhausted"}
     delivery = Delivery.objects.create(pk=KEY, attempts=1234, **kept)
     DeliveryAttempt.objects.create(delivery=delivery, number=1234, started_at=now, duration_ms=5678)
-    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, AttemptResult.DELIVERED, 40)] * 3)
+    DeliveryTotal.objects.addition([CountedAttempt(webhook.pk, now, AttemptResult.DELIVERED, 40)] * 3)()
     Job.objects.create(pk=KEY, kind="recover", webhook=webhook, total=4321, done=1234, status="running", created_at=now)
     AuditEntry.objects.create(pk=KEY, webhook=webhook, organization=organization, at=now)
     own = [url(Webhook, page, webhook.public_id) for page in ("secret", "rotate")]

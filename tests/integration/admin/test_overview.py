@@ -22,7 +22,7 @@ def overview(webhook):
 
 def count(webhook, number, result, *, ms=100, ago=timedelta()):
     started_at = timezone.now() - ago
-    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, started_at, result, ms)] * number)
+    DeliveryTotal.objects.addition([CountedAttempt(webhook.pk, started_at, result, ms)] * number)()
 
 
 # How it does

@@ -66,7 +66,7 @@ def test_numbers_and_names_are_written_in_spanish(operator, clock):
         next_delay=5400.0,
         delay_reason="schedule",
     )
-    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, clock.now, AttemptResult.DELIVERED, 1_500)] * 3)
+    DeliveryTotal.objects.addition([CountedAttempt(webhook.pk, clock.now, AttemptResult.DELIVERED, 1_500)] * 3)()
 
     overview = spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id]))
     page = spanish_at(operator, url(Delivery, "change", delivery.public_id))

@@ -2,7 +2,6 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from functools import partial
 
 import pytest
 from cryptography.fernet import Fernet
@@ -23,7 +22,6 @@ from tests.integration.delivery.wire import answer, is_signed_by, verify
 from tms_webhooks import catalogue, hooks
 from tms_webhooks.access import get_policy
 from tms_webhooks.api.views.resource import ResourceViewSet
-from tms_webhooks.batches import after
 from tms_webhooks.choices import Action, DisabledReason, PayloadDetail, PayloadFormat
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage import webhooks
@@ -211,7 +209,12 @@ def test_arguments_by_the_schema_are_accepted_and_others_are_not(agent, acme):
         ({"url": "https://10.0.0.1/"}, -32602, "delivery.url: ", None),
         ({"url": "https://receiver.example.com/{id}"}, -32602, "delivery.url: Write it without {tokens}", None),
         ({"arguments": {"severity": "P1"}}, -32602, "arguments.severity: Extra inputs are not permitted", None),
-        ({"arguments": {"payload": "some"}}, -32602, "arguments.payload: Input should be 'full', 'no_personal' or 'thin'", None),
+        (
+            {"arguments": {"payload": "some"}},
+            -32602,
+            "arguments.payload: Input should be 'full', 'no_personal' or 'thin'",
+            None,
+        ),
         ({"arguments": 7}, -32602, "arguments: Input should be a valid dictionary", None),
         ({"ttlMs": "long"}, -32602, "ttlMs: Input should be a valid integer", None),
         (
@@ -512,7 +515,7 @@ def test_receivers_that_hang_keep_no_hook_of_a_revoked_key_and_a_sweep_notifies_
         sent.append((request.endpoint.webhook.url, len(existing())))
 
     monkeypatch.setattr(hooks, "send", hang)
-    monkeypatch.setattr(hooks, "after", partial(after, clock=lambda: now[0]))
+    monkeypatch.setattr("tms_webhooks.batches.monotonic", lambda: now[0])
 
     hooks.end(get_policy().may_keep_hooks, now=timezone.now())
 

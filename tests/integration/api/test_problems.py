@@ -97,7 +97,7 @@ def refused(create):
             "headers",
             {"Content-Type": "text/plain"},
             "header_content_type",
-            "Line 1: Content-Type can be set only with a custom body. Remove it, or use a custom body.",
+            "Content-Type can be set only with a custom body. Remove it, or use a custom body.",
         ),
         ("subscriptions", {}, "not_a_list", 'Expected a list of items but got type "dict".'),
         (

@@ -129,7 +129,7 @@ def test_the_same_job_twice_is_a_conflict_that_names_the_first(do, problem):
 
 def test_stats_have_the_totals_of_a_webhook(client, webhook):
     now = timezone.now()
-    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, AttemptResult.GIVEN_UP, 100, 500)])
+    DeliveryTotal.objects.addition([CountedAttempt(webhook.pk, now, AttemptResult.GIVEN_UP, 100, 500)])()
 
     data = client.get(at(webhook, "stats")).json()
 

@@ -31,7 +31,7 @@ def delivered(webhook, *, ms=120):
     now = timezone.now()
     delivery = write_delivery(webhook, now=now, status="delivered", due_at=None, finished_at=now, attempts=1, charged=1)
     DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=ms, status_code=200)
-    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, AttemptResult.DELIVERED, ms)])
+    DeliveryTotal.objects.addition([CountedAttempt(webhook.pk, now, AttemptResult.DELIVERED, ms)])()
     return delivery
 
 
@@ -130,7 +130,7 @@ def test_what_does_not_exist_is_refused(arguments, message):
 def test_a_rate_is_never_rounded_up(status, delivered, text):
     webhook, now = subscribed(), timezone.now()
     results = [AttemptResult.DELIVERED] * delivered + [AttemptResult.RETRIED]
-    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, result, 12) for result in results])
+    DeliveryTotal.objects.addition([CountedAttempt(webhook.pk, now, result, 12) for result in results])()
 
     assert f"  {text}" in status()
 

@@ -10,10 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from tests.integration.delivery.rows import body_of, stored, subscribed, write_event, write_events
 from tms_webhooks import catalogue
 from tms_webhooks.choices import PayloadFormat, Priority
+from tms_webhooks.delivery import rendering
 from tms_webhooks.delivery.rendering import with_contents
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Webhook
-from tms_webhooks.models.delivery import DeliveryBodyManager
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.budget import TimeSpent
@@ -123,15 +123,15 @@ def test_a_body_that_the_database_refuses_fails_alone(run, wire, monkeypatch, cl
     for pk in (1, 2, 3):
         event["data"]["id"] = pk
         write_event(webhook.organization, body=json.dumps(event))
-    store = DeliveryBodyManager.store
+    store = rendering.insert_or_update
 
-    def refuse(self, rows):
+    def refuse(manager, rows, **options):
         if any(row.body == "2" for row in rows):
             raise DataError("not 'hunter2'")
-        store(self, rows)
+        store(manager, rows, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(DeliveryBodyManager, "store", refuse)
+        patch.setattr(rendering, "insert_or_update", refuse)
         run()
 
     statuses = list(webhook.deliveries.order_by("pk").values_list("status", "error_class"))

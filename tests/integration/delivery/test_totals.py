@@ -51,10 +51,10 @@ def test_a_total_is_of_the_hour_in_which_the_attempt_began(clock):
     webhook = subscribed()
     clock.now = clock.now.replace(hour=23, minute=59, second=59)
     delhi = timezone(timedelta(hours=5, minutes=30))
-    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, clock.now, AttemptResult.DELIVERED, 5)])
-    DeliveryTotal.objects.add(
+    DeliveryTotal.objects.addition([CountedAttempt(webhook.pk, clock.now, AttemptResult.DELIVERED, 5)])()
+    DeliveryTotal.objects.addition(
         [CountedAttempt(webhook.pk, clock.advance(seconds=1).astimezone(delhi), AttemptResult.GIVEN_UP, None)]
-    )
+    )()
 
     for span, length in ((TotalSpan.HOUR, timedelta(hours=1)), (TotalSpan.DAY, timedelta(days=1))):
         assert counts(span=span, starts_at=clock.now - length) == {"delivered": 1, "took_10": 1}
@@ -121,7 +121,7 @@ def test_workers_at_the_same_moment_count_everything(clock):
     def work(attempts):
         def count_many():
             for _ in range(20):
-                DeliveryTotal.objects.add(attempts)
+                DeliveryTotal.objects.addition(attempts)()
 
         return count_many
 
@@ -151,7 +151,7 @@ def lags():
 )
 def test_a_bucket_of_durations_or_lags_includes_its_limit(clock, duration, lag, names):
     webhook = subscribed()
-    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, clock.now, AttemptResult.DELIVERED, duration, lag)])
+    DeliveryTotal.objects.addition([CountedAttempt(webhook.pk, clock.now, AttemptResult.DELIVERED, duration, lag)])()
 
     assert counts(span=TotalSpan.HOUR) == {"delivered": 1, **dict.fromkeys(names, 1)}
 

@@ -73,7 +73,7 @@ def test_the_scans_use_the_indexes_on_the_dates(many_rows):
 
 def test_the_marks_are_found_by_the_index_on_their_dates(many_rows):
     with CaptureQueriesContext(connection) as queries:
-        Occurrence.objects.moments_between(NOW, NOW + 5 * DAY)
+        Occurrence.objects.moments_between(NOW, NOW + 5 * DAY, using="default")
 
     (query,) = queries
     with connection.cursor() as cursor:

@@ -241,9 +241,3 @@ def test_an_explanation_reads_the_body_of_the_event_once(monkeypatch):
 
     assert explain(webhook, enrolled(webhook)).verdict is CheckResult.YES
     assert len(read) == 1
-
-
-@pytest.mark.parametrize("latest", [0, 1001])
-def test_a_dry_run_refuses_invalid_numbers(latest):
-    with pytest.raises(ValueError, match="choose from 1 to 1000"):
-        dry_run(subscribed(), [], latest=latest)

@@ -21,7 +21,7 @@ DELIVERED, RETRIED, GIVEN_UP = AttemptResult.DELIVERED, AttemptResult.RETRIED, A
 
 def count(webhook, *counts, at):
     attempts = [CountedAttempt(webhook.pk, at, result, 100) for result, number in counts for _ in range(number)]
-    DeliveryTotal.objects.add(attempts)
+    DeliveryTotal.objects.addition(attempts)()
 
 
 def health(webhook, *, now):

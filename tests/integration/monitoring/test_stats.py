@@ -25,7 +25,7 @@ DELIVERED, RETRIED, GIVEN_UP = AttemptResult.DELIVERED, AttemptResult.RETRIED, A
 
 
 def count(webhook, result=DELIVERED, *, at, number=1, ms=100, lag=None):
-    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, at, result, ms, lag)] * number)
+    DeliveryTotal.objects.addition([CountedAttempt(webhook.pk, at, result, ms, lag)] * number)()
 
 
 def hour_of(clock):

@@ -67,11 +67,11 @@ def history(module_db, moment):
         ]
     )
     hours = [moment - timedelta(hours=hour) for hour in range(24 * 8)]
-    DeliveryTotal.objects.add(
+    DeliveryTotal.objects.addition(
         CountedAttempt(webhook.pk, hour, AttemptResult.DELIVERED, 5, 5)
         for webhook in (*webhooks, quiet)
         for hour in hours
-    )
+    )()
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
         if connection.vendor == "postgresql":

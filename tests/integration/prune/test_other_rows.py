@@ -38,7 +38,7 @@ def test_a_mark_without_a_date_is_never_forgotten():
 def test_a_lock_is_kept_ninety_days_after_its_last_use():
     for key, moment in (("old", NOW - 91 * DAY), ("used again", NOW - 91 * DAY), ("used again", NOW - DAY)):
         with transaction.atomic():
-            Occurrence.objects.lock(key, now=moment)
+            Occurrence.objects.lock(key, now=moment, using="default")
 
     assert prune(NOW)["occurrences"] == 1
     assert marks() == {"lock:used again"}
@@ -68,7 +68,7 @@ def starts(span):
 
 
 def counted(webhook, age):
-    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, NOW - age, AttemptResult.DELIVERED, 5)])
+    DeliveryTotal.objects.addition([CountedAttempt(webhook.pk, NOW - age, AttemptResult.DELIVERED, 5)])()
 
 
 def test_hours_go_and_days_stay(webhook):

@@ -61,7 +61,6 @@ JSON_FIELDS: dict[str, Schema] = {
     "filters": FREE_OBJECT,
     "condition": {**FREE_OBJECT, "type": ["object", "null"]},
     "contents": {"type": "object", "additionalProperties": STRING},
-    "changes": FREE_OBJECT,
     "nouns": {"type": "array", "items": STRING},
 }
 """The schemas of fields with a JSON value, by name."""
@@ -147,8 +146,10 @@ class ResourceSchema(AutoSchema):
         return self._sentences()[2]
 
     def get_override_parameters(self) -> list[Any]:
-        """Return the header for idempotency, the view's own parameters, and those of a page that is no list of rows."""
+        """Return the header for idempotency, the view's own parameters and filters, and those of a page that is no list of rows."""
         found = [*self.view.parameters.get(self.view.action, ())]
+        if self.view.action == "list":
+            found += [one.described(name) for name, one in self.view.list_filters.items()]
         if self.method == "POST":
             found.append(IDEMPOTENCY_KEY_HEADER)
         is_list = isinstance(self.get_response_serializers(), ListSerializer)

@@ -39,7 +39,7 @@ class EmptySerializer(StrictSerializer):
 class SecretRotationSerializer(StrictSerializer):
     """The time in which both the old and the new secret sign."""
 
-    overlap_seconds = StrictIntegerField(required=False, min_value=0)
+    overlap_seconds = StrictIntegerField(default=lambda: int(app_settings.SECRET_OVERLAP_SECONDS), min_value=0)
 
     def validate_overlap_seconds(self, value: int) -> int:
         """Reject an overlap over ``SECRET_OVERLAP_LIMIT_SECONDS``."""
@@ -52,7 +52,7 @@ class SecretRotationSerializer(StrictSerializer):
 class DryRunSerializer(StrictSerializer):
     """With ``dry_run``, deliveries are only counted."""
 
-    dry_run = StrictBooleanField(required=False, default=False)
+    dry_run = StrictBooleanField(default=False)
 
 
 class DateRangeSerializer(DryRunSerializer):
@@ -140,4 +140,4 @@ class SubscriptionDryRunSerializer(StrictSerializer):
     """The subscriptions to try, by default those of the webhook, and how many of the latest events to examine."""
 
     subscriptions = SubscriptionListField()
-    latest = StrictIntegerField(required=False, default=LATEST, min_value=1, max_value=MOST)
+    latest = StrictIntegerField(default=LATEST, min_value=1, max_value=MOST)

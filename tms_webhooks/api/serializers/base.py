@@ -116,8 +116,8 @@ class UTCDateTimeField(serializers.DateTimeField):
     def to_internal_value(self, value: Any) -> datetime:
         return parse_utc(value)
 
-    def to_representation(self, value: Any) -> Any:
-        return format_utc(value)
+    def to_representation(self, value: datetime) -> str:
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 class IDField(DescribedField):
@@ -191,14 +191,6 @@ def parse_utc(value: Any) -> datetime:
                 raise DjangoValidationError(message, code="zone")
             return time.astimezone(UTC)
     raise DjangoValidationError("Not a valid time; write it as 2026-11-24T15:04:05Z.", code="invalid")
-
-
-def format_utc(value: datetime | None) -> str | None:
-    """Return a time as the API writes it, such as ``2026-11-24T15:04:05.123456Z``; None for None."""
-    if value is None:
-        return None
-    aware = timezone.make_aware(value) if timezone.is_naive(value) else value
-    return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def json_type_of(value: object) -> str:

@@ -9,11 +9,11 @@ from django.utils import timezone
 from rest_framework import mixins
 from rest_framework.response import Response
 
-from tms_webhooks.api.filters import DeliveryFilterSet, JobFilterSet, visible_webhooks
+from tms_webhooks.api.filters import OF_DELIVERIES, OF_JOBS, visible_webhooks
 from tms_webhooks.api.problems import ErrorItem, Problem
 from tms_webhooks.api.schema.resources import LOCATION, row_action
 from tms_webhooks.api.serializers.actions import BulkReplaySerializer, EmptySerializer
-from tms_webhooks.api.serializers.records import (
+from tms_webhooks.api.serializers.answers import (
     AttemptSerializer,
     DeliveryDetailSerializer,
     DeliverySerializer,
@@ -61,7 +61,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     row_kind = "delivery"
     queryset = Delivery.objects.select_related("event", "webhook__state").defer("event__error", *heavy_columns())
     serializer_class = DeliverySerializer
-    filterset_class = DeliveryFilterSet
+    list_filters = OF_DELIVERIES
     organization_path = "webhook__organization"
     needs = dict.fromkeys(("resend", "send_now", "bulk_replay"), Action.REPLAY)
     paged = ("attempts",)
@@ -127,7 +127,7 @@ class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
     row_kind = "job"
     queryset = Job.objects.filter(webhook__isnull=False).select_related("webhook").defer(*heavy_columns())
     serializer_class = JobSerializer
-    filterset_class = JobFilterSet
+    list_filters = OF_JOBS
     organization_path = "webhook__organization"
 
     def retrieve(self, request: Any, pk: str) -> Response:

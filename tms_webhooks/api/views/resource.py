@@ -18,10 +18,10 @@ from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
 from tms_webhooks import exception_reports
-from tms_webhooks.access import AccessPolicy, Rows, covers, get_policy, within
+from tms_webhooks.access import AccessPolicy, covers, get_policy, within
 from tms_webhooks.actors import Actor
 from tms_webhooks.api import problems, safe_writes
-from tms_webhooks.api.filters import StrictFilterBackend, check_parameters
+from tms_webhooks.api.filters import ListFilter, check_parameters, filtered, visible_webhooks
 from tms_webhooks.api.json_format import CompactJSONRenderer, JSONNegotiation, StrictJSONParser
 from tms_webhooks.api.pagination import SealedCursorPagination
 from tms_webhooks.api.safe_writes import etag_of, require_match
@@ -30,9 +30,6 @@ from tms_webhooks.choices import Action
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
 from tms_webhooks.models.public_ids import uid_of
-
-IN_CHILDREN = " in children"
-"""Follows the action in the record of a right in each child organization of a webhook."""
 
 
 class HasWebhookAccess(BasePermission):
@@ -63,8 +60,7 @@ class ResourceViewSet(GenericViewSet):
     content_negotiation_class = JSONNegotiation
     permission_classes = (HasWebhookAccess,)
     pagination_class: Any = SealedCursorPagination
-    filter_backends = (StrictFilterBackend,)
-    filterset_class: ClassVar[Any] = None
+    filter_backends = ()
     metadata_class = None
     versioning_class = None
     schema = ResourceSchema()
@@ -82,6 +78,8 @@ class ResourceViewSet(GenericViewSet):
     """The actions that need no right in the child organizations that a webhook includes, or check it themselves."""
     parameters: ClassVar[Mapping[str, Sequence[Any]]] = {}
     """The parameters of each action, except those of pages, filters and headers."""
+    list_filters: ClassVar[Mapping[str, ListFilter]] = {}
+    """The filters of the list of rows, by the names of their parameters."""
     paged: ClassVar[Collection[str]] = ()
     """The actions that return pages, except lists of rows."""
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)
@@ -120,14 +118,10 @@ class ResourceViewSet(GenericViewSet):
 
     def allows(self, action: Action, organization: Any) -> bool:
         """Return whether the caller may do ``action`` in the organization with this primary key."""
-        right = str(action), str(organization)
+        right = "organization", str(organization), str(action)
         if right not in self._rights and self.organizations(action).filter(pk=organization).exists():
             self._rights.add(right)
         return right in self._rights
-
-    def scoped(self, rows: Rows, *, path: str | None = None) -> Rows:
-        """Return the rows of organizations whose webhooks the caller may view."""
-        return within(rows, self.organizations(Action.VIEW), path=path or self.organization_path)
 
     @property
     def needed(self) -> Action | None:
@@ -160,7 +154,7 @@ class ResourceViewSet(GenericViewSet):
                 "Set include_children to false, or ask for the permission."
             )
         if webhook.include_children:
-            self._rights.add((f"{action}{IN_CHILDREN}", str(webhook.pk)))
+            self._rights.add(("webhook", str(webhook.pk), str(action)))
 
     def may_see_payload(self, webhook: Webhook, event: Event) -> bool:
         """Return whether the caller may see the payload of an event at a webhook, and its receiver's responses.
@@ -175,7 +169,11 @@ class ResourceViewSet(GenericViewSet):
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the rows that the caller may view."""
-        return self.scoped(super().get_queryset())
+        return within(super().get_queryset(), self.organizations(Action.VIEW), path=self.organization_path)
+
+    def filter_queryset(self, queryset: Any) -> Any:
+        """Return the rows that the parameters of a list keep."""
+        return filtered(queryset, self)
 
     def get_object(self, *, lock: bool = False) -> Any:
         """Return the row of the URL; raise ``PermissionDenied`` if the caller may not do this action with it.
@@ -253,9 +251,9 @@ class ResourceViewSet(GenericViewSet):
     def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Keep the body out of exception reports: it may hold header values."""
         exception_reports.mark(request)
-        # The rights that this request used: actions that the policy allowed, each with an organization. Or with a webhook,
-        # for a right in each child organization that it includes.
-        self._rights: set[tuple[str, str]] = set()
+        # The rights that this request used: an organization and an action that the policy allowed there. Or a webhook and an
+        # action that it allowed in each child organization that the webhook includes.
+        self._rights: set[safe_writes.Right] = set()
         return super().initialize_request(request, *args, **kwargs)
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
@@ -271,12 +269,12 @@ class ResourceViewSet(GenericViewSet):
         if claimed is None or claimed.status_code is None:
             self._idempotent_request = claimed
             return
-        # For a caller who still has the rights that the response needed. Those in children last: a caller who may not
-        # view the webhook any more gets 404.
-        for action, key in sorted(claimed.rights, key=lambda right: right[0].endswith(IN_CHILDREN)):
-            if action.endswith(IN_CHILDREN):
+        # For a caller who still has the rights that the response needed. Those of organizations first, as they are stored: a
+        # caller who may not view the webhook any more gets 404.
+        for owner, key, action in claimed.rights:
+            if owner == "webhook":
                 for webhook in Webhook.objects.filter(pk=key):
-                    self.require_children(Action(action.removesuffix(IN_CHILDREN)), webhook)
+                    self.require_children(Action(action), webhook)
             elif not self.allows(Action.VIEW, key):
                 raise NotFound
             else:
@@ -329,7 +327,7 @@ class WebhookPartViewSet(ResourceViewSet):
         Raise a `Problem` for one that the caller may not view, and ``PermissionDenied`` without the right of this
         action.
         """
-        rows = self.scoped(Webhook.objects.existing(), path="organization")
+        rows = visible_webhooks(self).existing()
         webhook: Webhook = self.find(rows, self.kwargs["webhook_id"], "webhook", lock=lock)
         self.check(webhook, lock=lock)
         return webhook

@@ -24,8 +24,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.formats import custom, tailored, template
 from tms_webhooks.payloads.formats.shape import LONGEST_CONTENT_TYPE, RequestFormat, is_included
 from tms_webhooks.payloads.formats.skillable import name_of
-from tms_webhooks.payloads.formats.template import Token, TokenPosition
-from tms_webhooks.payloads.formats.token_formats import RULES
+from tms_webhooks.payloads.formats.template import RULES, Token, TokenPosition
 from tms_webhooks.validators import invalid_value
 
 # Tokens that exist for every event type.

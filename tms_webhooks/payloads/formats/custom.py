@@ -14,8 +14,7 @@ from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.exceptions import UnsafeURL
 from tms_webhooks.payloads.formats import skillable, template
 from tms_webhooks.payloads.formats.shape import JSON, LONGEST_CONTENT_TYPE, Rendered, RequestFormat
-from tms_webhooks.payloads.formats.template import Token, TokenPosition
-from tms_webhooks.payloads.formats.token_formats import WrittenJson, json_text, written
+from tms_webhooks.payloads.formats.template import Token, TokenPosition, WrittenJson, json_text, written
 
 # The content type of content that is not JSON.
 TEXT = "text/plain; charset=utf-8"

@@ -20,7 +20,7 @@ from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.choices import Preset
 from tms_webhooks.event_names import EVERYTHING
-from tms_webhooks.payloads.formats import token_formats
+from tms_webhooks.payloads.formats import template
 from tms_webhooks.payloads.formats.shape import is_included
 
 MOST_FACTS = 10
@@ -83,7 +83,7 @@ def content_for(preset: str, patterns: Iterable[str], *, detail: str) -> tuple[s
     """
     build = _BUILDERS[preset]
     # Slack and Teams have a format of their names.
-    formats = f"|{preset}" if preset in token_formats.RULES else ""
+    formats = f"|{preset}" if preset in template.RULES else ""
     nouns = [f"{one.name.partition('.')[0]}.*" for one in registry.expand(EVERYTHING)]
     contents = {
         name: build(_title(name), _facts(members, detail=detail, formats=formats))
@@ -136,10 +136,10 @@ def chat_message(preset: str, title: str, facts: Sequence[Fact], *, footer: str)
     It has the first `MOST_FACTS` facts.
     """
     is_slack = preset == Preset.SLACK
-    build, escaped = (_slack, token_formats.slack_text) if is_slack else (_teams, token_formats.teams_text)
+    build, escaped = (_slack, template.slack_text) if is_slack else (_teams, template.teams_text)
 
     def literal(text: str, length: int) -> str:
-        return escaped(token_formats.truncated(text, length))
+        return escaped(template.truncated(text, length))
 
     link = "<{0}>" if is_slack else "[{0}]({0})"
     shown = [
@@ -150,7 +150,7 @@ def chat_message(preset: str, title: str, facts: Sequence[Fact], *, footer: str)
         for one in facts[:MOST_FACTS]
     ]
     # Slack takes a title as plain text.
-    title = (token_formats.chat_text if is_slack else escaped)(token_formats.truncated(title, LONGEST_TITLE))
+    title = (template.chat_text if is_slack else escaped)(template.truncated(title, LONGEST_TITLE))
     return build(title, shown, literal(footer, LONGEST_VALUE))
 
 
@@ -164,7 +164,7 @@ def _slack(title: str, facts: Sequence[Fact], footer: str = f"{_FOOTER} · {{id}
         {"type": "section", "fields": fields},
         {"type": "context", "elements": [{"type": "mrkdwn", "text": footer}]},
     ]
-    return _json({"text": token_formats.slack_text(title), "blocks": blocks})
+    return _json({"text": template.slack_text(title), "blocks": blocks})
 
 
 def _teams(title: str, facts: Sequence[Fact], footer: str = _FOOTER) -> str:

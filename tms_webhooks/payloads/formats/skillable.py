@@ -17,7 +17,7 @@ from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.values import in_utc, value_at
-from tms_webhooks.payloads.formats.token_formats import written
+from tms_webhooks.payloads.formats.template import written
 
 # The list of the host's own fields.
 CUSTOM_FIELDS = "CustomFields"

@@ -8,7 +8,7 @@ from tests.unit.payloads.formats.test_check import problems
 from tms_webhooks import catalogue
 from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.payloads.formats import RequestFormat, render, token_formats
+from tms_webhooks.payloads.formats import RequestFormat, render, template
 from tms_webhooks.payloads.formats.template import LONGEST_TEXT, TextTooLong, TokenPosition, fill, parse
 
 LIMIT = 262_144
@@ -76,13 +76,13 @@ def test_an_event_with_longer_values_is_sent_in_the_thin_form():
 
 
 def test_formats_that_grow_a_value_end_as_soon_as_they_have_read_too_much(monkeypatch):
-    steps, json_format = [], token_formats.RULES["json"]
+    steps, json_format = [], template.RULES["json"]
 
     def counted(value, argument):
         steps.append(len(value))
         return json_format.apply(value, argument)
 
-    monkeypatch.setitem(token_formats.RULES, "json", json_format._replace(apply=counted))
+    monkeypatch.setitem(template.RULES, "json", json_format._replace(apply=counted))
     with pytest.raises(TextTooLong):
         filled("{data.name" + "|json" * 100 + "}", "a")
 

@@ -9,8 +9,7 @@ from django.core.exceptions import ValidationError
 from tms_webhooks.catalogue import get, registry
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored, tokens_without_value
 from tms_webhooks.payloads.formats.check import check, empty_tokens
-from tms_webhooks.payloads.formats.template import TokenPosition, fill, parse
-from tms_webhooks.payloads.formats.token_formats import slack_text, teams_text
+from tms_webhooks.payloads.formats.template import TokenPosition, fill, parse, slack_text, teams_text
 
 VALUES = {
     "time": "2026-11-04T05:06:07.123Z",
