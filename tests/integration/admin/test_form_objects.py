@@ -45,7 +45,8 @@ def test_a_class_is_found_by_a_part_of_its_name_its_external_id_and_its_id(opera
 def test_a_filter_is_offered_what_branches_have_and_no_object_refers_to(operator, training_class):
     owner = training_class.organization
     below = OrganizationFactory(parent=owner, name="West")
-    CourseFactory(organization=below, name="Unused")
+    # Its external id must not contain the other one's key.
+    CourseFactory(organization=below, name="Unused", external_id="CRS")
     other = CourseFactory(name="Unused elsewhere")
     query = {"noun": "course", "organization": owner.pk, "q": "unused"}
 
