@@ -16,7 +16,7 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
-from tms_webhooks.admin.bases import allowed_among, allows, may_view_all_payloads, organizations
+from tms_webhooks.admin.bases import allowed_among, allows, may_view_all_payloads, organizations, permits
 from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.fields import attempts_text, shown_value
@@ -169,15 +169,16 @@ def found_objects(admin: Any, request: HttpRequest) -> HttpResponse:
     permission to view payloads.
     """
     noun, organization, text = (request.GET.get(name, "") for name in ("noun", "organization", "q"))
-    action = Action.MANAGE if noun in PUBLIC_NOUNS else Action.VIEW_PAYLOAD
-    viewed = organizations(request, Action.VIEW)
+    is_public, viewed = noun in PUBLIC_NOUNS, organizations(request, Action.VIEW)
+    action = Action.MANAGE if is_public else Action.VIEW_PAYLOAD
     try:
         keys = set(viewed.filter(pk=organization).values_list("pk", flat=True))
     except (TypeError, ValueError, ValidationError):
         raise PermissionDenied from None
     keys = descendants(keys, using=viewed.db) if "branches" in request.GET else keys
     keys = allowed_among(request, Action.VIEW, keys) & allowed_among(request, action, keys)
-    if not keys or not (admin.has_add_permission(request) or admin.has_change_permission(request)):
+    may_read = is_public or permits(request, "view_event")
+    if not (keys and may_read and (admin.has_add_permission(request) or admin.has_change_permission(request))):
         raise PermissionDenied
     if noun == ORGANIZATION:
         named = ((one.pk, str(one)) for one in viewed.filter(pk__in=keys))

@@ -166,23 +166,22 @@ def _chart(title: str, bars: Sequence[AttemptStats], labels: Sequence[str]) -> d
     most, step = max(bar.attempts for bar in bars), 100 / len(bars)
     columns = []
     for index, (bar, label) in enumerate(zip(bars, labels, strict=True)):
-        counts = {kind: getattr(bar, kind) for kind in kinds}
+        cells = [format_count(getattr(bar, kind)) for kind in kinds]
         rectangles, bottom = [], 100.0
-        for kind, count in counts.items():
-            if count:
+        for kind in kinds:
+            if count := getattr(bar, kind):
                 # A small value is visible, too.
                 height = max(MARK, 100 * count / most)
                 bottom -= height
                 rectangles.append((kind, round(bottom, 3), round(height, 3)))
-        text = ", ".join(f"{kinds[kind]} {format_count(count)}" for kind, count in counts.items())
-        times = [format_milliseconds(bar.p50_ms), format_milliseconds(bar.p95_ms)]
+        text = ", ".join(map(" ".join, zip(kinds.values(), cells, strict=True)))
         columns.append(
             {
                 "label": label,
                 "text": f"{label}: {text}",
                 "x": round(index * step, 3),
                 "rectangles": rectangles,
-                "cells": [*map(format_count, counts.values()), *times],
+                "cells": [*cells, format_milliseconds(bar.p50_ms), format_milliseconds(bar.p95_ms)],
             }
         )
     return {

@@ -115,6 +115,22 @@ def test_objects_with_names_of_people_need_the_permission_to_view_payloads(opera
     assert objects_at(operator, **{**query, "noun": "class", "q": ""})
 
 
+@pytest.mark.parametrize("may_view_events", [False, True])
+def test_staff_find_and_preview_objects_of_people_with_the_permission_to_view_events(staff, may_view_events):
+    enrollment = ClassEnrollmentFactory()
+    owner = enrollment.training_class.organization
+    client = staff("add_webhook", "view_webhook", *["view_event"] * may_view_events)
+    query = {"noun": "enrollment", "organization": owner.pk, "q": enrollment.user.last_name}
+    form = form_of(organization=owner.pk, events=["enrollment.enrolled"], preview_subject=enrollment.pk)
+
+    found = client.get(reverse("admin:tms_webhooks_webhook_objects"), query)
+    preview = client.post(reverse("admin:tms_webhooks_webhook_preview"), form)
+
+    assert found.status_code == (200 if may_view_events else 403)
+    assert (enrollment.user.last_name in preview.content.decode()) is may_view_events
+    assert ("You may not view payloads of this organization." in text_of(preview)) is not may_view_events
+
+
 def test_objects_and_their_previews_need_the_right_to_view(operator, training_class, deny):
     deny(Action.VIEW)
     owner = training_class.organization_id
