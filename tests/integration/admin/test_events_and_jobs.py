@@ -141,11 +141,15 @@ def test_an_entry_has_its_changes_in_words_with_names_for_ids(operator, alice):
 
     text = shown_at(operator, url(AuditEntry, "change", changed.public_id))
     assert f"Filters Class: Azure in May → Class: 987654; Caused by: {ActorKind.API.label}" in text
-    assert 'Quiet seconds 0 → 300 Condition {"data.id": 7}' in text
+    # PostgreSQL keeps no order of the fields.
+    assert "Quiet seconds 0 → 300" in text
+    assert 'Condition {"data.id": 7}' in text
     assert f"Event class.updated Id {changed.target}" in text
     text = shown_at(operator, url(AuditEntry, "change", moved.public_id))
-    assert f"Organization {webhook.organization} Error action Log" in text
-    assert "CRM filters, quiet seconds, condition" in shown_at(operator, url(AuditEntry, "changelist"))
+    assert f"Organization {webhook.organization}" in text
+    assert "Error action Log" in text
+    text = shown_at(operator, url(AuditEntry, "changelist"))
+    assert [name for name in ("filters", "quiet seconds", "condition") if name not in text] == []
 
     Webhook.objects.filter(pk=webhook.pk).update(organization=alice.organization)
     AuditEntry.objects.update(organization=alice.organization)
