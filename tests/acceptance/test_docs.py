@@ -11,6 +11,7 @@ from django.core.management import get_commands, load_command_class
 from tests import reference_pages
 from tests.acceptance.once import ONCE
 from tests.conftest import ROOT
+from tests.each import each
 from tms_webhooks import conf
 
 pytestmark = ONCE
@@ -30,7 +31,7 @@ def blocks(page, language):
     return [code for name, code in BLOCK.findall(page.read_text(encoding="utf-8")) if name == language]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page.parent != ROOT], ids=named)
+@each([page for page in PAGES if page.parent != ROOT], named)
 def test_the_first_paragraph_of_a_page_says_for_whom_it_is(page):
     _title, paragraph, *_ = page.read_text(encoding="utf-8").split("\n\n")
 
@@ -43,7 +44,7 @@ def test_the_pages_that_code_writes_are_marked_and_no_others():
     assert {page for page in PAGES if "\n\n*Generated " in page.read_text(encoding="utf-8")} == written
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@each(PAGES, named)
 def test_code_of_a_page_can_be_read(page):
     for code in blocks(page, "python"):
         ast.parse(code)
@@ -51,7 +52,7 @@ def test_code_of_a_page_can_be_read(page):
         json.loads(code)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@each(PAGES, named)
 def test_commands_of_a_page_exist_with_their_options(page):
     text = page.read_text(encoding="utf-8")
     for name in re.findall(r"\bwebhooks_[a-z]+\b", text):
@@ -71,7 +72,7 @@ def commands_of_shell(page):
                 yield found[1]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@each(PAGES, named)
 def test_settings_of_a_page_exist(page):
     known = {setting.name for setting in conf.declared()}
     for code in blocks(page, "python"):
@@ -81,7 +82,7 @@ def test_settings_of_a_page_exist(page):
                     assert {key.value for key in keys if isinstance(key, ast.Constant)} <= known
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@each(PAGES, named)
 def test_links_of_a_page_lead_somewhere(page):
     text = BLOCK.sub("", page.read_text(encoding="utf-8"))
     for target, anchor in re.findall(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)", text):
@@ -106,10 +107,10 @@ def test_a_dead_link_is_found(tmp_path, monkeypatch, name):
     monkeypatch.setattr("tests.acceptance.test_docs.ROOT", tmp_path)
 
     with pytest.raises(AssertionError, match=r"index\.md links to gone"):
-        test_links_of_a_page_lead_somewhere(page)
+        test_links_of_a_page_lead_somewhere.__wrapped__(page)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=named)
+@each(PAGES, named)
 def test_files_that_a_page_names_are_there(page):
     # A changelog speaks of what was.
     if page.name == "CHANGELOG.md":

@@ -10,11 +10,8 @@ import subprocess
 from contextlib import closing
 
 import anyio
-import httpx2
 import pytest
 from django.core.management import call_command
-from mcp import Client
-from mcp.client.streamable_http import streamable_http_client
 
 from example_project.training.choices import ConfirmationStatus
 from example_project.training.models import ApiKey, TrainingClass
@@ -38,6 +35,11 @@ def key(world):
 def test_the_python_sdk_agrees_on_a_version_lists_the_tools_and_calls_one(
     key, live_server, one_request_at_a_time, mode, version
 ):
+    # Not in each process that collects the tests: the import takes a second.
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
     async def use():
         async with httpx2.AsyncClient(timeout=PATIENCE, headers={"Authorization": f"Bearer {key}"}) as http:
             transport = streamable_http_client(f"{live_server.url}/mcp/", http_client=http)

@@ -1,6 +1,7 @@
 """Each address of the customers' site: anonymous users get the host's login, other organizations nothing, staff is no help."""
 
 import re
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 import tms_webhooks.admin
 from example_project.training.factories import OrganizationFactory
+from tests.each import each
 from tests.factories import WebhookFactory
 from tests.integration.admin import pages
 from tests.integration.admin.pages import administrator_of, named
@@ -109,18 +111,18 @@ def test_one_function_asks_for_djangos_permissions():
     assert found == {"bases.py"}
 
 
-@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda one: one.name)
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_an_anonymous_user_is_sent_to_the_hosts_login(client, theirs, pattern, method):
+@each(PATTERNS, attrgetter("name"))
+def test_an_anonymous_user_is_sent_to_the_hosts_login(pattern, client, theirs, method):
     for address in addresses_of(pattern, theirs):
         response = getattr(client, method)(address)
 
         assert (response.status_code, response["Location"]) == (302, f"/login/?next={address}")
 
 
-@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda one: one.name)
 @pytest.mark.parametrize("method", ["get", "post"])
-def test_an_administrator_of_another_organization_gets_nothing_of_it(browser, theirs, pattern, method):
+@each(PATTERNS, attrgetter("name"))
+def test_an_administrator_of_another_organization_gets_nothing_of_it(pattern, browser, theirs, method):
     before = Webhook.objects.values().get(pk=theirs.webhook_id)
 
     for address in addresses_of(pattern, theirs):
@@ -135,8 +137,8 @@ def test_an_administrator_of_another_organization_gets_nothing_of_it(browser, th
     assert not Delivery.objects.exclude(pk=theirs.pk).exists()
 
 
-@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda one: one.name)
-def test_its_own_administrator_gets_each_page_and_is_no_staff(theirs, receiver, pattern):
+@each(PATTERNS, attrgetter("name"))
+def test_its_own_administrator_gets_each_page_and_is_no_staff(pattern, theirs, receiver):
     Webhook.objects.update(url=receiver.url)
     user = administrator_of(theirs.webhook.organization)
     assert not user.is_staff

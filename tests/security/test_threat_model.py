@@ -4,16 +4,15 @@ import re
 import tomllib
 from pathlib import Path
 
-import pytest
-
 from tests.conftest import ROOT
+from tests.each import each
 
 PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
 LINES = [line.partition(" (`tests/") for line in PAGE.read_text().splitlines() if line.startswith("- **")]
 NAMED = {path for line in LINES for path in re.findall(r"`(tests/[^`]+)`", "".join(line))}
 
 
-@pytest.mark.parametrize("line", LINES, ids=lambda line: line[0].partition(".**")[0].strip("- *"))
+@each(LINES)
 def test_each_threat_names_tests_that_exist(line):
     assert line[0].count(".** ") == 1
     found = re.findall(r"`(tests/[^`]+)`", "".join(line))

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.claims import ROOT, claims_of, main, mistakes, pages
+from tests.each import each
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROMISES = re.findall(r"^\| \*\*.*$", README.split("\n## Promises\n")[1].split("\n## ")[0], re.MULTILINE)
@@ -20,7 +21,7 @@ def planted(tmp_path, text):
     return [sentence for claim in claims_of(page) for sentence in mistakes(claim)]
 
 
-@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+@each(pages())
 def test_each_claim_of_a_page_links_to_tests_that_exist(page):
     assert [sentence for claim in claims_of(page) for sentence in mistakes(claim)] == []
 

@@ -159,8 +159,9 @@ def test_words_that_only_look_alike_pass():
     assert list(violations(Path("fine.py"), text)) == []
 
 
+@cache
 def _class_lines(text):
-    return ((node.name, node.lineno) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef))
+    return [(node.name, node.lineno) for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
 
 
 def test_each_class_name_has_one_meaning():

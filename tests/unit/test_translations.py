@@ -4,9 +4,9 @@ import gettext
 import re
 
 import polib
-import pytest
 from django.utils import translation
 
+from tests.each import each
 from tests.messages import CATALOG, messages
 from tms_webhooks.catalogue import get, status_value
 from tms_webhooks.choices import ClassStatus, DeliveryStatus
@@ -33,7 +33,7 @@ def test_no_text_lacks_a_translation():
     assert lacking == [], REMEDY
 
 
-@pytest.mark.parametrize("text", [text for text, context in WRITTEN if PLACEHOLDER.search(text)])
+@each([text for text, context in WRITTEN if PLACEHOLDER.search(text)])
 def test_a_translation_has_the_placeholders_of_its_text(text):
     texts = [text, WRITTEN[text, ""].msgid_plural or text]
     for source, translated in zip(texts, translations_of(text), strict=False):

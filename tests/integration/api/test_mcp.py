@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 
 import pytest
 from cryptography.fernet import Fernet
@@ -14,6 +15,7 @@ from rest_framework.throttling import UserRateThrottle
 from example_project.training.authentication import ApiKeyAuthentication
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import ApiKey
+from tests.each import each
 from tests.factories import WebhookFactory
 from tests.integration.api.people import Caller
 from tests.integration.delivery.conftest import run, wire
@@ -162,7 +164,7 @@ def test_an_agent_subscribes_receives_refreshes_and_unsubscribes(agent, acme, ru
     assert existing() == []
 
 
-@pytest.mark.parametrize("kind", catalogue.all_types(), ids=lambda kind: kind.name)
+@each(catalogue.all_types(), attrgetter("name"))
 def test_the_events_of_each_type_are_valid_by_their_schema(kind):
     Draft202012Validator.check_schema(events.input_schema(kind, [1, 2]))
     for detail in PayloadDetail:

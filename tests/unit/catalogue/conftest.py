@@ -1,14 +1,17 @@
 """A small event type of a host's own, to test the catalogue's machinery with."""
 
+from operator import attrgetter
+
 import pytest
 
+from tests.each import each
 from tms_webhooks.catalogue import EventType, Field, FieldKind, Noun, status_value
 from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
 
 BASIC = FieldPrivacy.BASIC
 
-each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
+each_event_type = each(BUILT_IN, attrgetter("name"))
 
 EXAM = Noun(
     "exam",

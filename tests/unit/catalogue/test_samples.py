@@ -9,11 +9,11 @@ and read the difference before you commit it: a receiver out there parses what i
 
 import json
 import os
+from operator import attrgetter
 from pathlib import Path
 
-import pytest
-
 from tests.catalogue import data_fields, object_fields
+from tests.each import each
 from tests.unit.catalogue.conftest import each_event_type
 from tms_webhooks.catalogue import status_name
 from tms_webhooks.catalogue.types import BUILT_IN
@@ -61,7 +61,7 @@ def test_a_sample_shows_every_field_of_its_type_in_order(event_type):
     assert list(data) == list(dict.fromkeys(field.name.split(".")[0] for field in event_type.sent_fields))
 
 
-@pytest.mark.parametrize("event_type", [one for one in BUILT_IN if not one.is_removal], ids=lambda one: one.name)
+@each([one for one in BUILT_IN if not one.is_removal], attrgetter("name"))
 def test_the_data_of_a_sample_is_the_object_in_each_detail_whatever_the_event_is(event_type):
     for detail in PayloadDetail:
         event = tailored(RequestFormat(detail=detail), event_type.example())

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.unit.catalogue.conftest import each_event_type
 from tms_webhooks import catalogue
-from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.payloads.formats import RequestFormat, binary_headers, render
 
@@ -20,7 +20,7 @@ def read(event, format_=PayloadFormat.CLOUDEVENTS):
 
 
 @pytest.mark.parametrize("format_", [PayloadFormat.CLOUDEVENTS, PayloadFormat.CLOUDEVENTS_BINARY])
-@pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
+@each_event_type
 def test_the_library_reads_every_event(event_type, format_):
     example = event_type.example()
 

@@ -31,9 +31,9 @@ def personal_values(event_type):
     return (values | listed) - {None}
 
 
-@each_event_type
 @pytest.mark.parametrize("format_", [PayloadFormat.STANDARD, PayloadFormat.SKILLABLE, PayloadFormat.CLOUDEVENTS])
 @pytest.mark.parametrize("detail", [PayloadDetail.NO_PERSONAL, PayloadDetail.THIN])
+@each_event_type
 def test_no_personal_value_is_in_the_body(event_type, format_, detail):
     shape = RequestFormat(format=format_, detail=detail)
 

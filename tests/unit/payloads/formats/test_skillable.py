@@ -2,10 +2,8 @@
 
 import json
 
-import pytest
-
+from tests.unit.catalogue.conftest import each_event_type
 from tms_webhooks import catalogue
-from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
 from tms_webhooks.payloads.formats.skillable import api_name
@@ -111,7 +109,7 @@ def test_a_class_is_written_as_the_api_writes_it():
     }
 
 
-@pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
+@each_event_type
 def test_no_two_fields_share_a_name_and_everything_but_the_old_values_is_flat(event_type):
     fields = (*event_type.sent_fields, *event_type.details)
     names = [api_name(event_type.noun.name, field.name, field.kind) for field in fields]
