@@ -60,7 +60,8 @@ def _loggable(field: models.Field[Any, Any], value: Any) -> Any:
     if isinstance(field, EncryptedTextField):
         return MASK
     if field.name == "url":
-        # Only its host is logged, because integrators put credentials into URLs. `urlsplit` raises on malformed queries only, and they are not logged.
+        # Only its host is logged, because integrators put credentials into URLs. `urlsplit` raises on malformed queries
+        # only, and they are not logged.
         parts = urlsplit(str(value).partition("?")[0])
         return f"{parts.scheme}://{parts.netloc}/…"
     if isinstance(value, str) and len(value) > LONGEST_VALUE:

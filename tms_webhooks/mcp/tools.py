@@ -118,7 +118,7 @@ def list_tools(_view: Any, _params: Any) -> dict[str, Any]:
 
 
 class CallerOfMessage(BaseAuthentication):
-    """Has the caller of a message make the request of a tool. Another authentication would take the user of a key for one of a session."""
+    """Authenticates the request of a tool as the caller of its message. Another authentication could take a key for a session."""
 
     def authenticate(self, request: Any) -> Any:
         return request._request.caller
