@@ -1,7 +1,7 @@
 """System checks: ``manage.py check`` reports a wrong configuration, with the remedy.
 
 docs/reference/checks.md lists each id with its meaning. Checks that matter only in production run with ``check --deploy``,
-and those that read rows of the host with ``check --database``.
+and those that ask a database with ``check --database`` and before ``migrate``.
 """
 
 from __future__ import annotations
@@ -32,6 +32,6 @@ GROUPS: Mapping[str, Sequence[Callable[..., Iterable[CheckMessage]]]] = {
         environment.check_notifications,
         values.check_references,
     ),
-    "rows": (sources.check_rows,),
+    "rows": (environment.check_returning, sources.check_rows),
 }
 """The checks by the occasion at which they run. `tms_webhooks.apps` registers each group."""

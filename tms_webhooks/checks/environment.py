@@ -6,7 +6,7 @@ The last ones run with ``check --deploy``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,17 @@ def _check_sqlite(alias: str, database: Mapping[str, Any]) -> Iterator[CheckMess
         if not is_right:
             text = f"DATABASES[{alias!r}]['OPTIONS'][{name!r}] {problem}"
             yield message(number, text, hint=f"In DATABASES[{alias!r}], set {SQLITE_OPTIONS}.")
+
+
+def check_returning(*, databases: Collection[str] | None = None, **_kwargs: Any) -> Iterator[CheckMessage]:
+    """Refuse a database that can't return the rows of an insert. MySQL and MariaDB differ only once connected."""
+    alias = router.db_for_write(Event)
+    if alias in (databases or ()) and not connections[alias].features.can_return_rows_from_bulk_insert:
+        yield message(
+            "E065",
+            f"The database {alias!r} has no INSERT ... RETURNING, which numbers events: none would be sent.",
+            hint="Use PostgreSQL, MariaDB or SQLite. MySQL is not supported.",
+        )
 
 
 def check_django_settings(**_kwargs: Any) -> Iterator[CheckMessage]:

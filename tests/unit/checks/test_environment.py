@@ -22,6 +22,7 @@ from tms_webhooks.checks.environment import (
     check_databases,
     check_django_settings,
     check_notifications,
+    check_returning,
 )
 from tms_webhooks.conf import CHECKS_TAG
 from tms_webhooks.models import Event
@@ -251,3 +252,16 @@ def test_a_model_in_another_database_than_the_outbox_is_pointed_out(no_sources, 
         "W052: training.User is written to the database 'people', but events are sent from 'default': no event of this "
         "model is sent. -> Let your router send tms_webhooks to 'people' too, or unregister this model and call `emit`.",
     )
+
+
+@pytest.mark.parametrize(
+    "databases, returns, expected",
+    [(["default"], False, ["E065"]), (["default"], True, []), (["people"], False, []), (None, False, [])],
+)
+def test_a_database_that_returns_no_rows_of_an_insert_such_as_mysql_is_refused(
+    monkeypatch, databases, returns, expected
+):
+    features = SimpleNamespace(can_return_rows_from_bulk_insert=returns)
+    monkeypatch.setattr(environment, "connections", defaultdict(lambda: SimpleNamespace(features=features)))
+
+    assert ids(check_returning(databases=databases)) == expected
