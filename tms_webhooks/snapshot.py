@@ -30,7 +30,6 @@ from tms_webhooks.conf import strict_payloads
 from tms_webhooks.delivery import replay
 from tms_webhooks.digests import bucket_of, digest_of
 from tms_webhooks.exceptions import ReplayError
-from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.filters.paths import suggested
 from tms_webhooks.models import Delivery, DrainSlot, Event, EventSequence, Job, PeriodicRun, Subscription, Webhook
 from tms_webhooks.models.audience import RELATIONS, EventOrganizations
@@ -39,12 +38,12 @@ from tms_webhooks.models.event import OUTSIDE_THE_FEED, owned_key, subject_key
 from tms_webhooks.models.job import ALL_READ
 from tms_webhooks.models.organization import organization_key
 from tms_webhooks.outbox import owners
-from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, learner_organization_of, set_sequence
+from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, organizations_of, set_sequence
 from tms_webhooks.outbox.record import wake_on_commit
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text, nested_json
-from tms_webhooks.routing.subscription_rules import event_values, present_checks, values_of
+from tms_webhooks.routing.subscription_rules import present_checks, values_of
 from tms_webhooks.sources import states
-from tms_webhooks.sources.base import OWNER, Source
+from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.objects import rows_with
 from tms_webhooks.sources.registry import sources_of_noun
@@ -78,8 +77,10 @@ def checked(webhook: Webhook, nouns: Iterable[str]) -> list[str]:
     noun = next((noun for noun in chosen or [ALL] if noun not in possible), None)
     if noun is None:
         return chosen
-    if sources_of_noun(noun):
-        code, suggestion = "not_subscribed", ""
+    code, suggestion = "not_subscribed", ""
+    if not possible:
+        message = _("nouns: webhook %(key)s subscribes to no events of objects that a snapshot can send.")
+    elif sources_of_noun(noun):
         message = _(
             'nouns: webhook %(key)s has no subscription to events of "%(noun)s"; add one, such as %(noun)s.*, or leave '
             "it out. This webhook can have: %(nouns)s."
@@ -87,7 +88,7 @@ def checked(webhook: Webhook, nouns: Iterable[str]) -> list[str]:
     else:
         code, suggestion = "unknown", suggested(difflib.get_close_matches(noun, possible, n=1))
         message = _('nouns: objects of "%(noun)s" can\'t be sent as a snapshot. This webhook can have: %(nouns)s.')
-    values = {"noun": noun, "key": webhook.public_id, "nouns": ", ".join(possible) or "-"}
+    values = {"noun": noun, "key": webhook.public_id, "nouns": ", ".join(possible)}
     raise ReplayError(message % values + suggestion, field="nouns", code=code)
 
 
@@ -104,7 +105,10 @@ MOST_IDS = 500
 """Ids of the objects that alone one snapshot sends, where a program or a page names them."""
 
 MOST_EXAMINED = 10_000
-"""Rows whose objects `SourceReader.count` finds and filters. It takes those beyond to have as many."""
+"""Rows whose objects `SourceReader.count` finds and filters. It takes those beyond to have as many.
+
+Objects that are chosen by their ids are found among all rows.
+"""
 
 
 class ObjectPage(NamedTuple):
@@ -193,12 +197,14 @@ class SourceReader:
         rows, takes_all = self._rows().count(), self._scope is not None and self._takes_all
         if takes_all and self._has_each_row:
             return rows
-        examined = dict(islice(self.ids(), MOST_EXAMINED))
-        if takes_all:
-            found = sum(map(len, examined.values()))
-        else:
-            found = sum(1 for _one in self.digests([key for key, texts in examined.items() if texts]))
-        return found * rows // (len(examined) or 1)
+        examined, chosen = 0, {}
+        for key, texts in islice(self.ids(), None if self._selection.ids else MOST_EXAMINED):
+            examined += 1
+            if texts:
+                chosen[key] = texts
+        found = sum(map(len, chosen.values())) if takes_all else sum(1 for _one in self.digests([*chosen]))
+        # Others may have been added since they were counted.
+        return found * max(rows, examined) // (examined or 1)
 
     def read(self, after: str, *, now: datetime, pause: float = 0.0) -> ObjectPage:
         """Return the events of the next objects after this key, oldest key first, with their sequence numbers.
@@ -293,9 +299,7 @@ class SourceReader:
         """Return the digest of an object, or None if its filters don't match."""
         data = nested_json(event_type.fields, values)
         data = sharing.part_of(data, self._source, seen) if seen else data
-        own = self._webhook.organization_id
-        pair = (own, own) if seen else (values.get(OWNER), learner_organization_of(values))
-        if not self._takes_all and not self._is_met(values_of({"data": data}, EventOrganizations(*pair))):
+        if not self._takes_all and not self._is_met({"data": data}, values, seen):
             return None
         external_id = data.get("external_id")
         digest = digest_of(self._source.noun.name, data, self._webhook.payload)
@@ -335,15 +339,21 @@ class SourceReader:
             event = sharing.copy_of(event, from_text(event.body), self._webhook.organization, self._source, seen)
         if event.error or self._takes_all or event_type.is_removal:
             return event
-        return event if self._is_met(event_values(event)) else None
+        return event if self._is_met(from_text(event.body), values, seen) else None
 
     def _typed(self, raw: Mapping[str, Any]) -> tuple[EventType, Mapping[str, Any]] | None:
         """Return the type of the event of an object, and its canonical values; None if the webhook receives none."""
         values = self._objects.canonical(self._source, raw)
         return None if values is None else (self._event_type, values)
 
-    def _is_met(self, values: EventValues) -> bool:
-        return any(all(check.condition.holds(values) for check in checks) for checks in self._checks)
+    def _is_met(self, body: Mapping[str, Any], values: Mapping[str, Any], seen: Collection[str]) -> bool:
+        """Return whether an event with this body, about an object with these canonical values or a copy, passes the filters."""
+        own = self._webhook.organization_id
+        organizations = EventOrganizations(own, own) if seen else organizations_of(values)
+        if organizations is None:
+            return False
+        found = values_of(body, organizations)
+        return any(all(check.condition.holds(found) for check in checks) for checks in self._checks)
 
 
 class BranchReader(SourceReader):
@@ -391,7 +401,7 @@ logger = logging.getLogger(__name__)
 def count_objects(webhook: Webhook, nouns: Iterable[str], selection: Selection = EVERYTHING) -> int:
     """Return the number of objects that a snapshot of these nouns would send.
 
-    Beyond the first `MOST_EXAMINED` rows of a source, it is estimated if objects are chosen, filtered or computed.
+    Beyond the first `MOST_EXAMINED` rows of a source, it is estimated if objects are in buckets, filtered or computed.
     """
     return sum(SourceReader(webhook, source, selection).count() for source in _sources(nouns))
 

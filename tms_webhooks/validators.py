@@ -60,7 +60,7 @@ SLOWEST_RATE = 0.001
 # Of a days window: a hundred years. A longer one would exceed the range of `datetime`.
 MOST_DAYS = 36_500.0
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # Control characters, and the separators of lines and paragraphs.
 _NOT_IN_NAMES = ("Cc", "Zl", "Zp")
 # They change the direction of text, and so how what follows a name is read.
@@ -136,7 +136,7 @@ def validate_name(value: str) -> None:
 
 def validate_header_name(name: str) -> None:
     """Raise `ValidationError` unless ``name`` is the name of a header that the app does not set itself; "" is accepted."""
-    if name and not _TOKEN.fullmatch(name):
+    if name and not HEADER_NAME.fullmatch(name):
         # Not quoted: a header that was pasted whole holds its value.
         raise invalid_value(
             _("Not a header name: use letters, digits and hyphens only. In a line, “=” follows the name, not “:”."),

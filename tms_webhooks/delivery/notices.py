@@ -44,7 +44,6 @@ from tms_webhooks import validators
 from tms_webhooks.choices import DISABLED_BY_USER, ErrorClass, NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.delivery.outcome import one_line
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.models import Delivery, DrainSlot, Notification, Webhook, WebhookState
 from tms_webhooks.models.notification import LONGEST_ERROR, lines_of
@@ -401,13 +400,19 @@ def subject_of(rows: Sequence[Notification]) -> str:
     organization = rows[0].webhook.organization
     counts = Counter(NoticeKind(row.kind) for row in rows)
     changes = ", ".join(f"{kind.label} ({counts[kind]})" for kind in NoticeKind if counts[kind])
-    name = one_line(str(organization_value(organization, "name") or organization), LONGEST_NAME)
+    name = _on_one_line(str(organization_value(organization, "name") or organization))
     return _("Webhooks of %(organization)s: %(changes)s") % {"organization": name, "changes": changes}
 
 
 def footer() -> str:
     """Return the last sentence of a message."""
     return _("You get one message for each change. The contacts are set in the webhook.")
+
+
+def _on_one_line(name: str) -> str:
+    """Return a name on one line, cut to `LONGEST_NAME` characters. Those that join letters or emoji stay."""
+    text = " ".join(name.split())
+    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
 
 
 def page_url(webhook: Webhook) -> str:
@@ -437,7 +442,7 @@ def _item(row: Notification, zone: tzinfo) -> Item:
         NoticeKind.RECOVERED: _("Works again: a delivery succeeded on %(since)s."),
     }
     headline = headlines[NoticeKind(row.kind)] % since
-    return Item(one_line(webhook.name, LONGEST_NAME), headline, _details(row, moment), page_url(webhook))
+    return Item(_on_one_line(webhook.name), headline, _details(row, moment), page_url(webhook))
 
 
 def _details(row: Notification, moment: words.Moment) -> list[str]:

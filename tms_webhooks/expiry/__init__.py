@@ -45,6 +45,15 @@ NEIGHBORS = 3 * DAY
 logger = logging.getLogger(__name__)
 
 
+class DueEvent(NamedTuple):
+    """An event to record for the row ``key``, if the row's date is still ``at``."""
+
+    key: Any
+    at: datetime
+    planned: PlannedEvent
+    subscription_id: int | None = None
+
+
 def scan_all(*, now: datetime, stop: Stop = never) -> Done:
     """Record the events of all objects that expire soon or have expired; return their numbers, by the names of the scans.
 
@@ -125,15 +134,6 @@ def _due(
 
 
 # Finding due events
-
-
-class DueEvent(NamedTuple):
-    """An event to record for the row ``key``, if the row's date is still ``at``."""
-
-    key: Any
-    at: datetime
-    planned: PlannedEvent
-    subscription_id: int | None = None
 
 
 def _subscriptions_to(event_type: str, *, using: str) -> SubscriptionQuerySet:

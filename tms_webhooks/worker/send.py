@@ -217,17 +217,18 @@ def signatures(request: OutgoingRequest, now: datetime) -> dict[str, str]:
 
 
 class KnownToken(NamedTuple):
-    """A token, and until when to use it."""
+    """A token, until when to use it, and the fingerprint of the credentials that it was issued for."""
 
     value: str
     expires_at: datetime
+    fingerprint: str
 
     def __repr__(self) -> str:
         return f"<KnownToken until {self.expires_at}>"
 
 
-tokens: dict[tuple[int, str], KnownToken] = {}
-"""The tokens of this process, by webhook and fingerprint of its credentials. Drains that follow each other share them."""
+tokens: dict[int, KnownToken] = {}
+"""The last token of each webhook. The drains of this process share them."""
 
 
 @dataclass(slots=True)
@@ -241,7 +242,7 @@ class TokenAttempt:
 
     @property
     def key(self) -> tuple[int, str]:
-        """The key of its token. A token that was issued for other credentials counts no longer."""
+        """The webhook, and the fingerprint of its credentials. A token that was issued for others counts no longer."""
         return self.attempt.request.webhook_id, self.client.fingerprint
 
     def end(self, error: DeliveryError) -> Answer:
@@ -303,8 +304,9 @@ class Sender:
     def _send_or_wait(self, one: TokenAttempt) -> None:
         """Send an attempt if its token is known and was not refused; otherwise let it wait for a new one."""
         key = one.key
-        known = tokens.get(key)
-        if known and known.expires_at > self._clock() and known.value != one.attempt.token:
+        known = tokens.get(key[0])
+        is_valid = known and known.fingerprint == key[1] and known.expires_at > self._clock()
+        if known and is_valid and known.value != one.attempt.token:
             self._send(one, known.value)
         elif key in self._waiting:
             self._waiting[key].append(one)
@@ -336,7 +338,7 @@ class Sender:
             error = authentication.failure(client, as_delivery_error(cause))
             self._ended += [one.end(error) for one in waiting]
             return
-        tokens[key] = KnownToken(value, self._clock() + lifetime)
+        tokens[key[0]] = KnownToken(value, self._clock() + lifetime, key[1])
         for one in waiting:
             self._send(one, value)
 

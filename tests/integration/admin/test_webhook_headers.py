@@ -82,3 +82,19 @@ def test_a_form_with_errors_comes_back_without_the_values_that_were_typed(operat
     assert errors["headers"] == ["Line 5: The “=” is missing. Write name=value, or remove the line."]
     response = operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, headers="X-Key=3", url=""))
     assert errors_at(response)["headers"] == [VALUES_AGAIN]
+
+
+@pytest.mark.parametrize(
+    "typed", ["Authorization: Basic s3cret==", "X-Key: s3cret=", "X-Key: s3cret", "s3cret s3cret=1"]
+)
+def test_what_is_no_name_of_a_header_is_not_shown(operator, typed):
+    webhook = subscribed(headers="X-Old=1")
+
+    response = operator.post(
+        url(Webhook, "change", webhook.public_id), form_of(webhook, headers=f"X-Old=••••\n{typed}", url="")
+    )
+
+    page = response.content.decode()
+    assert "X-Old=••••</textarea>" in page
+    assert "s3cret" not in page
+    assert errors_at(response)["headers"]

@@ -90,6 +90,7 @@ def test_the_log_can_be_filtered(client, acme, webhook, finished):
     assert found("") == [pending.public_id, skipped.public_id, failed.public_id]
     assert found(f"webhook={other.public_id}") == [pending.public_id]
     assert found("status=exhausted&status=skipped") == [skipped.public_id, failed.public_id]
+    assert found("&".join(["status=exhausted"] * 999)) == [failed.public_id]
     assert found("error_class=timeout") == [failed.public_id]
     assert found("event_type=user.updated") == [skipped.public_id]
     assert found("event_type=class.*") == [pending.public_id, failed.public_id]

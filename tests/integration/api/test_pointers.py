@@ -96,3 +96,11 @@ def test_a_wrong_parameter_is_in_the_detail_of_the_whole_too(client, problem):
     assert page_size["detail"] == "page_size: Use a whole number from 1 to 100."
     assert two["detail"].startswith("event: Use an event id")
     assert two["detail"].endswith(" And 1 more.")
+
+
+def test_each_invalid_parameter_of_a_list_is_reported(client, problem):
+    data = problem(client.get("/api/deliveries/?status=x&subject=nope:1&created_after=soon"), "invalid-request")
+
+    found = {one["parameter"]: one["code"] for one in data["errors"]}
+    assert found.keys() == {"status", "subject", "created_after"}
+    assert (found["status"], found["subject"]) == ("invalid_choice", "invalid")

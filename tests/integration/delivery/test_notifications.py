@@ -199,6 +199,26 @@ def test_a_mail_has_no_path_header_secret_or_response_and_names_are_one_escaped_
     assert "<b>" not in html
 
 
+@pytest.mark.parametrize(
+    "name, shown",
+    [
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
+        ("\U0001f469\u200d\U0001f4bb", "\U0001f469\u200d\U0001f4bb"),
+        ("HR\u00a0 \t system", "HR system"),
+    ],
+    ids=["Persian", "joined emoji", "blanks"],
+)
+def test_a_mail_has_names_as_they_are_written(failing, notify, name, shown):
+    webhook = failing(name=name)
+    Organization.objects.filter(pk=webhook.organization_id).update(name=name)
+
+    notify(after=9)
+
+    (message,) = mail.outbox
+    assert message.subject == f"Webhooks of {shown}: Failing (1)"
+    assert message.body.splitlines()[0] == shown
+
+
 # Once for each change
 
 

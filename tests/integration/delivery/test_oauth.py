@@ -130,6 +130,7 @@ def test_other_credentials_need_another_token(receiver, server, webhook, deliver
 
     assert tokens_of(receiver) == ["token-1", "token-2"]
     assert server.client() == (CLIENT_ID, "another")
+    assert [one.value for one in send.tokens.values()] == ["token-2"]
 
 
 def test_a_401_renews_the_token_once_and_is_no_attempt(transport, receiver, server, deliver):

@@ -91,12 +91,15 @@ def test_a_noun_that_can_not_be_sent_is_refused(post, webhook, problem, nouns, c
     assert not Job.objects.exists()
 
 
-def test_all_is_refused_where_a_webhook_can_have_no_noun(post, webhook, problem):  # noqa: F811
+@pytest.mark.parametrize("nouns", ["all", ["class"], ["clas"]])
+def test_each_noun_is_refused_where_a_webhook_can_have_none(post, webhook, problem, nouns):  # noqa: F811
     webhook.subscriptions.all().delete()
 
-    (error,) = problem(post({"nouns": "all"}), "invalid-request")["errors"]
+    (error,) = problem(post({"nouns": nouns}), "invalid-request")["errors"]
 
-    assert error["detail"] == 'nouns: objects of "all" can\'t be sent as a snapshot. This webhook can have: -.'
+    assert (error["pointer"], error["code"]) == ("#/nouns", "not_subscribed")
+    text = f"nouns: webhook {webhook.public_id} subscribes to no events of objects that a snapshot can send."
+    assert error["detail"] == text
     assert not Job.objects.exists()
 
 

@@ -305,3 +305,33 @@ def test_of_a_field_with_the_courses_the_order_is_that_of_the_path(world, course
 
     (sent,) = (body for body in bodies(world.webhook) if body["type"] == "learning_path.snapshot")
     assert [one["id"] for one in sent["data"]["courses"]] == [courses[2].pk, courses[0].pk]
+
+
+def test_objects_that_no_column_finds_are_all_counted(world, courses, monkeypatch):
+    monkeypatch.setattr(snapshot, "MOST_EXAMINED", 2)
+    # As of an id that a property of the row returns.
+    monkeypatch.setattr(snapshot, "rows_with", lambda *_values: None)
+    path, learners = world.path(courses[0]), [world.learner() for _ in range(4)]
+    for learner in learners:
+        world.complete(learner, courses[0])
+    chosen = Selection(ids=frozenset({key(path, learners[3])}))
+
+    assert count_objects(world.webhook, ["learning_path"], chosen) == 1
+    world.webhook.subscriptions.update(condition={"data.learning_path.id": path.pk})
+    assert count_objects(world.webhook, ["learning_path"], chosen) == 1
+
+
+def test_a_filter_takes_the_key_of_an_organization_in_any_form(world, courses, take, monkeypatch):
+    path, learner = world.path(courses[0]), world.learner()
+    world.complete(learner, courses[0])
+    world.webhook.subscriptions.update(filters={"organization": [str(world.organization.pk)]})
+    canonical = ComputedLearningPathSource.canonical
+
+    def as_text(source, raw):
+        values = canonical(source, raw)
+        return {**values, "organization.id": f"0{values['organization.id']}"}
+
+    monkeypatch.setattr(ComputedLearningPathSource, "canonical", as_text)
+
+    assert list(world.digests()) == [key(path, learner)]
+    assert take(world.webhook, "learning_path").done == 1

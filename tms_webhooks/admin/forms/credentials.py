@@ -28,6 +28,7 @@ from tms_webhooks.models.credentials import (
     withheld,
 )
 from tms_webhooks.net.urls import MASK
+from tms_webhooks.validators import HEADER_NAME
 
 LONGEST_HEADERS = 32_768
 """Characters of all header lines."""
@@ -48,8 +49,8 @@ class HeaderLinesInput(forms.Textarea):
         lines = [
             (name, equals, AGAIN if is_entered(text) else text)
             for name, equals, text in _split(value or "")
-            # A line without a name may be a value.
-            if equals or name == MASK
+            # Other text may hold a value: a line has no name, or a colon after it.
+            if name == MASK or (equals and HEADER_NAME.fullmatch(name))
         ]
         return "\n".join(map("".join, lines))
 
