@@ -163,13 +163,13 @@ def record_deletion(sender: Model, instance: models.Model, *, using: str, silent
     for all objects of a model that are deleted together.
     """
     deletion, sources = open_deletion(using), sources_of_table(sender)
-    if sender not in deletion.wanted:
-        deletion.wanted[sender] = sources_to_record([] if silent else sources, using=using, deletions=True)
     for source in sources:
         key = key_of(source, instance)
         if is_being_deleted(source, key, using=using):
             continue
         deletion.objects.add((source, key))
+        if sender not in deletion.wanted:
+            deletion.wanted[sender] = sources_to_record([] if silent else sources, using=using, deletions=True)
         if source in deletion.wanted[sender]:
             # A change that another transaction is making is recorded before the deletion.
             lock(at_keys(source.model, [key], using=using))

@@ -111,7 +111,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("subject_type", models.CharField(max_length=50)),
-                ("subject_id", models.CharField(max_length=64)),
+                ("subject_id", tms_webhooks.models.event.ExactCharField(max_length=64)),
                 ("last", models.PositiveIntegerField()),
             ],
             options={
@@ -126,7 +126,7 @@ class Migration(migrations.Migration):
             name="Occurrence",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("key", models.CharField(max_length=255, unique=True)),
+                ("key", tms_webhooks.models.event.ExactCharField(max_length=255, unique=True)),
                 ("recorded_at", models.DateTimeField()),
                 ("deadline", models.DateTimeField(null=True)),
             ],
@@ -141,7 +141,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("source", models.CharField(max_length=150)),
-                ("key", models.CharField(max_length=200)),
+                ("key", tms_webhooks.models.event.ExactCharField(max_length=200)),
                 ("since", models.DateTimeField()),
                 ("checked_at", models.DateTimeField()),
                 ("reported", models.BooleanField(default=False)),
@@ -160,7 +160,7 @@ class Migration(migrations.Migration):
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("source", models.CharField(max_length=150)),
-                ("key", models.CharField(max_length=200)),
+                ("key", tms_webhooks.models.event.ExactCharField(max_length=200)),
                 ("state", models.TextField()),
                 ("related", models.TextField()),
                 ("recorded_at", models.DateTimeField()),
@@ -686,7 +686,7 @@ class Migration(migrations.Migration):
                 ("type", models.CharField(max_length=100, verbose_name="type")),
                 ("version", models.PositiveSmallIntegerField(default=1, verbose_name="schema version")),
                 ("subject_type", models.CharField(max_length=50, verbose_name="subject type")),
-                ("subject_id", models.CharField(max_length=64, verbose_name="subject id")),
+                ("subject_id", tms_webhooks.models.event.ExactCharField(max_length=64, verbose_name="subject id")),
                 (
                     "external_id",
                     models.CharField(blank=True, default="", max_length=64, verbose_name="external id"),
@@ -1457,7 +1457,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
                 ("event_type", models.CharField(max_length=100)),
                 ("subject_type", models.CharField(max_length=50)),
-                ("subject_id", models.CharField(max_length=64)),
+                ("subject_id", tms_webhooks.models.event.ExactCharField(max_length=64)),
                 ("event_id", models.BigIntegerField(db_index=True)),
                 (
                     "subscription",

@@ -118,6 +118,15 @@ class SubjectNumberField(models.BigIntegerField):  # type: ignore[type-arg]
         return number
 
 
+class ExactCharField(models.CharField):  # type: ignore[type-arg]
+    """A text of the host's that is compared exactly: MariaDB ignores case, accents and trailing spaces otherwise."""
+
+    def db_parameters(self, connection: Any) -> Any:
+        """Return the type of the column with its collation, by Django's convention."""
+        collation = "utf8mb4_nopad_bin" if connection.vendor == "mysql" else None
+        return {**super().db_parameters(connection), "collation": collation}
+
+
 class EventQuerySet(models.QuerySet["Event"]):
     """Filters for events."""
 
@@ -195,7 +204,7 @@ class Event(PublicIDModel):
     other_organization = models.ForeignKey(organization_model(), null=True, editable=False, **LOOSE)
     other_learner_organization = models.ForeignKey(organization_model(), null=True, editable=False, **LOOSE)
     subject_type = models.CharField(_("subject type"), max_length=50)
-    subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
+    subject_id = ExactCharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
     # The object's id in the customer's own system, to search by; empty without one or if it is longer.
     external_id = models.CharField(_("external id"), max_length=LONGEST_EXTERNAL_ID, blank=True, default="")
     # The names of the learner and the object, to show and, as `searchable` returns them, to search by. They are as private as
@@ -386,7 +395,7 @@ class EventSequence(models.Model):
     """The number of the last event of one object. It outlives the events, which are pruned."""
 
     subject_type = models.CharField(max_length=50)
-    subject_id = models.CharField(max_length=64)
+    subject_id = ExactCharField(max_length=64)
     last = models.PositiveIntegerField()
 
     objects = EventSequenceManager()

@@ -11,7 +11,7 @@ from django.db import connections, models
 
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.sql import PrimaryManager, insert_or_update
-from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, Event
+from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, Event, ExactCharField
 from tms_webhooks.models.subscription import Subscription
 
 LONGEST_KEY = 255
@@ -66,7 +66,7 @@ class Occurrence(models.Model):
     Of two concurrent transactions with the same key, the second waits for the first, and then emits nothing.
     """
 
-    key = models.CharField(max_length=LONGEST_KEY, unique=True)
+    key = ExactCharField(max_length=LONGEST_KEY, unique=True)
     recorded_at = models.DateTimeField()
     # Keys are pruned long after their deadline. Keys without one, such as those of completed paths, are kept.
     deadline = models.DateTimeField(null=True)
@@ -145,7 +145,7 @@ class FirstOccurrence(models.Model):
     subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="+", db_index=False)
     event_type = models.CharField(max_length=100)
     subject_type = models.CharField(max_length=50)
-    subject_id = models.CharField(max_length=LONGEST_SUBJECT_KEY)
+    subject_id = ExactCharField(max_length=LONGEST_SUBJECT_KEY)
     # Not a foreign key: the row outlives the event, which is pruned.
     event_id = models.BigIntegerField(db_index=True)
 

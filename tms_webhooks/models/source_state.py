@@ -17,6 +17,7 @@ from django.db import connections, models
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.db.sql import insert_or_update
+from tms_webhooks.models.event import ExactCharField
 
 LONGEST_SOURCE = 150
 LONGEST_KEY = 200
@@ -89,7 +90,7 @@ class SourceState(models.Model):
     """The last recorded state of one object of one source. It is recorded without subscriptions, too."""
 
     source = models.CharField(max_length=LONGEST_SOURCE)
-    key = models.CharField(max_length=LONGEST_KEY)
+    key = ExactCharField(max_length=LONGEST_KEY)
     state = models.TextField()
     related = models.TextField()
     recorded_at = models.DateTimeField()
@@ -119,7 +120,7 @@ class OwnerlessObject(models.Model):
     """An object without an organization. Its first event is recorded when it has one."""
 
     source = models.CharField(max_length=LONGEST_SOURCE)
-    key = models.CharField(max_length=LONGEST_KEY)
+    key = ExactCharField(max_length=LONGEST_KEY)
     since = models.DateTimeField()
     checked_at = models.DateTimeField()
     reported = models.BooleanField(default=False)

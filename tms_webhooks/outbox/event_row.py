@@ -103,8 +103,8 @@ def event_row(
     """Return the unsaved row of an event about the object with this id, caused by the current actor.
 
     ``content`` is as `build_content` returns it, or is the error that prevented building them.
-    ``values`` are the object's canonical values, which name its organizations. A payload that can't be built is logged
-    and recorded in ``error``, with an empty body; where the caller is ``strict`` the `PayloadError` is raised.
+    ``values`` are the object's canonical values, which name its organizations. A payload that can't be built is
+    recorded in ``error``, with an empty body; where the caller is ``strict`` the `PayloadError` is raised.
     """
     actor, noun, key = current_actor(), event_type.noun.name, subject_key(subject_id)
     event = new_instance(
@@ -139,7 +139,6 @@ def event_row(
         if strict:
             raise
         event.error = str(reason)
-        logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, reason)
     return event
 
 
@@ -228,6 +227,9 @@ def insertion_of(events: Sequence[Event], *, using: str) -> Callable[[], None]:
 
 def _values(event: Event, connection: BaseDatabaseWrapper) -> dict[str, Any]:
     row = vars(event)
+    # Not where the row is built: not every row is inserted.
+    if event.error:
+        logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, event.error)
     values = {field.attname: row[field.attname] for field in _fields()}
     for name, field in _adapted():
         if values[name] is not None:

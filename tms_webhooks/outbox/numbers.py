@@ -6,7 +6,6 @@ object are committed in the order of their keys, because each change locks the o
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection
 from datetime import datetime
 from functools import partial
@@ -162,14 +161,14 @@ def _next_numbers(locked: Collection[int]) -> dict[int, int]:
     """
     condition, keys = among(locked)
     rows = read(UNNUMBERED_EVENTS, {**keys, "limit": 2 * len(locked)}, repeated=True, among=condition)
-    events: dict[Counted, list[int]] = defaultdict(list)
+    events: dict[Counted, list[int]] = {}
     held: set[Counted] = set()
     for pk, subject_type, subject_id, organization, by_owner in rows:
         counted = subject_type, owned_key(subject_id, organization) if by_owner else subject_id
         if pk not in locked:
             held.add(counted)
         elif counted not in held:
-            events[counted].append(pk)
+            events.setdefault(counted, []).append(pk)
     if not events:
         return {}
     # In one order, so that two transactions don't deadlock.

@@ -173,10 +173,14 @@ def record_changes(
     if may_lack_owner and not is_split:
         parts = owners.with_first_owners(source, parts)
     events = _recorded_events(using)
-    rows = _rows(source, _planned(source, parts, subscribed, events, found_later=found_later), using=using)
+    to_build = _planned(source, parts, subscribed, events, found_later=found_later)
+    stored: Mapping[UUID, Event] = {}
+    if events:
+        to_build, stored = _with_earlier(to_build, using=using)
+    rows = _rows(source, to_build, using=using)
     # An update whose payload can't be built is an event of its own.
     updates = [(planned.earlier, row) for planned, row in rows if planned.earlier is not None and row.body]
-    folded = _fold(updates, using=using) if updates else {}
+    folded = _fold(updates, stored, using=using) if updates else {}
     new = [(planned, row) for planned, row in rows if planned.is_wanted and row.uid not in folded]
     if events is not None:
         _remember(new, events)
@@ -252,9 +256,10 @@ def _planned(
 def _rows(source: Source, planned: Sequence[Planned], *, using: str, subscription_id: int | None = None) -> PlannedRows:
     """Return planned events with their unsaved rows.
 
-    An event whose ``once`` key was recorded before, or occurs a second time, is left out, unless it is repeated.
+    An event whose ``once`` key was recorded before, or occurs a second time, is left out, unless it is repeated. An update
+    that no subscription matches uses up no key.
     """
-    deadlines = {one.event.once: one.event.deadline for one in planned if one.event.once}
+    deadlines = {one.event.once: one.event.deadline for one in planned if one.event.once and one.is_wanted}
     # In the order of keys, so that two transactions don't deadlock.
     new = {
         key
@@ -266,9 +271,10 @@ def _rows(source: Source, planned: Sequence[Planned], *, using: str, subscriptio
     external_ids = owners.external_ids_of(left, using=using) if left else {}
     for one in planned:
         part, event = one.part, one.event
-        if event.once and event.once not in new and not event.repeated:
+        once = event.once if one.is_wanted else ""
+        if once and once not in new and not event.repeated:
             continue
-        new.discard(event.once)
+        new.discard(once)
         try:
             if part.move:
                 part = owners.side_of(part, external_ids)
@@ -363,10 +369,25 @@ def _earlier(events: _RecordedEvents, source: Source, planned: PlannedEvent, val
     if source.owners is not None:
         subject_id = owned_key(subject_id, values["organization.id"])
     recorded = events.get((source.noun.name, subject_id))
-    if recorded is None or recorded.organizations != (values.get("organization.id"), learner_organization_of(values)):
-        return None
-    planned.omit_personal |= recorded.omit_personal
-    return recorded
+    organizations = values.get("organization.id"), learner_organization_of(values)
+    return recorded if recorded is not None and recorded.organizations == organizations else None
+
+
+def _with_earlier(planned: list[Planned], *, using: str) -> tuple[list[Planned], Mapping[UUID, Event]]:
+    """Read the earlier events, and return them by their ids, with those planned events that are to be built.
+
+    An event that a savepoint has removed takes no update, and an update that no subscription matches needs one.
+    """
+    uids = [one.earlier.uid for one in planned if one.earlier is not None]
+    stored = Event.objects.using(using).exclude(body="").in_bulk(uids, field_name="uid")
+    kept: list[Planned] = []
+    for one in planned:
+        if one.earlier is not None and one.earlier.uid in stored:
+            one.event.omit_personal |= one.earlier.omit_personal
+            kept.append(one)
+        elif one.is_wanted:
+            kept.append(one._replace(earlier=None))
+    return kept, stored
 
 
 def _remember(rows: PlannedRows, events: _RecordedEvents) -> None:
@@ -382,19 +403,13 @@ def _remember(rows: PlannedRows, events: _RecordedEvents) -> None:
         events[subject] = _Recorded(row.uid, organizations, part.change.created, planned.event.omit_personal)
 
 
-def _fold(updates: Sequence[tuple[_Recorded, Event]], *, using: str) -> dict[UUID, Event]:
-    """Fold updates into earlier events of their objects; return those events by the ids of the rows that they replace.
-
-    None is folded into an event that a savepoint has removed.
-    """
-    stored = Event.objects.using(using)
-    events = stored.exclude(body="").in_bulk([earlier.uid for earlier, _row in updates], field_name="uid")
+def _fold(updates: Sequence[tuple[_Recorded, Event]], stored: Mapping[UUID, Event], *, using: str) -> dict[UUID, Event]:
+    """Fold updates into earlier events of their objects; return those events by the ids of the rows that they replace."""
     folded: dict[UUID, Event] = {}
     for earlier, row in updates:
-        if earlier.uid in events:
-            folded[row.uid] = events[earlier.uid]
-            _fold_into(events[earlier.uid], row, is_new=earlier.created)
-    stored.bulk_update(folded.values(), FOLDED, batch_size=BATCH)
+        folded[row.uid] = stored[earlier.uid]
+        _fold_into(stored[earlier.uid], row, is_new=earlier.created)
+    Event.objects.using(using).bulk_update(folded.values(), FOLDED, batch_size=BATCH)
     return folded
 
 

@@ -12,8 +12,10 @@ from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
 from tests.outbox import prune_events
 from tms_webhooks.db import django_private as private
-from tms_webhooks.models import Subscription
+from tms_webhooks.models import Occurrence, Subscription
 from tms_webhooks.outbox import record
+from tms_webhooks.sources.registry import sources_of
+from tms_webhooks.sources.rules import PlannedEvent
 
 
 class Refused(Exception):
@@ -169,6 +171,55 @@ def test_an_update_after_an_account_is_closed_quotes_no_personal_values(alice, r
     assert event["data"]["email"] == "closed@example.com"
     assert "email" not in event["previous"]
     assert len(recorded()) == len({event["type"] for event in recorded()})
+
+
+def test_an_account_whose_closing_a_savepoint_removes_is_no_closed_one(alice, recorded):
+    WebhookFactory(organization=alice.organization, events=["user.*"])
+    bob, email = UserFactory(organization=alice.organization), alice.email
+    prune_events()
+
+    with transaction.atomic():
+        bob.email = "bob@example.com"
+        bob.save()
+        with pytest.raises(Refused), transaction.atomic():
+            alice.closed_at = timezone.now()
+            alice.save()
+            raise Refused
+        alice.refresh_from_db()
+        alice.email = "alice@example.com"
+        alice.save()
+
+    event = recorded()[-1]
+    assert (event["type"], event["changed"], event["previous"]) == ("user.updated", ["email"], {"email": email})
+
+
+def test_an_update_that_no_subscription_matches_uses_up_no_key(training_class, recorded, monkeypatch):
+    Subscription.objects.update(event_type="class.cancelled")
+    (source,) = sources_of(TrainingClass)
+
+    with transaction.atomic():
+        training_class.cancel()
+        monkeypatch.setattr(source, "events_for", lambda _change: [PlannedEvent("class.updated", once="only")])
+        rename(training_class)
+        rename(training_class, "Again")
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["name"]) == ("class.cancelled", "Again")
+    assert not Occurrence.objects.exists()
+
+
+def test_an_update_that_no_subscription_matches_is_not_logged_as_an_event(training_class, recorded, lenient, caplog):
+    Subscription.objects.update(event_type="class.cancelled")
+
+    with transaction.atomic():
+        training_class.cancel()
+        training_class.name = "Renamed"
+        training_class.confirmation_status_id = 99
+        training_class.save()
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == ("class.cancelled", ["status"])
+    assert "without a payload" not in caplog.text
 
 
 @pytest.mark.django_db(transaction=True)

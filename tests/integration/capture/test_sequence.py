@@ -1,6 +1,7 @@
 """Each object counts its own events, from 1 and without gaps."""
 
 import json
+from uuid import uuid4
 
 import pytest
 from django.db import transaction
@@ -9,7 +10,7 @@ from django.utils import timezone
 from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.outbox import number_events, prune_events
-from tms_webhooks.models import Event
+from tms_webhooks.models import Event, EventSequence
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.signals import event_recorded
 
@@ -48,6 +49,21 @@ def test_objects_of_two_kinds_with_one_key_count_apart(training_class):
         ("enrollment", 1),
         ("class", 1),
     }
+
+
+def test_keys_that_differ_by_case_accents_or_spaces_count_apart(training_class):
+    training_class.cancel()
+    event, keys = Event.objects.get(), ["ab", "AB", "ab ", "äb"]
+    for key in keys * 2:
+        event.pk, event.uid, event.subject_id = None, uuid4(), key
+        event.save(force_insert=True)
+    number_events()
+
+    numbered = Event.objects.filter(subject_type=event.subject_type)
+    assert {
+        key: [*numbered.filter(subject_id=key).values_list("sequence", flat=True)] for key in keys
+    } == dict.fromkeys(keys, [2, 1])
+    assert EventSequence.objects.current(event.subject_type, keys, using="default") == dict.fromkeys(keys, 2)
 
 
 def test_a_number_that_was_rolled_back_is_given_again(training_class):

@@ -112,3 +112,11 @@ def test_a_deletion_that_no_subscription_matches_costs_the_same_for_one_and_for_
 
     assert queries_of(one.delete) == queries_of(Workshop.objects.all().delete)
     assert not Workshop.objects.exists()
+
+
+def test_a_deletion_asks_once_whether_a_subscription_matches(workshops):
+    with CaptureQueriesContext(connection) as captured:
+        Workshop.objects.filter(pk__in=[one.pk for one in workshops]).delete()
+
+    questions = [query["sql"] for query in captured if "SELECT DISTINCT" in query["sql"]]
+    assert len([sql for sql in questions if Subscription._meta.db_table in sql and "audience" not in sql]) == 1
