@@ -24,7 +24,7 @@ from django.db.models import Q
 from tms_webhooks import catalogue, sharing, signals
 from tms_webhooks.catalogue.values import nested, value_at
 from tms_webhooks.conf import strict_payloads
-from tms_webhooks.db.django_private import on_commit_functions, transaction_block
+from tms_webhooks.db.django_private import delete_without_signals, on_commit_functions, transaction_block
 from tms_webhooks.db.prepared import CompiledQuery, Parameter
 from tms_webhooks.event_names import UPDATED
 from tms_webhooks.models import Event, Occurrence, Subscription, Webhook
@@ -404,27 +404,41 @@ def _remember(rows: PlannedRows, events: _RecordedEvents) -> None:
 
 
 def _fold(updates: Sequence[tuple[_Recorded, Event]], stored: Mapping[UUID, Event], *, using: str) -> dict[UUID, Event]:
-    """Fold updates into earlier events of their objects; return those events by the ids of the rows that they replace."""
+    """Fold updates into earlier events of their objects; return those events by the ids of the rows that they replace.
+
+    An ``…updated`` event is deleted if all of its changes are undone.
+    """
     folded: dict[UUID, Event] = {}
+    undone = set[int]()
     for earlier, row in updates:
-        folded[row.uid] = stored[earlier.uid]
-        _fold_into(stored[earlier.uid], row, is_new=earlier.created)
-    Event.objects.using(using).bulk_update(folded.values(), FOLDED, batch_size=BATCH)
+        event = folded[row.uid] = stored[earlier.uid]
+        if _fold_into(event, row, is_new=earlier.created) and event.type.endswith(UPDATED):
+            undone.add(event.pk)
+        else:
+            undone.discard(event.pk)
+    rows = Event.objects.using(using)
+    rows.bulk_update(folded.values(), FOLDED, batch_size=BATCH)
+    if undone:
+        delete_without_signals(rows.filter(pk__in=undone))
     return folded
 
 
-def _fold_into(event: Event, update: Event, *, is_new: bool) -> None:
-    """Add an update to the body of an earlier event. That of a new object names no changes."""
+def _fold_into(event: Event, update: Event, *, is_new: bool) -> bool:
+    """Add an update to the body of an earlier event; return whether it undoes all changes. A new object's names none."""
     event_type, body, newer = catalogue.get(event.type), from_text(event.body), from_text(update.body)
     body["data"] |= newer["data"]
+    is_undone = False
     if not is_new:
         old = {name: value_at(one["previous"], name) for one in (newer, body) for name in one["changed"]}
-        body["changed"] = [field.name for field in event_type.all_fields if field.name in old]
-        body["previous"] = nested(old)
+        left = {name: value for name, value in old.items() if value != value_at(body["data"], name)}
+        is_undone = bool(old) and not left
+        body["changed"] = [field.name for field in event_type.all_fields if field.name in left]
+        body["previous"] = nested(left)
     if strict_payloads():
         event_type.validate({**body, "sequence": FIRST_SEQUENCE})
     event.body = to_text(body)
     label(event, body["data"])
+    return is_undone
 
 
 # Waking

@@ -4,6 +4,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from example_project.training.choices import ConfirmationStatus
 from example_project.training.factories import (
     TrainingClassFactory,
     UserFactory,
@@ -63,6 +64,46 @@ def test_the_oldest_of_several_old_values_is_quoted(training_class, recorded):
 
     (event,) = recorded()
     assert (event["data"]["name"], event["previous"]) == ("Third", {"name": first})
+
+
+def test_an_update_that_is_undone_is_no_event(training_class, recorded):
+    first = training_class.name
+
+    with transaction.atomic():
+        rename(training_class)
+        rename(training_class, first)
+        assert recorded() == []
+        rename(training_class, "Third")
+
+    (event,) = recorded()
+    assert (event["data"]["name"], event["changed"], event["previous"]) == ("Third", ["name"], {"name": first})
+
+
+def test_a_field_whose_change_is_undone_is_not_named(training_class, recorded):
+    first = training_class.name
+
+    with transaction.atomic():
+        training_class.name = "Second"
+        training_class.confirmation_status_id = ConfirmationStatus.CANCELLED
+        training_class.save()
+        rename(training_class, first)
+
+    (event,) = recorded()
+    assert (event["type"], event["data"]["name"], event["changed"]) == ("class.cancelled", first, ["status"])
+    assert event["previous"] == {"status": {"code": 0, "name": "Scheduled"}}
+
+
+def test_bulk_updates_that_are_undone_are_no_events(training_class, recorded):
+    other = TrainingClassFactory(organization=training_class.organization, name=training_class.name)
+    classes = TrainingClass.objects.filter(pk__in=[training_class.pk, other.pk])
+    prune_events()
+
+    with transaction.atomic():
+        classes.update(name="Second")
+        classes.filter(pk=other.pk).update(name="Third")
+        classes.update(name=training_class.name)
+
+    assert recorded() == []
 
 
 def test_two_changes_of_a_status_stay_two_events(training_class, recorded):
