@@ -411,8 +411,7 @@ def footer() -> str:
 
 def _on_one_line(name: str) -> str:
     """Return a name on one line, cut to `LONGEST_NAME` characters. Those that join letters or emoji stay."""
-    text = " ".join(name.split())
-    return text if len(text) <= LONGEST_NAME else text[: LONGEST_NAME - 1] + "…"
+    return validators.shorten(" ".join(name.split()), longest=LONGEST_NAME)
 
 
 def page_url(webhook: Webhook) -> str:

@@ -14,6 +14,7 @@ from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry
 from tms_webhooks.models.encryption import EncryptedTextField
 from tms_webhooks.net.urls import MASK
+from tms_webhooks.validators import shorten
 
 LONGEST_VALUE = 500
 
@@ -64,6 +65,4 @@ def _loggable(field: models.Field[Any, Any], value: Any) -> Any:
         # only, and they are not logged.
         parts = urlsplit(str(value).partition("?")[0])
         return f"{parts.scheme}://{parts.netloc}/…"
-    if isinstance(value, str) and len(value) > LONGEST_VALUE:
-        return value[: LONGEST_VALUE - 1] + "…"
-    return value
+    return shorten(value, longest=LONGEST_VALUE) if isinstance(value, str) else value
