@@ -22,7 +22,7 @@ class SubscriptionChanges(NamedTuple):
     removed: list[Subscription]
 
     def __bool__(self) -> bool:
-        return any(map(bool, self))
+        return any(self)
 
 
 def changes_to(stored: Sequence[Subscription], wanted: Iterable[Subscription]) -> SubscriptionChanges:

@@ -417,7 +417,7 @@ def _fold(updates: Sequence[tuple[_Recorded, Event]], stored: Mapping[UUID, Even
         else:
             undone.discard(event.pk)
     rows = Event.objects.using(using)
-    rows.bulk_update(folded.values(), FOLDED, batch_size=BATCH)
+    rows.bulk_update([event for event in folded.values() if event.pk not in undone], FOLDED, batch_size=BATCH)
     if undone:
         delete_without_signals(rows.filter(pk__in=undone))
     return folded
@@ -425,20 +425,19 @@ def _fold(updates: Sequence[tuple[_Recorded, Event]], stored: Mapping[UUID, Even
 
 def _fold_into(event: Event, update: Event, *, is_new: bool) -> bool:
     """Add an update to the body of an earlier event; return whether it undoes all changes. A new object's names none."""
-    event_type, body, newer = catalogue.get(event.type), from_text(event.body), from_text(update.body)
+    event_type = catalogue.get(event.type)
+    body, newer = from_text(event.body), from_text(update.body)
     body["data"] |= newer["data"]
-    is_undone = False
-    if not is_new:
-        old = {name: value_at(one["previous"], name) for one in (newer, body) for name in one["changed"]}
-        left = {name: value for name, value in old.items() if value != value_at(body["data"], name)}
-        is_undone = bool(old) and not left
-        body["changed"] = [field.name for field in event_type.all_fields if field.name in left]
-        body["previous"] = nested(left)
+    changes = () if is_new else (newer, body)
+    old = {name: value_at(one["previous"], name) for one in changes for name in one["changed"]}
+    left = {name: value for name, value in old.items() if value != value_at(body["data"], name)}
+    body["changed"] = [field.name for field in event_type.all_fields if field.name in left]
+    body["previous"] = nested(left)
     if strict_payloads():
         event_type.validate({**body, "sequence": FIRST_SEQUENCE})
     event.body = to_text(body)
     label(event, body["data"])
-    return is_undone
+    return bool(old) and not left
 
 
 # Waking
