@@ -159,7 +159,7 @@ class Year:
 
     def run(self):
         """Let the year pass, from one step or occasion to the next."""
-        step = min(LONGEST_STEP, max(1 / 24, 400 * DAYS / self.events))
+        step = min(LONGEST_STEP, max(1 / 24, 1_000 * DAYS / self.events))
         # While receivers are down, retries come due all the time.
         self.least = max(1_800.0, step * 3_600)
         occasions = sorted(self.occasions(), key=lambda one: one[0])
