@@ -239,8 +239,8 @@ class SubscriptionSerializer(StrictModelSerializer):
         fields = ("id", *Subscription.CONFIGURED)
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        """Validate the subscription as it would be after the change."""
-        apply_and_validate(copy.copy(self.instance) if self.instance else Subscription(), attrs)
+        """Set the values on the subscription, which is not saved; raise ``ValidationError`` if it is then invalid."""
+        apply_and_validate(self.instance or Subscription(), attrs)
         return attrs
 
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.utils import timezone
-from rest_framework import mixins, serializers
+from rest_framework import mixins
 from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.pagination import Cursor
 from rest_framework.response import Response
@@ -50,7 +50,7 @@ from tms_webhooks.api.serializers.answers import (
     TestSendResultSerializer,
     WebhookStatsSerializer,
 )
-from tms_webhooks.api.serializers.base import EventIDField, apply_and_validate, nested
+from tms_webhooks.api.serializers.base import EventIDField, nested, to_drf_detail
 from tms_webhooks.api.serializers.webhooks import (
     CreatedWebhookSerializer,
     HookRefreshSerializer,
@@ -460,16 +460,17 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
 
     def _changed(self, subscription: Subscription) -> Subscription:
         """Set the values of the body; raise ``ValidationError`` if the webhook's content or URL is invalid for its events."""
-        stored = None if subscription._state.adding else subscription
-        serializer = self.get_serializer(stored, data=self.request.data, partial=stored is not None)
+        is_stored = not subscription._state.adding
+        serializer = self.get_serializer(subscription, data=self.request.data, partial=is_stored)
         serializer.is_valid(raise_exception=True)
         webhook = subscription.webhook
         rows = [*webhook.subscriptions.exclude(pk=subscription.pk), subscription]
-        apply_and_validate(subscription, serializer.validated_data, lambda: duplicates(rows).get(len(rows) - 1))
+        if duplicate := duplicates(rows).get(len(rows) - 1):
+            raise ValidationError(to_drf_detail(duplicate))
         if "event_type" in serializer.validated_data:
             problems = rendering.problems_for(webhook, [one.event_type for one in rows])
             if problems is not None:
-                raise serializers.ValidationError({"event_type": problems.messages})
+                raise ValidationError({"event_type": problems.messages})
         return subscription
 
 
