@@ -64,7 +64,7 @@ CEILINGS = {
     "telemetry": 1_289,
     "testing": 2_963,
     "validators": 1_608,
-    "worker": 15_933,
+    "worker": 15_918,
 }
 
 FUNCTIONS = 2_674

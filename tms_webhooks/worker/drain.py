@@ -538,8 +538,9 @@ class Drain:
             random=self._random,
             throttle=self._queues.throttle,
         )
-        settled = set(map(id, done))
-        self._results = [one for one in self._results if id(one) not in settled]
+        # By their requests: a result may have been written without the receiver's texts.
+        settled = {id(one.request) for one in done}
+        self._results = [one for one in self._results if id(one.request) not in settled]
         self._urgent.intersection_update(one.request.webhook_id for one in self._results)
         self.tally.sent += len(done)
         self.tally.delivered += sum(result.outcome.success for result in done)

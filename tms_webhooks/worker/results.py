@@ -10,7 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -71,30 +71,31 @@ def write_results(
     """Write these results, or some of the first ones, for the holder of ``token``; return those settled.
 
     ``throttle`` returns the seconds until a webhook's rate limit allows a request. A result that the database refuses
-    permanently must not block the others. Those before it are written first, and it is written without the receiver's
-    texts; if that is refused, too, its delivery is added to ``lost``. Raises ``OperationalError`` or ``InterfaceError``
-    where a repetition can help.
+    permanently must not block the others. Those before it are written first. Then a copy of it without the receiver's
+    texts is written and returned; the delivery is added to ``lost`` if that is refused, too. Raises
+    ``OperationalError`` or ``InterfaceError`` where a repetition can help.
     """
-    again = partial(write_results, lost=lost, token=token, now=now, random=random, throttle=throttle)
-    try:
-        # The others are left for the next call, so that no result is written twice.
-        if done := write_successes(batch, token=token, now=now):
-            _report(done, {})
-            return done
-        record(batch, token=token, now=now, random=random, throttle=throttle)
-    except PASSING:
-        raise
-    except DatabaseError:
-        if len(batch) > 1:
-            return again(batch[: len(batch) // 2])
-        request, bare = batch[0].request, batch[0].without_texts()
-        logger.exception("The database refused a result permanently: %r.", request)
-        if bare != batch[0]:
-            again([bare])
-        else:
-            # Another drain sends it again, when this one has ended.
-            lost.add(request.delivery_id)
-    return batch
+    while True:
+        try:
+            # The others are left for the next call, so that no result is written twice.
+            if done := write_successes(batch, token=token, now=now):
+                _report(done, {})
+                return done
+            record(batch, token=token, now=now, random=random, throttle=throttle)
+            return batch
+        except PASSING:
+            raise
+        except DatabaseError:
+            if len(batch) > 1:
+                batch = batch[: len(batch) // 2]
+                continue
+            request, bare = batch[0].request, batch[0].without_texts()
+            logger.exception("The database refused a result permanently: %r.", request)
+            if bare == batch[0]:
+                # Another drain sends it again, when this one has ended.
+                lost.add(request.delivery_id)
+                return batch
+            batch = [bare]
 
 
 def write_successes(results: Sequence[SendResult], *, token: str, now: datetime) -> Sequence[SendResult]:
