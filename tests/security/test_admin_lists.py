@@ -16,7 +16,7 @@ MODELS = (Webhook, Delivery, Event, Job, AuditEntry)
 SECRETS = (
     (Event, "body__contains", "alice.larsen@example.com"),
     (Event, "body__regex", "(a+)+$"),
-    (Event, "body", ""),
+    (Event, "body", "{}"),
     (Event, "error__startswith", "x"),
     (Event, "actor_id__exact", "7"),
     (Delivery, "event__body__contains", "alice.larsen@example.com"),
@@ -45,7 +45,10 @@ def webhook():
 
 @pytest.mark.parametrize("model, lookup, value", SECRETS, ids=[f"{one[0].__name__}-{one[1]}" for one in SECRETS])
 def test_a_lookup_that_no_filter_offers_is_refused(site, operator, webhook, model, lookup, value):
-    assert operator.get(address(model), {lookup: value}).status_code == 400
+    answer = operator.get(address(model), {lookup: value}, follow=True)
+
+    assert answer.redirect_chain == [(f"{address(model)}?e=1", 302)]
+    assert f"Unknown filter: {lookup}." in answer.content.decode()
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -57,7 +60,7 @@ def test_no_column_can_be_searched_by_a_lookup_of_its_own(site, operator, webhoo
     }
 
     assert lookups.isdisjoint(declared)
-    assert {operator.get(address(model), {lookup: "1"}).status_code for lookup in sorted(lookups)} == {400}
+    assert {operator.get(address(model), {lookup: "1"}).status_code for lookup in sorted(lookups)} == {302}
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
@@ -81,4 +84,4 @@ def test_a_reader_without_the_right_to_payloads_finds_no_address_in_them(staff, 
     reader = staff("view_event", "view_delivery")
 
     assert reader.get(address(Event)).status_code == 200
-    assert reader.get(address(Event), {"body__contains": "@"}).status_code == 400
+    assert reader.get(address(Event), {"body__contains": "@"}).status_code == 302

@@ -12,9 +12,9 @@ from importlib import import_module
 from operator import or_
 from typing import Any, ClassVar, NamedTuple
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.options import IS_POPUP_VAR
+from django.contrib.admin.options import IS_POPUP_VAR, IncorrectLookupParameters
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
@@ -24,11 +24,13 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 
 from tms_webhooks.access import covers, get_policy
 from tms_webhooks.choices import Action
 from tms_webhooks.db import clock
 from tms_webhooks.exception_reports import View, hide_values
+from tms_webhooks.filters.paths import shortened
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.sources import objects
 
@@ -300,11 +302,14 @@ class ScopedAdmin(admin.ModelAdmin):
         return row
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Return whether a parameter of the list belongs to one of its filters.
+        """Return True for a parameter of one of the list's filters. For another one, Django redirects to the whole list.
 
         Django also allows each lookup on a column: a search in a column that the user may not view would read it.
         """
-        return lookup in self.linked_lookups or any(lookup in self._lookups_of(spec) for spec in self.list_filter)
+        if lookup in self.linked_lookups or any(lookup in self._lookups_of(spec) for spec in self.list_filter):
+            return True
+        messages.error(request, _("Unknown filter: %(name)s.") % {"name": shortened(lookup)})
+        raise IncorrectLookupParameters
 
     def _lookups_of(self, spec: Any) -> set[str]:
         """Return the parameters of one entry of ``list_filter``."""
@@ -387,9 +392,9 @@ class ScopedAdmin(admin.ModelAdmin):
         return {"selects": [select_of(spec, changelist) for spec in changelist.filter_specs]}
 
     def _without_unset_filters(self, request: HttpRequest) -> QueryDict:
-        """Return the parameters without those of filters that are empty: a form also sends selects that select nothing."""
+        """Return the parameters without empty ones: a form also sends selects that select nothing."""
         kept = request.GET.copy()
-        for name in request.GET:
-            if not any(request.GET.getlist(name)) and self.lookup_allowed(name, "", request):
+        for name, values in request.GET.lists():
+            if not any(values):
                 del kept[name]
         return kept

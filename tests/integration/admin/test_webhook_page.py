@@ -56,6 +56,17 @@ def test_each_page_of_a_webhook_has_its_name_the_same_tabs_and_a_way_to_its_over
     assert (f'href="{home(webhook)}"' in crumbs) is (page != "overview")
 
 
+@pytest.mark.parametrize("model", [Delivery, AuditEntry])
+def test_the_breadcrumbs_of_a_log_of_a_webhook_lead_through_the_webhook(operator, model):
+    webhook = subscribed(name="HR system")
+
+    text = operator.get(url(model, "changelist"), {"webhook": webhook.public_id}).content.decode()
+    crumbs = text.split('class="breadcrumbs"')[1].split("</div>")[0]
+
+    assert re.findall('href="([^"]+)"', crumbs)[-2:] == [url(Webhook, "changelist"), home(webhook)]
+    assert crumbs.rstrip().endswith(str(model._meta.verbose_name_plural).capitalize())
+
+
 def test_every_list_leads_to_the_overview(operator):
     webhook = subscribed()
     write_delivery(webhook, now=timezone.now())
