@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 TIME_TO_CONFIRM = timedelta(hours=1)
 """By this much a default range is shorter than the longest one, which must not be exceeded when the user confirms."""
-COUNT = "count"
-"""The name of the button that counts what a job would do."""
 RECOVER = "recover"
 MAX_SUBJECT_LENGTH = 300
 
@@ -197,7 +195,6 @@ def _run_jobs(
         return _ask(admin, request, webhook, action, form=form)
     # The page has the selection that it counted, so that no other one is started. A script need not count.
     counted = " ".join(map(str, form.cleaned_data.values()))
-    is_counted = request.POST.get("counted", counted) == counted
     ids = form.cleaned_data.pop("ids", "")
     asked = form.cleaned_data | ({"only": Selection(frozenset(ids.splitlines()[:MOST_IDS]))} if ids else {})
     # To cancel deliveries sends no event of a child organization.
@@ -205,8 +202,8 @@ def _run_jobs(
     effects = {kind: effect for kind, effect in effects.items() if may_send or kind == JobKind.CANCEL_PENDING}
     kinds, problem = [kind for kind in effects if is_snapshot or kind in request.POST.getlist("kinds")], ""
     # The button that starts jobs was pressed, not the one that counts.
-    if request.method == "POST" and COUNT not in request.POST:
-        if not is_counted:
+    if request.method == "POST" and "count" not in request.POST:
+        if request.POST.get("counted", counted) != counted:
             problem = _("You changed the selection. Check the new number, then confirm.")
         elif not kinds:
             problem = _("Select at least one of them.")
@@ -231,15 +228,17 @@ def _run_jobs(
         {"kind": kind, "effect": effect, "is_chosen": kind in kinds, **_count_of(kind, webhook, asked, now=by["now"])}
         for kind, effect in effects.items()
     ]
-    is_startable = any(choice["count"] for choice in choices)
-    context: dict[str, Any] = {
-        "form": form,
-        "counted": counted,
-        "choices": choices,
-        "is_startable": is_startable,
-        "problem": problem,
-    }
-    return _ask(admin, request, webhook, action, **context)
+    return _ask(
+        admin,
+        request,
+        webhook,
+        action,
+        form=form,
+        counted=counted,
+        choices=choices,
+        is_startable=any(choice["count"] for choice in choices),
+        problem=problem,
+    )
 
 
 def _count_of(kind: JobKind, webhook: Webhook, asked: dict[str, Any], *, now: datetime) -> dict[str, Any]:
