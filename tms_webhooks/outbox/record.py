@@ -243,12 +243,13 @@ def _planned(
         for event in events:
             if found_later:
                 event.repeated = False
-            earlier = None
-            if earlier_events and part.may_fold and event.event_type.endswith(UPDATED):
+            earlier, is_update = None, event.event_type.endswith(UPDATED)
+            # One with a key can't be undone. An update after a move is also for those that see the object all along.
+            is_apart = event.once if is_update else part.move and part.position in shared
+            kept = part._replace(may_fold=False) if is_apart else part
+            if earlier_events and kept.may_fold and is_update:
                 earlier = _earlier(earlier_events, source, event, part.change.values)
             if event.event_type in types or earlier is not None:
-                # A later update is also for those that see the object all along.
-                kept = part._replace(may_fold=False) if part.move and part.position in shared else part
                 planned.append(Planned(kept, event, event.event_type in types, earlier))
     return sorted(planned, key=attrgetter("part.position"))
 
@@ -256,10 +257,9 @@ def _planned(
 def _rows(source: Source, planned: Sequence[Planned], *, using: str, subscription_id: int | None = None) -> PlannedRows:
     """Return planned events with their unsaved rows.
 
-    An event whose ``once`` key was recorded before, or occurs a second time, is left out, unless it is repeated. An update
-    that no subscription matches uses up no key.
+    An event whose ``once`` key was recorded before, or occurs a second time, is left out, unless it is repeated.
     """
-    deadlines = {one.event.once: one.event.deadline for one in planned if one.event.once and one.is_wanted}
+    deadlines = {one.event.once: one.event.deadline for one in planned if one.event.once}
     # In the order of keys, so that two transactions don't deadlock.
     new = {
         key
@@ -271,10 +271,9 @@ def _rows(source: Source, planned: Sequence[Planned], *, using: str, subscriptio
     external_ids = owners.external_ids_of(left, using=using) if left else {}
     for one in planned:
         part, event = one.part, one.event
-        once = event.once if one.is_wanted else ""
-        if once and once not in new and not event.repeated:
+        if event.once and event.once not in new and not event.repeated:
             continue
-        new.discard(once)
+        new.discard(event.once)
         try:
             if part.move:
                 part = owners.side_of(part, external_ids)
@@ -351,12 +350,12 @@ def _scopes(event_types: Collection[str], of_organizations: Q, *, using: str) ->
 def _recorded_events(using: str) -> _RecordedEvents | None:
     """Return the events that the open transaction has recorded; None in a test case's, which is none of the host's."""
     block = transaction_block(connections[using])
+    if block is None:
+        return None
     for function in on_commit_functions(connections[using]):
         # A rollback has removed those of another transaction.
         if isinstance(function, _RecordedEvents) and function.block == block:
             return function
-    if block is None:
-        return None
     events = _RecordedEvents()
     events.block = block
     transaction.on_commit(events, using=using, robust=True)
@@ -455,6 +454,5 @@ class _PromisedWakeUp:
 
 def wake_on_commit(using: str) -> None:
     """Wake a drain when the transaction commits: once, however many events it records."""
-    promised = (one for one in on_commit_functions(connections[using]) if isinstance(one, _PromisedWakeUp))
-    if all(one.done for one in promised):
+    if all(one.done for one in on_commit_functions(connections[using]) if isinstance(one, _PromisedWakeUp)):
         transaction.on_commit(_PromisedWakeUp(), using=using, robust=True)

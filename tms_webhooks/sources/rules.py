@@ -51,7 +51,8 @@ class PlannedEvent:
     """An event that a source makes of a change.
 
     - ``event_type``: the name of its type
-    - ``once``: a key; of several events with the same key only the first is recorded
+    - ``once``: a key; of several events with the same key only the first is recorded. An update with a key is not folded
+      into an earlier event of its transaction, and no later update is folded into it
     - ``repeated``: whether the event is recorded even if its key was recorded before; the key then only keeps others
       from being recorded after it
     - ``deadline``: the date that the ``once`` key contains, if any; some time after it the key is pruned

@@ -234,18 +234,52 @@ def test_an_account_whose_closing_a_savepoint_removes_is_no_closed_one(alice, re
     assert (event["type"], event["changed"], event["previous"]) == ("user.updated", ["email"], {"email": email})
 
 
-def test_an_update_that_no_subscription_matches_uses_up_no_key(training_class, recorded, monkeypatch):
-    Subscription.objects.update(event_type="class.cancelled")
+@pytest.fixture
+def once(monkeypatch):
+    """Return a function that plans updates of classes with a key, instead of the events of their rules."""
     (source,) = sources_of(TrainingClass)
+
+    def plan(key):
+        monkeypatch.setattr(source, "events_for", lambda _change: [PlannedEvent("class.updated", once=key)])
+
+    return plan
+
+
+def test_an_update_with_a_key_is_no_part_of_an_earlier_event(training_class, recorded, once):
+    with transaction.atomic():
+        training_class.cancel()
+        once("only")
+        rename(training_class)
+    rename(training_class, "Again")
+
+    assert [(event["type"], event["changed"]) for event in recorded()] == [
+        ("class.cancelled", ["status"]),
+        ("class.updated", ["name"]),
+    ]
+
+
+def test_an_update_with_a_key_is_not_undone(training_class, recorded, once):
+    first = training_class.name
+
+    with transaction.atomic():
+        once("only")
+        rename(training_class)
+        once("")
+        rename(training_class, first)
+
+    assert [event["data"]["name"] for event in recorded()] == ["Renamed", first]
+
+
+def test_an_update_that_no_subscription_matches_uses_up_no_key(training_class, recorded, once):
+    Subscription.objects.update(event_type="class.cancelled")
 
     with transaction.atomic():
         training_class.cancel()
-        monkeypatch.setattr(source, "events_for", lambda _change: [PlannedEvent("class.updated", once="only")])
+        once("only")
         rename(training_class)
-        rename(training_class, "Again")
 
     (event,) = recorded()
-    assert (event["type"], event["data"]["name"]) == ("class.cancelled", "Again")
+    assert (event["type"], event["changed"]) == ("class.cancelled", ["status"])
     assert not Occurrence.objects.exists()
 
 
