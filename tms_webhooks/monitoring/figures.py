@@ -57,7 +57,7 @@ class Backlog:
 
     Attributes:
         deliveries: Number of open deliveries: pending, in flight, or waiting for a retry.
-        in_flight: Number of due deliveries of webhooks that a worker holds: those in flight, and those that are next.
+        leased: Number of due deliveries of webhooks that a worker has leased: those in flight, and those that are next.
         oldest_due_seconds: Seconds since the first delivery that may be sent now became due; None without one. A delivery
             of a paused webhook, or one that waits for an earlier event of the same object, may not be sent. The time
             before the end of a pause does not count.
@@ -67,7 +67,7 @@ class Backlog:
     """
 
     deliveries: int
-    in_flight: int
+    leased: int
     oldest_due_seconds: float | None
     oldest_due_webhook: int | None
     events: int
@@ -91,7 +91,7 @@ def backlog(
     oldest = Event.objects.filter(pk=waiting["first"] or 0)
     return Backlog(
         deliveries=sum(found.deliveries for found in by_webhook.values()),
-        in_flight=of_webhooks(Delivery.objects.maybe_in_flight(now), webhooks).count(),
+        leased=of_webhooks(Delivery.objects.maybe_in_flight(now), webhooks).count(),
         oldest_due_seconds=seconds_since(due_since, now),
         oldest_due_webhook=due_webhook,
         events=waiting["count"],

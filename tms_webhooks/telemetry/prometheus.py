@@ -29,7 +29,7 @@ BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0)
 GAUGES = {
     "tms_webhooks_health": "Exit status of webhooks_health: 2 act now, 1 act within the day, 0 all else.",
     "tms_webhooks_deliveries_open": "Deliveries that wait or are in flight.",
-    "tms_webhooks_deliveries_in_flight": "Deliveries that a worker holds.",
+    "tms_webhooks_deliveries_leased": "Due deliveries of webhooks that a worker has leased, in flight or not.",
     "tms_webhooks_delivery_due_seconds": "Seconds since the first delivery that may be sent became due; 0 without one.",
     "tms_webhooks_events_to_fan_out": "Events without deliveries yet.",
     "tms_webhooks_event_waiting_seconds": "Age of the first event without deliveries, in seconds; 0 without one.",
@@ -99,7 +99,7 @@ def _values(found: Liveness, level: HealthLevel) -> tuple[float, ...]:
     return (
         level,
         waits.deliveries,
-        waits.in_flight,
+        waits.leased,
         waits.oldest_due_seconds or 0.0,
         waits.events,
         waits.oldest_event_seconds or 0.0,

@@ -43,7 +43,7 @@ def test_it_shows_the_queue_and_its_age(alice, ours):
 
     text = shown(alice)
 
-    assert "Queued 2 0 in flight" in text
+    assert "Queued 2 0 with a worker" in text
     assert "Longest overdue 3 h" in text
 
 

@@ -44,7 +44,7 @@ def test_a_table_of_all_webhooks(status):
 
     lines = status().splitlines()
 
-    assert lines[0] == "Deliveries open    1, 0 of them in flight"
+    assert lines[0] == "Deliveries open    1, 0 of them with a worker"
     assert lines[1] == "Oldest due         5 min"
     assert lines[2].startswith("Events to fan out  1, the oldest ")
     assert lines[4] == ""
@@ -95,7 +95,7 @@ def test_a_webhook_that_a_user_disabled_is_named_if_it_is_asked_for(status, work
 
 def test_nothing_there_is_no_table(status):
     assert status() == (
-        "Deliveries open    0, 0 of them in flight\n"
+        "Deliveries open    0, 0 of them with a worker\n"
         "Oldest due         -\n"
         "Events to fan out  0, the oldest -\n"
         "First attempt      - p50, - p95 after the event (0 in this hour and the last)\n"

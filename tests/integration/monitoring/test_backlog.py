@@ -13,7 +13,7 @@ from tms_webhooks.monitoring.figures import Backlog, backlog, backlog_by_webhook
 
 NOTHING = Backlog(
     deliveries=0,
-    in_flight=0,
+    leased=0,
     oldest_due_seconds=None,
     oldest_due_webhook=None,
     events=0,
@@ -72,8 +72,8 @@ def test_the_open_ones_are_counted_and_the_longest_due_named(clock):
 
     found = figures(clock.now)
 
-    # Of a webhook that a worker holds, all that is due may be in flight.
-    assert (found.deliveries, found.in_flight) == (4, 2)
+    # Of a webhook that a worker has leased, all that is due.
+    assert (found.deliveries, found.leased) == (4, 2)
     assert (found.oldest_due_seconds, found.oldest_due_webhook) == (90.0, other.pk)
     assert (
         backlog_by_webhook(now=clock.now)[one.pk]

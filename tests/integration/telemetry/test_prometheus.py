@@ -118,7 +118,7 @@ def test_the_backlog_is_read_at_each_scrape(registry):
 
     assert found["tms_webhooks_health"] == 0.0
     assert found["tms_webhooks_deliveries_open"] == 2.0
-    assert found["tms_webhooks_deliveries_in_flight"] == 1.0
+    assert found["tms_webhooks_deliveries_leased"] == 1.0
     assert 90.0 <= found["tms_webhooks_delivery_due_seconds"] < 90.0 + PATIENCE
     assert found["tms_webhooks_events_to_fan_out"] == 1.0
     assert 40.0 <= found["tms_webhooks_event_waiting_seconds"] < 40.0 + PATIENCE

@@ -16,7 +16,7 @@ from tms_webhooks.monitoring.liveness import (
 
 QUIET = Backlog(
     deliveries=0,
-    in_flight=0,
+    leased=0,
     oldest_due_seconds=None,
     oldest_due_webhook=None,
     events=0,

@@ -171,7 +171,7 @@ def shown(
 def in_words(found: Stats) -> Iterator[str]:
     """Yield the lines of the figures."""
     waits, lag = found.backlog, found.lag
-    yield f"Deliveries open    {waits.deliveries}, {waits.in_flight} of them in flight"
+    yield f"Deliveries open    {waits.deliveries}, {waits.leased} of them with a worker"
     yield f"Oldest due         {duration(waits.oldest_due_seconds)}"
     yield f"Events to fan out  {waits.events}, the oldest {duration(waits.oldest_event_seconds)}"
     yield f"First attempt      {duration(lag.p50)} p50, {duration(lag.p95)} p95 after the event ({lag.deliveries} in this hour and the last)"
