@@ -15,7 +15,6 @@ from tms_webhooks import choices, event_names
 from tms_webhooks.access import within
 from tms_webhooks.api.problems import (
     MAX_SHOWN,
-    ErrorItem,
     Problem,
     problem_at,
     unknown_name_message,
@@ -23,6 +22,7 @@ from tms_webhooks.api.problems import (
 from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.base import EventIDField, IDField, OrganizationIDField, Schema, one_of, parse_utc
 from tms_webhooks.choices import Action
+from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import SubjectError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.audience import visible_to
@@ -32,33 +32,44 @@ from tms_webhooks.models.public_ids import uid_of
 _TIME_WITH_BLANK = re.compile(r"T[0-9:.]+ [0-9]{2}:?[0-9]{2}$")
 
 
-def check_parameters(request: Any, view: Any) -> None:
-    """Raise a `Problem` for query parameters that the view does not read, or that are blank.
+def read_parameters(request: Any, view: Any) -> dict[str, Any]:
+    """Return what the parameters of a list choose, by their names.
 
-    None of them may mean "all": a script with an empty variable would read the rows of all organizations.
+    Raise a `Problem` with an item for each query parameter that the view does not read, that is blank, or whose value is
+    invalid. None of them may mean "all": a script with an empty variable would read the rows of all organizations.
     """
-    known = {one.name for one in view.parameters.get(view.action, ()) if one.location == "query"}
-    # The paginator checks its own: a loop over the feed begins with an empty `after`.
-    paging = set()
-    if view.action == "list" or view.action in view.paged:
-        paging = {parameter["name"] for parameter in view.paginator.get_schema_operation_parameters(view)}
-    if view.action == "list":
-        known.update(view.list_filters)
-    errors = []
+    is_list = view.action == "list"
+    filters = view.list_filters if is_list else {}
+    paging = view.paginator.readers if is_list or view.action in view.paged else {}
+    known = {one.name for one in view.parameters.get(view.action, ()) if one.location == "query"} | {*filters, *paging}
+    chosen, problems = {}, []
     for name, values in request.query_params.lists():
-        if name in paging:
-            continue
-        if name not in known:
-            code, detail = "unknown", unknown_name_message(name, known | paging, kind="parameter")
-        elif not all(map(str.strip, values)):
-            code, detail = "blank", "Empty; set a value or omit the parameter."
-        elif any("\0" in value for value in values):
-            code, detail = "null_character", "Contains a NUL character; remove it."
-        else:
-            continue
-        errors.append(ErrorItem("parameter", name[:MAX_SHOWN], code, detail))
-    if errors:
-        raise Problem("invalid-request", errors=errors)
+        try:
+            if name in paging:
+                paging[name](request)
+            elif name not in known:
+                raise ValidationError(unknown_name_message(name, known, kind="parameter"), code="unknown")
+            elif not all(map(str.strip, values)):
+                raise ValidationError("Empty; set a value or omit the parameter.", code="blank")
+            elif "\0" in "".join(values):
+                raise ValidationError("Contains a NUL character; remove it.", code="null_character")
+            elif name in filters:
+                one = filters[name]
+                # Once each: a long condition exceeds what SQLite can read.
+                distinct = dict.fromkeys(map(str.strip, values if one.is_list else values[-1:]))
+                chosen[name] = reduce(or_, [one.condition(view, value) for value in distinct])
+        except Problem as problem:
+            problems.append(problem)
+        except (ValidationError, SubjectError) as error:
+            # A plus means a blank in a URL.
+            remedy = " In a URL, write %2B for +." if any(map(_TIME_WITH_BLANK.search, values)) else ""
+            detail = getattr(error, "messages", [str(error)])[0] + remedy
+            problems.append(problem_at("parameter", name[:MAX_SHOWN], error.code or "invalid", detail))
+    if len(problems) > 1:
+        raise Problem("invalid-request", errors=[item for problem in problems for item in problem.errors])
+    if problems:
+        raise problems[0]
+    return chosen
 
 
 def visible_webhooks(view: Any) -> Any:
@@ -83,8 +94,8 @@ def referenced(rows: Any, key: str, name: str) -> Any:
 class ListFilter(NamedTuple):
     """A parameter of a list.
 
-    ``condition`` returns what the rows have to meet, given the view and the value. It raises Django's ``ValidationError`` for an
-    invalid one. ``words`` are the values with their labels, if they are a closed list. With ``is_list``, the parameter may
+    ``condition`` returns what the rows have to meet, or what a feed reads, given the view and the value. It raises Django's
+    ``ValidationError``, a `SubjectError` or a `Problem` for an invalid one. ``words`` are the values with their labels, if they are a closed list. With ``is_list``, the parameter may
     be repeated.
     """
 
@@ -101,26 +112,6 @@ class ListFilter(NamedTuple):
         if self.is_list:
             return parameter(name, {"type": "array", "items": self.schema}, text, explode=True, style="form")
         return parameter(name, self.schema, text)
-
-
-def filtered(rows: Any, view: Any) -> Any:
-    """Return the rows that the parameters of a list keep; raise a `Problem` with an item for each invalid one."""
-    errors: list[ErrorItem] = []
-    for name, values in view.request.query_params.lists():
-        if name not in view.list_filters:
-            continue
-        one = view.list_filters[name]
-        try:
-            # Once each: a long condition exceeds what SQLite can read.
-            distinct = dict.fromkeys(map(str.strip, values if one.is_list else values[-1:]))
-            rows = rows.filter(reduce(or_, [one.condition(view, value) for value in distinct]))
-        except ValidationError as error:
-            # A plus means a blank in a URL.
-            remedy = " In a URL, write %2B for +." if any(map(_TIME_WITH_BLANK.search, values)) else ""
-            errors.append(ErrorItem("parameter", name, error.code or "invalid", error.messages[0] + remedy))
-    if errors:
-        raise Problem("invalid-request", errors=errors)
-    return rows
 
 
 def _of_field(lookup: str, read: Callable[[str], Any] = str, **described: Any) -> ListFilter:
@@ -160,14 +151,6 @@ def _event_uid(value: str) -> Any:
     return uid
 
 
-def _of_subject(_view: Any, value: str) -> Q:
-    try:
-        subject = Subject.parse(value)
-    except SubjectError as error:
-        raise ValidationError(str(error), code=error.code) from error
-    return delivered_as(subject.events)
-
-
 def _of_organization(view: Any, value: str) -> Q:
     view.find_organization(value, "parameter", "organization")
     return Q(**{view.organization_path: value})
@@ -196,10 +179,34 @@ OF_DELIVERIES: Mapping[str, ListFilter] = {
     "error_class": _of_words("error_class", choices.ErrorClass),
     "event_type": _of_field("event__type__in", _event_types),
     "event": _of_field("event__uid", _event_uid, schema=EventIDField.json_schema),
-    "subject": ListFilter(_of_subject),
+    "subject": ListFilter(lambda _view, value: delivered_as(Subject.parse(value).events)),
     "external_id": ListFilter(lambda _view, value: delivered_as(Event.objects.with_external_id(value))),
     "created_after": _of_field("created_at__gte", parse_utc, schema=TIME),
     "created_before": _of_field("created_at__lt", parse_utc, schema=TIME),
+}
+OF_FEEDS: Mapping[str, ListFilter] = {
+    "subject": ListFilter(
+        lambda _view, value: Subject.parse(value).events,
+        {"type": "string", "examples": ["class:8840"]},
+        "Only events of this object: its noun, a colon and its id.",
+    ),
+    "external_id": ListFilter(
+        lambda _view, value: Event.objects.with_external_id(value),
+        description="Only events of objects with this id in the customer's own system.",
+    ),
+}
+OF_EVENTS: Mapping[str, ListFilter] = {
+    "type": ListFilter(
+        lambda _view, value: {name for pattern in value.split(",") for name in _event_types(pattern)},
+        description="Event names and patterns, as in a subscription.",
+        is_list=True,
+    ),
+    "undelivered_to": ListFilter(
+        lambda view, value: replay.undelivered(referenced(visible_webhooks(view), value, "undelivered_to")),
+        IDField.json_schema,
+        "The id of a webhook. Only events that it should have received and has not.",
+    ),
+    **OF_FEEDS,
 }
 OF_JOBS: Mapping[str, ListFilter] = {
     "webhook": WEBHOOK,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from rest_framework.pagination import BasePagination, Cursor, CursorPagination
@@ -38,6 +39,11 @@ class SealedCursorPagination(CursorPagination):
     page_size_query_param = PAGE_SIZE
     page_size_query_description = "The maximum number of items on a page."
     template = None
+
+    @property
+    def readers(self) -> dict[str, Any]:
+        """The functions that read the parameters of a page, by their names. `outbox.feed` reads ``after``, which may be empty."""
+        return {self.cursor_query_param: self.decode_cursor, PAGE_SIZE: self.get_page_size}
 
     def get_page_size(self, request: Any) -> int:
         """Return the requested page size; raise `InvalidRequest` if it is out of range."""
@@ -108,6 +114,8 @@ class FeedPagination(SealedCursorPagination):
 
 class SinglePagination(BasePagination):
     """A single page with all items, in the form of the other lists."""
+
+    readers: Mapping[str, Any] = {}
 
     def get_paginated_response(self, data: Any) -> Response:
         return Response({"next": None, "previous": None, "results": data})

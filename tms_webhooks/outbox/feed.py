@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 from django.db import OperationalError, connections, router, transaction
 from django.db.models import F, Model, Q, QuerySet
 
-from tms_webhooks import catalogue, event_names
 from tms_webhooks.db.sql import key_in
 from tms_webhooks.exceptions import CursorError, SecretError
 from tms_webhooks.models import Event, FeedEnds, FirstOccurrence, Webhook
@@ -136,7 +135,7 @@ def read(
     *,
     now: datetime,
     after: str = "",
-    types: Iterable[str] = (),
+    types: Collection[str] = (),
     events: QuerySet[Event] | None = None,
     among: Iterable[EventQuerySet] = (),
     limit: int = 100,
@@ -144,20 +143,19 @@ def read(
     """Return up to ``limit`` events after a cursor that these organizations may see.
 
     ``after`` is the cursor of an earlier page, `LATEST` for the end of the feed, or empty for its beginning. ``types``
-    are names and patterns as in a subscription. ``events`` is the choice of events. The default is all except those for
+    are the names of event types; empty for all. ``events`` is the choice of events. The default is all except those for
     one webhook: in the feed of all they would look like a change. ``among`` are choices of few events, such as those of
-    one object; a page has only events that are in each. Raises `UnknownEventType`, and `CursorError` for a cursor that
-    is malformed, another organization's, or too old.
+    one object; a page has only events that are in each. Raises `CursorError` for a cursor that is malformed,
+    another organization's, or too old.
     """
-    names = _names(types)
     start = begin(organizations, now=now, after=after)
     keys = start.organizations
     for_all = Event.objects.filter(webhook__isnull=True, subscription__isnull=True)
     chosen = (for_all if events is None else events).filter(
         *map(in_feed, among), position__gt=start.position, position__lte=start.end
     )
-    if names is not None:
-        chosen = chosen.filter(type__in=names)
+    if types:
+        chosen = chosen.filter(type__in=sorted(types))
     if len(keys) > MOST_LISTED:
         seen = chosen.filter(visible_to(organizations.order_by().values("pk")))
         found = list(seen.order_by("position")[: limit + 1])
@@ -265,13 +263,6 @@ def _publish_new_events(now: datetime) -> None:
     except OperationalError:
         # The database is busy, or read-only for this process.
         logger.warning("New events were not published by a reader of the feed; it sees them later.", exc_info=True)
-
-
-def _names(patterns: Iterable[str]) -> list[str] | None:
-    asked = list(patterns)
-    # An unknown name raises `UnknownEventType`.
-    names = {name for pattern in asked for name in event_names.matching(pattern) or [catalogue.get(pattern).name]}
-    return sorted(names) if asked else None
 
 
 def _position_of(after: str, organizations: QuerySet[Model], keys: list[Any], ends: FeedEnds) -> tuple[int, str]:

@@ -20,6 +20,7 @@ PAGE_SIZE = "Use a whole number from 1 to 100."
         ),
         ("webhooks/?enabled=0", "'0' is not a valid choice; choose one of true, false."),
         ("jobs/?status=", EMPTY),
+        ("events/?type=class.canceled", 'Unknown event type or pattern. Did you mean "class.cancelled"'),
     ],
 )
 def test_an_invalid_parameter_is_rejected_with_the_right_form(client, query, detail):
@@ -27,6 +28,21 @@ def test_an_invalid_parameter_is_rejected_with_the_right_form(client, query, det
 
     assert place == query.partition("?")[2].partition("=")[0]
     assert found.startswith(detail)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "deliveries/?statsu=failed&status=lost&created_after=soon&event=&webhook=none&page_size=0&cursor=x",
+        "events/?typ=class.*&type=class.canceled&subject=class&external_id=%00&undelivered_to=none&page_size=0",
+    ],
+)
+def test_one_answer_names_all_wrong_parameters(client, problem, address):
+    wrong = [part.partition("=")[0] for part in address.partition("?")[2].split("&")]
+
+    errors = problem(client.get(f"/api/{address}"), "invalid-request")["errors"]
+
+    assert [one["parameter"] for one in errors] == wrong
 
 
 @pytest.mark.parametrize("value", ["acme", "9" * 30])

@@ -10,9 +10,9 @@ from django.utils import timezone
 from rest_framework import mixins
 from rest_framework.response import Response
 
-from tms_webhooks.api.filters import referenced, visible_events, visible_webhooks
+from tms_webhooks.api.filters import OF_EVENTS, OF_FEEDS, visible_events
 from tms_webhooks.api.pagination import FeedPagination, SinglePagination
-from tms_webhooks.api.problems import Problem, problem_at
+from tms_webhooks.api.problems import Problem
 from tms_webhooks.api.schema.resources import FREE_OBJECT, extend_schema, row_action
 from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.answers import (
@@ -21,42 +21,13 @@ from tms_webhooks.api.serializers.answers import (
     MeSerializer,
     WebhookEventSerializer,
 )
-from tms_webhooks.api.serializers.base import IDField
 from tms_webhooks.api.views.resource import ResourceViewSet, WebhookPartViewSet
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import Action, PayloadDetail
-from tms_webhooks.delivery import replay
 from tms_webhooks.digests import digested
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.models import Event
-from tms_webhooks.models.event import Subject
 from tms_webhooks.outbox import feed
-
-OBJECT_PARAMETERS = (
-    parameter(
-        "subject",
-        {"type": "string", "examples": ["class:8840"]},
-        "Only events of this object: its noun, a colon and its id.",
-    ),
-    parameter("external_id", {"type": "string"}, "Only events of objects with this id in the customer's own system."),
-)
-"""The parameters of a feed that choose the events of an object."""
-
-PARAMETERS = (
-    parameter(
-        "type",
-        {"type": "array", "items": {"type": "string"}},
-        "Event names and patterns, as in a subscription.",
-        explode=True,
-        style="form",
-    ),
-    parameter(
-        "undelivered_to",
-        IDField.json_schema,
-        "The id of a webhook. Only events that it should have received and has not.",
-    ),
-    *OBJECT_PARAMETERS,
-)
 
 
 class FeedViewSet(ResourceViewSet):
@@ -67,16 +38,12 @@ class FeedViewSet(ResourceViewSet):
     pagination_class = FeedPagination
 
     def read_feed(self, read: Callable[..., feed.Page], *args: Any, **more: Any) -> feed.Page:
-        """Return the page that the query parameters choose; raise a `Problem` for a subject that is none."""
-        given = self.request.query_params
-        among = [Event.objects.with_external_id(given["external_id"])] if "external_id" in given else []
-        if "subject" in given:
-            among.append(Subject.parse(given["subject"]).events)
+        """Return the page that the query parameters choose."""
         return read(
             *args,
             now=timezone.now(),
-            after=given.get("after", ""),
-            among=among,
+            after=self.request.query_params.get("after", ""),
+            among=[self.chosen[name] for name in OF_FEEDS if name in self.chosen],
             limit=self.paginator.get_page_size(self.request),  # type: ignore[union-attr]
             **more,
         )
@@ -93,17 +60,12 @@ class EventViewSet(FeedViewSet):
     row_kind = "event"
     queryset = Event.objects.all()
     lookup_url_kwarg = "id"
-    parameters = {"list": PARAMETERS}
+    list_filters = OF_EVENTS
 
     def list(self, request: Any) -> Response:
         """Return a page of events, oldest first, and the cursor of the next page. Each page has a cursor, also the last one."""
-        types = [name for value in request.query_params.getlist("type") for name in value.split(",")]
-        key = request.query_params.get("undelivered_to")
-        events = key and replay.undelivered(referenced(visible_webhooks(self), key, "undelivered_to"))
-        try:
-            page = self.read_feed(feed.read, self.organizations(Action.VIEW), types=types, events=events)
-        except UnknownEventType as error:
-            raise problem_at("parameter", "type", "unknown", str(error)) from error
+        types, events = self.chosen.get("type", ()), self.chosen.get("undelivered_to")
+        page = self.read_feed(feed.read, self.organizations(Action.VIEW), types=types, events=events)
         self._find_visible_payloads(page.events)
         return self.feed_response(page)
 
@@ -130,7 +92,7 @@ class WebhookEventViewSet(FeedViewSet, WebhookPartViewSet):
     queryset = Event.objects.none()
     serializer_class = WebhookEventSerializer
     needs = {"list": Action.VIEW_PAYLOAD}
-    parameters = {"list": OBJECT_PARAMETERS}
+    list_filters = OF_FEEDS
 
     def list(self, request: Any, webhook_id: str) -> Response:
         """Return a page of the events that match the webhook's subscriptions, oldest first. A page may be empty and have

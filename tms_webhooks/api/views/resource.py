@@ -21,7 +21,7 @@ from tms_webhooks import exception_reports
 from tms_webhooks.access import AccessPolicy, covers, get_policy, within
 from tms_webhooks.actors import Actor
 from tms_webhooks.api import problems, safe_writes
-from tms_webhooks.api.filters import ListFilter, check_parameters, filtered, visible_webhooks
+from tms_webhooks.api.filters import ListFilter, read_parameters, visible_webhooks
 from tms_webhooks.api.json_format import CompactJSONRenderer, JSONNegotiation, StrictJSONParser
 from tms_webhooks.api.pagination import SealedCursorPagination
 from tms_webhooks.api.safe_writes import etag_of, require_match
@@ -88,6 +88,9 @@ class ResourceViewSet(GenericViewSet):
     takes_idempotency_keys = True
     counts_deliveries = False
     """Whether the answer has the numbers of a job's deliveries."""
+
+    chosen: Mapping[str, Any]
+    """What the parameters of a list choose, by their names."""
 
     _locked: Webhook | None = None
     """The webhook that this request changes."""
@@ -173,7 +176,7 @@ class ResourceViewSet(GenericViewSet):
 
     def filter_queryset(self, queryset: Any) -> Any:
         """Return the rows that the parameters of a list keep."""
-        return filtered(queryset, self)
+        return queryset.filter(*self.chosen.values())
 
     def get_object(self, *, lock: bool = False) -> Any:
         """Return the row of the URL; raise ``PermissionDenied`` if the caller may not do this action with it.
@@ -262,7 +265,7 @@ class ResourceViewSet(GenericViewSet):
         # An unsupported method has no action; `dispatch` rejects it after this.
         if getattr(self, "action", None) is None:
             return
-        check_parameters(request, self)
+        self.chosen = read_parameters(request, self)
         if request.method != "POST" or not self.takes_idempotency_keys:
             return
         claimed = safe_writes.claim(request, self.actor, scope=self.caller_scope, now=timezone.now())
