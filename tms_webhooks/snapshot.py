@@ -403,7 +403,7 @@ def count_objects(webhook: Webhook, nouns: Iterable[str], selection: Selection =
 
     Beyond the first `MOST_EXAMINED` rows of a source, it is estimated if objects are in buckets, filtered or computed.
     """
-    return sum(SourceReader(webhook, source, selection).count() for source in _sources(nouns))
+    return sum(SourceReader(webhook, source, selection).count() for noun in nouns for source in sources_of_noun(noun))
 
 
 def work_on(job: Job, *, now: datetime) -> bool:
@@ -412,39 +412,14 @@ def work_on(job: Job, *, now: datetime) -> bool:
     It can't if the job is finished, or if it waits for its deliveries. If two workers call it at the same time, one gets False.
     """
     webhook = Webhook.objects.select_related("organization").get(pk=job.webhook_id or 0)
-    refusal = replay.refusal_of(JobKind.SNAPSHOT, webhook)
-    if refusal:
+    refusal, is_move = replay.refusal_of(JobKind.SNAPSHOT, webhook), job.kind == JobKind.MOVE
+    if refusal or (is_move and job.source == ALL_READ):
         job.finish(now=now, error=refusal)
-        return False
-    if job.source == ALL_READ:
-        if job.kind == JobKind.SNAPSHOT:
-            _complete(job, webhook, now=now)
-        else:
-            job.finish(now=now)
-        return False
-    # The events of an object are those of one move of the tree after another.
-    earlier = Job.objects.unfinished().filter(kind=JobKind.MOVE, webhook=webhook, pk__lt=job.pk)
-    if job.kind == JobKind.MOVE and (earlier.exists() or moves.fail_beyond_most(job, now=now)):
-        return False
-    # By the index ``tms_delivery_claim``.
-    unfinished = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open().order_by()
-    if unfinished[:SNAPSHOT_BACKLOG].count() >= SNAPSHOT_BACKLOG:
-        return False
-    source = next((source for source in _sources(job.nouns) if job.source in ("", source.name)), None)
-    if source is None:
-        job.finish(now=now, error=_("The source %(name)s no longer exists. Start another one.") % {"name": job.source})
-        return False
-    if job.kind == JobKind.SNAPSHOT:
-        # As `Selection.stored` wrote it.
-        ids, buckets = (frozenset(job.selection.get(name, ())) for name in ("ids", "buckets"))
-        reader = SourceReader(webhook, source, Selection(ids, buckets, job.selection.get("of", 1)))
-    else:
-        branches = {side: [*map(organization_key, keys)] for side, keys in job.moved.items()}
-        reader = BranchReader(webhook, source, **branches)
-    # By the index ``tms_event_by_age``.
-    live = Event.objects.filter(occurred_at__gt=now - timedelta(seconds=1), snapshot_job=0).order_by()
-    page = reader.read(job.key, now=now, pause=PAUSE_NEXT_TO_LIVE if live.exists() else 0.0)
-    return _write_page(job, webhook, source, page, now=now)
+    elif job.source == ALL_READ:
+        _complete(job, webhook, now=now)
+    elif not (is_move and moves.fail_beyond_most(job, now=now)) and not _must_wait(job, webhook):
+        return _write_page(job, webhook, now=now)
+    return False
 
 
 def wait(job: Job, *, now: datetime) -> bool:
@@ -480,21 +455,46 @@ def _is_sent(webhook: Webhook | None, now: datetime) -> bool:
     return waited_for.filter(status=DeliveryStatus.PENDING).exists() or not waited_for.exists()
 
 
-def _sources(nouns: Iterable[str]) -> list[Source]:
-    return [source for noun in nouns for source in sources_of_noun(noun)]
+def _must_wait(job: Job, webhook: Webhook) -> bool:
+    """Return whether a job waits for deliveries, or for an earlier move: the events of an object are in the order of moves."""
+    earlier = Job.objects.unfinished().filter(kind=JobKind.MOVE, webhook=webhook, pk__lt=job.pk)
+    # By the index ``tms_delivery_claim``.
+    unfinished = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open().order_by()
+    return (job.kind == JobKind.MOVE and earlier.exists()) or (
+        unfinished[:SNAPSHOT_BACKLOG].count() >= SNAPSHOT_BACKLOG
+    )
 
 
-def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *, now: datetime) -> bool:
-    """Write the events of a page, their deliveries and the place after it; return False if another worker did."""
+def _write_page(job: Job, webhook: Webhook, *, now: datetime) -> bool:
+    """Write the events of the next page, their deliveries and the place after it.
+
+    Return False if another worker did, or if the job has failed because its source is gone.
+    """
     using = router.db_for_write(Job)
-    names = [one.name for one in _sources(job.nouns)]
+    sources = {source.name: source for noun in job.nouns for source in sources_of_noun(noun)}
+    source = sources.get(job.source or next(iter(sources), ""))
+    if source is None:
+        job.finish(now=now, error=_("The source %(name)s no longer exists. Start another one.") % {"name": job.source})
+        return False
+    if job.kind == JobKind.MOVE:
+        branches = {side: [*map(organization_key, keys)] for side, keys in job.moved.items()}
+        reader: SourceReader = BranchReader(webhook, source, **branches)
+    else:
+        # As `Selection.stored` wrote it.
+        stored = job.selection.get
+        reader = SourceReader(
+            webhook, source, Selection(frozenset(stored("ids", ())), frozenset(stored("buckets", ())), stored("of", 1))
+        )
+    # By the index ``tms_event_by_age``.
+    live = Event.objects.filter(occurred_at__gt=now - timedelta(seconds=1), snapshot_job=0).order_by()
+    page = reader.read(job.key, now=now, pause=PAUSE_NEXT_TO_LIVE if live.exists() else 0.0)
     # Before the transaction, which is short then. A batch that another worker has written is refused below.
     for event in page.events:
         _make_for(event, job, webhook, now=now)
     insert_events = insertion_of(page.events, using=using)
     with transaction.atomic(using=using):
         # The job's row first: it stays locked until the batch is committed with its count.
-        if not job.advance_page(names, source.name, end=page.end, done=len(page.events), skipped=page.skipped):
+        if not job.advance_page([*sources], source.name, end=page.end, done=len(page.events), skipped=page.skipped):
             return False
         if page.events:
             insert_events()

@@ -58,7 +58,7 @@ CEILINGS = {
     "scaffold": 4_038,
     "sharing": 2_985,
     "signals": 281,
-    "snapshot": 4_490,
+    "snapshot": 4_479,
     "sources": 26_060,
     "tasks": 1_454,
     "telemetry": 1_289,
