@@ -1249,6 +1249,7 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["organization", "id"], name="tms_audit_by_organization"),
                     models.Index(fields=["webhook", "id"], name="tms_audit_by_webhook"),
+                    models.Index(fields=["at", "id"], name="tms_audit_by_time"),
                 ],
             },
         ),

@@ -54,7 +54,7 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
 
 
 class AuditEntry(PublicIDModel):
-    """One action of a user. The entry never changes, and outlives the webhook."""
+    """One action of a user. The entry never changes, outlives the webhook, and is pruned after two years."""
 
     PUBLIC_PREFIX = "aud_"
 
@@ -86,6 +86,8 @@ class AuditEntry(PublicIDModel):
             models.Index(fields=["organization", "id"], name="tms_audit_by_organization"),
             # The log of a webhook, newest first.
             models.Index(fields=["webhook", "id"], name="tms_audit_by_webhook"),
+            # The oldest, to delete them.
+            models.Index(fields=["at", "id"], name="tms_audit_by_time"),
         ]
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db.django_private import delete_without_signals
 from tms_webhooks.db.sql import KeyIn, brief_write, key_in, numbers
 from tms_webhooks.models import (
+    AuditEntry,
     Delivery,
     DeliveryAttempt,
     DeliveryBody,
@@ -41,6 +42,8 @@ ONLY_CURSOR = 1
 BEGINNING = (datetime(2000, 1, 1, tzinfo=UTC), 0)
 # How long the totals of hours are kept.
 KEEP_HOURS = timedelta(days=8)
+# How long the entries of the audit log are kept.
+KEEP_AUDIT = timedelta(days=730)
 
 
 def prune(now: datetime, *, stop: Stop = never) -> Counter[str]:
@@ -49,8 +52,8 @@ def prune(now: datetime, *, stop: Stop = never) -> Counter[str]:
     Return the number of rows that each of the `rules` affected. Attempts are those that are too old themselves: others are
     deleted with their events.
 
-    It deletes attempts, events with their deliveries, occurrences, totals of hours and notifications. It also deletes
-    responses of the API for idempotency keys that may be used again. Kept are:
+    It deletes attempts, events with their deliveries, occurrences, totals of hours, notifications, and audit entries after
+    two years. It also deletes responses of the API for idempotency keys that may be used again. Kept are:
 
     - rows that an open delivery needs, however old they are, and rows that another transaction has locked
     - sequence numbers, and the totals of days
@@ -68,7 +71,7 @@ def rules(now: datetime) -> dict[str, Batches]:
         "payloads": chain(_blank_kept_payloads(payloads), _blank_next_payloads(payloads)),
         "attempts": _delete(old["attempts"]),
         "events": _delete_events(old["events"]),
-        **{name: _delete(old[name]) for name in ("occurrences", "hours", "answers", "notifications")},
+        **{name: _delete(old[name]) for name in ("occurrences", "hours", "answers", "notifications", "audit")},
     }
 
 
@@ -102,6 +105,7 @@ def _old_rows(now: datetime) -> dict[str, models.QuerySet[Any]]:
         "hours": hours.order_by("starts_at", "pk"),
         "answers": answers.order_by("created_at", "pk"),
         "notifications": _rows(Notification).filter(created_at__lt=attempts).order_by("created_at", "pk"),
+        "audit": _rows(AuditEntry).filter(at__lt=now - KEEP_AUDIT).order_by("at", "pk"),
     }
 
 

@@ -20,7 +20,7 @@ def test_a_dry_run_counts_and_a_run_prunes(capsys):
     assert (
         capsys.readouterr().out
         == "It would prune 1 payloads, 0 attempts, 0 events, 0 occurrences, 0 hours, 0 answers, "
-        "0 notifications.\n"
+        "0 notifications, 0 audit.\n"
     )
     assert Event.objects.get().body
 
@@ -34,6 +34,7 @@ def test_a_dry_run_counts_and_a_run_prunes(capsys):
         "hours": 0,
         "answers": 0,
         "notifications": 0,
+        "audit": 0,
     }
     assert not Event.objects.get().body
 

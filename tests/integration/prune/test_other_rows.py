@@ -1,4 +1,4 @@
-"""Marks of what was recorded, locks, totals of hours, notifications and answers are forgotten, each in its time."""
+"""Marks of what was recorded, locks, totals of hours, notifications, answers and audit entries are forgotten, each in its time."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -9,8 +9,9 @@ from example_project.training.factories import CourseAssignmentFactory, UserFact
 from tests.integration.delivery.rows import distinct, subscribed
 from tests.integration.expiry.assignments import scan_at
 from tests.integration.prune.rows import DAY, INSTANT, NOTHING, NOW, delivery, mark
-from tms_webhooks.choices import AttemptResult, TotalSpan
-from tms_webhooks.models import DeliveryTotal, IdempotentRequest, Notification, Occurrence, Subscription
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.choices import AttemptResult, AuditAction, TotalSpan
+from tms_webhooks.models import AuditEntry, DeliveryTotal, IdempotentRequest, Notification, Occurrence, Subscription
 from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.outbox.prune import prunable, prune
 
@@ -112,6 +113,21 @@ def test_notifications_of_91_days_ago_go_and_younger_ones_stay():
     assert list(Notification.objects.all()) == [young]
     assert prune(NOW) == NOTHING
     assert old.pk != young.pk
+
+
+def test_audit_entries_go_after_two_years_those_of_deleted_webhooks_too():
+    webhook = subscribed()
+    _old, young = (
+        AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, webhook, actor=SYSTEM, now=NOW - age)
+        for age in (730 * DAY + INSTANT, 730 * DAY)
+    )
+    webhook.delete()
+
+    assert prunable(NOW)["audit"] == 1
+    assert prune(NOW)["audit"] == 1
+
+    assert list(AuditEntry.objects.all()) == [young]
+    assert prune(NOW) == NOTHING
 
 
 def kept(*, hours, answered=True):
