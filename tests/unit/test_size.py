@@ -59,7 +59,7 @@ CEILINGS = {
     "sharing": 2_985,
     "signals": 281,
     "snapshot": 4_479,
-    "sources": 26_060,
+    "sources": 25_987,
     "tasks": 1_454,
     "telemetry": 1_289,
     "testing": 2_963,
@@ -67,7 +67,7 @@ CEILINGS = {
     "worker": 15_918,
 }
 
-FUNCTIONS = 2_672
+FUNCTIONS = 2_671
 FILES = 262
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

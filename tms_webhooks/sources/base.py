@@ -146,8 +146,7 @@ class Source:
     def is_reopened(self, change: Change) -> bool:
         """Return whether an object that was closed or past its deadline is open again, with time left."""
         before = {**change.after, **change.before}
-        is_running = bool(change.changed) and self._state(change.after, change.now) == RUNNING
-        return is_running and self._state(before, change.now) != RUNNING
+        return self._state(change.after, change.now) == RUNNING != self._state(before, change.now)
 
     # The app uses these.
 

@@ -184,10 +184,7 @@ def key_name(name: str) -> str:
 
 def key_behind(model: Model, name: str, mapped: MappedField) -> MappedField | None:
     """Return the row's own foreign key at the beginning of a path, as the value ``name``; None if the path has none."""
-    if isinstance(mapped.lookup, RelatedList):
-        lookup = mapped.lookup.base
-    else:
-        lookup = mapped.lookup if mapped.lookup and "__" in mapped.lookup else ""
+    lookup = mapped.lookup.base if isinstance(mapped.lookup, RelatedList) else "" if mapped.own else mapped.lookup
     first = column_at(model, lookup.partition("__")[0]) if lookup else None
     if first is None:
         return None

@@ -45,12 +45,12 @@ def ids_of_others(name: str, ids: Collection[Any], *, organizations: Collection[
     An id of another organization is answered like one that does not exist. None is returned if a source can't say.
     """
     if name == "organization":
-        own = {str(one) for one in organizations}
-        return [str(one) for one in ids if str(one) not in own]
-    if any(source.lookup(OWNER) is None for source, *_lookups in _holders(name)):
+        known: Collection[str] = {str(one) for one in organizations}
+    elif any(source.lookup(OWNER) is None for source, *_lookups in _holders(name)):
         return []
-    names = names_of(name, ids, organizations=organizations)
-    return [str(one) for one in ids if str(one) not in names]
+    else:
+        known = names_of(name, ids, organizations=organizations)
+    return [str(one) for one in ids if str(one) not in known]
 
 
 def names_of(noun: str, ids: Collection[Any], *, organizations: Any) -> dict[str, str]:

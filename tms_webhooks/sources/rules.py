@@ -131,12 +131,16 @@ class _OfOneField(_OfOneEvent):
 
 
 @dataclass(frozen=True)
-class Created(_OfOneEvent):
-    """An object is created."""
+class _OfObject(_OfOneEvent):
+    """A rule that reads whether an object is new or changes."""
 
     reads_deletions = False
 
     event: str
+
+
+class Created(_OfObject):
+    """An object is created."""
 
     def read(self, change: Change) -> str | None:
         return self.event if change.created else None
@@ -152,30 +156,23 @@ class Deleted(_OfOneEvent):
         return self.event if change.deleted else None
 
 
-@dataclass(frozen=True)
-class AnyChange(_OfOneEvent):
+class AnyChange(_OfObject):
     """Any of the object's own values changes, also where another rule emits an event for the same change."""
-
-    reads_deletions = False
-
-    event: str
 
     def read(self, change: Change) -> str | None:
         return self.event if change.changed else None
 
 
 @dataclass(frozen=True)
-class AnyOtherChange(_OfOneEvent):
+class AnyOtherChange(_OfObject):
     """Any of the object's own values changes, and no other rule of the source emits an event for the change.
 
     With ``field``, this field of an existing object gets another value; clearing it is not an event. Of several such
     rules the first that applies emits its event.
     """
 
-    reads_deletions = False
     is_fallback = True
 
-    event: str
     field: str | None = None
 
     @property
@@ -213,20 +210,12 @@ class Cleared(_OfOneField):
         return self.event if is_cleared else None
 
 
-@dataclass(frozen=True)
-class Reopened(_OfOneEvent):
+class Reopened(AnyChange):
     """An object that was closed or past its deadline is open again, with time left.
 
     The source decides by its ``closed_when`` and ``deadline``, in `Source.is_reopened`: the rule itself only reads
     whether an existing object changes.
     """
-
-    reads_deletions = False
-
-    event: str
-
-    def read(self, change: Change) -> str | None:
-        return self.event if change.changed else None
 
 
 class FieldChanged(_OfOneField):

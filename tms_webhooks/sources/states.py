@@ -150,9 +150,12 @@ def names(source: Source) -> tuple[str, ...]:
 
 @cache
 def _related_names(source: Source) -> tuple[str, ...]:
-    others = [name for name in source.mapped if name.startswith(OF_ORGANIZATIONS) or name in source.inputs]
-    names = [*(name for name in others if name not in source.own), *lists_of(source)]
-    return tuple(dict.fromkeys(names))
+    names = [
+        name
+        for name in source.mapped
+        if name not in source.own and (name.startswith(OF_ORGANIZATIONS) or name in source.inputs)
+    ]
+    return tuple(dict.fromkeys([*names, *lists_of(source)]))
 
 
 def object_state(source: Source, key: Any, raw: Values) -> ObjectState:

@@ -6,7 +6,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any, ClassVar
 
 from django.apps import apps
@@ -286,7 +286,9 @@ class ComputedLearningPathSource(LearningPathSource):
             user, course, completed_at, "pk"
         ):
             completed[learner][one] = at
-        steps = self._courses_of(courses, using=using)
+        steps, paths_of = self._courses_of(courses, using=using), cache(partial(self._candidates, using=using))
+        # By default, the paths of a course are the same for all learners, and are read once.
+        is_for_all = type(self).paths_with is ComputedLearningPathSource.paths_with
         for key, raw in rows:
             learner, own = raw["user.id"], completed[raw["user.id"]]
             ended = [
@@ -295,7 +297,7 @@ class ComputedLearningPathSource(LearningPathSource):
                 if some and own.keys() >= some.keys() and max(own[one] for one in some)[1] == key
             ]
             try:
-                candidates = self._candidates(raw["course.id"], learner, using=using) if ended else []
+                candidates = paths_of(raw["course.id"], None if is_for_all else learner) if ended else []
             except Exception:
                 # The host's `paths_with` fails for this learner, and not for all.
                 if strict_payloads():

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from example_project.training.factories import (
@@ -195,6 +197,23 @@ def test_paths_of_a_learner_whose_paths_the_host_can_not_read_are_left_out_alone
     assert (job.error, job.done, job.total) == ("", 1, 1)
     assert list(world.digests()) == [key(path, bob)]
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_the_paths_of_a_course_are_read_once_for_all_learners_unless_the_host_limits_them(world, courses, monkeypatch):
+    monkeypatch.delattr(LearningPaths, "paths_with")
+    path, expected, counts = world.path(courses[0]), set(), set()
+
+    for learners in (1, 4):
+        for _ in range(learners):
+            learner = world.learner()
+            world.complete(learner, courses[0])
+            expected.add(key(path, learner))
+        with CaptureQueriesContext(connection) as queries:
+            found = world.digests()
+        assert found.keys() == expected
+        counts.add(len(queries))
+
+    assert len(counts) == 1
 
 
 def test_some_are_chosen_by_their_ids_or_buckets(world, courses, client):
