@@ -25,7 +25,7 @@ CEILINGS = {
     "batches": 216,
     "capture": 7_153,
     "catalogue": 11_310,
-    "checks": 8_525,
+    "checks": 8_496,
     "choices": 2_292,
     "comparison": 1_128,
     "computed": 1_594,
@@ -55,11 +55,11 @@ CEILINGS = {
     "queues": 3_667,
     "reconciliation": 2_488,
     "routing": 5_831,
-    "scaffold": 4_038,
+    "scaffold": 4_114,
     "sharing": 2_985,
     "signals": 281,
     "snapshot": 4_479,
-    "sources": 25_987,
+    "sources": 25_980,
     "tasks": 1_454,
     "telemetry": 1_289,
     "testing": 2_963,
@@ -67,7 +67,7 @@ CEILINGS = {
     "worker": 15_918,
 }
 
-FUNCTIONS = 2_671
+FUNCTIONS = 2_673
 FILES = 262
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

@@ -17,18 +17,15 @@ PREFIX = "tms_webhooks"
 
 LEVELS = {"E": checks.ERROR, "W": checks.WARNING, "I": checks.INFO}
 
-REFERENCE = "\n\tSee {} in docs/reference/sources."
-"""The end of each hint about a source, with the nearest class of the package."""
-
 
 def message(number: str, text: str, *, hint: str, obj: object = None) -> CheckMessage:
     """Return the message with the id ``number``, such as "E031". ``hint`` is the remedy; ``obj`` is the subject.
 
-    The hint of a message about a source ends with the class whose reference describes it.
+    The hint of a message about a source ends with the nearest class of the package, whose reference describes it.
     """
     if isinstance(obj, Source):
         own = next(base for base in type(obj).__mro__ if base.__module__.startswith(OWN_PACKAGE))
-        hint += REFERENCE.format(own.__name__)
+        hint += f"\n\tSee {own.__name__} in docs/reference/sources."
     return CheckMessage(LEVELS[number[0]], text, hint=hint, obj=obj, id=f"{PREFIX}.{number}")
 
 

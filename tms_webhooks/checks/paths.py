@@ -17,7 +17,7 @@ from tms_webhooks.checks.settings import organization_model
 from tms_webhooks.computed import Computed, Expression
 from tms_webhooks.event_names import suggest
 from tms_webhooks.exceptions import DeclarationError
-from tms_webhooks.scaffold.declaration import is_organization, paths_to
+from tms_webhooks.scaffold.declaration import paths_to_organization
 from tms_webhooks.scaffold.names import is_secret
 from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.mapping import map_input, merged_fields
@@ -82,7 +82,7 @@ def _entries(source: Source) -> Iterator[Entry]:
     # A host may map the key of the owner directly.
     for label, path in _organizations(source):
         if not (label == "owner" and OWNER in source.paths and OWNER in source.mapped):
-            yield from _steps(source, Entry("E035", label, source.model, end=".pk"), path)
+            yield from _steps(source, Entry("E035", label, source.model, end="" if path == "pk" else ".pk"), path)
     for path in source.only:
         yield Entry("E085", f"only[{path!r}]", source.model, path=path)
 
@@ -121,7 +121,7 @@ def mistake_of(entry: Entry, found: BrokenPath | None, problem: str) -> Declarat
         )
     elif number == "E035":
         name = entry.label.partition("[")[0]
-        lines = " or ".join(f'{name} = "{path}"' for path in paths_to(entry.model, is_organization)[:MOST_GUESSES])
+        lines = " or ".join(f'{name} = "{path}"' for path in paths_to_organization(entry.model)[:MOST_GUESSES])
         hint += f" These lead to an organization: {lines}." if lines else ""
     elif found is not None and found.problem is PathProblem.MANY:
         number = "E033"
@@ -135,9 +135,8 @@ def mistake_of(entry: Entry, found: BrokenPath | None, problem: str) -> Declarat
 def _other_target(entry: Entry) -> str:
     """Return which other model a path to an organization leads to, in words; an empty text for none."""
     organization: Any = organization_model()
-    through = list_at(entry.model, entry.path)
-    model, rest = (through[1].listed, through[2]) if through else (entry.model, entry.path)
-    target: Any = follow(model, rest) if rest else model
+    model, rest = _behind_list(entry.model, entry.path)
+    target: Any = model if rest == "pk" else follow(model, rest)
     is_other = target and organization and target._meta.concrete_model is not organization._meta.concrete_model
     return f"it leads to {target._meta.label}" if is_other else ""
 
@@ -171,8 +170,13 @@ def _wrong_names(source: Source) -> Iterator[DeclarationError]:
 
 def broken_input(model: Model, path: str) -> BrokenPath | None:
     """Return what `broken_path` does for a path that may lead through a list."""
+    return broken_path(*_behind_list(model, path))
+
+
+def _behind_list(model: Model, path: str) -> tuple[Model, str]:
+    """Return the model that a list on a path leads to, and the path from there; without a list, the arguments."""
     found = list_at(model, path)
-    return broken_path(model, path) if found is None else broken_path(found[1].listed, found[2] or "pk")
+    return (model, path) if found is None else (found[1].listed, found[2] or "pk")
 
 
 def suggestion(found: BrokenPath | None, *, of_lists: bool) -> str:
@@ -221,8 +225,9 @@ def check_managers(**_kwargs: Any) -> Iterator[CheckMessage]:
     by_database = [vars(models)[name] for name in DONE_BY_DATABASE if name in vars(models)]
     captured = tuple({model for source in all_sources() for model in source.captured_models})
     for model in apps.get_models():
-        keys = model._meta.local_fields
-        touched = [key.name for key in keys if getattr(key.remote_field, "on_delete", None) in by_database]
+        touched = [
+            key.name for key in model._meta.local_fields if getattr(key.remote_field, "on_delete", None) in by_database
+        ]
         if touched and issubclass(model, captured):
             yield message(
                 "W056",

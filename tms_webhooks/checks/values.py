@@ -20,7 +20,7 @@ from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.scaffold.names import column_for
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import OWNER, Source
-from tms_webhooks.sources.mapping import merged_fields, organization_path, without_null
+from tms_webhooks.sources.mapping import organization_path, without_null
 from tms_webhooks.sources.paths import follow, may_be_null
 from tms_webhooks.sources.registry import all_sources, sources_of
 
@@ -38,7 +38,6 @@ def check(source: Source, refused: Collection[str]) -> Iterator[DeclarationError
         # Events that can't happen or are unknown need no fields.
         if event_names.is_known(event_type) and have.issuperset(waits):
             needed = {**dict.fromkeys(catalogue.get(event_type).needs, event_type), **needed}
-    left_out = {name for name, path in merged_fields(type(source), of_host=True).items() if path is None}
     nulls = {}
     yield from _nullable(source)
     for name in (field.name for field in source.all_fields if field.name not in (*have, OWNER)):
@@ -52,7 +51,7 @@ def check(source: Source, refused: Collection[str]) -> Iterator[DeclarationError
                 f'Name the attribute: fields = {{"{reference_of(name)}": "…"}}. Or make the value by a function: '
                 f"Computed(function, reads={{…}}). manage.py webhooks_scaffold {label} guesses paths.",
             )
-        elif names and name not in left_out:
+        elif names and source.paths.get(name, "") is not None:
             yield DeclarationError(
                 "W047",
                 f"Never emitted, because {label} has no {name!r}: {', '.join(names)}.",

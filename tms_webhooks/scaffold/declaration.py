@@ -18,7 +18,7 @@ from tms_webhooks.computed import Not, Path
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
 from tms_webhooks.scaffold.names import column_for, meaning_of, meanings_of, opposite_for, words_of
 from tms_webhooks.sources import tms
-from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.paths import column_at, follow
 from tms_webhooks.sources.registry import all_sources
 
@@ -26,6 +26,12 @@ LONGEST = 4
 """The most foreign keys of a path."""
 
 SOURCES: Mapping[str, type[Source]] = {
+    "course": tms.CourseSource,
+    "classroom": tms.ClassroomSource,
+    "company": tms.CompanySource,
+    "organization": tms.OrganizationSource,
+    "profile": tms.ProfileSource,
+    "department": tms.DepartmentSource,
     "class": tms.ClassSource,
     "enrollment": tms.EnrollmentSource,
     "course_assignment": tms.CourseAssignmentSource,
@@ -38,7 +44,7 @@ SOURCES: Mapping[str, type[Source]] = {
     "achievement": tms.AchievementSource,
     "voucher": tms.VoucherSource,
 }
-"""The source classes by the names that the command takes: those of the nouns, and two more."""
+"""The source classes by the names that the command takes: those of the nouns, and two more. Referenced ones come first."""
 
 ENDINGS: Mapping[str, Sequence[str]] = {
     "class": ("class", "session"),
@@ -50,7 +56,7 @@ ENDINGS: Mapping[str, Sequence[str]] = {
     "achievement": ("user_achievement", "award"),
     "voucher": ("voucher", "coupon"),
     "course": ("course", "topic"),
-    "path": ("path",),
+    "path": ("path", "path_course"),
     "badge": ("achievement", "badge"),
     "classroom": ("classroom", "venue"),
     "company": ("company",),
@@ -101,13 +107,13 @@ class Guesses:
         # An app's model may be named with its noun, too.
         declared = {one.model for one in self.declarations}
         self.rejected = [model for model, _noun in pairs if model not in declared]
-        # In this order a class is known before its enrollments use the paths of its fields.
+        # In this order an object is known before others use the paths of its fields.
         order = ["user", *SOURCES]
         for one in sorted(self.declarations, key=lambda one: order.index(one.noun)):
             if one.noun == "activity":
                 one.attributes["assignment"] = self.path_to(one.model, "course_assignment") or "assignment"
             source = self.source(one)
-            ids = (field.name for field in source.noun.fields if field.name.endswith(".id"))
+            ids = (field.name for field in source.noun.fields if field.name.endswith(".id") and field.name != OWNER)
             for reference in (name.removesuffix(".id") for name in ids):
                 is_found = f"{reference}.id" in source.available or follow(one.model, _base(source, reference))
                 if not is_found and (path := self.path_to(one.model, reference)):
@@ -145,7 +151,7 @@ class Guesses:
 
     def _find_owner(self, one: Declaration) -> None:
         """Find the organization. That of an instructor or author is seldom the owner's, so it is no guess."""
-        source, found = self.source(one), paths_to(one.model, is_organization)
+        source, found = self.source(one), paths_to_organization(one.model)
         persons = [f"{path}." for path in paths_to(one.model, lambda related: self._is(related, "user"))]
         possible = [path for path in found if source.owned_by_learner or not path.startswith(tuple(persons))]
         references = ("user",) if source.owned_by_learner else OWNERS.get(one.noun, ())
@@ -232,6 +238,11 @@ def paths_to(
                     following.append((f"{prefix}{key.name}.", related, seen | {related}))
         level = following
     return found
+
+
+def paths_to_organization(model: type[models.Model]) -> list[str]:
+    """Return the paths from ``model`` to an organization, the shortest first. An organization is its own."""
+    return ["pk"] if is_organization(model) else paths_to(model, is_organization)
 
 
 def is_organization(model: type[models.Model]) -> bool:

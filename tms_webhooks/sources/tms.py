@@ -545,10 +545,8 @@ class OrganizationSource(Source):
     owner: ClassVar[Any] = "pk"
     rules: ClassVar[tuple[Rule, ...]] = (Created("organization.created"), AnyOtherChange("organization.updated"))
     shared_fields = ("id", "external_id", "name")
-    fields = {"organization.id": "pk"}
 
     def path_of(self, name: str) -> Path | None:
-        """Return the path of a field of the organization, or of the owner in its events, which it is itself."""
-        own = name.removeprefix("organization.")
-        is_named = own in ("id", "external_id", "name", "time_zone") and name not in self.paths
-        return organization_path(own) if is_named else super().path_of(name)
+        """Return the path of a field of the organization; ``ORGANIZATION_FIELDS`` names some for all sources."""
+        is_named = name in ("id", "external_id", "name", "time_zone") and name not in self.paths
+        return organization_path(name) if is_named else super().path_of(name)

@@ -48,12 +48,17 @@ def test_a_file_that_exists_is_kept_unless_the_option_says_otherwise(printed, tm
     assert file.read_text() == printed("training.Voucher")
 
 
+@pytest.mark.parametrize("noun", sorted({source.noun.name for source in registry.all_sources()}))
+def test_each_noun_has_a_source(printed, noun):
+    assert f"Source(sources.{noun.title().replace('_', '')}" in printed(f"training.Organization:{noun}")
+
+
 @pytest.mark.parametrize(
     "argument, text",
     [
         ("training.Vouche", "Unknown model: 'training.Vouche'. Write app_label.ModelName. Did you mean"),
         ("Voucher", "Unknown model: 'Voucher'. Write app_label.ModelName."),
-        ("training.Voucher:vouchers", "Unknown noun: 'vouchers'. Write one of class, enrollment, "),
+        ("training.Voucher:vouchers", "Unknown noun: 'vouchers'. Write one of course, classroom, "),
         ("training.Voucher:vouchers", 'Did you mean "voucher"?'),
     ],
 )

@@ -12,7 +12,7 @@ from tests.catalogue import only_canonical
 from tests.testapp.models import Lesson
 from tms_webhooks import sources
 from tms_webhooks.checks import sources as source_checks
-from tms_webhooks.checks.messages import PREFIX, REFERENCE
+from tms_webhooks.checks.messages import PREFIX
 from tms_webhooks.sources import (
     ClassSource,
     Constant,
@@ -96,9 +96,8 @@ def report(*declared):
         one.register()
     messages = list(source_checks.check_sources())
     for message in messages:
-        reference = REFERENCE.format(
-            next(one for one in type(message.obj).__mro__ if one in vars(sources).values()).__name__
-        )
+        nearest = next(one for one in type(message.obj).__mro__ if one in vars(sources).values())
+        reference = f"\n\tSee {nearest.__name__} in docs/reference/sources."
         assert str(message.hint).endswith(reference), message.hint
         message.hint = str(message.hint).removesuffix(reference)
     return messages

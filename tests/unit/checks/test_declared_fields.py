@@ -44,6 +44,7 @@ from tms_webhooks.sources import (
     Not,
     OrganizationSource,
     Source,
+    registry,
 )
 
 pytestmark = pytest.mark.usefixtures("no_sources")
@@ -348,6 +349,19 @@ def test_before_production_each_object_in_a_payload_whose_noun_has_no_source_is_
 def test_a_source_of_a_wrong_form_is_not_reported_for_what_it_shows():
     users(fields=["phone"]).register()
     assert nouns_without_source() == []
+
+
+def test_the_hint_for_the_organization_model_is_that_each_row_owns_itself():
+    wrong = only(report(Declared(CompanySource, Organization)), "E035")
+    assert str(wrong.hint).endswith('These lead to an organization: owner = "pk".')
+
+
+def test_an_organization_that_owns_itself_is_the_organization_of_its_events():
+    declared = Declared(CompanySource, Organization, {"owner": "pk"})
+    assert report(declared) == []
+
+    (source,) = registry.all_sources()
+    assert [source.path_of(f"organization.{name}") for name in ("id", "name")] == ["pk", "name"]
 
 
 def test_only_an_object_that_others_refer_to_may_have_no_owner():

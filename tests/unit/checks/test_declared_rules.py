@@ -125,6 +125,7 @@ MISTAKES = [
                 ' Did you mean "organization"?...',
             ),
             ("course", "it leads to training.Course", "..."),
+            ("pk", "it leads to training.TrainingClass", "..."),
             (
                 "buyer",
                 "training.TrainingClass has no attribute 'buyer'",

@@ -52,8 +52,6 @@ def test_the_models_of_the_example_project_are_what_it_registers_them_for(source
     [
         (Organization, ""),
         (Role, ""),
-        (Course, "course"),
-        (Classroom, "classroom"),
         (LearningPath, "path"),
     ],
 )
@@ -77,17 +75,17 @@ def test_an_organization_and_the_models_of_django_are_none(one):
 
 
 def test_one_comment_names_the_others_and_how_to_name_their_noun():
-    assert written((Course, ""), (Classroom, ""), (Role, "")).endswith(
-        "Without a source, because their names say no noun: training.Course, training.Classroom, training.Role. "
-        "If one of them is an object, name its noun, as in webhooks_scaffold training.Course:class."
+    assert written((Course, ""), (LearningPath, ""), (Role, "")).endswith(
+        "Without a source, because their names say no noun: training.LearningPath, training.Role. "
+        "If one of them is an object, name its noun, as in webhooks_scaffold training.LearningPath:class."
     )
 
 
 def test_a_model_that_is_named_with_its_noun_next_to_its_app_is_not_left_out():
-    guesses = Guesses([*models_and_nouns("training"), *models_and_nouns("training.Classroom:class")])
-    assert Classroom not in guesses.rejected
-    assert Course in guesses.rejected
-    assert [one.noun for one in guesses.declarations if one.model is Classroom] == ["class"]
+    guesses = Guesses([*models_and_nouns("training"), *models_and_nouns("training.LearningPath:class")])
+    assert LearningPath not in guesses.rejected
+    assert Role in guesses.rejected
+    assert [one.noun for one in guesses.declarations if one.model is LearningPath] == ["class"]
 
 
 # Its organization
@@ -103,6 +101,14 @@ def test_the_organization_of_the_course_is_the_owner_and_not_that_of_an_instruct
 @isolate_apps("example_project.training")
 def test_an_instructor_alone_leads_to_no_owner():
     assert "owner =" not in written((model("Session", lead=key_of(User)), ""))
+
+
+@isolate_apps("example_project.training")
+def test_an_organization_owns_itself_and_is_no_field_of_others():
+    session = model("Session", tenant=key_of(Organization))
+    text = written((Organization, "organization"), (session, ""))
+    assert text.count('owner = "pk"') == text.count('owner = "tenant"') == 1
+    assert '"organization":' not in text
 
 
 # Its fields and statuses

@@ -34,7 +34,7 @@ class Command(DocumentCommand):
             nargs="+",
             metavar="APP.MODEL",
             help="a model, or an app: all models that are named like a noun. A comment lists the others. Write "
-            f":NOUN after a model to choose its noun: {', '.join(SOURCES)}",
+            f":NOUN after a model to choose its noun. The nouns are {', '.join(SOURCES)}",
         )
         add_options(parser, "--output")
         parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
