@@ -210,7 +210,7 @@ def _recipients(event: Event, body: Mapping[str, Any], sources: Iterable[Source]
 
     They subscribe to the type, and they or children show the object.
     """
-    using, own = str(event._state.db), {event.organization_id, event.learner_organization_id} - {None}
+    using, own = str(event._state.db), event.viewers
     subscriptions = Subscription.objects.using(using).matching([event.type])
     scopes = subscriptions.scopes()
     subscribed = {scope.organization_id for scope in scopes}

@@ -19,8 +19,8 @@ CEILINGS = {
     "__init__": 9,
     "access": 506,
     "actors": 803,
-    "admin": 33_728,
-    "api": 23_723,
+    "admin": 33_684,
+    "api": 23_693,
     "apps": 331,
     "batches": 216,
     "capture": 7_153,
@@ -45,7 +45,7 @@ CEILINGS = {
     "manage": 5_456,
     "management": 9_403,
     "mcp": 4_213,
-    "models": 23_893,
+    "models": 23_920,
     "monitoring": 5_586,
     "moves": 1_829,
     "net": 11_645,
@@ -56,7 +56,7 @@ CEILINGS = {
     "reconciliation": 2_488,
     "routing": 5_831,
     "scaffold": 4_114,
-    "sharing": 2_985,
+    "sharing": 2_976,
     "signals": 281,
     "snapshot": 4_479,
     "sources": 25_980,
@@ -67,7 +67,7 @@ CEILINGS = {
     "worker": 15_918,
 }
 
-FUNCTIONS = 2_673
+FUNCTIONS = 2_674
 FILES = 262
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

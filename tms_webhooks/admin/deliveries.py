@@ -115,8 +115,8 @@ class DeliveryAdmin(LogAdmin):
         from tms_webhooks.manage import deliveries as manage
 
         # The right in the webhook's organization and, for the event of a child organization, in the event's.
-        owners = {row.event.organization_id, row.event.learner_organization_id} - {None}
-        may_view = may_view_payloads(request, row.webhook) and bool(allowed_among(request, Action.VIEW_PAYLOAD, owners))
+        is_allowed = bool(allowed_among(request, Action.VIEW_PAYLOAD, row.event.viewers))
+        may_view = is_allowed and may_view_payloads(request, row.webhook)
         may_send = row.webhook.deleted_at is None and self.may_send(request, row)
         may_resend, may_send_now = may_send and manage.is_finished(row), may_send and manage.is_waiting(row)
         preview, now = None, timezone.now()

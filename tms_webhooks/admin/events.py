@@ -26,8 +26,8 @@ from tms_webhooks import catalogue
 from tms_webhooks.access import within
 from tms_webhooks.admin.bases import (
     ScopedAdmin,
+    allowed_among,
     allowed_keys,
-    allows,
     column,
     may_view_payloads,
     object_names,
@@ -184,8 +184,7 @@ class EventAdmin(LogAdmin):
         """Return whether the user may do ``action`` in the object's organization or in the learner's."""
         if obj is None:
             return super().may(request, action, obj)
-        keys = (obj.organization_id, obj.learner_organization_id)
-        return any(key is not None and allows(request, action, key) for key in keys)
+        return bool(allowed_among(request, action, obj.viewers))
 
     find = staticmethod(found_by_event)
 

@@ -163,7 +163,7 @@ def named_events(events: Iterable[Event], request: HttpRequest) -> set[int]:
     """Return the keys of those events that have a name which the user may see, in one query."""
     if not permits(request, "view_event"):
         return set()
-    owners = {row.pk: {row.organization_id, row.learner_organization_id} - {None} for row in events if row.subject_name}
+    owners = {row.pk: row.viewers for row in events if row.subject_name}
     shown = allowed_among(request, Action.VIEW_PAYLOAD, set().union(*owners.values()))
     return {key for key, organizations in owners.items() if organizations & shown}
 

@@ -321,6 +321,11 @@ class Event(PublicIDModel):
         super().refresh_from_db(using, [*fields, "sequence"] if "body" in (fields or ()) else fields, **options)
 
     @property
+    def viewers(self) -> set[Any]:
+        """The keys of the organizations whose users may view it. With the right there, they may see its payload."""
+        return {self.organization_id, self.learner_organization_id} - {None}
+
+    @property
     def organizations(self) -> EventOrganizations:
         """The organizations that it belongs to, with those of the other side of a move."""
         own = EventOrganizations(self.organization_id, self.learner_organization_id)

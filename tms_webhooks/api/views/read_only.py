@@ -77,11 +77,11 @@ class EventViewSet(FeedViewSet):
 
     def shows_payload(self, event: Event) -> bool:
         """Return whether the caller may see the payload of an event in the answer."""
-        return not self._with_payloads.isdisjoint({event.organization_id, event.learner_organization_id})
+        return not self._with_payloads.isdisjoint(event.viewers)
 
     def _find_visible_payloads(self, events: Iterable[Event]) -> None:
         """Find the organizations of these events in which the caller may see payloads, by one query."""
-        keys = {key for event in events for key in (event.organization_id, event.learner_organization_id)} - {None}
+        keys = {key for event in events for key in event.viewers}
         allowed = self.organizations(Action.VIEW_PAYLOAD).filter(pk__in=keys).order_by()
         self._with_payloads = set(allowed.values_list("pk", flat=True))
 

@@ -165,9 +165,9 @@ class ResourceViewSet(GenericViewSet):
         The caller needs the permission in the webhook's organization and in one that the event belongs to: the webhook may
         include child organizations.
         """
-        own, others = webhook.organization_id, {event.organization_id, event.learner_organization_id} - {None}
+        own = webhook.organization_id
         return self.allows(Action.VIEW_PAYLOAD, own) and (
-            own in others or any(self.allows(Action.VIEW_PAYLOAD, key) for key in others)
+            own in event.viewers or any(self.allows(Action.VIEW_PAYLOAD, key) for key in event.viewers)
         )
 
     def get_queryset(self) -> models.QuerySet[Any]:
