@@ -141,7 +141,7 @@ def _event_types(value: str) -> list[str]:
     """Return the event types that match a name or pattern."""
     if not event_names.is_pattern_known(value):
         similar = event_names.did_you_mean(event_names.nearest_patterns(value))
-        raise ValidationError(f"Unknown event type or pattern.{similar}", code="unknown")
+        raise ValidationError(f"Unknown event type or pattern {value[:MAX_SHOWN]!r}.{similar}", code="unknown")
     return event_names.matching(value)
 
 

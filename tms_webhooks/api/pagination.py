@@ -42,7 +42,7 @@ class SealedCursorPagination(CursorPagination):
 
     @property
     def readers(self) -> dict[str, Any]:
-        """The functions that read the parameters of a page, by their names. `outbox.feed` reads ``after``, which may be empty."""
+        """The functions that read the parameters of a page, by their names."""
         return {self.cursor_query_param: self.decode_cursor, PAGE_SIZE: self.get_page_size}
 
     def get_page_size(self, request: Any) -> int:
@@ -55,7 +55,8 @@ class SealedCursorPagination(CursorPagination):
 
     def decode_cursor(self, request: Any) -> Cursor | None:
         token = request.query_params.get(CURSOR)
-        if token is None:
+        # `outbox.feed` reads the ``after`` of a feed, which may be empty.
+        if token is None or self.cursor_query_param != CURSOR:
             return None
         try:
             kind, is_reverse, position = json.loads(decrypt(token + "=" * (-len(token) % 4)))

@@ -13,6 +13,7 @@ PAGE_SIZE = "Use a whole number from 1 to 100."
     [
         ("webhooks/?statsu=1", "Unknown parameter 'statsu'. Known: "),
         ("event-types/?cursor=x", "Unknown parameter 'cursor'."),
+        ("events/?cursor=x&after=", "Unknown parameter 'cursor'. Known: "),
         ("webhooks/?page_size=0", PAGE_SIZE),
         (
             "webhooks/?format=xml",
@@ -20,7 +21,10 @@ PAGE_SIZE = "Use a whole number from 1 to 100."
         ),
         ("webhooks/?enabled=0", "'0' is not a valid choice; choose one of true, false."),
         ("jobs/?status=", EMPTY),
-        ("events/?type=class.canceled", 'Unknown event type or pattern. Did you mean "class.cancelled"'),
+        (
+            "events/?type=class.*,class.canceled",
+            "Unknown event type or pattern 'class.canceled'. Did you mean \"class.cancelled\"",
+        ),
     ],
 )
 def test_an_invalid_parameter_is_rejected_with_the_right_form(client, query, detail):
