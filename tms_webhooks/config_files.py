@@ -319,6 +319,15 @@ class FileSerializer(WebhookSerializer):
         return WebhookChange(AuditAction.WEBHOOK_UPDATED, webhook, details, verbs)
 
 
+def _value_at(pointer: str, value: Any) -> Any:
+    """Return the part of a document at a JSON pointer; None if it has none there."""
+    with suppress(LookupError, TypeError, ValueError):
+        for step in pointer.split("/")[1:]:
+            value = value[int(step) if isinstance(value, list) else step]
+        return value
+    return None
+
+
 class DocumentSerializer(StrictSerializer):
     """A whole document."""
 
@@ -341,8 +350,9 @@ def synchronize(
     not name; ``keep_secrets`` leaves secrets, headers and authentication as they are; ``dry_run`` changes nothing. Raises
     `DocumentError` with all mistakes.
     """
-    # With a valid secret in place of each missing one, all other mistakes are found, too.
-    document, missing = parse(text, "" if keep_secrets else new_secret())
+    # With a valid secret in place of each missing value, all other mistakes are found, too.
+    unset = "" if keep_secrets else new_secret()
+    document, missing = parse(text, unset)
     problems = [
         f"The environment variable {name} is not set; set it, or use --keep-secrets."
         for name in missing
@@ -353,10 +363,11 @@ def synchronize(
         try:
             rows = DocumentSerializer(context=context).run_validation(document)["webhooks"]
         except InvalidValues as error:
-            # Each with its place, such as `webhooks[2].url`.
+            # Each with its place, such as `webhooks[2].url`. A missing value is no mistake itself, although it may be no secret.
             problems[:0] = [
                 (re.sub(r"/([0-9]+)", r"[\1]", one.name[2:]).replace("/", ".") or "The document") + f": {one.detail}"
                 for one in body_errors(error.detail, "")
+                if not unset or _value_at(one.name, document) != unset
             ]
         if problems:
             raise DocumentError("\n".join(problems))
