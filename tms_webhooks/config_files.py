@@ -43,7 +43,6 @@ from tms_webhooks.manage import secrets, subscriptions, webhooks
 from tms_webhooks.manage.audit import differences
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.credentials import FIELDS, read_headers, secret_names
-from tms_webhooks.models.webhook import new_secret
 from tms_webhooks.sources.mapping import organization_path
 from tms_webhooks.sources.paths import column_at
 
@@ -79,7 +78,6 @@ class _Loader(YAMLLoader):  # type: ignore[misc]
     """Replaces ``{env: NAME}``. Refuses duplicate keys, of which YAML would silently keep the last."""
 
     missing: list[str]
-    unset: str
 
     def construct_value(self, node: Any) -> Any:
         mapping = self.construct_mapping(node, deep=True)
@@ -90,14 +88,14 @@ class _Loader(YAMLLoader):  # type: ignore[misc]
         value = os.environ.get(str(mapping["env"]), "")
         if not value:
             self.missing.append(mapping["env"])
-        return Variable(value or self.unset)
+        return Variable(value)
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _Loader.construct_value)
 
 
-def parse(text: str, unset: str = "") -> tuple[Any, list[str]]:
-    """Return the document in a text, and the names of variables that are not set, whose value is ``unset``.
+def parse(text: str) -> tuple[Any, list[str]]:
+    """Return the document in a text, and the names of variables that are not set.
 
     Raise `DocumentError` if it is not YAML, or over a limit.
     """
@@ -108,7 +106,7 @@ def parse(text: str, unset: str = "") -> tuple[Any, list[str]]:
         if any(isinstance(one, yaml.AliasEvent) for one in yaml.parse(text, Loader=YAMLLoader)):
             raise yaml.MarkedYAMLError(problem="aliases (*name) are not supported; write the values out")
         loader = _Loader(text)
-        loader.missing, loader.unset = [], unset
+        loader.missing = []
         return loader.get_single_data(), loader.missing
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -319,15 +317,6 @@ class FileSerializer(WebhookSerializer):
         return WebhookChange(AuditAction.WEBHOOK_UPDATED, webhook, details, verbs)
 
 
-def _value_at(pointer: str, value: Any) -> Any:
-    """Return the part of a document at a JSON pointer; None if it has none there."""
-    with suppress(LookupError, TypeError, ValueError):
-        for step in pointer.split("/")[1:]:
-            value = value[int(step) if isinstance(value, list) else step]
-        return value
-    return None
-
-
 class DocumentSerializer(StrictSerializer):
     """A whole document."""
 
@@ -350,27 +339,23 @@ def synchronize(
     not name; ``keep_secrets`` leaves secrets, headers and authentication as they are; ``dry_run`` changes nothing. Raises
     `DocumentError` with all mistakes.
     """
-    # With a valid secret in place of each missing value, all other mistakes are found, too.
-    unset = "" if keep_secrets else new_secret()
-    document, missing = parse(text, unset)
-    problems = [
-        f"The environment variable {name} is not set; set it, or use --keep-secrets."
-        for name in missing
-        if not keep_secrets
-    ]
+    document, missing = parse(text)
+    if missing and not keep_secrets:
+        text = "The environment variable {} is not set; set it, or use --keep-secrets."
+        raise DocumentError("\n".join(map(text.format, missing)))
     context = {"keep_secrets": keep_secrets, "now": now, "seen": []}
     with transaction.atomic(using=router.db_for_write(Webhook)):
         try:
             rows = DocumentSerializer(context=context).run_validation(document)["webhooks"]
         except InvalidValues as error:
-            # Each with its place, such as `webhooks[2].url`. A missing value is no mistake itself, although it may be no secret.
-            problems[:0] = [
-                (re.sub(r"/([0-9]+)", r"[\1]", one.name[2:]).replace("/", ".") or "The document") + f": {one.detail}"
+            # A place such as `webhooks[2].url`.
+            places = [
+                (re.sub(r"/([0-9]+)", r"[\1]", one.name[2:]).replace("/", "."), one)
                 for one in body_errors(error.detail, "")
-                if not unset or _value_at(one.name, document) != unset
             ]
-        if problems:
-            raise DocumentError("\n".join(problems))
+            raise DocumentError(
+                "\n".join(f"{place or 'The document'}: {one.detail}" for place, one in places)
+            ) from None
         changes = [one for one in rows if one.details]
         if prune:
             # First: the number of webhooks is limited.

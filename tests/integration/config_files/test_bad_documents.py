@@ -126,32 +126,6 @@ def test_all_mistakes_are_reported_together(refused):
     assert len(refused(second("  verb: FETCH\n  timeout_seconds: 90\n"))) == 2
 
 
-def test_variables_that_are_not_set_are_reported_after_the_mistakes_of_the_document(refused):
-    text = second(
-        "  verb: FETCH\n  secret: {env: NO_SECRET}\n  headers: {X-Key: {env: NO_HEADER}, webhook-id: {env: HUNTER}}\n"
-        "  authentication: {kind: bearer, token: {env: NO_TOKEN}}\n"
-    )
-
-    verb, header, *variables = refused(text)
-
-    assert verb.startswith("webhooks[1].verb: ")
-    assert header.startswith("webhooks[1].headers.webhook-id: ")
-    assert [line.split()[3] for line in variables] == ["NO_SECRET", "NO_HEADER", "NO_TOKEN"]
-
-
-def test_a_variable_that_is_not_set_is_no_invalid_value(refused):
-    text = second("  contacts: [{env: NO_CONTACT}, ops]\n  verb: {env: NO_VERB}\n  ordered: {env: NO_ORDER}\n")
-    text = text.replace("https://bad.example.com/hook", "{env: NO_URL}").replace("ACME-EU", "{env: NO_OWNER}", 1)
-
-    contact, *variables = refused(text)
-
-    assert contact.startswith("webhooks[1].contacts[1]: Not a valid e-mail address")
-    names = ["NO_OWNER", "NO_URL", "NO_CONTACT", "NO_VERB", "NO_ORDER"]
-    assert variables == [
-        f"The environment variable {name} is not set; set it, or use --keep-secrets." for name in names
-    ]
-
-
 def test_two_webhooks_of_one_name_are_not_guessed_between(refused):
     organization = WebhookFactory(name="Bad", organization__external_id="B").organization
     WebhookFactory(name="Bad", organization=organization)
