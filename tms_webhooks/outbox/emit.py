@@ -45,7 +45,8 @@ def emit(
     from ``subject`` by the source that is registered for its model and the event's noun. ``extra`` adds values of the
     object that the source does not know. ``details`` has the values that belong to this event alone. Both have canonical
     names. ``organization`` is an object or its key, and so is
-    ``learner_organization``, for an event about a learner; without them the source provides both.
+    ``learner_organization``, for an event about a learner; without them the source provides both. A subject that may have
+    several owners needs ``organization``.
 
     Call it inside the transaction of the change that it is about. Raises `UnknownEventType`, and ``TypeError`` for a
     subject that is not a model instance. Raises `PayloadError` for an unsaved subject, for a value that is not an
