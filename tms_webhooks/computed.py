@@ -190,7 +190,12 @@ def as_path(declared: Any) -> Path:
 
 
 def joined(base: Path, rest: Path) -> Path | None:
-    """Return the path that begins at the object at ``base``, and continues with ``rest``; None for a value that a function makes."""
+    """Return the path that begins at the object at ``base``, and continues with ``rest``; None for a value that a function makes.
+
+    The base ``pk`` is the object itself.
+    """
+    if base == "pk":
+        return rest
     if isinstance(rest, Computed):
         # Its function reads fields of the object itself; a property is found from everywhere.
         return joined(base, rest.function) if isinstance(rest.function, str) else None

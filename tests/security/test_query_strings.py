@@ -137,4 +137,4 @@ def test_a_list_of_the_admin_survives_any_query_string(site, administrator, worl
     address = url(model, "changelist")
     codes = {check(administrator, address, query) for query in queries(model.__name__, declared, keys)}
 
-    assert 200 in codes
+    assert 200 in codes <= {200, 400, 403}

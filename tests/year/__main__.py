@@ -365,6 +365,7 @@ def checks(year, unequal, rows, counts, now):
         f"none is open, given up or skipped: {now['statuses']}": not now["open"]
         and set(now["statuses"]) == {"delivered"},
         f"each signature was right: {odd or 'none was refused'}": not odd,
+        "the clock overtook requests at fewer than one step in ten": counts[OVERTAKEN] < year.steps / 10,
         "the webhook that failed for 9 days was disabled": year.notes["disabled"] == "failing",
         f"both releases delivered: {', '.join(of_code)}": len(of_code) == 2,
         f"payloads are kept for 30 days, events for 90: {now['oldest'][0]:.1f}, {now['oldest'][1]:.1f}": (

@@ -95,8 +95,8 @@ class ListFilter(NamedTuple):
     """A parameter of a list.
 
     ``condition`` returns what the rows have to meet, or what a feed reads, given the view and the value. It raises Django's
-    ``ValidationError``, a `SubjectError` or a `Problem` for an invalid one. ``words`` are the values with their labels, if they are a closed list. With ``is_list``, the parameter may
-    be repeated.
+    ``ValidationError``, a `SubjectError` or a `Problem` for an invalid one. ``words`` are the values with their labels, if they
+    are a closed list. With ``is_list``, the parameter may be repeated.
     """
 
     condition: Callable[[Any, str], Any]

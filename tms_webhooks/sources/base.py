@@ -413,7 +413,7 @@ class Source:
             return None
         if reference in ("organization", "learner_organization"):
             of_organization = organization_path(rest)
-            return joined(base, of_organization) if of_organization and base != "pk" else of_organization
+            return joined(base, of_organization) if of_organization else None
         target: Any = follow(self.model, next(iter(base.paths), "") if isinstance(base, Expression) else base)
         noun = NOUN_OF_REFERENCE.get(reference, reference)
         for source in self._related.get(target, ()) if target else ():

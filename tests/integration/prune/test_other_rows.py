@@ -1,4 +1,4 @@
-"""Marks of what was recorded, locks, totals of hours, notifications, answers and audit entries are forgotten, each in its time."""
+"""Marks of recorded events, locks, totals of hours, notifications, answers and audit entries are forgotten, each in its time."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
