@@ -90,7 +90,7 @@ class Poller(threading.Thread):
                 self.seen.setdefault((noun, row["Id"], row[field]), time.time())
 
     def _ask(self, path: str) -> list[dict[str, Any]]:
-        connection = HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self._port, timeout=60)
         connection.request("GET", path, headers={"api-key": self._key})
         answer = json.loads(connection.getresponse().read())
         connection.close()

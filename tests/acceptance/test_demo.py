@@ -186,15 +186,14 @@ def test_a_second_demo_in_the_same_folder_is_refused_and_an_interruption_ends_ev
 
 @pytest.fixture
 def served(demo_python, tmp_path):
-    """A demo that serves its day: its process, and the lines of its end."""
+    """A demo that serves its day: its process, and its output."""
     process = start(demo_python, tmp_path, "--serve")
-    end = []
+    lines = []
     for line in process.stdout:
-        if end or line.startswith("Look at the day."):
-            end.append(line)
+        lines.append(line)
         if "Ctrl-C ends it." in line:
             break
-    yield process, "".join(end)
+    yield process, "".join(lines)
     process.kill()
     process.communicate()
 
@@ -223,8 +222,8 @@ def test_with_serve_an_administrator_and_a_customer_look_at_the_day(served, chro
         desk.close()
     process.send_signal(signal.SIGINT)
 
-    process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, lines + output
     assert stays_behind(tmp_path) == []
 
 
