@@ -227,10 +227,11 @@ def check_edit(source, obj, before, name, edit):
     events = Event.objects.using(using)
     try:
         with transaction.atomic(using=using):
-            events.all().delete()
+            # No delivery refers to them yet. To look for the rows of each cascade takes a fifth of the time.
+            events._raw_delete(using)
             before(type(obj)._default_manager.get(pk=obj.pk))
             _check_all_name_a_change(events)
-            events.all().delete()
+            events._raw_delete(using)
             old, old_digests = shown_by(source, obj), digests_of(source, obj)
             edit(type(obj)._default_manager.get(pk=obj.pk))
             new, new_digests = shown_by(source, obj), digests_of(source, obj)
@@ -275,8 +276,8 @@ def digests_of(source, obj):
 
 def _check_all_name_a_change(events):
     """Assert that each event names what changed, also those of other objects."""
-    for event in events.all():
-        assert json.loads(event.body)["changed"], event.type
+    for kind, body in events.values_list("type", "body"):
+        assert json.loads(body)["changed"], kind
 
 
 class _Undo(Exception):
