@@ -38,7 +38,7 @@ from tms_webhooks.models.event import OUTSIDE_THE_FEED, owned_key, subject_key
 from tms_webhooks.models.job import ALL_READ
 from tms_webhooks.models.organization import organization_key
 from tms_webhooks.outbox import owners
-from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, organizations_of, set_sequence
+from tms_webhooks.outbox.event_row import event_row, insertion_of, organizations_of, set_sequence
 from tms_webhooks.outbox.record import wake_on_commit
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text, nested_json
 from tms_webhooks.routing.subscription_rules import present_checks, values_of
@@ -515,19 +515,17 @@ def _create_deliveries(
 ) -> None:
     if webhook.pull_only:
         return
-    # By the unique index of ``uid``.
-    rows = Event.objects.using(using).filter(uid__in=[one.uid for one in events]).order_by("pk")
     Delivery.objects.using(using).bulk_create(
         Delivery(
-            event_id=pk,
+            event_id=event.pk,
             webhook=webhook,
             priority=Priority.REPLAY,
             job=job,
-            order_key=key if webhook.ordered else None,
+            order_key=event.subject_key if webhook.ordered else None,
             due_at=now,
             created_at=now,
         )
-        for pk, key in rows.values_list("pk", "subject_key")
+        for event in events
     )
     wake_on_commit(using)
 
@@ -548,7 +546,7 @@ def _complete(job: Job, webhook: Webhook, *, now: datetime) -> None:
         # As each event of a snapshot, it has the number of the object's last event.
         numbers = EventSequence.objects.current(event.subject_type, [event.subject_id], using=using)
         set_sequence(event, max([FIRST_SEQUENCE, *numbers.values()]))
-        insert([event], using=using)
+        insertion_of([event], using=using)()
         _create_deliveries(webhook, [event], now=now, using=using)
         job.finish(now=now)
     logger.info("snapshot job=%s webhook=%s objects=%s skipped=%s", job.pk, webhook.pk, job.done, job.skipped)

@@ -12,7 +12,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tms_webhooks.actors import current_actor
 from tms_webhooks.conf import strict_payloads
@@ -59,7 +58,7 @@ PLAIN = (
 )
 
 # Inserts events. ``rows`` are ``VALUES``, or for many events `recordset`: all rows in one parameter.
-INSERT = "INSERT INTO {event} ({columns}) {rows} {returning}"
+INSERT = "INSERT INTO {event} ({columns}) {rows} RETURNING {key}"
 
 # Return the span in which an event is recorded, as W3C Trace Context writes it. Tracing adds one.
 span_readers: list[Callable[[], str]] = []
@@ -195,58 +194,44 @@ def set_sequence(event: Event, sequence: int) -> None:
     event.sequence, event.body = sequence, numbered(event.body, sequence)
 
 
-def insert(events: Sequence[Event], *, using: str) -> None:
-    """Insert new events in their order. One event gets its primary key; those of many stay unset.
-
-    Django's signals of a save are not sent: `event_recorded` announces an event.
-    """
-    if len(events) != 1:
-        insertion_of(events, using=using)()
-        return
-    (event,), connection = events, connections[using]
-    ((event.pk,),) = run_often(connection, _statement(using, is_one=True), _values(event, connection))
-    event._state.adding = False
-    event._state.db = using
-
-
 def insertion_of(events: Sequence[Event], *, using: str) -> Callable[[], None]:
-    """Return the function that inserts events as `insert` does.
+    """Return the function that inserts new events in their order, in one statement, and gives them their primary keys.
 
-    The values are computed when it is made: call this before the transaction, so that the transaction is short.
+    The values are computed when it is made: call this before the transaction, so that the transaction is short. Django's
+    signals of a save are not sent: `event_recorded` announces an event.
     """
-    connection = connections[using]
-    rows = (_values(event, connection) for event in events)
-    lines = as_json({str(field.column): row[field.attname] for field in _fields()} for row in rows)
+    connection, is_one = connections[using], len(events) == 1
+    rows = []
+    for event in events:
+        # Not where the row is built: not every row is inserted.
+        if event.error:
+            logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, event.error)
+        values = vars(event)
+        row = {field.attname: values[field.attname] for field in _fields()}
+        for name, field in _adapted():
+            row[name] = field.get_db_prep_save(row[name], connection)
+        rows.append(row)
+    params = rows[0] if is_one else {"lines": as_json(rows)}
 
-    def insert_many() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(_statement(using), [lines])
+    def insert() -> None:
+        # The database counts keys up from row to row.
+        keys = sorted(run_often(connection, _statement(using, is_one=is_one), params))
+        for event, (key,) in zip(events, keys, strict=True):
+            event.pk, event._state.adding, event._state.db = key, False, using
 
-    return insert_many
-
-
-def _values(event: Event, connection: BaseDatabaseWrapper) -> dict[str, Any]:
-    row = vars(event)
-    # Not where the row is built: not every row is inserted.
-    if event.error:
-        logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, event.error)
-    values = {field.attname: row[field.attname] for field in _fields()}
-    for name, field in _adapted():
-        if values[name] is not None:
-            values[name] = field.get_db_prep_save(values[name], connection)
-    return values
+    return insert
 
 
 @cache
-def _statement(using: str, *, is_one: bool = False) -> str:
+def _statement(using: str, *, is_one: bool) -> str:
     connection = connections[using]
     quote = connection.ops.quote_name
     places = ", ".join(f"%({field.attname})s" for field in _fields())
     return INSERT.format(
         event=quote(Event._meta.db_table),
         columns=", ".join(quote(str(field.column)) for field in _fields()),
-        rows=f"VALUES ({places})" if is_one else recordset(_fields(), connection),
-        returning=f"RETURNING {quote(str(Event._meta.pk.column))}" if is_one else "",
+        rows=f"VALUES ({places})" if is_one else recordset(_fields(), connection) % "%(lines)s",
+        key=quote(str(Event._meta.pk.column)),
     )
 
 

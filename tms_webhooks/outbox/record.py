@@ -33,7 +33,7 @@ from tms_webhooks.models.event import owned_key, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import (
     event_row,
-    insert,
+    insertion_of,
     label,
     learner_organization_of,
     organizations_of,
@@ -203,11 +203,8 @@ def insert_rows(events: list[Event], *, using: str) -> list[Event]:
     """Insert the rows of events, send `event_recorded` for each, wake a drain on commit, and return them."""
     if not events:
         return events
-    insert(events, using=using)
+    insertion_of(events, using=using)()
     if signals.event_recorded.app_receiver is not None or signals.event_recorded.has_listeners(Event):
-        if len(events) > 1:
-            uids = [event.uid for event in events]
-            events = list(Event.objects.using(using).filter(uid__in=uids).order_by("pk"))
         for event in events:
             signals.event_recorded.send_in_savepoint(Event, using=using, event=event)
     wake_on_commit(using)

@@ -131,7 +131,7 @@ def test_so_does_one_that_comes_after_an_error_of_a_receivers(listen, lenient, w
     def fail(*_args, **_kwargs):
         raise DatabaseError("The disk is full.")
 
-    monkeypatch.setattr(record, "insert", fail)
+    monkeypatch.setattr(record, "insertion_of", fail)
     post_save.connect(refuse, sender=Workshop)
     try:
         listen(WorkshopSource, Workshop)

@@ -56,10 +56,10 @@ def test_a_crash_before_the_events_are_written_takes_the_rows_with_it(classes, c
         written.append(args)
         if len(written) == chunk:
             raise Crash
-        return insert(*args, **kwargs)
+        return insertion_of(*args, **kwargs)
 
-    insert = record.insert
-    monkeypatch.setattr(record, "insert", crash)
+    insertion_of = record.insertion_of
+    monkeypatch.setattr(record, "insertion_of", crash)
 
     with pytest.raises(Crash):
         change(classes)
