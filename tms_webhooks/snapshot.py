@@ -333,7 +333,7 @@ class SourceReader:
             subject_id=values["id"],
             occurred_at=now,
             strict=strict_payloads(),
-            numbered_by_owner=self._source.owners is not None,
+            source=self._source,
         )
         if seen and not event.error:
             event = sharing.copy_of(event, from_text(event.body), self._webhook.organization, self._source, seen)

@@ -26,7 +26,7 @@ from tms_webhooks.models.audience import RELATIONS, ancestors
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.subscription import SubscriptionQuerySet
 from tms_webhooks.outbox.event_row import organizations_of
-from tms_webhooks.outbox.record import matching_types, record_planned
+from tms_webhooks.outbox.record import is_subscribed, record_planned
 from tms_webhooks.sources.base import LEARNER, OWNER, TIME_ZONE, Source
 from tms_webhooks.sources.deadlines import DAY, DueDate
 from tms_webhooks.sources.interest import is_everything_subscribed
@@ -51,7 +51,6 @@ class DueEvent(NamedTuple):
     key: Any
     at: datetime
     planned: PlannedEvent
-    subscription_id: int | None = None
 
 
 def scan_all(*, now: datetime, stop: Stop = never) -> Done:
@@ -179,7 +178,7 @@ def _expiring(
                 last = since[subscription]
                 event = _entered_window(subscription, event_type, raw, due, recorded, since=last, now=now)
                 if event is not None:
-                    yield DueEvent(key, due.at, event, subscription.pk or None)
+                    yield DueEvent(key, due.at, event)
 
 
 def _entered_window(
@@ -212,7 +211,7 @@ def _entered_window(
         "window.less_than_days": less,
     }
     once = expiring_key(event_type, subscription.pk, subject_id, due.day)
-    return PlannedEvent(event_type, once=once, deadline=due.at, extra=details)
+    return PlannedEvent(event_type, once=once, deadline=due.at, extra=details, subscription_id=subscription.pk or None)
 
 
 def _was_recorded(
@@ -302,5 +301,5 @@ def _record(source: Source, due: DueEvent, *, now: datetime) -> bool:
         if values.get(source.due_field) != due.at or not source.is_open(values):
             return False
         change = Change(before=values, after=values, changed=(), now=now, using=using)
-        types = matching_types([due.planned.event_type], organizations_of(values), using=using)
-        return bool(types) and record_planned(source, change, due.planned, subscription_id=due.subscription_id)
+        is_awaited = is_subscribed(due.planned.event_type, organizations_of(values), using=using)
+        return is_awaited and record_planned(source, change, due.planned)

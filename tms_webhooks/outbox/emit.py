@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import models, router, transaction
 from django.utils import timezone
 
 from tms_webhooks import catalogue, event_names, sharing, signals
+from tms_webhooks.catalogue import EventType
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.organization import organization_key
 from tms_webhooks.outbox.event_row import event_row, organizations_of
-from tms_webhooks.outbox.record import insert_rows, matching_types
+from tms_webhooks.outbox.record import insert_rows, is_subscribed
 from tms_webhooks.payloads.envelope import build_content, dotted_names, nested_json
 from tms_webhooks.sources.base import LEARNER, OWNER
 from tms_webhooks.sources.mapping import Values, organization_value
@@ -22,9 +23,6 @@ from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rows import read_whole
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.stored_rows import key_of
-
-if TYPE_CHECKING:
-    from tms_webhooks.catalogue.event_type import EventType
 
 
 def emit(
@@ -79,7 +77,7 @@ def emit(
         if given is not None:
             values[name] = organization_key(given)
     if not (
-        matching_types([event_type], organizations_of(values), using=using)
+        is_subscribed(event_type, organizations_of(values), using=using)
         or (source is not None and sharing.is_awaited(event_type, source, using=using))
     ):
         return None
@@ -108,7 +106,7 @@ def emit(
         subject_id=values.get("id", own_id),
         occurred_at=now,
         strict=True,
-        numbered_by_owner=source is not None and source.owners is not None,
+        source=source,
     )
     with transaction.atomic(using=using):
         return insert_rows([event], using=using)[0]

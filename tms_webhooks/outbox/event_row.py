@@ -9,11 +9,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.db import connections, models
 
 from tms_webhooks.actors import current_actor
+from tms_webhooks.catalogue import EventType
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import new_instance
 from tms_webhooks.db.prepared import run_often
@@ -36,13 +37,9 @@ from tms_webhooks.payloads.envelope import (
     envelope,
     to_text,
 )
-from tms_webhooks.sources.base import LEARNER, OF_ANOTHER_OWNER
+from tms_webhooks.sources.base import LEARNER, OF_ANOTHER_OWNER, Source
 from tms_webhooks.sources.mapping import Values
-
-if TYPE_CHECKING:
-    from tms_webhooks.catalogue.event_type import EventType
-    from tms_webhooks.sources.base import Source
-    from tms_webhooks.sources.rules import Change, PlannedEvent
+from tms_webhooks.sources.rules import Change, PlannedEvent
 
 # What an event is about, if its object has no name of its own, in this order.
 NAMED_REFERENCES = ("class", "course", "learning_path", "achievement")
@@ -97,12 +94,12 @@ def event_row(
     occurred_at: datetime,
     strict: bool,
     subscription_id: int | None = None,
-    numbered_by_owner: bool = False,
+    source: Source | None = None,
 ) -> Event:
     """Return the unsaved row of an event about the object with this id, caused by the current actor.
 
     ``content`` is as `build_content` returns it, or is the error that prevented building them.
-    ``values`` are the object's canonical values, which name its organizations. A payload that can't be built is
+    ``values`` are the object's canonical values, which name its organizations; ``source`` is that of the object, if it has one. A payload that can't be built is
     recorded in ``error``, with an empty body; where the caller is ``strict`` the `PayloadError` is raised.
     """
     actor, noun, key = current_actor(), event_type.noun.name, subject_key(subject_id)
@@ -123,7 +120,7 @@ def event_row(
             "occurred_at": occurred_at,
             "subscription_id": subscription_id,
             "subject_key": subject_number(noun, key),
-            "numbered_by_owner": numbered_by_owner,
+            "numbered_by_owner": source is not None and source.owners is not None,
         },
     )
     try:

@@ -179,7 +179,7 @@ def _event_of(source: Source, values: Values, kind: EventType, *, actor: Actor, 
             subject_id=values["id"],
             occurred_at=now,
             strict=True,
-            numbered_by_owner=source.owners is not None,
+            source=source,
         )
     # A host may keep the keys in columns of another type.
     event.organization_id, event.learner_organization_id, *_other = organizations_of(values) or EventOrganizations(None)

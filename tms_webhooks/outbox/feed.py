@@ -23,7 +23,7 @@ from django.db.models import F, Model, Q, QuerySet
 from tms_webhooks.db.sql import key_in
 from tms_webhooks.exceptions import CursorError, SecretError
 from tms_webhooks.models import Event, FeedEnds, FirstOccurrence, Webhook
-from tms_webhooks.models.audience import of_its_side, visible_to
+from tms_webhooks.models.audience import of_its_side
 from tms_webhooks.models.encryption import decrypt, encrypt
 from tms_webhooks.models.event import LEARNERS_ELSEWHERE, EventQuerySet, conditions_of, in_feed
 from tms_webhooks.outbox import numbers
@@ -74,18 +74,15 @@ class Start(NamedTuple):
     organizations: list[Any]
 
 
-def late_events(now: datetime) -> list[int]:
-    """Return the keys of events that no worker has fanned out in time. Reads all that wait: call it in no transaction."""
-    late = Event.objects.using(router.db_for_write(Event)).unnumbered().filter(occurred_at__lt=now - FAN_OUT_TIME)
-    return list(late.values_list("pk", flat=True)[:BATCH])
+def publish(now: datetime) -> int:
+    """Number events that no worker has fanned out in time, and assign positions to up to `BATCH` numbered ones that are committed.
 
-
-def publish(late: Collection[int]) -> int:
-    """Number late events, and assign positions to up to `BATCH` numbered ones that are committed; return how many of these.
-
-    Concurrent calls are safe: one of them publishes, the others return 0.
+    Return how many of these. Concurrent calls are safe: one of them publishes, the others return 0.
     """
     events = Event.objects.using(router.db_for_write(Event))
+    # Before the transaction, because this reads all that wait.
+    unnumbered = events.unnumbered().filter(occurred_at__lt=now - FAN_OUT_TIME)
+    late = list(unnumbered.values_list("pk", flat=True)[:BATCH])
     with transaction.atomic(using=events.db):
         numbers.number(late)
         ends = FeedEnds.objects.locked()
@@ -105,12 +102,9 @@ def publish(late: Collection[int]) -> int:
 
 def publish_all(now: datetime, *, seconds: float) -> int:
     """Publish until no events are left or the time is over; return the number of published events."""
-    end = monotonic() + seconds
-    total, late = 0, late_events(now)
-    while published := publish(late):
+    total, end = 0, monotonic() + seconds
+    while published := publish(now):
         total += published
-        # Few were all that there were.
-        late = late_events(now) if len(late) == BATCH else []
         if published < BATCH or monotonic() >= end:
             break
     return total
@@ -156,13 +150,10 @@ def read(
     )
     if types:
         chosen = chosen.filter(type__in=sorted(types))
-    if len(keys) > MOST_LISTED:
-        seen = chosen.filter(visible_to(organizations.order_by().values("pk")))
-        found = list(seen.order_by("position")[: limit + 1])
-    else:
-        # With both conditions in one query, a database reads the events of all organizations, or sorts all matching ones.
-        learners = Q(LEARNERS_ELSEWHERE, learner_organization__in=keys)
-        found = list(first_events(chosen.filter(of_its_side(keys)), [Q(organization__in=keys), learners], limit + 1))
+    listed: Any = keys if len(keys) <= MOST_LISTED else organizations.order_by().values("pk")
+    # With both conditions in one query, a database reads the events of all organizations, or sorts all matching ones.
+    conditions = [Q(organization__in=listed), Q(LEARNERS_ELSEWHERE, learner_organization__in=listed)]
+    found = list(first_events(chosen.filter(of_its_side(listed)), conditions, limit + 1))
     has_more = len(found) > limit
     last = found[limit - 1].position if has_more else None
     return Page(found[:limit], cursor_at(last or start.end, start.owner), has_more)

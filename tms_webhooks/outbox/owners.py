@@ -14,7 +14,7 @@ import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from tms_webhooks import event_names
 from tms_webhooks.exceptions import PayloadError
@@ -23,13 +23,10 @@ from tms_webhooks.models.audience import EventOrganizations, SubscriberScope
 from tms_webhooks.models.source_state import LONGEST_KEY
 from tms_webhooks.outbox.event_row import organizations_of
 from tms_webhooks.sources import states
-from tms_webhooks.sources.base import LEARNER, OF_ANOTHER_OWNER, OWNER
+from tms_webhooks.sources.base import LEARNER, OF_ANOTHER_OWNER, OWNER, Source
 from tms_webhooks.sources.mapping import OWNERS, Values, organization_value
 from tms_webhooks.sources.paths import may_be_null
-
-if TYPE_CHECKING:
-    from tms_webhooks.sources.base import Source
-    from tms_webhooks.sources.rules import Change
+from tms_webhooks.sources.rules import Change
 
 # The names of the events for those that see an object no longer, and from now on.
 Moves = tuple[str, str]
@@ -213,22 +210,20 @@ def with_first_owners(source: Source, parts: Sequence[Part]) -> list[Part]:
 
     Call it where a subscription matches: for other objects the query would be in vain.
     """
-    owned = {part.position: part.change for part in parts if part.change.changed and has_owner(part.change.after)}
+    owned = {_key(part.change) for part in parts if part.change.changed and has_owner(part.change.after)}
     if not owned:
         return list(parts)
-    using = parts[0].change.using
-    kept = OwnerlessObject.objects.take(source.name, [_key(one) for one in owned.values()], using=using)
+    kept = OwnerlessObject.objects.take(source.name, owned, using=parts[0].change.using)
     found: list[Part] = []
     for part in parts:
-        change = part.change
-        # It enters if it is known to have had no organization.
-        is_known_before = (OWNERS in change.before or OWNER in change.before) and not _is_unreadable(change.before)
-        enters = part.position in owned and (_key(change) in kept or (is_known_before and not has_owner(change.before)))
+        key, before = _key(part.change), part.change.before
+        had_none = (OWNERS in before or OWNER in before) and not (_is_unreadable(before) or has_owner(before))
+        enters = key in owned and (key in kept or had_none)
         if not enters or event_names.is_removal(part.move):
             found.append(part)
         elif part.may_fold:
             organizations = part.organizations and part.organizations._replace(other=None)
-            found.append(Part(part.position, replace(change, before={}, changed=()), organizations))
+            found.append(Part(part.position, replace(part.change, before={}, changed=()), organizations))
     return found
 
 

@@ -68,10 +68,9 @@ def rules(now: datetime) -> dict[str, Batches]:
     """Return the work of each retention rule, by its name. A batch changes up to PRUNE_BATCH rows of a table."""
     payloads, old = _limits(now)[0], _old_rows(now)
     return {
+        **{name: _delete(rows) for name, rows in old.items()},
         "payloads": chain(_blank_kept_payloads(payloads), _blank_next_payloads(payloads)),
-        "attempts": _delete(old["attempts"]),
         "events": _delete_events(old["events"]),
-        **{name: _delete(old[name]) for name in ("occurrences", "hours", "answers", "notifications", "audit")},
     }
 
 

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
 
 from django.db import Error, connections, models, transaction
@@ -42,13 +42,10 @@ from tms_webhooks.outbox.event_row import (
 from tms_webhooks.outbox.owners import Part
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, from_text, to_text
+from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.interest import subscribed_types
 from tms_webhooks.sources.mapping import Values
-from tms_webhooks.sources.rules import PlannedEvent
-
-if TYPE_CHECKING:
-    from tms_webhooks.sources.base import Source
-    from tms_webhooks.sources.rules import Change
+from tms_webhooks.sources.rules import Change, PlannedEvent
 
 logger = logging.getLogger(__name__)
 
@@ -191,11 +188,9 @@ def record_changes(
     return recorded
 
 
-def record_planned(
-    source: Source, change: Change, planned: PlannedEvent, *, subscription_id: int | None = None
-) -> bool:
+def record_planned(source: Source, change: Change, planned: PlannedEvent) -> bool:
     """Record a planned event that a subscription matches, unless it was recorded before; return whether it was not."""
-    rows = _rows(source, [Planned(Part(0, change), planned)], using=change.using, subscription_id=subscription_id)
+    rows = _rows(source, [Planned(Part(0, change), planned)], using=change.using)
     return bool(insert_rows([row for _planned, row in rows], using=change.using))
 
 
@@ -251,7 +246,7 @@ def _planned(
     return sorted(planned, key=attrgetter("part.position"))
 
 
-def _rows(source: Source, planned: Sequence[Planned], *, using: str, subscription_id: int | None = None) -> PlannedRows:
+def _rows(source: Source, planned: Sequence[Planned], *, using: str) -> PlannedRows:
     """Return planned events with their unsaved rows.
 
     An event whose ``once`` key was recorded before, or occurs a second time, is left out, unless it is repeated.
@@ -282,8 +277,8 @@ def _rows(source: Source, planned: Sequence[Planned], *, using: str, subscriptio
                 subject_id=event.subject_id or part.change.values["id"],
                 occurred_at=part.change.now,
                 strict=strict_payloads(),
-                subscription_id=subscription_id,
-                numbered_by_owner=source.owners is not None,
+                subscription_id=event.subscription_id,
+                source=source,
             )
             if part.organizations is not None and part.organizations.other is not None:
                 row.other_organization_id, row.other_learner_organization_id, *_more = part.organizations.other
@@ -296,10 +291,10 @@ def _rows(source: Source, planned: Sequence[Planned], *, using: str, subscriptio
 # Subscriptions
 
 
-def matching_types(event_types: Iterable[str], organizations: EventOrganizations | None, *, using: str) -> set[str]:
-    """Return the event types that a webhook of these organizations subscribes to, also one that is disabled now."""
+def is_subscribed(event_type: str, organizations: EventOrganizations | None, *, using: str) -> bool:
+    """Return whether a webhook of these organizations subscribes to an event type, also one that is disabled now."""
     known = [] if organizations is None else [organizations]
-    return next(iter(matching_types_by_organizations(known, tuple(event_types), using=using).values()), set())
+    return bool(matching_types_by_organizations(known, (event_type,), using=using))
 
 
 def matching_types_by_organizations(

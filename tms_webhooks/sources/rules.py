@@ -57,6 +57,7 @@ class PlannedEvent:
       from being recorded after it
     - ``deadline``: the date that the ``once`` key contains, if any; some time after it the key is pruned
     - ``subject_id``: the id of the event's subject, if that is not the changed object
+    - ``subscription_id``: the key of the only subscription that the event is for, if any
     - ``extra``: canonical values to add to those of the object, such as those of ``details``
     - ``omit_personal``: whether to leave personal fields out of the event's old values
     """
@@ -67,6 +68,7 @@ class PlannedEvent:
     repeated: bool = False
     deadline: datetime | None = None
     subject_id: str = ""
+    subscription_id: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     omit_personal: bool = False
 

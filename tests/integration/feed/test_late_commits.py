@@ -100,7 +100,7 @@ def test_a_transaction_that_never_ends_holds_back_nothing_but_its_own(acme, earl
     stuck = early.write(acme)
     written = [*write(acme, 2), *write(OrganizationFactory.create()), *write(acme, 2)]
 
-    assert feed.publish(feed.late_events(timezone.now())) == 5
+    assert feed.publish(timezone.now()) == 5
     assert loop(acme)[0] == [event.pk for event in written if event.organization_id == acme.pk]
     early.roll_back()
     assert stuck not in loop(acme)[0]
@@ -123,7 +123,7 @@ def test_a_publisher_that_is_stuck_stops_neither_readers_nor_fan_out(acme, early
 
 def test_a_feed_that_stands_still_is_told_of_by_the_sweep(acme, early, caplog):
     write(acme)
-    feed.publish(feed.late_events(timezone.now()))
+    feed.publish(timezone.now())
     early.do(FeedEnds.objects.locked)
     (event,) = write(acme)
 
@@ -168,7 +168,7 @@ def test_a_reader_in_a_transaction_with_an_old_snapshot_skips_nothing(acme):
     write(acme, 2)
     with transaction.atomic():
         assert Event.objects.count() == 2  # which takes the snapshot
-        assert at_once(lambda: [write(acme, 3), feed.publish(feed.late_events(timezone.now()))]) == []
+        assert at_once(lambda: [write(acme, 3), feed.publish(timezone.now())]) == []
         write(acme)
         found = page(acme)
         assert Event.objects.count() == 3
@@ -196,7 +196,7 @@ def test_writers_publishers_and_a_reader_at_once_lose_nothing_and_tell_nothing_t
 
     def publish():
         while not done.is_set():
-            feed.publish(feed.late_events(timezone.now()))
+            feed.publish(timezone.now())
 
     def read_on():
         cursor, after = "", 0
