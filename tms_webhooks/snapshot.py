@@ -481,10 +481,7 @@ def _write_page(job: Job, webhook: Webhook, *, now: datetime) -> bool:
         reader: SourceReader = BranchReader(webhook, source, **branches)
     else:
         # As `Selection.stored` wrote it.
-        stored = job.selection.get
-        reader = SourceReader(
-            webhook, source, Selection(frozenset(stored("ids", ())), frozenset(stored("buckets", ())), stored("of", 1))
-        )
+        reader = SourceReader(webhook, source, Selection(**job.selection))
     # By the index ``tms_event_by_age``.
     live = Event.objects.filter(occurred_at__gt=now - timedelta(seconds=1), snapshot_job=0).order_by()
     page = reader.read(job.key, now=now, pause=PAUSE_NEXT_TO_LIVE if live.exists() else 0.0)

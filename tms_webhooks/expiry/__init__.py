@@ -41,6 +41,7 @@ EXPIRED = "all"
 # The greatest distance between two moments with the same calendar date: a day, and 26 hours if the organization moved
 # to another time zone.
 NEIGHBORS = 3 * DAY
+TODAY = timedelta()
 
 logger = logging.getLogger(__name__)
 
@@ -197,8 +198,12 @@ def _entered_window(
         since = min(max(since, created_at), now)
     if not windows.was_inside(due.at, window, since=since, now=now):
         return None
-    subject_id = subject_key(raw["id"])
-    if _was_recorded(due, subscription.pk, event_type, subject_id, recorded):
+    # An event may be recorded for a moment less than a day away, which has another date in another time zone.
+    keys = {
+        step: expiring_key(event_type, subscription.pk, subject_key(raw["id"]), due.day + step)
+        for step in (-DAY, TODAY, DAY)
+    }
+    if any(key in recorded and (not step or due.is_same_as(recorded[key])) for step, key in keys.items()):
         return None
     # Until the second scan after its time an event is not late.
     tolerance = 2 * timedelta(minutes=app_settings.EXPIRY_MINUTES)
@@ -210,22 +215,9 @@ def _entered_window(
         "window.more_than_days": more,
         "window.less_than_days": less,
     }
-    once = expiring_key(event_type, subscription.pk, subject_id, due.day)
-    return PlannedEvent(event_type, once=once, deadline=due.at, extra=details, subscription_id=subscription.pk or None)
-
-
-def _was_recorded(
-    due: DueDate, subscription_id: int, event_type: str, subject_id: str, recorded: Mapping[str, datetime]
-) -> bool:
-    """Return whether the "expiring" event of a date is recorded, for this or for a moment less than a day away.
-
-    ``recorded`` are the moments of the recorded events of all dates up to a day away, by their keys.
-    """
-    for step in (-DAY, timedelta(), DAY):
-        key = expiring_key(event_type, subscription_id, subject_id, due.day + step)
-        if key in recorded and (not step or due.is_same_as(recorded[key])):
-            return True
-    return False
+    return PlannedEvent(
+        event_type, once=keys[TODAY], deadline=due.at, extra=details, subscription_id=subscription.pk or None
+    )
 
 
 def expiring_key(event_type: str, subscription_id: int, subject_id: str, day: date) -> str:

@@ -6,15 +6,17 @@ The body is complete except for the sequence number, which is null. `outbox.numb
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any
 
 from django.db import connections, models
 
+from tms_webhooks import catalogue
 from tms_webhooks.actors import current_actor
 from tms_webhooks.catalogue import EventType
+from tms_webhooks.catalogue.values import nested, value_at
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import new_instance
 from tms_webhooks.db.prepared import run_often
@@ -181,6 +183,37 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     value = values.get(name)
     line = " ".join(value.split()) if isinstance(value, str) else ""
     return line if line.isprintable() else "".join(filter(str.isprintable, line))
+
+
+# Merging
+
+# In place of an old value that an event does not have, and of a value that an object does not have.
+UNKNOWN, ABSENT = object(), object()
+
+
+def remaining_changes(
+    events: Iterable[Mapping[str, Any]], newest: Mapping[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """Return ``changed`` and ``previous`` of one event that stands for all of these events of an object, the oldest first.
+
+    ``newest`` has the object as it is now.
+
+    - ``changed`` names the fields of all events, in the order of the type's fields;
+    - ``previous`` has the oldest old value of each;
+    - a field that has its oldest value again is in neither.
+    """
+    oldest: dict[str, Any] = {}
+    for event in events:
+        for name in event["changed"]:
+            oldest.setdefault(name, value_at(event["previous"], name, UNKNOWN))
+    fields = [field.name for kind in catalogue.expand(newest["type"]) for field in kind.all_fields]
+    # Names that are no field of the type are last.
+    changed = [
+        name
+        for name in dict.fromkeys([*(name for name in fields if name in oldest), *oldest])
+        if oldest[name] not in [value_at(newest.get(part), name, ABSENT) for part in ("data", "details")]
+    ]
+    return changed, nested({name: oldest[name] for name in changed if oldest[name] is not UNKNOWN})
 
 
 # Inserting

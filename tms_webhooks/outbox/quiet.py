@@ -19,17 +19,13 @@ from django.db.models import OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
 from tms_webhooks import event_names
-from tms_webhooks.catalogue import registry
-from tms_webhooks.catalogue.values import nested, value_at
 from tms_webhooks.db.sql import database, for_update, key_in, moment, numbers, read, write
 from tms_webhooks.models import Delivery, DeliveryBody, Event, Webhook, WebhookState
 from tms_webhooks.models.subscription import longest_quiet_seconds
+from tms_webhooks.outbox.event_row import remaining_changes
 from tms_webhooks.outbox.fanout_sql import LOCK_WAITING, MERGE, QUIET_SUBSCRIPTIONS, WAIT, WAITING_OF_OBJECTS
 from tms_webhooks.payloads.envelope import from_text, to_text
 from tms_webhooks.routing.filtered import Pair
-
-# In place of an old value that an event does not have, and of a value that an object does not have.
-UNKNOWN, ABSENT = object(), object()
 
 Object = tuple[int, str, str]
 """The key of a webhook, and the type and id of an object."""
@@ -179,27 +175,8 @@ def _plan(
 def merge(bodies: Sequence[str]) -> str | None:
     """Return one body for these events of one type and object, the oldest first; None if no field is left changed.
 
-    The result is the newest event with the changes of all:
-
-    - ``changed`` names the fields of all events, in the order of the type's fields;
-    - ``previous`` has the oldest old value of each;
-    - a field that has its oldest value again is in neither.
+    The result is the newest event with the `remaining_changes` of all.
     """
     events = [from_text(body) for body in bodies]
-    newest = events[-1]
-    oldest: dict[str, Any] = {}
-    for event in events:
-        for name in event["changed"]:
-            oldest.setdefault(name, value_at(event["previous"], name, UNKNOWN))
-    fields = [field.name for kind in registry.expand(newest["type"]) for field in kind.all_fields]
-    # Names that are no field of the type are last.
-    in_order = [*(name for name in fields if name in oldest), *(name for name in oldest if name not in fields)]
-    changed = [
-        name
-        for name in in_order
-        if oldest[name] not in [value_at(newest.get(part), name, ABSENT) for part in ("data", "details")]
-    ]
-    if not changed:
-        return None
-    known = {name: oldest[name] for name in changed if oldest[name] is not UNKNOWN}
-    return to_text({**newest, "changed": changed, "previous": nested(known)})
+    changed, previous = remaining_changes(events, events[-1])
+    return to_text({**events[-1], "changed": changed, "previous": previous}) if changed else None

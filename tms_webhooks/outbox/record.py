@@ -22,7 +22,6 @@ from django.db import Error, connections, models, transaction
 from django.db.models import Q
 
 from tms_webhooks import catalogue, sharing, signals
-from tms_webhooks.catalogue.values import nested, value_at
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import delete_without_signals, on_commit_functions, transaction_block
 from tms_webhooks.db.prepared import CompiledQuery, Parameter
@@ -38,6 +37,7 @@ from tms_webhooks.outbox.event_row import (
     learner_organization_of,
     organizations_of,
     planned_content,
+    remaining_changes,
 )
 from tms_webhooks.outbox.owners import Part
 from tms_webhooks.outbox.wake import waker
@@ -416,19 +416,15 @@ def _fold(updates: Sequence[tuple[_Recorded, Event]], stored: Mapping[UUID, Even
 
 def _fold_into(event: Event, update: Event, *, is_new: bool) -> bool:
     """Add an update to the body of an earlier event; return whether it undoes all changes. A new object's names none."""
-    event_type = catalogue.get(event.type)
     body, newer = from_text(event.body), from_text(update.body)
     body["data"] |= newer["data"]
-    changes = () if is_new else (newer, body)
-    old = {name: value_at(one["previous"], name) for one in changes for name in one["changed"]}
-    left = {name: value for name, value in old.items() if value != value_at(body["data"], name)}
-    body["changed"] = [field.name for field in event_type.all_fields if field.name in left]
-    body["previous"] = nested(left)
+    changes = [one for one in (body, newer) if one["changed"] and not is_new]
+    body["changed"], body["previous"] = remaining_changes(changes, body)
     if strict_payloads():
-        event_type.validate({**body, "sequence": FIRST_SEQUENCE})
+        catalogue.get(event.type).validate({**body, "sequence": FIRST_SEQUENCE})
     event.body = to_text(body)
     label(event, body["data"])
-    return bool(old) and not left
+    return bool(changes) and not body["changed"]
 
 
 # Waking

@@ -146,7 +146,7 @@ def test_a_page_takes_as_many_queries_for_many_events_as_for_few(webhook, django
     feed.read_webhook(webhook, now=NOW)
 
     for limit in (10, 50):
-        with django_assert_num_queries(12):
+        with django_assert_num_queries(11):
             feed.read_webhook(webhook, now=NOW, limit=limit)
 
 
