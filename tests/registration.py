@@ -32,7 +32,7 @@ def disconnect(source):
         signal.sender_receivers_cache.clear()
     replaced_methods.captured_models.clear()
     sources_by_rows.clear()
-    saves.forget_plans()
+    saves.plan_of.cache_clear()
     for other in registry.all_sources():
         if other is not source:
             receivers.connect(other)

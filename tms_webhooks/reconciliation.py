@@ -100,7 +100,7 @@ def compare_states(source: Source, after: str, *, limit: int) -> ComparedBatch:
     rows = SourceState.objects.using(using).filter(source=source.name, key__gt=after).order_by("key")
     texts = list(rows.values_list("key", flat=True)[:limit])
     keys = [states.key_value(source, text) for text in texts]
-    existing = set(objects_at(source, keys, using=using).values_list("pk", flat=True)) if keys else set()
+    existing = set(objects_at(source, keys, using=using).values_list("pk", flat=True))
     gone = [key for key in keys if key not in existing]
     return ComparedBatch(texts[-1] if len(texts) == limit else None, 0, gone)
 
@@ -238,9 +238,9 @@ def reconcile(
     while run.phase != ReconcilePhase.DONE:
         compare = compare_rows if run.phase == ReconcilePhase.ROWS else compare_states
         found = compare(source, run.position, limit=batch)
-        total += _together_or_each(source, found.differing, baseline=not run.has_baseline, now=now)
+        done = _together_or_each(source, found.differing, baseline=not run.has_baseline, now=now)
+        total += done + ReconcileResult(seen=found.seen)
         run.advance(found.end, now=now)
-        total += ReconcileResult(seen=found.seen)
         if stop() and run.phase != ReconcilePhase.DONE:
             return total + ReconcileResult(finished=False)
     return total

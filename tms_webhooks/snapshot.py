@@ -197,14 +197,11 @@ class SourceReader:
         rows, takes_all = self._rows().count(), self._scope is not None and self._takes_all
         if takes_all and self._has_each_row:
             return rows
-        examined, chosen = 0, {}
-        for key, texts in islice(self.ids(), None if self._selection.ids else MOST_EXAMINED):
-            examined += 1
-            if texts:
-                chosen[key] = texts
-        found = sum(map(len, chosen.values())) if takes_all else sum(1 for _one in self.digests([*chosen]))
+        examined = dict(islice(self.ids(), None if self._selection.ids else MOST_EXAMINED))
+        chosen = [key for key, texts in examined.items() if texts]
+        found = sum(map(len, examined.values())) if takes_all else sum(1 for _one in self.digests(chosen))
         # Others may have been added since they were counted.
-        return found * max(rows, examined) // (examined or 1)
+        return found * max(rows, len(examined)) // (len(examined) or 1)
 
     def read(self, after: str, *, now: datetime, pause: float = 0.0) -> ObjectPage:
         """Return the events of the next objects after this key, oldest key first, with their sequence numbers.

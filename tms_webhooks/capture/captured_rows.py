@@ -12,12 +12,12 @@ from django.utils import timezone
 from tms_webhooks.capture.saves import (
     CapturedSave,
     atomic,
-    has_open_saves,
     has_outbox,
     is_being_deleted,
     open_deletion,
     record_open_saves,
     record_states,
+    thread_state,
 )
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Webhook
@@ -80,7 +80,7 @@ class CapturedRows:
 
         False also where a save is open: what it has written is recorded first.
         """
-        if not has_open_saves():
+        if not thread_state.open_saves:
             with source_errors_logged(self.source):
                 found = read_rows(self.source, locked_rows(rows)[: CHUNK + 1], names=compared_names(self.source))
                 if len(found) <= CHUNK:

@@ -6,7 +6,6 @@ are read before the change are kept here, per thread, until the signal after it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any, TypeAlias
 from django.db import models, transaction
 
 from tms_webhooks.capture.captured_rows import CapturedRows, sources_to_record
-from tms_webhooks.capture.saves import Scope, atomic, is_open, scope_of
+from tms_webhooks.capture.saves import Scope, atomic, is_open, scope_of, thread_state
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.paths import ListRelation, Model, all_rows
 from tms_webhooks.sources.rows import Rows
@@ -48,16 +47,6 @@ class _RelationChange:
         return self.through is through and self.scope[0] == using
 
 
-class _OpenChanges(threading.local):
-    """The open changes of this thread, the innermost last."""
-
-    def __init__(self) -> None:
-        self.changes: list[_RelationChange] = []
-
-
-_thread = _OpenChanges()
-
-
 def through_tables(source: Source) -> Mapping[Model, ListRelation]:
     """Return the lists that a source maps, by the models of their rows; empty where its mapping is wrong."""
     try:
@@ -73,15 +62,15 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
     Objects of another open change are left out: that one ends later and records them.
     """
     change = _RelationChange(through, cause, scope_of(using), [])
-    _thread.changes = [one for one in _thread.changes if is_open(one.scope)]
+    thread_state.list_changes = [one for one in thread_state.list_changes if is_open(one.scope)]
     affected = {
         source: {as_key(source.model, key) for key in keys(source, through_tables(source)[through]) if key is not None}
         for source in sources
     }
-    for other in _thread.changes:
+    for other in thread_state.list_changes:
         for captured in other.captured if other.is_of(through, using) else ():
             affected.get(captured.source, set()).difference_update(captured.keys)
-    _thread.changes.append(change)
+    thread_state.list_changes.append(change)
     for source in sources_to_record([one for one, of_one in affected.items() if of_one], using=using):
         names = [name for name, one in lists_of(source).items() if one.relation.rows is through]
         captured = CapturedRows(source, using=using, related_fields=names)
@@ -91,9 +80,9 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
 
 def record_after_change(through: Model, cause: Any, *, using: str) -> None:
     """Record the events of the innermost such change, and forget the change."""
-    for change in reversed(_thread.changes):
+    for change in reversed(thread_state.list_changes):
         if change.cause is cause and change.is_of(through, using):
-            _thread.changes.remove(change)
+            thread_state.list_changes.remove(change)
             for captured in [] if transaction.get_rollback(using) else change.captured:
                 captured.record_after()
             return

@@ -25,7 +25,7 @@ from tms_webhooks.sources.stored_rows import key_of
 
 def connect(source: Source) -> None:
     """Capture the changes of a source's model and of the models that extend it. Idempotent."""
-    saves.forget_plans()
+    saves.plan_of.cache_clear()
     for base in source.captured_models:
         for model in _family(base):
             _receive(pre_delete, model, before_delete, _uid(model))

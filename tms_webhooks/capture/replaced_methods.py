@@ -159,10 +159,10 @@ def _bulk_create(bulk_create: Method, rows: Rows, objs: Iterable[Any], *args: An
     if _is_captured(rows):
         use_write_database(rows)
         sources = [*sources_of(rows.model), *sources_by_rows.get(rows.model, ())]
-        if sources_to_record(sources, using=rows.db):
+        if wanted := sources_to_record(sources, using=rows.db):
             # A copy, so that only this insert is captured: copies of it do not inherit the attribute.
             inserting: Any = copy_of(rows)
-            inserting.tms_webhooks_is_captured = True
+            inserting.tms_webhooks_wanted = wanted
             # A host that catches an error must not commit rows without their events.
             with atomic(rows.db), transaction.mark_for_rollback_on_error(using=rows.db):
                 return bulk_create(inserting, objs, *args, **kwargs)  # type: ignore[no-any-return]
@@ -171,14 +171,14 @@ def _bulk_create(bulk_create: Method, rows: Rows, objs: Iterable[Any], *args: An
 
 def _insert(insert: Method, rows: Rows, objs: Sequence[models.Model], fields: Any, **options: Any) -> list[Any]:
     """Insert one batch of ``bulk_create``, and record the events of its rows, new or updated. Every other insert comes this way too."""
-    if "tms_webhooks_is_captured" not in vars(rows):
+    model, using, wanted = rows.model, rows.db, vars(rows).get("tms_webhooks_wanted")
+    if wanted is None:
         return insert(rows, objs, fields, **options)  # type: ignore[no-any-return]
-    model, using = rows.model, rows.db
     unique = options.get("unique_fields") or ()
     existing = conflicting(model, objs, unique, using=using) if updates_existing(options) else []
     keys_of_new = many_to_many.keys_of_rows(at_keys(model, existing, using=using), new=objs)
     with captured_change(model, rows, keys_of_new, using):
-        captured = [CapturedRows(one, using=using) for one in sources_to_record(sources_of(model), using=using)]
+        captured = [CapturedRows(one, using=using) for one in sources_of(model) if one in wanted]
         for one in captured:
             one.read_before(existing)
         keys, returned = insert_returning_keys(insert, rows, objs, fields, **options)

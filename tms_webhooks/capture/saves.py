@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple, TypeAlias
 
 from django.db import Error, connections, models, router, transaction
@@ -34,8 +35,6 @@ logger = logging.getLogger(__name__)
 States: TypeAlias = Mapping[Any, tuple[Values | None, Values | None]]
 # The alias of a database and the innermost block of its open transaction; None outside of any.
 Scope: TypeAlias = tuple[str, Any]
-# Sources of one query, by their model, with the event types that each may record.
-SourcesByModel: TypeAlias = Mapping[Model, Mapping[Source, tuple[str, ...]]]
 
 
 @dataclass(slots=True)
@@ -68,32 +67,36 @@ class Deletion(NamedTuple):
 
 
 class _ThreadState(threading.local):
-    """The saves that this thread is in the middle of, the innermost last. The instances themselves hold nothing."""
+    """What this thread is in the middle of, the innermost last. The instances themselves hold nothing.
+
+    - ``open_saves``: for each save, its captures by all sources of the model
+    - ``deletions``: those that are open
+    - ``list_changes``: the changes of lists, see `many_to_many`
+    """
 
     def __init__(self) -> None:
-        # For each save, its captures by all sources of the model.
         self.open_saves: list[list[CapturedSave]] = []
         self.deletions: dict[Scope, Deletion] = {}
+        self.list_changes: list[Any] = []
 
 
-_thread = _ThreadState()
+thread_state = _ThreadState()
 
 
 class SavePlan(NamedTuple):
     """What the saves of a model need, decided once.
 
-    - ``by_model``: those with events, which one query reads together
+    - ``by_model``: by their models, the sources with events, which one query reads together; with their event types
     - ``columns``: the names of the fields whose change may be an event
     """
 
-    by_model: SourcesByModel
+    by_model: Mapping[Model, Mapping[Source, tuple[str, ...]]]
     columns: frozenset[str]
 
 
-_plans: dict[Model, SavePlan] = {}
-
-
-def _plan_of(model: Model) -> SavePlan:
+@cache
+def plan_of(model: Model) -> SavePlan:
+    """Return the plan of a model; planned again if `receivers.connect` connects a source."""
     columns = set[str]()
     by_model: defaultdict[Model, dict[Source, tuple[str, ...]]] = defaultdict(dict)
     for source in sources_of(model):
@@ -102,14 +105,7 @@ def _plan_of(model: Model) -> SavePlan:
             if source.event_types and source.own:
                 by_model[source.model][source] = source.event_types
             columns |= watched_fields(source)
-    plan = SavePlan(by_model, frozenset(columns))
-    _plans[model] = plan
-    return plan
-
-
-def forget_plans() -> None:
-    """Plan again: a source was connected or disconnected."""
-    _plans.clear()
+    return SavePlan(by_model, frozenset(columns))
 
 
 # The transaction that a change shares with its events
@@ -147,7 +143,7 @@ def save(instance: models.Model, write: Callable[[], None], *, using: str, names
     captured values are discarded at the end, so that a failed save leaves none to the next one. A save that fails inside
     a transaction of the host records what it has written: the host may catch the error and commit.
     """
-    plan = _plans.get(type(instance)) or _plan_of(type(instance))
+    plan = plan_of(type(instance))
     is_untouched = names is not None and plan.columns.isdisjoint(names)
     if is_untouched or not has_outbox(using):
         write()
@@ -155,7 +151,7 @@ def save(instance: models.Model, write: Callable[[], None], *, using: str, names
     in_transaction = connections[using].in_atomic_block
     captured_saves, is_hosts = list[CapturedSave](), False
     with atomic(using):
-        _thread.open_saves.append(captured_saves)
+        thread_state.open_saves.append(captured_saves)
         try:
             watched = _read_before(plan, captured_saves, instance, using=using)
             is_hosts = True
@@ -164,7 +160,7 @@ def save(instance: models.Model, write: Callable[[], None], *, using: str, names
             is_hosts = False
             for captured in captured_saves:
                 # The capture may be that of an outer save of the same row.
-                _record(captured, continues=len(_thread.open_saves) > 1)
+                _record(captured, continues=len(thread_state.open_saves) > 1)
         except Exception:
             if not is_hosts:
                 # The host must not commit the row without its events.
@@ -173,7 +169,7 @@ def save(instance: models.Model, write: Callable[[], None], *, using: str, names
                 _record_written_rows(captured_saves, using=using)
             raise
         finally:
-            _thread.open_saves.pop()
+            thread_state.open_saves.pop()
 
 
 def _read_before(
@@ -186,7 +182,7 @@ def _read_before(
     A receiver may save the row of an open save once more. Then these are the captures of the outer save, whose events are
     recorded first, so that each event begins where the one before it ended.
     """
-    for source in sources_of(type(instance)) if len(_thread.open_saves) > 1 else ():
+    for source in sources_of(type(instance)) if len(thread_state.open_saves) > 1 else ():
         outer = record_open_saves(source, {key_of(source, instance)}, using=using, instance=instance)
         captured_saves.extend(outer.values())
     of_outer = {one.source for one in captured_saves}
@@ -253,7 +249,7 @@ def record_open_saves(
     The saves of ``instance`` itself are among them, also before it has a key.
     """
     found: dict[Any, CapturedSave] = {}
-    for captured_saves in reversed(_thread.open_saves):
+    for captured_saves in reversed(thread_state.open_saves):
         for captured in captured_saves:
             if captured.source is source and captured.using == using:
                 key = key_of(source, captured.instance)
@@ -264,24 +260,21 @@ def record_open_saves(
     return found
 
 
-def has_open_saves() -> bool:
-    """Return whether this thread is in the middle of a save."""
-    return bool(_thread.open_saves)
-
-
 # Deletions
 
 
 def open_deletion(using: str) -> Deletion:
     """Return the deletion that Django, or the caller, has begun by opening the innermost scope."""
-    _thread.deletions = {scope: one for scope, one in _thread.deletions.items() if is_open(scope)}
-    return _thread.deletions.setdefault(scope_of(using), Deletion(set(), {}))
+    thread_state.deletions = {scope: one for scope, one in thread_state.deletions.items() if is_open(scope)}
+    return thread_state.deletions.setdefault(scope_of(using), Deletion(set(), {}))
 
 
 def is_being_deleted(source: Source, key: Any, *, using: str) -> bool:
     """Return whether an object is in an open deletion: the end of its relations is part of that."""
     return any(
-        (source, key) in one.objects for scope, one in _thread.deletions.items() if scope[0] == using and is_open(scope)
+        (source, key) in one.objects
+        for scope, one in thread_state.deletions.items()
+        if scope[0] == using and is_open(scope)
     )
 
 

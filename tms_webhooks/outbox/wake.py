@@ -37,11 +37,9 @@ class Waker:
         try:
             if monotonic() - self._woke_at < WAKE_INTERVAL:
                 return
+            self._woke_at = monotonic()
             alias = router.db_for_write(Event)
-            if wake_local(alias):
-                self._woke_at = monotonic()
-                return
-            if self._is_running():
+            if not wake_local(alias) and self._is_running():
                 notify(alias)
         except Exception:
             logger.exception("No drain could be woken; the sweep will find the due deliveries.")

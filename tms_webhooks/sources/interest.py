@@ -137,7 +137,7 @@ class Interest:
         """Return the event types that may be subscribed to, and whether the row's organizations subscribe to all of them.
 
         The last value is whether other organizations may see the object, and any webhook subscribes to its events.
-        ``value_of`` returns the value of a column, and None for one that the query has not.
+        ``value_of`` returns the value of a column.
         """
         certain, every = frozenset[str](), frozenset[str]()
         for name in self.columns:
@@ -149,7 +149,7 @@ class Interest:
                 certain |= patterns
         types = subscribed_types(self._event_types, every)
         is_exact = types == subscribed_types(self._event_types, certain)
-        return types, is_exact, bool(value_of(self._of_all))
+        return types, is_exact, bool(self._of_all and value_of(self._of_all))
 
 
 @cache

@@ -232,11 +232,10 @@ def read_before(
     ``sources`` are sources of one model, each with the event types that it may emit. The lock prevents a concurrent
     change between this read and the write that follows. ``new`` says that the row probably doesn't exist.
     """
-    of_new: dict[Source, RowSnapshot] | None = None
-    if key is None or new:
-        of_new = _before_creation(sources, using=using)
-        if key is None or not any(before.event_types or source.reconcile for source, before in of_new.items()):
-            return of_new
+    of_new = _before_creation(sources, using=using) if key is None or new else {}
+    is_awaited = any(before.event_types or source.reconcile for source, before in of_new.items())
+    if of_new and (key is None or not is_awaited):
+        return of_new
     model, parent = next(iter(sources)).model, parent_column()
     # A new row is inserted, so that no UPDATE returns it.
     whole = not new and can_return_rows(model, using)
