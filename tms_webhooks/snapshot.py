@@ -322,10 +322,10 @@ class SourceReader:
         self, event_type: EventType, values: Mapping[str, Any], *, seen: Collection[str], now: datetime
     ) -> Event | None:
         """Return the event of an object, or None if its filters don't match."""
-        change = Change(before={}, after=values, changed=(), now=now, using=self._using)
+        content = build_content(Change(before={}, after=values, changed=(), now=now, using=self._using), event_type)
         event = event_row(
             event_type,
-            build_content(change, event_type),
+            lambda: content,
             values,
             subject_id=values["id"],
             occurred_at=now,
@@ -562,7 +562,7 @@ def _completed_event(job: Job, webhook: Webhook, *, failed: int, now: datetime) 
     with actor_context(ActorKind.SYSTEM):
         return event_row(
             catalogue.get(event_names.SNAPSHOT_COMPLETED),
-            {"data": data, "details": details, "changed": [], "previous": {}},
+            lambda: {"data": data, "details": details, "changed": [], "previous": {}},
             values,
             subject_id=webhook.public_id,
             occurred_at=now,

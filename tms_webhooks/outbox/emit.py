@@ -101,7 +101,7 @@ def emit(
     own_id = subject.public_id if isinstance(subject, Webhook) else subject.pk
     event = event_row(
         kind,
-        content,
+        lambda: content,
         values,
         subject_id=values.get("id", own_id),
         occurred_at=now,

@@ -38,10 +38,8 @@ from tms_webhooks.sources.registry import all_sources, sources_of
 from tms_webhooks.sources.rows import at_keys, read_rows, read_whole
 from tms_webhooks.sources.stored_rows import key_of
 
-# Events that one transaction erases.
+# Events that one transaction erases, and last recorded states that one refreshes.
 BATCH = 200
-# Last recorded states that one transaction refreshes.
-STATES_BATCH = 200
 # The fields with one mail address per line.
 CONTACT_FIELDS: tuple[tuple[type[models.Model], str], ...] = (
     (Webhook, "contacts"),
@@ -209,7 +207,7 @@ def _remove_contact(name: str, model: type[models.Model], field: str) -> int:
 def _refresh_source(source: Source, key: str, *, now: datetime) -> int:
     using, last, total = router.db_for_write(source.model), "", 0
     rows = SourceState.objects.using(using).filter(_of_person(source, key), source=source.name).order_by("key")
-    while found := list(rows.filter(key__gt=last).values_list("key", flat=True)[:STATES_BATCH]):
+    while found := list(rows.filter(key__gt=last).values_list("key", flat=True)[:BATCH]):
         last = found[-1]
         with transaction.atomic(using=using):
             recorded = SourceState.objects.of(source.name, found, using=using, lock=True)

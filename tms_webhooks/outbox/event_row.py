@@ -17,7 +17,6 @@ from tms_webhooks import catalogue
 from tms_webhooks.actors import current_actor
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.values import nested, value_at
-from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import new_instance
 from tms_webhooks.db.prepared import run_often
 from tms_webhooks.db.sql import as_json, recordset
@@ -35,13 +34,11 @@ from tms_webhooks.models.event import (
 )
 from tms_webhooks.payloads.envelope import (
     FIRST_SEQUENCE,
-    build_content,
     envelope,
     to_text,
 )
 from tms_webhooks.sources.base import LEARNER, OF_ANOTHER_OWNER, Source
 from tms_webhooks.sources.mapping import Values
-from tms_webhooks.sources.rules import Change, PlannedEvent
 
 # What an event is about, if its object has no name of its own, in this order.
 NAMED_REFERENCES = ("class", "course", "learning_path", "achievement")
@@ -89,7 +86,7 @@ def learner_organization_of(values: Values) -> Any:
 
 def event_row(
     event_type: EventType,
-    content: Mapping[str, Any] | PayloadError,
+    content: Callable[[], Mapping[str, Any]],
     values: Values,
     *,
     subject_id: Any,
@@ -100,7 +97,7 @@ def event_row(
 ) -> Event:
     """Return the unsaved row of an event about the object with this id, caused by the current actor.
 
-    ``content`` is as `build_content` returns it, or is the error that prevented building them.
+    ``content`` returns what `build_content` does.
     ``values`` are the object's canonical values, which name its organizations; ``source`` is that of the object, if it has one. A payload that can't be built is
     recorded in ``error``, with an empty body; where the caller is ``strict`` the `PayloadError` is raised.
     """
@@ -126,32 +123,19 @@ def event_row(
         },
     )
     try:
-        if isinstance(content, PayloadError):
-            raise content
-        whole = envelope(event, values, content, actor=actor)
+        whole = envelope(event, values, content(), actor=actor)
         if strict and event.organization_id is not None:
             event_type.validate({**whole, "sequence": FIRST_SEQUENCE})
         event.body = to_text(whole)
-        label(event, content["data"])
-    except PayloadError as reason:
+        label(event, whole["data"])
+    except Exception as reason:
         if strict:
             raise
-        event.error = str(reason)
-    return event
-
-
-def planned_content(
-    source: Source, planned: PlannedEvent, change: Change, event_type: EventType
-) -> Mapping[str, Any] | PayloadError:
-    """Return the content of a planned event, or the error that prevents building it."""
-    try:
-        return build_content(change, event_type, extra=planned.extra, omit_personal=planned.omit_personal)
-    except Exception as reason:
-        if strict_payloads():
-            raise
-        logger.exception("The payload of %s could not be built from %r.", planned.event_type, source)
+        event.body = ""
         # The message of any other error may quote the value, which may be personal.
-        return reason if isinstance(reason, PayloadError) else PayloadError(type(reason).__name__)
+        event.error = str(reason) if isinstance(reason, PayloadError) else type(reason).__name__
+        logger.exception("The payload of %s could not be built from %r.", event_type.name, source)
+    return event
 
 
 @cache

@@ -92,7 +92,9 @@ def _sample_event(webhook: Webhook, kind: EventType, *, now: datetime) -> Event:
     }
     content = {key: value for key, value in sample.items() if key in CONTENT}
     with actor_context(**sample["actor"]):
-        event = event_row(kind, content, values, subject_id=sample["data"].get("id", ""), occurred_at=now, strict=True)
+        event = event_row(
+            kind, lambda: content, values, subject_id=sample["data"].get("id", ""), occurred_at=now, strict=True
+        )
     set_sequence(event, sample["sequence"])
     return event
 
@@ -174,7 +176,7 @@ def _event_of(source: Source, values: Values, kind: EventType, *, actor: Actor, 
     with actor_context(actor.kind, actor.id):
         event = event_row(
             kind,
-            content,
+            lambda: content,
             values,
             subject_id=values["id"],
             occurred_at=now,

@@ -13,7 +13,7 @@ import logging
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 from uuid import UUID
@@ -36,12 +36,11 @@ from tms_webhooks.outbox.event_row import (
     label,
     learner_organization_of,
     organizations_of,
-    planned_content,
     remaining_changes,
 )
 from tms_webhooks.outbox.owners import Part
 from tms_webhooks.outbox.wake import waker
-from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, from_text, to_text
+from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text, to_text
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.interest import subscribed_types
 from tms_webhooks.sources.mapping import Values
@@ -270,9 +269,12 @@ def _rows(source: Source, planned: Sequence[Planned], *, using: str) -> PlannedR
             if part.move:
                 part = owners.side_of(part, external_ids)
             event_type = catalogue.get(event.event_type)
+            content = partial(
+                build_content, part.change, event_type, extra=event.extra, omit_personal=event.omit_personal
+            )
             row = event_row(
                 event_type,
-                planned_content(source, event, part.change, event_type),
+                content,
                 part.change.values,
                 subject_id=event.subject_id or part.change.values["id"],
                 occurred_at=part.change.now,
