@@ -40,9 +40,10 @@ NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 """A time for tests that need any."""
 SLOW = {"acceptance", "scenarios"}
 LONGEST = {
-    "test_browser_form.py", "test_browser_life.py", "test_browser_tasks.py", "test_demo.py", "test_down_for_hours.py",
-    "test_drain_command.py", "test_other_hosts.py", "test_queue_killed.py", "test_snapshot.py", "test_two_clusters.py",
-    "test_wedged_cluster.py",
+    "test_any_sequence.py", "test_browser_form.py", "test_browser_life.py", "test_browser_tasks.py", "test_demo.py",
+    "test_down_for_hours.py", "test_drain_command.py", "test_every_change.py", "test_fuzzed.py",
+    "test_kill_between_row_and_event.py", "test_mcp.py", "test_other_hosts.py", "test_queue_killed.py", "test_rights.py",
+    "test_snapshot.py", "test_state_machine.py", "test_tutorial_admin.py", "test_two_clusters.py", "test_wedged_cluster.py",
 }  # fmt: skip
 """Files that take longest. They start first, so that none of them runs alone in the end."""
 BESIDE_A_WAITING_ONE = 4
@@ -103,10 +104,9 @@ def pytest_collection_modifyitems(items):
     The waiting ones come early, or the last one to start would be waited for.
     """
     files = {}
-    for item in items:
+    for item in sorted(items, key=lambda item: item.path.name not in LONGEST):
         files.setdefault(item.path, []).append(item)
     waiting = [tests for path, tests in files.items() if not SLOW.isdisjoint(path.parts)]
-    waiting.sort(key=lambda tests: tests[0].path.name not in LONGEST)
     others = iter([tests for path, tests in files.items() if SLOW.isdisjoint(path.parts)])
     mixed = [tests for one in waiting for tests in (one, *islice(others, BESIDE_A_WAITING_ONE))]
     items[:] = [item for tests in (*mixed, *others) for item in tests]
