@@ -14,9 +14,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.options import IS_POPUP_VAR, IncorrectLookupParameters
-from django.contrib.admin.views.main import ChangeList
-from django.core.exceptions import PermissionDenied
+from django.contrib.admin.options import IS_POPUP_VAR, TO_FIELD_VAR, IncorrectLookupParameters
+from django.contrib.admin.utils import get_fields_from_path
+from django.contrib.admin.views.main import ORDER_VAR, PAGE_VAR, SEARCH_VAR, ChangeList
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
@@ -156,15 +157,21 @@ def column(title: Any, text: Callable[[Any], Any], *, ordering: str | None = Non
 
 
 def without_popup(view: View) -> View:
-    """Return a view that refuses to be the popup of another form, because Django answers such a form with keys."""
+    """Return a view that refuses to serve another form as a popup, because Django answers such a form with keys."""
 
     @wraps(view)
     def refusing(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        if IS_POPUP_VAR in request.GET or IS_POPUP_VAR in request.POST:
+        if not {IS_POPUP_VAR, TO_FIELD_VAR}.isdisjoint([*request.GET, *request.POST]):
             raise PermissionDenied
         return view(request, *args, **kwargs)
 
     return refusing
+
+
+def report_ignored(request: HttpRequest, name: str, value: str) -> None:
+    """Name a parameter in a message, because the list is shown without it."""
+    text = _("Ignored an unknown filter or value: %(parameter)s.")
+    messages.error(request, text % {"parameter": shortened(f"{name}={value}")})
 
 
 class PublicIDChangeList(ChangeList):
@@ -174,7 +181,12 @@ class PublicIDChangeList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Read the rows of the page, also of a single one: Django would search the whole table for more."""
-        super().get_results(request)
+        try:
+            super().get_results(request)
+        except IncorrectLookupParameters:
+            report_ignored(request, PAGE_VAR, str(self.page_num))
+            self.page_num = 1
+            super().get_results(request)
         rows = self.result_list if self.multi_page else self.paginator.page(1).object_list
         self.result_list: Any = list(rows)
         for row in self.result_list:
@@ -302,14 +314,11 @@ class ScopedAdmin(admin.ModelAdmin):
         return row
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Return True for a parameter of one of the list's filters. For another one, Django redirects to the whole list.
+        """Return whether a filter of the list has this parameter.
 
         Django also allows each lookup on a column: a search in a column that the user may not view would read it.
         """
-        if lookup in self.linked_lookups or any(lookup in self._lookups_of(spec) for spec in self.list_filter):
-            return True
-        messages.error(request, _("Unknown filter: %(name)s.") % {"name": shortened(lookup)})
-        raise IncorrectLookupParameters
+        return lookup in self.linked_lookups or any(lookup in self._lookups_of(spec) for spec in self.list_filter)
 
     def _lookups_of(self, spec: Any) -> set[str]:
         """Return the parameters of one entry of ``list_filter``."""
@@ -377,7 +386,7 @@ class ScopedAdmin(admin.ModelAdmin):
             data = request.POST.copy()
             data.setlist(ACTION_CHECKBOX_NAME, list(map(str, chosen.values_list("pk", flat=True))))
             request.POST = data  # type: ignore[assignment]
-        request.GET = self._without_unset_filters(request)  # type: ignore[assignment]
+        request.GET = self._accepted_parameters(request)  # type: ignore[assignment]
         title = capfirst(self.opts.verbose_name_plural)
         page = super().changelist_view(request, {"title": title, **(extra_context or {})})
         context = getattr(page, "context_data", None) or {}
@@ -391,10 +400,32 @@ class ScopedAdmin(admin.ModelAdmin):
         """Return what the page of a list shows besides Django's."""
         return {"selects": [select_of(spec, changelist) for spec in changelist.filter_specs]}
 
-    def _without_unset_filters(self, request: HttpRequest) -> QueryDict:
-        """Return the parameters without empty ones: a form also sends selects that select nothing."""
-        kept = request.GET.copy()
+    def _accepted_parameters(self, request: HttpRequest) -> QueryDict:
+        """Return the parameters that the list takes, and name each other one in a message.
+
+        Empty values are left out: a form also sends selects that select nothing.
+        """
+        kept = QueryDict(mutable=True)
         for name, values in request.GET.lists():
-            if not any(values):
-                del kept[name]
+            for value in filter(None, values):
+                if self._accepts(request, name, value):
+                    kept.appendlist(name, value)
+                else:
+                    report_ignored(request, name, value)
         return kept
+
+    def _accepts(self, request: HttpRequest, name: str, value: str) -> bool:
+        """Return whether the list has this parameter, and it may have this value."""
+        if "\x00" in value:
+            return False
+        if not self.lookup_allowed(name, value, request):
+            return name in (SEARCH_VAR, ORDER_VAR, PAGE_VAR)
+        path, _separator, lookup = name.rpartition("__")
+        if lookup != "exact":
+            return True
+        field = get_fields_from_path(self.model, path)[-1]
+        try:
+            field.clean(value, None)
+        except ValidationError:
+            return False
+        return not field.choices or value in dict(field.flatchoices)
