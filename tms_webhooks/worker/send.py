@@ -228,7 +228,7 @@ class KnownToken(NamedTuple):
 
 
 tokens: dict[int, KnownToken] = {}
-"""The last token of each webhook. The drains of this process share them."""
+"""The last token of each webhook, until it has expired and another one is issued. The drains of this process share them."""
 
 
 @dataclass(slots=True)
@@ -338,7 +338,12 @@ class Sender:
             error = authentication.failure(client, as_delivery_error(cause))
             self._ended += [one.end(error) for one in waiting]
             return
-        tokens[key[0]] = KnownToken(value, self._clock() + lifetime, key[1])
+        now = self._clock()
+        for webhook_id, known in [*tokens.items()]:
+            # Those of deleted webhooks would stay for ever. Another drain of this process may have removed it.
+            if known.expires_at <= now:
+                tokens.pop(webhook_id, None)
+        tokens[key[0]] = KnownToken(value, now + lifetime, key[1])
         for one in waiting:
             self._send(one, value)
 

@@ -19,6 +19,7 @@ from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import DisabledReason
+from tms_webhooks.manage import webhooks as manage_webhooks
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
 from tms_webhooks.worker import send
@@ -86,6 +87,22 @@ def test_all_requests_of_a_tokens_lifetime_use_one_token(transport, receiver, se
     assert tokens_of(receiver)[25:] == ["token-2"] * 2
     assert statuses() == {"delivered"}
     assert distinct(Delivery, "attempts") == {1}
+
+
+def test_a_new_token_drops_those_that_have_expired_such_as_of_deleted_webhooks(
+    receiver, server, webhook, clock, deliver
+):
+    deliver(1)
+    manage_webhooks.delete(webhook, actor=SYSTEM, now=clock())
+    other = webhook_of(receiver, organization=webhook.organization)
+    server.give_to(other)
+    deliver(1)
+    assert set(send.tokens) == {webhook.pk, other.pk}
+    clock.advance(hours=1)
+    deliver(1)
+
+    assert set(send.tokens) == {other.pk}
+    assert tokens_of(receiver) == ["token-1", "token-2", "token-3"]
 
 
 def test_the_request_for_a_token_is_that_of_the_standard(server, webhook, clock, deliver):
