@@ -12,7 +12,7 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.admin.conftest import alice as administrator
-from tests.integration.admin.pages import url
+from tests.integration.admin.pages import named, url
 from tests.integration.api.conftest import client
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.actors import SYSTEM
@@ -124,6 +124,15 @@ def test_a_list_of_the_api_refuses_every_lookup(client, worlds, route, problem):
     ):
         (error,) = problem(client.get(address, {chosen: "1"}), "invalid-request")["errors"]
         assert (error["parameter"], error["code"]) == (chosen[:80], "unknown")
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\x00b", "class:\x00"])
+def test_a_search_of_the_admin_survives_a_null_character(site, operator, worlds, text):
+    webhook = worlds[0].webhook
+    query = {"noun": "class", "organization": str(webhook.organization_id), "q": text}
+
+    assert operator.get(named("tms_webhooks_webhook_explain", webhook.public_id), {"event": text}).status_code == 200
+    assert operator.get(named("tms_webhooks_webhook_objects"), query).status_code == 200
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

@@ -292,7 +292,8 @@ def explain_page(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRes
     webhook = admin.row_of(request, key)
     if not may_view_payloads(request, webhook):
         raise PermissionDenied
-    term = request.GET.get("event", "").strip()
+    # PostgreSQL refuses a NUL in a text.
+    term = request.GET.get("event", "").replace("\x00", "").strip()
     keys = event_keys(request, term, now=timezone.now()) if term else []
     visible = visible_to(allowed_keys(request, Action.VIEW)) & visible_to(allowed_keys(request, Action.VIEW_PAYLOAD))
     events = Event.objects.filter(visible, pk__in=keys).order_by("-pk")[:MAX_EXPLAINED]

@@ -168,7 +168,9 @@ def found_objects(admin: Any, request: HttpRequest) -> HttpResponse:
     With ``branches``, also those of the organizations below it. Names of people are payload: their objects need the
     permission to view payloads.
     """
-    noun, organization, text = (request.GET.get(name, "") for name in ("noun", "organization", "q"))
+    # PostgreSQL refuses a NUL in a text.
+    given = (request.GET.get(name, "") for name in ("noun", "organization", "q"))
+    noun, organization, text = (value.replace("\x00", "") for value in given)
     is_public, viewed = noun in PUBLIC_NOUNS, organizations(request, Action.VIEW)
     action = Action.MANAGE if is_public else Action.VIEW_PAYLOAD
     try:
