@@ -22,7 +22,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import catalogue
-from tms_webhooks.admin.bases import ScopedAdmin, may_view_webhooks, organizations
+from tms_webhooks.admin.bases import ScopedAdmin, may_view_webhooks, organizations, report_ignored
 from tms_webhooks.admin.formatting import EMPTY
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
@@ -151,21 +151,18 @@ class TimeFilter(admin.SimpleListFilter):
         return [(key, title) for key, (title, _length) in PERIODS.items()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
-        """Keep the rows of the range. An invalid time shows an error and matches nothing."""
+        """Keep the rows of the range. An invalid time is ignored and named in a message."""
         period = PERIODS.get(str(self.value()))
         if period is not None and not any(self.range.values()):
             return queryset.filter(created_at__gte=timezone.now() - period[1])
         form = TimeRangeForm(self.range)
-        if not form.is_valid():
-            for name, errors in form.errors.items():
-                message = f"{form.fields[name].label}: “{self.range[name][:40]}”: {' '.join(map(str, errors))}"
-                messages.error(request, message)
-            return queryset.none()
-        ends = {"created_at__gte": form.cleaned_data["since"], "created_at__lt": form.cleaned_data["until"]}
-        ends = {lookup: at for lookup, at in ends.items() if at is not None}
-        if len(ends) == 2 and ends["created_at__gte"] >= ends["created_at__lt"]:
+        for name in form.errors:
+            report_ignored(request, name, self.range[name])
+        since, until = map(form.cleaned_data.get, ("since", "until"))
+        if since and until and since >= until:
             messages.warning(request, _("From must be before Until."))
-        return queryset.filter(**ends)
+        ends = {"created_at__gte": since, "created_at__lt": until}
+        return queryset.filter(**{lookup: at for lookup, at in ends.items() if at})
 
 
 # Pages

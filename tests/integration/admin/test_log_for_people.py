@@ -278,20 +278,13 @@ def test_they_are_filtered(operator):
     assert '<input type="datetime-local" name="since" value="2026-01-01T12:00">' in page
 
 
-@pytest.mark.parametrize(
-    "query, message",
-    [
-        ({"since": "<yesterday>"}, "From: “<yesterday>”: Enter a valid date/time."),
-        ({"since": "2026-01-01T14:00", "until": "2026-01-01T14:00"}, "From must be before Until."),
-    ],
-)
-def test_a_wrong_range_is_reported(operator, query, message):
+def test_a_range_that_ends_before_it_begins_is_reported(operator):
     delivery_of()
 
-    response = operator.get(url(Delivery, "changelist"), query)
+    response = operator.get(url(Delivery, "changelist"), {"since": "2026-01-01T14:00", "until": "2026-01-01T14:00"})
 
     assert list(response.context["cl"].result_list) == []
-    assert message in text_of(response)
+    assert "From must be before Until." in text_of(response)
 
 
 # Whose
