@@ -15,6 +15,8 @@ A host names its own class in ``TMS_WEBHOOKS["ACCESS_POLICY"]``::
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from django.apps import apps
@@ -26,7 +28,7 @@ from tms_webhooks.actors import Actor, actor_of
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.exceptions import ConfigurationError
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.audience import KEYS_PER_QUERY, descendants
 from tms_webhooks.models.organization import organization_model
 
@@ -108,6 +110,16 @@ def covers(organizations: models.QuerySet[Any], webhook: Webhook) -> bool:
     keys = list(descendants([webhook.organization_id], using=Webhook.objects.db) - {webhook.organization_id})
     batches = (keys[start : start + KEYS_PER_QUERY] for start in range(0, len(keys), KEYS_PER_QUERY))
     return sum(organizations.order_by().filter(pk__in=some).count() for some in batches) == len(keys)
+
+
+def may_view_payload(webhook: Webhook, event: Event, allows: Callable[[Action, Any], bool]) -> bool:
+    """Return whether a caller may view the payload of an event at a webhook, and its receiver's responses.
+
+    The caller needs the permission in the webhook's organization and in one that the event belongs to: the webhook may
+    include child organizations. ``allows`` takes an action and the key of an organization.
+    """
+    asked = partial(allows, Action.VIEW_PAYLOAD)
+    return asked(webhook.organization_id) and any(map(asked, event.viewers))
 
 
 def _organizations() -> models.QuerySet[Any]:

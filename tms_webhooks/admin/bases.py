@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import reduce, wraps
+from functools import partial, reduce, wraps
 from importlib import import_module
 from operator import or_
 from typing import Any, ClassVar, NamedTuple
@@ -27,12 +27,12 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from tms_webhooks.access import covers, get_policy
+from tms_webhooks.access import covers, get_policy, may_view_payload
 from tms_webhooks.choices import Action
 from tms_webhooks.db import clock
 from tms_webhooks.exception_reports import View, hide_values
 from tms_webhooks.filters.paths import shortened
-from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models import Delivery, Subscription, Webhook
 from tms_webhooks.sources import objects
 
 MAX_SELECTED = 1_000
@@ -117,6 +117,12 @@ def allows_anywhere(request: HttpRequest, action: Action) -> bool:
 def may_view_payloads(request: HttpRequest, webhook: Webhook) -> bool:
     """Return whether the user may view the payloads of a webhook."""
     return permits(request, "view_event") and allows(request, Action.VIEW_PAYLOAD, webhook.organization_id)
+
+
+def may_view_payload_of(request: HttpRequest, delivery: Delivery) -> bool:
+    """Return whether the user may view the payload of a delivery."""
+    asked = partial(allows, request)
+    return permits(request, "view_event") and may_view_payload(delivery.webhook, delivery.event, asked)
 
 
 def may_view_all_payloads(request: HttpRequest, webhook: Webhook) -> bool:

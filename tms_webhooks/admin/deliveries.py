@@ -23,6 +23,7 @@ from tms_webhooks.admin.bases import (
     allowed_keys,
     column,
     covers_children,
+    may_view_payload_of,
     may_view_payloads,
     permits,
 )
@@ -114,9 +115,7 @@ class DeliveryAdmin(LogAdmin):
         from tms_webhooks.documents.request_preview import preview_of
         from tms_webhooks.manage import deliveries as manage
 
-        # The right in the webhook's organization and, for the event of a child organization, in the event's.
-        is_allowed = bool(allowed_among(request, Action.VIEW_PAYLOAD, row.event.viewers))
-        may_view = is_allowed and may_view_payloads(request, row.webhook)
+        may_view = may_view_payload_of(request, row)
         may_send = row.webhook.deleted_at is None and self.may_send(request, row)
         may_resend, may_send_now = may_send and manage.is_finished(row), may_send and manage.is_waiting(row)
         preview, now = None, timezone.now()

@@ -7,7 +7,7 @@ the codes of all its rows together.
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from tms_webhooks import catalogue
-from tms_webhooks.admin.bases import allowed_among, permits
+from tms_webhooks.admin.bases import allowed_among, may_view_payload_of
 from tms_webhooks.admin.formatting import (
     EMPTY,
     format_count,
@@ -122,14 +122,14 @@ def delivery_rows(deliveries: Sequence[Delivery], request: HttpRequest, *, now: 
     of the last attempt or the kind of its error, and the attempts. ``when`` is when it was finished, or is
     attempted next: "in 42 s".
     """
-    events = named_events((row.event for row in deliveries), request)
-    owners = {row.webhook.organization_id for row in deliveries if row.event_id in events}
-    shown = allowed_among(request, Action.VIEW_PAYLOAD, owners)
+    # One query for all organizations.
+    owners = [{row.webhook.organization_id, *row.event.viewers} for row in deliveries]
+    allowed_among(request, Action.VIEW_PAYLOAD, set().union(*owners))
     codes = _last_codes(deliveries)
     return [
         {
             "delivery": row,
-            "object": object_text(row.event, is_named=row.event_id in events and row.webhook.organization_id in shown),
+            "object": object_text(row.event, is_named=may_view_payload_of(request, row)),
             "event": event_text(row.event),
             "webhook": cut(row.webhook.name),
             "outcome": format_html(
@@ -157,15 +157,6 @@ def delivery_rows(deliveries: Sequence[Delivery], request: HttpRequest, *, now: 
 def with_row_columns(deliveries: QuerySet) -> QuerySet:
     """Load what `delivery_rows` shows together with the deliveries, without payloads and secrets."""
     return deliveries.select_related("event", "webhook__state").defer("event__body", "event__error", *heavy_columns())
-
-
-def named_events(events: Iterable[Event], request: HttpRequest) -> set[int]:
-    """Return the keys of those events that have a name which the user may see, in one query."""
-    if not permits(request, "view_event"):
-        return set()
-    owners = {row.pk: row.viewers for row in events if row.subject_name}
-    shown = allowed_among(request, Action.VIEW_PAYLOAD, set().union(*owners.values()))
-    return {key for key, organizations in owners.items() if organizations & shown}
 
 
 def object_text(event: Event, *, is_named: bool) -> SafeString:

@@ -20,6 +20,7 @@ from rest_framework.fields import (
 )
 from rest_framework.serializers import Serializer
 
+from tms_webhooks.access import may_view_payload
 from tms_webhooks.api.schema.shim import extend_schema_field, no_list
 from tms_webhooks.api.serializers.base import (
     EventIDField,
@@ -440,7 +441,8 @@ class DeliveryDetailSerializer(DeliverySerializer):
     @extend_schema_field(DeliveryPayloadSerializer(allow_null=True))
     def get_payload(self, delivery: Delivery) -> dict[str, str] | None:
         """Return the body in the webhook's format once the delivery is finished, and the stored event before."""
-        if not self.context["view"].may_see_payload(delivery.webhook, delivery.event) or not delivery.event.body:
+        allows = self.context["view"].allows
+        if not delivery.event.body or not may_view_payload(delivery.webhook, delivery.event, allows):
             return None
         own = getattr(delivery, "own_body", None)
         if own is None or not own.stored:

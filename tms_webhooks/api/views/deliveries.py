@@ -9,6 +9,7 @@ from django.utils import timezone
 from rest_framework import mixins
 from rest_framework.response import Response
 
+from tms_webhooks.access import may_view_payload
 from tms_webhooks.api.filters import OF_DELIVERIES, OF_JOBS, visible_webhooks
 from tms_webhooks.api.problems import ErrorItem, Problem
 from tms_webhooks.api.schema.resources import LOCATION, row_action
@@ -81,7 +82,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     def attempts(self) -> Response:
         """Return the HTTP requests of a delivery, oldest first."""
         delivery = self.get_object()
-        self.shows_payloads = self.may_see_payload(delivery.webhook, delivery.event)
+        self.shows_payloads = may_view_payload(delivery.webhook, delivery.event, self.allows)
         page = self.paginate_queryset(DeliveryAttempt.objects.filter(delivery=delivery).order_by("pk"))
         data = AttemptSerializer(page, many=True, context=self.get_serializer_context()).data
         return self.get_paginated_response(data)

@@ -27,7 +27,7 @@ from tms_webhooks.api.pagination import SealedCursorPagination
 from tms_webhooks.api.safe_writes import etag_of, require_match
 from tms_webhooks.api.schema.resources import ResourceSchema
 from tms_webhooks.choices import Action
-from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models import Webhook
 from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
 from tms_webhooks.models.public_ids import uid_of
 
@@ -158,17 +158,6 @@ class ResourceViewSet(GenericViewSet):
             )
         if webhook.include_children:
             self._rights.add(("webhook", str(webhook.pk), str(action)))
-
-    def may_see_payload(self, webhook: Webhook, event: Event) -> bool:
-        """Return whether the caller may see the payload of an event at a webhook, and its receiver's responses.
-
-        The caller needs the permission in the webhook's organization and in one that the event belongs to: the webhook may
-        include child organizations.
-        """
-        own = webhook.organization_id
-        return self.allows(Action.VIEW_PAYLOAD, own) and (
-            own in event.viewers or any(self.allows(Action.VIEW_PAYLOAD, key) for key in event.viewers)
-        )
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the rows that the caller may view."""

@@ -19,7 +19,7 @@ from rest_framework.pagination import Cursor
 from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
-from tms_webhooks.access import covers
+from tms_webhooks.access import covers, may_view_payload
 from tms_webhooks.api.filters import OF_HOOKS, OF_WEBHOOKS, referenced, visible_events
 from tms_webhooks.api.pagination import whole_number
 from tms_webhooks.api.problems import Problem, problem_at
@@ -352,7 +352,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
                 self.require_children(Action.VIEW_PAYLOAD, webhook)
             return self._example(webhook, given)
         event: Event = referenced(visible_events(self), given["event"], "event")
-        if not self.may_see_payload(webhook, event):
+        if not may_view_payload(webhook, event, self.allows):
             raise PermissionDenied("You may view this event, but you lack the permission 'view_payload' for it.")
         return event
 
