@@ -79,7 +79,8 @@ def moment(value: datetime) -> Any:
 def as_datetime(value: Any, zone: Any = None) -> Any:
     """Return a time that `read` has returned, with its zone, which SQLite and MariaDB leave out: that of the connection."""
     if isinstance(value, str):
-        value = datetime.fromisoformat(value)
+        # PostgreSQL fills a text up to its length.
+        value = datetime.fromisoformat(value.rstrip())
     return value and value.replace(tzinfo=value.tzinfo or zone or database().timezone)
 
 

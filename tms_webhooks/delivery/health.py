@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
@@ -45,7 +44,8 @@ def deferred(result: SendResult, state: WebhookState, now: datetime) -> SendResu
         state.succeeded_at = now
     may_defer = result.status == 429 and outcome.counts_for_health and not outcome.permanent
     if may_defer and state.succeeded_at and now < state.succeeded_at + RATE_LIMITED:
-        return replace(result, outcome=replace(outcome, retry_after=retry.SHORTEST_DEFERRAL, counts_for_health=False))
+        outcome = outcome._replace(retry_after=retry.SHORTEST_DEFERRAL, counts_for_health=False)
+        return result._replace(outcome=outcome)
     return result
 
 

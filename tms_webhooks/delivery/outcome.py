@@ -10,10 +10,10 @@ import http.client
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
+from typing import NamedTuple
 from urllib.parse import quote, quote_plus, urlsplit
 
 from tms_webhooks.choices import OUR_OWN_FAULT, DisabledReason, ErrorClass, HoldReason
@@ -58,8 +58,7 @@ _SECRET = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The outcome of one attempt.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -123,8 +123,7 @@ class OutgoingRequest(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SendResult:
+class SendResult(NamedTuple):
     """The result of one attempt to send a request. ``headers`` and ``body`` are the receiver's answer, as text."""
 
     request: OutgoingRequest
@@ -138,13 +137,12 @@ class SendResult:
 
     def without_answer(self) -> SendResult:
         """Return the result without the receiver's answer."""
-        return replace(self, headers="", body="")
+        return self._replace(headers="", body="")
 
     def without_texts(self) -> SendResult:
         """Return the result without the receiver's own texts, for a database that can't store them."""
-        return replace(
-            self.without_answer(), outcome=replace(self.outcome, message="not kept: the database refused it")
-        )
+        outcome = self.outcome._replace(message="not kept: the database refused it")
+        return self.without_answer()._replace(outcome=outcome)
 
 
 # --- From a webhook to its endpoint ---

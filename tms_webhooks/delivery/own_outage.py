@@ -7,7 +7,6 @@ between. From then on, such attempts use up no retry and do not count for health
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -75,7 +74,7 @@ class OwnOutage:
         if self.since(now) is None:
             return list(results)
         return [
-            replace(result, outcome=replace(result.outcome, own_outage=True, counts_for_health=False))
+            result._replace(outcome=result.outcome._replace(own_outage=True, counts_for_health=False))
             # A failure of the proxy is uncharged anyway, and has a wait of its own.
             if not result.outcome.is_operators_fault
             and (_is_unreached(result) or result.outcome.error_class == ErrorClass.TOKEN_ERROR)

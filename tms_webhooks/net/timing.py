@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 NOTHING = "////"
 """The text of an exchange without any measured part."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """Seconds of each part of an exchange; None for a part that it did not have or did not reach.
 
     Attributes:
@@ -28,8 +28,7 @@ class Timing:
 
     def as_text(self) -> str:
         """Return the parts in whole milliseconds, such as "2/11//118/0"; "" if all are None."""
-        parts = (self.dns, self.connect, self.tls, self.wait, self.read)
-        text = "/".join(["" if part is None else str(round(part * 1000)) for part in parts])
+        text = "/".join(["" if part is None else str(round(part * 1000)) for part in self])
         return text if text != NOTHING else ""
 
     @classmethod

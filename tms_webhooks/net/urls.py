@@ -122,6 +122,12 @@ class SafeURL:
 def split_url(url: str) -> SafeURL:
     """Return the parts of a URL. Check its syntax, scheme and port, not its address; raise `UnsafeURL`."""
     safe = parse_url(url)
+    check_origin(safe)
+    return safe
+
+
+def check_origin(safe: SafeURL) -> None:
+    """Raise `UnsafeURL` unless the settings allow the scheme and the port."""
     schemes, ports = app_settings.ALLOWED_SCHEMES, app_settings.ALLOWED_PORTS
     if safe.scheme not in schemes:
         raise _refused(
@@ -130,7 +136,6 @@ def split_url(url: str) -> SafeURL:
         )
     if safe.port not in ports:
         raise _refused(_("the port %(port)d is not allowed") % {"port": safe.port}, _addition(ports))
-    return safe
 
 
 def same_receiver(url: str, other: str) -> bool:

@@ -494,13 +494,13 @@ class Drain:
         """Collect the answers that have come."""
         answers = self._sender.collect()
         # An answer may have come as soon as the last collection was over.
-        lateness, self._collected_at = monotonic() - self._collected_at, monotonic()
+        lateness, self._collected_at, now = monotonic() - self._collected_at, monotonic(), self._clock()
         for attempt, answer, seconds in answers:
-            result = attempt.end(answer, seconds, self._clock())
+            result = attempt.end(answer, seconds, now)
             is_urgent = self._queues.answered(result, max(0.0, seconds - lateness))
             if not self._results:
                 self._write_at = self._collected_at + RESULTS_LATEST
-            self._outage.note(result, self._clock())
+            self._outage.note(result, now)
             self._results.append(result)
             if is_urgent:
                 self._urgent.add(result.request.webhook_id)

@@ -123,9 +123,10 @@ SELECT {{state}}, {{columns}}, s.value FROM {{webhookstate}} st JOIN {{webhook}}
 LEFT JOIN {{webhooksecret}} s ON s.webhook_id = w.id AND {SIGNS}
 WHERE st.webhook_id {{among}} AND st.lease = %(token)s ORDER BY w.id, s.id DESC"""  # noqa: S608 (names of ours)
 
-# The columns of a `ClaimedDelivery`, with the number for its body. The id as text: it saves a UUID object for each delivery.
+# The columns of a `ClaimedDelivery`, with the number for its body. The id and the times as text: for psycopg, to read two times
+# takes a tenth of what a delivery takes.
 CLAIMED_COLUMNS = """d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.traceparent, e.body,
-    e.sequence, d.quiet_period, d.resume_priority, e.occurred_at, d.due_at"""
+    e.sequence, d.quiet_period, d.resume_priority, CAST(e.occurred_at AS CHAR(35)), CAST(d.due_at AS CHAR(35))"""
 
 # The deliveries within all quotas, with their events. By keys.
 DUE = f"""

@@ -1,6 +1,5 @@
 """What an answer or an error means: success or not, again or not, held against the receiver or not."""
 
-import dataclasses
 from datetime import UTC, datetime
 
 import pytest
@@ -64,7 +63,7 @@ def kept_location(location):
     ],
 )
 def test_2xx_is_delivered(status, message):
-    assert answer(status) == dataclasses.replace(DELIVERED, message=message)
+    assert answer(status) == DELIVERED._replace(message=message)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +91,7 @@ def test_2xx_is_delivered(status, message):
     ],
 )
 def test_anything_else_is_a_failure_that_is_retried(status, message):
-    assert answer(status) == dataclasses.replace(FAILED, message=message)
+    assert answer(status) == FAILED._replace(message=message)
 
 
 @pytest.mark.parametrize(
@@ -133,14 +132,14 @@ def test_a_location_can_not_break_or_color_a_log_line():
 
 
 def test_410_disables_the_webhook():
-    assert answer(410) == dataclasses.replace(FAILED, permanent=True, disable="gone", message="HTTP 410 Gone")
+    assert answer(410) == FAILED._replace(permanent=True, disable="gone", message="HTTP 410 Gone")
 
 
 @pytest.mark.parametrize("status", [410, 413])
 def test_410_and_413_of_an_mcp_subscription_end_this_delivery_alone(status):
     judged = outcome.of_response(status=status, headers={}, now=NOW, is_mcp=True)
 
-    assert judged == dataclasses.replace(FAILED, permanent=True, message=answer(status).message)
+    assert judged == FAILED._replace(permanent=True, message=answer(status).message)
     assert not answer(413).permanent
     assert not outcome.of_response(status=404, headers={}, now=NOW, is_mcp=True).permanent
     asks = {"webhook-delivery": "disable"}
@@ -150,8 +149,8 @@ def test_410_and_413_of_an_mcp_subscription_end_this_delivery_alone(status):
 @pytest.mark.parametrize("value", ["disable", "Disable", " DISABLE "])
 def test_a_receiver_may_ask_to_be_left_alone_whatever_the_status(value):
     headers = {"webhook-delivery": value}
-    assert answer(200, headers) == dataclasses.replace(DELIVERED, disable="receiver_requested")
-    assert answer(500, headers) == dataclasses.replace(FAILED, permanent=True, disable="receiver_requested")
+    assert answer(200, headers) == DELIVERED._replace(disable="receiver_requested")
+    assert answer(500, headers) == FAILED._replace(permanent=True, disable="receiver_requested")
     # Said on purpose, it tells more than the status.
     assert answer(410, headers).disable == "receiver_requested"
 
@@ -187,7 +186,7 @@ def test_other_words_in_that_header_mean_nothing(value):
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_read_in_seconds_and_as_a_date(status, value, seconds):
     result = answer(status, {"retry-after": value})
-    expected = dataclasses.replace(FAILED, retry_after=seconds, counts_for_health=False, message=result.message)
+    expected = FAILED._replace(retry_after=seconds, counts_for_health=False, message=result.message)
     assert result == expected
     assert result.hold_reason == HoldReason.RETRY_AFTER
 
@@ -267,7 +266,7 @@ def test_a_message_is_always_one_short_line(status, location):
 )
 def test_an_error_is_judged_by_its_class(error_class, expected):
     result = outcome.of_error(DeliveryError("It broke.", error_class=error_class))
-    assert result == dataclasses.replace(FAILED, error_class=error_class, message="It broke.", **expected)
+    assert result == FAILED._replace(error_class=error_class, message="It broke.", **expected)
 
 
 def test_every_error_class_is_judged_above():

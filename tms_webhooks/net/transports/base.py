@@ -51,7 +51,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
     """One request, to the byte. ``repr`` shows neither headers nor body: error reporters print the variables of frames.
 
@@ -70,8 +70,7 @@ class Request:
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """The answer of the receiver.
 
     Attributes:

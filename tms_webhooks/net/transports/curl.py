@@ -26,7 +26,7 @@ from tms_webhooks.net import errors, urls
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Answer, Request, ThreadQueue, acknowledge_immediately, final_headers
 from tms_webhooks.net.transports.curl_exchange import CurlExchange, Handle, Target, result_of
-from tms_webhooks.net.urls import is_literal, start_lookup
+from tms_webhooks.net.urls import SafeURL, is_literal, start_lookup
 
 TARGETS_LIMIT = 4096
 """Number of origins whose addresses are kept."""
@@ -78,12 +78,15 @@ class CurlTransport:
         now = time.monotonic()
         host = ""
         try:
-            safe = urls.split_url(request.url)
+            safe = urls.parse_url(request.url)
             host = safe.host
             exchange = CurlExchange(request, key, safe, final_headers(request, safe), now, now, now + request.deadline)
             target = self._targets.get(safe.origin)
-            if (target is not None and target.expires_at > now) or is_literal(safe.host):
-                self._begin(exchange, [safe.host], now)
+            if target is None or target.expires_at <= now:
+                urls.check_origin(safe)
+                target = self._new_target(safe, [safe.host], now) if is_literal(safe.host) else None
+            if target is not None:
+                self._begin(exchange, target, now)
                 return
             # Wait for the addresses of the name: of the lookup that is in progress, or of a new one.
             if safe.origin not in self._lookups:
@@ -151,22 +154,22 @@ class CurlTransport:
         self._selector.close()
         self._resolved.close()
 
-    def _begin(self, exchange: CurlExchange, addresses: Sequence[str], now: float) -> None:
-        """Begin an exchange with the kept addresses of its origin; without any, these are checked and kept."""
-        safe = exchange.safe
-        target = self._targets.get(safe.origin)
-        if target is None or target.expires_at <= now:
-            urls.vet(safe.host, addresses)
-            if len(self._targets) >= TARGETS_LIMIT:
-                self._targets.clear()
-            target = self._targets[safe.origin] = Target(safe, addresses, now)
+    def _new_target(self, safe: SafeURL, addresses: Sequence[str], now: float) -> Target:
+        """Check the addresses of an origin, and keep them."""
+        urls.vet(safe.host, addresses)
+        if len(self._targets) >= TARGETS_LIMIT:
+            self._targets.clear()
+        target = self._targets[safe.origin] = Target(safe, addresses, now)
+        return target
+
+    def _begin(self, exchange: CurlExchange, target: Target, now: float) -> None:
         if exchange.deadline_at <= now:
             raise TimeoutError("the deadline has passed")
         handle = self._idle.pop() if self._idle else Handle(DEFAULT_CA_BUNDLE_PATH, opened=self._opened)
         handle.prepare(exchange, target, now)
         self._multi.add_handle(handle.easy)
         self._in_flight[handle.easy] = handle
-        self._silence_until = min(self._silence_until, now + app_settings.READ_TIMEOUT_SECONDS)
+        self._silence_until = min(self._silence_until, now + handle.patience)
 
     def _begin_resolved(self) -> None:
         for origin, future in self._resolved.take():
@@ -174,7 +177,7 @@ class CurlTransport:
             for exchange in self._lookups.pop(origin, ()):
                 exchange.resolved_at = now
                 try:
-                    self._begin(exchange, future.result(), now)
+                    self._begin(exchange, self._new_target(exchange.safe, future.result(), now), now)
                 except Exception as error:
                     self._end_lookup([exchange], error, now)
 

@@ -113,7 +113,7 @@ class Handle:
     def __init__(self, cafile: str, *, opened: Callable[[int], None]) -> None:
         self.opened = opened
         self.proxy = configured_proxy()
-        self.limit = app_settings.RESPONSE_LIMIT_BYTES
+        self.limit, self.patience = app_settings.RESPONSE_LIMIT_BYTES, app_settings.READ_TIMEOUT_SECONDS
         self.body = bytearray()
         # The last lines only: a longer head loses its status line here, and is refused.
         self.lines: deque[bytes] = deque(maxlen=HEADERS_LIMIT + 2)
@@ -177,7 +177,7 @@ class Handle:
         ready, answered = self.easy.getinfo(pycurl.PRETRANSFER_TIME), self.easy.getinfo(pycurl.STARTTRANSFER_TIME)
         # While it connects, the timeout is another one.
         heard_at = max(self.heard_at, self.begun_at + max(ready, answered)) if ready else now
-        return heard_at + app_settings.READ_TIMEOUT_SECONDS
+        return heard_at + self.patience
 
     def _write(self, data: bytes) -> int:
         """Keep a piece of the body. A return value other than its length ends the transfer."""
