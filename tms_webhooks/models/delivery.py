@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from datetime import datetime, timedelta
 from functools import reduce
 from operator import or_
@@ -17,26 +17,14 @@ from tms_webhooks.choices import DeliveryStatus, ErrorClass, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import sql
 from tms_webhooks.db.sql import KeyIn, PrimaryManager, key_in
-from tms_webhooks.models.event import PUBLIC_PREFIX, Event
-from tms_webhooks.models.public_ids import DELIVERY_PREFIX, delivery_id, uids_in
+from tms_webhooks.models.event import Event
+from tms_webhooks.models.public_ids import DELIVERY_PREFIX, uids_in
 from tms_webhooks.models.webhook import Webhook
 
 OPEN = (DeliveryStatus.PENDING, DeliveryStatus.WAITING)
 UNSUCCESSFUL = (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED, DeliveryStatus.SKIPPED, DeliveryStatus.CANCELLED)
 """Those that a user looks for, and may send again."""
 FINISHED = (DeliveryStatus.DELIVERED, *UNSUCCESSFUL, DeliveryStatus.MERGED)
-
-# The values of a delivered row; also for statements elsewhere.
-DELIVERED = """status = 'delivered', due_at = NULL, finished_at = {now}, error_class = '',
-    attempts = attempts + 1, charged = charged + 1"""
-
-# The public id of a delivery's event, without its prefix. By primary key.
-EVENT_UID = "(SELECT REPLACE(CAST(e.uid AS CHAR(36)), '-', '') FROM {event} e WHERE e.id = event_id)"
-
-# By primary key.
-MARK_DELIVERED = f"""
-UPDATE {{delivery}} SET {DELIVERED.format(now="%s")}
-WHERE id IN ({{ids}}) AND due_at IS NOT NULL AND attempts = {{attempts}} AND (id, {EVENT_UID}) IN ({{values}}{{pairs}})"""  # noqa: S608 (names of ours)
 
 
 class DeliveryQuerySet(models.QuerySet["Delivery"]):
@@ -115,22 +103,6 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         # right. It is right for one that is to have an extra attempt already: its priority is still its own.
         due_at = Least(F("due_at"), Value(now, models.DateTimeField()))
         return self.waiting().update(resume_priority=F("priority"), due_at=due_at, **values)
-
-
-def mark_delivered(events: Mapping[int, str], *, now: datetime, attempts: int) -> int:
-    """Finish open deliveries with this many attempts as delivered, if their event is still the one that was sent; return how many.
-
-    ``events`` are the public ids of the events, by the keys of the deliveries. It is the change of every batch on SQLite and
-    MariaDB.
-    """
-    return sql.write(
-        MARK_DELIVERED,
-        [sql.moment(now), *(public_id.removeprefix(PUBLIC_PREFIX) for public_id in events.values())],
-        ids=sql.numbers(events),
-        attempts=str(attempts),
-        values="VALUES " if sql.database().vendor == "sqlite" else "",
-        pairs=", ".join(f"({int(pk)}, %s)" for pk in events),
-    )
 
 
 class Delivery(models.Model):
@@ -247,7 +219,7 @@ class Delivery(models.Model):
     @property
     def public_id(self) -> str:
         """The id that customers see, of event and webhook. It never changes."""
-        return delivery_id(self.event.uid.hex, self.webhook.uid.hex)
+        return f"{DELIVERY_PREFIX}{self.event.uid.hex}{self.webhook.uid.hex}"
 
     @classmethod
     def by_public_id(cls, text: str) -> Q:

@@ -34,11 +34,6 @@ def uid_of(text: str, prefix: str) -> uuid.UUID | None:
     return next(iter(uids_in(text, prefix)), None)
 
 
-def delivery_id(event_uid: str, webhook_uid: str) -> str:
-    """Return the public id of a delivery; both arguments are 32 hexadecimal digits."""
-    return f"{DELIVERY_PREFIX}{event_uid}{webhook_uid}"
-
-
 class PublicIDModel(models.Model):
     """A row with a random id, which customers see. A subclass sets ``PUBLIC_PREFIX``."""
 

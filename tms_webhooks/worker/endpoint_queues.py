@@ -191,7 +191,9 @@ class EndpointQueue:
 
     def quotas(self, webhook: Webhook, now: datetime) -> list[Quota]:
         """Return what to read for this queue. ``webhook`` is its row of now."""
-        self.configure(webhook)
+        # A row that has not changed is the same object.
+        if webhook is not self.webhook:
+            self.configure(webhook)
         live, replays = self.asked = self.wanted
         if monotonic() >= self.unbounded_at:
             self.bounds, self.unbounded_at = {}, monotonic() + UNBOUNDED_EVERY

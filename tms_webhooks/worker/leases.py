@@ -340,7 +340,9 @@ def _all_within(quotas: Sequence[Quota], kind: str) -> tuple[str, Mapping[str, A
     """Return the query for the deliveries within quotas of one kind, and its parameters: one for all quotas."""
     vendor = database().vendor
     held: set[int] = set().union(*(quota.held for quota in quotas))
-    lines = [quota._replace(held=(), after=quota.after and moment(quota.after))._asdict() for quota in quotas]
+    # Most of the times are the same.
+    times = {after: after and moment(after) for after in {quota.after for quota in quotas}}
+    lines = [{**quota._asdict(), "held": (), "after": times[quota.after]} for quota in quotas]
     if vendor == "sqlite":
         params = {"quotas": as_json(lines), "held": f"[{numbers(held)}]"}
     else:

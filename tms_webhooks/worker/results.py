@@ -40,7 +40,6 @@ from tms_webhooks.delivery.outgoing import SendResult
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Webhook, attempt, encryption, total
 from tms_webhooks.models.attempt import AttemptRow
-from tms_webhooks.models.delivery import mark_delivered
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.net import proxy
@@ -107,10 +106,11 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
     # A manual request does not affect the health of its webhook, which the short write would update.
     excluded = {one.request.webhook_id for one in results if one.outcome.may_stop_webhook or one.request.is_manual}
     chosen = [one for one in results if one.request.webhook_id not in excluded]
-    events = {one.request.delivery_id: one.request.event_id for one in chosen}
-    if not chosen or len(events) < len(chosen):
+    sent = {one.request.delivery_id: one.request for one in chosen}
+    if not chosen or len(sent) < len(chosen):
         # A delivery with two results needs the other write, too.
         return ()
+    uids = [request.event_id.removeprefix(PUBLIC_PREFIX) for request in sent.values()]
     webhooks = sorted({one.request.webhook_id for one in chosen})
     rows, counted = [_attempt_row(one) for one in chosen], [_counted(one) for one in chosen]
     if database().vendor == "postgresql":
@@ -118,21 +118,20 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
             "lines": attempt.json_of(rows),
             "totals": as_json(total.increments_of(counted)),
             "webhooks": array(webhooks),
-            "ids": array(events),
-            "uids": array(event_id.removeprefix(PUBLIC_PREFIX) for event_id in events.values()),
+            "ids": array(sent),
+            "uids": array(uids),
             "token": token,
             "now": now,
         }
         return chosen if write(_record_successes(), params, repeated=True) == len(chosen) else ()
-    by_number: dict[int, dict[int, str]] = defaultdict(dict)
-    for one in chosen:
-        by_number[one.request.number][one.request.delivery_id] = one.request.event_id
+    rows_sent = ", ".join(f"({pk}, {request.number - 1}, %s)" for pk, request in sent.items())
+    if database().vendor == "sqlite":
+        rows_sent = f"VALUES {rows_sent}"
     insert, add = DeliveryAttempt.objects.insertion(rows), DeliveryTotal.objects.addition(counted)
     with brief_write():
         succeeded = write(statements.SET_SUCCEEDED_AT, [moment(now), token], ids=numbers(webhooks))
-        if succeeded == len(webhooks) and all(
-            mark_delivered(sent, now=now, attempts=number - 1) == len(sent) for number, sent in by_number.items()
-        ):
+        delivered = write(statements.SET_DELIVERED, [moment(now), *uids], ids=numbers(sent), sent=rows_sent)
+        if succeeded == len(webhooks) and delivered == len(sent):
             insert()
             add()
             return chosen

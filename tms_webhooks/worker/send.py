@@ -27,7 +27,7 @@ from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, Sen
 from tms_webhooks.digests import digested
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models.event import PUBLIC_PREFIX
-from tms_webhooks.models.public_ids import delivery_id
+from tms_webhooks.models.public_ids import DELIVERY_PREFIX
 from tms_webhooks.models.webhook import MCP_HEADER
 from tms_webhooks.net.errors import as_delivery_error
 from tms_webhooks.net.timing import Timing
@@ -155,7 +155,7 @@ class Attempt(NamedTuple):
             **own,
             "content-type": request.content_type,
             "user-agent": USER_AGENT,
-            DELIVERY_HEADER: delivery_id(request.event_id.removeprefix(PUBLIC_PREFIX), webhook.uid.hex),
+            DELIVERY_HEADER: f"{DELIVERY_PREFIX}{request.event_id.removeprefix(PUBLIC_PREFIX)}{webhook.uid.hex}",
             ATTEMPT_HEADER: str(request.number),
             **({TEST_HEADER: "true"} if request.is_test else {}),
             **signatures(request, self.started_at),

@@ -3,7 +3,6 @@
 import socket
 import threading
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 
 import pytest
 
@@ -55,7 +54,7 @@ def test_a_name_server_that_never_answers_ends_at_the_deadline(serve, send, clie
 
 def seconds_of(response):
     """Return how long an exchange took."""
-    return sum(part or 0.0 for part in asdict(response.timing).values())
+    return sum(part or 0.0 for part in response.timing)
 
 
 def answered(send):

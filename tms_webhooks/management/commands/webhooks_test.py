@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from argparse import ArgumentParser
-from dataclasses import asdict
 from datetime import UTC, datetime
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -159,7 +158,7 @@ def facts_of(sent: TestSendResult) -> dict[str, Any]:
         "error": result.outcome.error_class or None,
         "message": result.outcome.message,
         "seconds": round(result.seconds, 3),
-        "timing": asdict(result.timing),
+        "timing": result.timing._asdict(),
         "bytes": len(sent.body),
         "healed": sent.healed,
     }

@@ -153,8 +153,10 @@ class Handle:
         # Byte for byte, whatever libcurl would make of the URL.
         setopt(pycurl.REQUEST_TARGET, safe.target)
         # A header without a value has a semicolon in libcurl's notation.
-        lines = [f"{name}: {value}" if value else f"{name};" for name, value in exchange.headers.items()]
-        setopt(pycurl.HTTPHEADER, _NO_OTHER_HEADERS + [line.encode("latin-1") for line in lines])
+        lines = [
+            (f"{name}: {value}" if value else f"{name};").encode("latin-1") for name, value in exchange.headers.items()
+        ]
+        setopt(pycurl.HTTPHEADER, _NO_OTHER_HEADERS + lines)
         if request.body or request.method not in BODILESS_METHODS:
             setopt(pycurl.POSTFIELDS, request.body)
         else:
