@@ -30,6 +30,7 @@ from tms_webhooks.models import (
     Webhook,
     WebhookState,
 )
+from tms_webhooks.models.audit import LONGEST_LABEL
 from tms_webhooks.models.event import Subject
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.sources import states
@@ -37,6 +38,7 @@ from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources, sources_of
 from tms_webhooks.sources.rows import at_keys, read_rows, read_whole
 from tms_webhooks.sources.stored_rows import key_of
+from tms_webhooks.validators import shorten
 
 # Events that one transaction erases, and last recorded states that one refreshes.
 BATCH = 200
@@ -178,16 +180,19 @@ def _blank(events: Sequence[int]) -> None:
 def _erase_mentions(key: str, names: Collection[str], *, now: datetime) -> int:
     """Remove a person from rows that are no events; return the number of changed rows.
 
-    The name is blanked in audit entries and jobs, and the address removed from contacts. The last recorded states about the
-    person are replaced by the host's current rows. The states of deleted rows are deleted. So the next reconciliation does not emit old values that the host blanked or
-    deleted by raw SQL. Values that the host still has are kept: erase them there first.
+    The name is blanked in audit entries and jobs, and the address removed from contacts, also from those that audit entries
+    list. The last recorded states about the person are replaced by the host's current rows. The states of deleted rows are
+    deleted. So the next reconciliation does not emit old values that the host blanked or deleted by raw SQL. Values that the host still has are kept: erase them there first.
     """
-    named = AuditEntry.objects.filter(actor_id=key, actor_kind__in=(ActorKind.USER, ActorKind.ADMINISTRATOR)).exclude(
-        actor_label=""
-    )
-    count = named.update(actor_label="") + Job.objects.filter(requested_by__in=names).update(requested_by="")
-    contacts = sum(_remove_contact(name, *one) for name in names for one in CONTACT_FIELDS)
-    return count + contacts + sum(_refresh_source(source, key, now=now) for source in all_sources() if source.reconcile)
+    # The id of an API key may equal that of a person. Its name does not.
+    of_person = Q(actor_id=key, actor_kind__in=(ActorKind.USER, ActorKind.ADMINISTRATOR))
+    for name in names:
+        of_person |= Q(actor_label__iexact=name[:LONGEST_LABEL])
+    count = AuditEntry.objects.filter(of_person).exclude(actor_label="").update(actor_label="")
+    count += Job.objects.filter(requested_by__in=names).update(requested_by="")
+    count += sum(_remove_contact(name, *one) for name in names for one in CONTACT_FIELDS)
+    count += _remove_audited_contacts(names)
+    return count + sum(_refresh_source(source, key, now=now) for source in all_sources() if source.reconcile)
 
 
 def _remove_contact(name: str, model: type[models.Model], field: str) -> int:
@@ -197,11 +202,32 @@ def _remove_contact(name: str, model: type[models.Model], field: str) -> int:
         # Locked, so that a concurrent change of the list is not overwritten.
         found = rows.select_for_update().filter(**{f"{field}__icontains": name}).order_by("pk")
         for pk, text in found.values_list("pk", field):
-            lines = [line for line in text.splitlines() if line.strip().lower() != name.lower()]
-            if len(lines) != len(text.splitlines()):
-                rows.filter(pk=pk).update(**{field: "\n".join(lines)})
+            kept = _without_lines({name}, text)
+            if kept != text:
+                rows.filter(pk=pk).update(**{field: kept})
                 count += 1
     return count
+
+
+def _remove_audited_contacts(names: Collection[str]) -> int:
+    """Remove mail addresses from the lists of contacts, before and after, in audit entries; return the number of entries."""
+    rows, changed = AuditEntry.objects.filter(changes__has_key="contacts"), {}
+    for pk, changes in rows.values_list("pk", "changes").iterator():
+        kept = {side: text and _without_lines(names, text) for side, text in changes["contacts"].items()}
+        if kept != changes["contacts"]:
+            changed[pk] = {**changes, "contacts": kept}
+    for pk, changes in changed.items():
+        rows.filter(pk=pk).update(changes=changes)
+    return len(changed)
+
+
+def _without_lines(names: Collection[str], text: str) -> str:
+    """Return a text without the lines that are one of the names, or the beginning of one that the audit log cut."""
+    words = {line: line.strip().lower() for line in text.splitlines()}
+    kept = [
+        line for line, word in words.items() if word not in {shorten(one.lower(), longest=len(word)) for one in names}
+    ]
+    return text if len(kept) == len(words) else "\n".join(kept)
 
 
 def _refresh_source(source: Source, key: str, *, now: datetime) -> int:

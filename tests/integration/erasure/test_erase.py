@@ -23,6 +23,7 @@ from tests.receiver import Answer
 from tms_webhooks import reconciliation
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind
+from tms_webhooks.manage import webhooks
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, SourceState, Webhook
 from tms_webhooks.outbox.erasure import erase, people_in
 from tms_webhooks.outbox.fanout import fan_out
@@ -135,6 +136,31 @@ def test_nothing_of_the_person_is_left_in_any_table_or_log(organization_with_eve
     assert (Event.objects.count(), DeliveryAttempt.objects.count(), sorted(_types())) == (events, attempts, types)
     assert Webhook.objects.get(name="bad").contacts == "ops@acme.example"
     assert not Delivery.objects.open().filter(event__body="").exists()
+
+
+def test_the_audit_log_loses_names_and_contacts_of_the_person_whatever_the_kind_of_actor(person, clock):
+    webhook, address = WebhookFactory(organization=person.organization), PRIVATE["email"]
+    actors = [Actor(kind, str(person.pk), address) for kind in ("user", "administrator", "api")]
+    # A key of the host may have the id of the person.
+    for actor in (*actors, Actor("api", str(person.pk), "Payroll")):
+        for contacts in (f"ops@acme.example\n{address.upper()}", ""):
+            webhook.contacts = contacts
+            webhooks.update(webhook, ["contacts"], now=clock.now, actor=actor)
+    # The log cuts the address in long lists. The second one is of another person.
+    long = f"{'a' * 483}@acme.example"
+    for contacts in (f"{long}\n{address}", f"x{address}"):
+        webhook.contacts = contacts
+        webhooks.update(webhook, ["contacts"], now=clock.now)
+    assert AuditEntry.objects.latest("pk").changes["contacts"]["from"] == f"{long}\nxa…"
+
+    call_command("webhooks_erase", str(person.pk), "--name", address)
+
+    entries = AuditEntry.objects.order_by("pk").values_list("actor_label", "changes")
+    *first, (_label, cut), (_system, other) = [(label, changes["contacts"]) for label, changes in entries]
+    kept = {"from": "", "to": "ops@acme.example"}, {"from": "ops@acme.example", "to": ""}
+    assert first == [(label, one) for label in ("", "", "", "Payroll") for one in kept]
+    assert (cut, other) == ({"from": "", "to": long}, {"from": long, "to": f"x{address}"})
+    assert erase(person.pk, names=[address], now=clock.now).mentions == 0
 
 
 def _types():
