@@ -7,13 +7,14 @@ import json
 import signal
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from django.db import OperationalError, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, until
 from tests.scenarios.clusters import kill_an_idle_worker, send, with_queue, workers_of
 from tests.scenarios.outcome import assert_all_delivered_once, fill
 from tests.scenarios.queues import QUEUE, only
@@ -48,15 +49,21 @@ def reason_for_standing_still(processes):
 
 
 def stop_between_transactions(workers, tables):
-    """Stop the workers, but not while one holds the only lock that a database file has."""
-    for _ in range(20):
-        send(signal.SIGSTOP, workers)
+    """Stop the workers while this process holds the only lock that a database file has, so that none of them holds it."""
+
+    def are_stopped():
+        return all(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T" for pid in workers)
+
+    def has_stopped_them():
         try:
             with transaction.atomic(using=tables.using):
-                return
+                send(signal.SIGSTOP, workers)
+                until(are_stopped)
         except OperationalError:
-            send(signal.SIGCONT, workers)
-    raise AssertionError("they hold the lock whenever they are stopped")
+            return False
+        return True
+
+    until(has_stopped_them)
 
 
 def test_a_cluster_whose_workers_hang_is_told_from_one_that_works(receiver, processes, tables):
