@@ -299,8 +299,7 @@ def settle_ownerless(now: datetime) -> int:
 def _settle(source: Source, keys: Set[str], *, now: datetime, using: str) -> int:
     """Record the first events of those objects with these ids that have an organization by now; return their number."""
     with atomic(using), transaction.atomic(using=using):
-        ids = [json.loads(key) for key in keys]
-        rows = rows_of(source).filter(**{f"{source.own['id'].lookup}__in": ids}).order_by("pk")
+        rows = rows_of(source).filter(**{f"{source.own['id'].lookup}__in": map(json.loads, keys)}).order_by("pk")
         lock(rows)
         read = {states.key_text(raw["id"]): raw for _key, raw in read_rows(source, rows)}
         found = {key: diff(source, before=None, after=raw, now=now, using=using) for key, raw in read.items()}

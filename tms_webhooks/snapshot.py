@@ -434,9 +434,8 @@ def next_run(now: datetime) -> datetime | None:
     They do if no snapshot is unfinished, or if its receiver is down or slow. Of several workers, one gets the time.
     """
     # Of webhooks: also a branch of the tree that moves.
-    kinds = (JobKind.SNAPSHOT, JobKind.MOVE)
-    jobs = Job.objects.unfinished().filter(kind__in=kinds, webhook__isnull=False).select_related("webhook__state")
-    if not any(_is_sent(job.webhook, now) for job in jobs):
+    jobs = Job.objects.unfinished().filter(kind__in=(JobKind.SNAPSHOT, JobKind.MOVE), webhook__isnull=False)
+    if not any(_is_sent(job.webhook, now) for job in jobs.select_related("webhook__state")):
         return None
     if not PeriodicRun.objects.claim(CONTINUATION, now=now, unless_since=now - CONTINUED_AFTER / 2):
         return None

@@ -23,7 +23,7 @@ CEILINGS = {
     "api": 23_661,
     "apps": 331,
     "batches": 216,
-    "capture": 7_084,
+    "capture": 7_068,
     "catalogue": 11_310,
     "checks": 8_496,
     "choices": 2_292,
@@ -38,7 +38,7 @@ CEILINGS = {
     "event_names": 907,
     "exception_reports": 251,
     "exceptions": 470,
-    "expiry": 2_685,
+    "expiry": 2_619,
     "filters": 5_501,
     "hooks": 684,
     "listener": 1_000,
@@ -49,16 +49,16 @@ CEILINGS = {
     "monitoring": 5_586,
     "moves": 1_829,
     "net": 11_650,
-    "outbox": 22_009,
+    "outbox": 22_004,
     "payloads": 9_423,
     "pytest_plugin": 240,
     "queues": 3_667,
-    "reconciliation": 2_485,
+    "reconciliation": 2_476,
     "routing": 5_831,
     "scaffold": 4_114,
     "sharing": 2_976,
     "signals": 281,
-    "snapshot": 4_409,
+    "snapshot": 4_404,
     "sources": 25_971,
     "tasks": 1_454,
     "telemetry": 1_289,
@@ -67,7 +67,7 @@ CEILINGS = {
     "worker": 16_015,
 }
 
-FUNCTIONS = 2_670
+FUNCTIONS = 2_668
 FILES = 262
 SMALL_HELPERS = 22
 SHORTEST_HELPER = 6

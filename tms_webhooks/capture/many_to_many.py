@@ -42,10 +42,6 @@ class _RelationChange:
     scope: Scope
     captured: list[CapturedRows]
 
-    def is_of(self, through: Model, using: str) -> bool:
-        """Return whether it is a change of the list with these rows in a database."""
-        return self.through is through and self.scope[0] == using
-
 
 def through_tables(source: Source) -> Mapping[Model, ListRelation]:
     """Return the lists that a source maps, by the models of their rows; empty where its mapping is wrong."""
@@ -68,7 +64,7 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
         for source in sources
     }
     for other in thread_state.list_changes:
-        for captured in other.captured if other.is_of(through, using) else ():
+        for captured in other.captured if (other.through, other.scope[0]) == (through, using) else ():
             affected.get(captured.source, set()).difference_update(captured.keys)
     thread_state.list_changes.append(change)
     for source in sources_to_record([one for one, of_one in affected.items() if of_one], using=using):
@@ -81,7 +77,7 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
 def record_after_change(through: Model, cause: Any, *, using: str) -> None:
     """Record the events of the innermost such change, and forget the change."""
     for change in reversed(thread_state.list_changes):
-        if change.cause is cause and change.is_of(through, using):
+        if change.cause is cause and (change.through, change.scope[0]) == (through, using):
             thread_state.list_changes.remove(change)
             for captured in [] if transaction.get_rollback(using) else change.captured:
                 captured.record_after()

@@ -73,12 +73,9 @@ def before_delete(sender: Model, instance: models.Model, *, using: str, **kwargs
     """Record a deletion. Django has begun a transaction."""
     origin = kwargs.get("origin")
     deleted: Any = origin.model if isinstance(origin, models.QuerySet) else type(origin)
-    try:
+    # The host must not commit the deletion without its events.
+    with transaction.mark_for_rollback_on_error(using=using):
         record_deletion(sender, instance, using=using, silent=deleted in organization_models)
-    except Exception:
-        # The host must not commit the deletion without its events.
-        transaction.set_rollback(True, using=using)
-        raise
 
 
 def before_organization_delete(instance: models.Model, *, using: str, **_kwargs: Any) -> None:

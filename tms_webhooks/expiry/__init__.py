@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError, transaction
@@ -47,10 +48,9 @@ logger = logging.getLogger(__name__)
 
 
 class DueEvent(NamedTuple):
-    """An event to record for the row ``key``, if the row's date is still ``at``."""
+    """An event to record for the row ``key``, if the row's date is still the event's deadline."""
 
     key: Any
-    at: datetime
     planned: PlannedEvent
 
 
@@ -72,8 +72,9 @@ def scan_as_of(now: datetime, *, since: datetime) -> int:
     """
     total = 0
     for source, event_type in _scans():
-        names = _cursor_names(source, event_type)
-        found = _due(source, event_type, names, dict.fromkeys(names, now) | {EXPIRED: since}, now=now)
+        subscriptions = _cursor_names(source, event_type).values()
+        find = _expired if event_type == source.expired_type else _expiring
+        found = find(source, event_type, {one: now if one else since for one in subscriptions}, now=now)
         total += sum(record_all(source, found, now=now))
     return total
 
@@ -101,8 +102,9 @@ def _scan(source: Source, event_type: str, *, now: datetime) -> Batches:
         # A concurrent scan may create them, too.
         new = [ScanCursor(key=prefix + name, scanned_until=now) for name in names if name not in cursors]
         rows.bulk_create(new, ignore_conflicts=True)
-        since = {name: min(cursors[name].scanned_until, now) if name in cursors else now for name in names}
-        yield from record_all(source, _due(source, event_type, names, since, now=now), now=now)
+        since = {one: min(cursors[name].scanned_until, now) if name in cursors else now for name, one in names.items()}
+        find = _expired if event_type == source.expired_type else _expiring
+        yield from record_all(source, find(source, event_type, since, now=now), now=now)
         # Also back, after a clock was set back; but not those that another scan has moved.
         read = {now, *(cursor.scanned_until for cursor in cursors.values())}
         rows.filter(key__in=[prefix + name for name in names], scanned_until__in=read).update(scanned_until=now)
@@ -114,57 +116,43 @@ def _cursor_names(source: Source, event_type: str) -> dict[str, Subscription | N
     """Return the names of a scan's cursors: one for each subscription to expiring events, and `EXPIRED` for the others."""
     if event_type == source.expired_type:
         return {EXPIRED: None}
-    rows = _subscriptions_to(event_type, using=database_of(source)).select_related("webhook").order_by("pk")
+    rows = _subscriptions_to(source, event_type).select_related("webhook").order_by("pk")
     return {str(subscription.pk): subscription for subscription in rows}
 
 
-def _due(
-    source: Source,
-    event_type: str,
-    names: Mapping[str, Subscription | None],
-    since: Mapping[str, datetime],
-    *,
-    now: datetime,
+# Finding due events: those since the times of the last scans, by the values of `_cursor_names`
+
+
+def _subscriptions_to(source: Source, event_type: str) -> SubscriptionQuerySet:
+    return Subscription.objects.using(database_of(source)).matching([event_type])
+
+
+def _expired(
+    source: Source, event_type: str, since: Mapping[Subscription | None, datetime], *, now: datetime
 ) -> Iterator[DueEvent]:
-    """Return the events since these times, by the names of `_cursor_names`."""
-    if EXPIRED in names:
-        return _expired(source, since=since[EXPIRED] - OVERLAP, now=now)
-    subscriptions = {one: since[name] for name, one in names.items() if one is not None}
-    return _expiring(source, event_type, subscriptions, now=now)
-
-
-# Finding due events
-
-
-def _subscriptions_to(event_type: str, *, using: str) -> SubscriptionQuerySet:
-    return Subscription.objects.using(using).matching([event_type])
-
-
-def _expired(source: Source, *, since: datetime, now: datetime) -> Iterator[DueEvent]:
-    """Yield the events of rows whose date passed between ``since`` and ``now``, if any subscription matches."""
-    using, event_type = database_of(source), source.expired_type
-    if not (is_everything_subscribed() or _subscriptions_to(event_type, using=using).exists()):
+    """Yield the events of rows whose date has passed since the last scan, if any subscription matches."""
+    using, low = database_of(source), since[None] - OVERLAP
+    if not (is_everything_subscribed() or _subscriptions_to(source, event_type).exists()):
         return
     margin = NEIGHBORS if source.is_due_by_day else timedelta()
-    recorded = Occurrence.objects.moments_between(since - margin, now + margin, using=using)
-    for key, raw in _read_due_rows(source, event_type, low=since, high=now):
-        at, once = raw[source.due_field], source.expired_key(raw)
+    recorded = Occurrence.objects.moments_between(low - margin, now + margin, using=using)
+    for key, raw in _read_due_rows(source, event_type, low=low, high=now):
+        once = source.expired_key(raw)
         if once not in recorded:
-            yield DueEvent(key, at, PlannedEvent(event_type, once=once, deadline=at))
+            yield DueEvent(key, PlannedEvent(event_type, once=once, deadline=raw[source.due_field]))
 
 
 def _expiring(
-    source: Source, event_type: str, subscriptions: Mapping[Subscription, datetime], *, now: datetime
+    source: Source, event_type: str, since: Mapping[Subscription | None, datetime], *, now: datetime
 ) -> Iterator[DueEvent]:
-    """Yield the events of rows that entered the window of a subscription. Each row is read once for all of them.
-
-    With each subscription is the time of its last scan.
-    """
-    using = database_of(source)
+    """Yield the events of rows that entered the window of a subscription. Each row is read once for all of them."""
+    using, subscriptions = database_of(source), list(filter(None, since))
     # While tests capture all events, this stands for the subscription of an organization without one.
     captured = [Subscription(pk=0)] if is_everything_subscribed() else []
-    since = {**subscriptions, **dict.fromkeys(captured, now)}
-    for low, high in windows.union(windows.reach(one.window, since=last, now=now) for one, last in since.items()):
+    since = {**since, **dict.fromkeys(captured, now)}
+    for low, high in windows.union(
+        windows.reach(one.window, since=last, now=now) for one, last in since.items() if one
+    ):
         rows = list(_read_due_rows(source, event_type, low=low, high=high))
         # After the rows: an event of a row's date before an edit was recorded before the edit.
         recorded = Occurrence.objects.moments_between(low - NEIGHBORS, high + NEIGHBORS, using=using)
@@ -179,7 +167,7 @@ def _expiring(
                 last = since[subscription]
                 event = _entered_window(subscription, event_type, raw, due, recorded, since=last, now=now)
                 if event is not None:
-                    yield DueEvent(key, due.at, event)
+                    yield DueEvent(key, event)
 
 
 def _entered_window(
@@ -254,7 +242,7 @@ def _with_subscribers(source: Source, event_type: str) -> Q:
 
     It keeps all rows where the condition would need the organization tree, or SQL can't read to whom they belong.
     """
-    subscriptions = _subscriptions_to(event_type, using=database_of(source)).order_by()
+    subscriptions = _subscriptions_to(source, event_type).order_by()
     if is_everything_subscribed() or subscriptions.filter(webhook__include_children=True).exists():
         return Q()
     keys = {
@@ -269,7 +257,7 @@ def _with_subscribers(source: Source, event_type: str) -> Q:
 
 def record_all(source: Source, due: Iterable[DueEvent], *, now: datetime) -> Batches:
     """Record due events in the order of their dates and keys; yield 1 for each, and 0 for one that was not to be recorded."""
-    for one in sorted(due, key=lambda one: (one.at, one.key)):
+    for one in sorted(due, key=attrgetter("planned.deadline", "key")):
         try:
             yield int(_record(source, one, now=now))
         except (OperationalError, InterfaceError):
@@ -290,7 +278,7 @@ def _record(source: Source, due: DueEvent, *, now: datetime) -> bool:
         lock(row)
         latest = dict(read_rows(source, row.filter(source._open_rows()))).get(due.key)
         values = source.canonical(latest) if latest else {}
-        if values.get(source.due_field) != due.at or not source.is_open(values):
+        if values.get(source.due_field) != due.planned.deadline or not source.is_open(values):
             return False
         change = Change(before=values, after=values, changed=(), now=now, using=using)
         is_awaited = is_subscribed(due.planned.event_type, organizations_of(values), using=using)

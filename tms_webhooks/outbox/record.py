@@ -114,8 +114,7 @@ def log_source_error(source: Source, error: Exception) -> None:
     if isinstance(error, Error) or strict_payloads():
         raise error
     _thread.count += 1
-    label = source.model._meta.label
-    logger.error("A change of %s could not be turned into an event.", label, exc_info=error)
+    logger.error("A change of %s could not be turned into an event.", source.model._meta.label, exc_info=error)
 
 
 @contextmanager
