@@ -11,6 +11,7 @@ from example_project.training.factories import (
     OrganizationFactory,
     TrainingClassFactory,
 )
+from example_project.training.models import Course
 from tests.integration.admin.pages import filters_of, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import Action
@@ -45,7 +46,8 @@ def test_a_class_is_found_by_a_part_of_its_name_its_external_id_and_its_id(opera
 def test_a_filter_is_offered_what_branches_have_and_no_object_refers_to(operator, training_class):
     owner = training_class.organization
     below = OrganizationFactory(parent=owner, name="West")
-    # Its external id must not contain the other one's key.
+    # An external id must not contain the other one's key.
+    Course.objects.update(external_id="CRS-A")
     CourseFactory(organization=below, name="Unused", external_id="CRS")
     other = CourseFactory(name="Unused elsewhere")
     query = {"noun": "course", "organization": owner.pk, "q": "unused"}
