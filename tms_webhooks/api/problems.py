@@ -62,7 +62,11 @@ class ProblemType(NamedTuple):
 PROBLEM_TYPES = {
     problem_type.name: problem_type
     for problem_type in (
-        ProblemType("malformed-body", 400, "The body is not valid JSON, or not a JSON object."),
+        ProblemType(
+            "malformed-body",
+            400,
+            "The body is not valid JSON, or neither a JSON object nor `null`, which counts as `{}`.",
+        ),
         ProblemType("invalid-request", 400, "Fields, parameters or headers are invalid; `errors` lists them."),
         ProblemType("invalid-cursor", 400, "The cursor does not match this list, its filters or the caller."),
         ProblemType("not-authenticated", 401, "Credentials are missing or invalid."),

@@ -9,6 +9,7 @@ from rest_framework.throttling import BaseThrottle
 from tests.factories import WebhookFactory
 from tests.integration.api.people import LIST, at, body_of, codes_of, errors_of, problem
 from tests.patience import PATIENCE
+from tms_webhooks.api.problems import PROBLEM_TYPES
 from tms_webhooks.api.views.webhooks import WebhookViewSet
 from tms_webhooks.models import IdempotentRequest, Webhook
 
@@ -217,6 +218,16 @@ def test_a_malformed_body_is_refused(client, body, reason):
 
     assert problem(response, "malformed-body")["detail"] == reason
     assert not Webhook.objects.exists()
+
+
+def test_null_is_an_empty_body_as_the_description_of_malformed_bodies_says(client, acme):
+    address = at(WebhookFactory(organization=acme))
+
+    answers = [client.patch(address, body, content_type="application/json") for body in (b"null", b"{}", b"[]")]
+
+    assert [one.status_code for one in answers] == [200, 200, 400]
+    assert answers[0].content == answers[1].content
+    assert "`null`, which counts as `{}`" in PROBLEM_TYPES["malformed-body"].meaning
 
 
 def test_a_huge_body_is_refused(client, monkeypatch):
