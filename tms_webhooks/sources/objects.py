@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import Q
 
 from tms_webhooks.sources.base import LEARNER, OWNER, Source
+from tms_webhooks.sources.interest import organization_paths
 from tms_webhooks.sources.paths import all_rows, stored_at
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.rows import Rows, database_of, rows_of
@@ -42,12 +43,13 @@ def impossible_ids(name: str, ids: Collection[Any]) -> list[str]:
 def ids_of_others(name: str, ids: Collection[Any], *, organizations: Collection[Any]) -> list[str]:
     """Return those ids of a filter that no object of these organizations, or of their learners, has or refers to.
 
-    An id of another organization is answered like one that does not exist. None is returned if a source can't say.
+    An id of another organization is answered like one that does not exist. If a source can't say, only ids that no object can
+    have are returned.
     """
     if name == "organization":
         known: Collection[str] = {str(one) for one in organizations}
-    elif any(source.lookup(OWNER) is None for source, *_lookups in _holders(name)):
-        return []
+    elif any(_owner_lookup(source) is None for source, *_lookups in _holders(name)):
+        return impossible_ids(name, ids)
     else:
         known = names_of(name, ids, organizations=organizations)
     return [str(one) for one in ids if str(one) not in known]
@@ -105,9 +107,15 @@ def _labels(source: Source, prefix: str) -> list[str]:
     return [label for name in LABELS if (label := source.lookup(prefix + name))][:MOST_LABELS]
 
 
+def _owner_lookup(source: Source) -> str | None:
+    """Return the lookup of the organization, or of all organizations, that own a row; None if SQL can't follow it."""
+    several = (path.owners for path in organization_paths(source) if path.owners)
+    return next(several, source.lookup(OWNER))
+
+
 def _labelled(source: Source, prefix: str, lookup: str, organizations: Any, condition: Q) -> Iterator[tuple[Any, str]]:
     """Yield the ids and labels of objects that these organizations, or their learners, have or refer to."""
-    owners = filter(None, map(source.lookup, (OWNER, LEARNER)))
+    owners = filter(None, (_owner_lookup(source), source.lookup(LEARNER)))
     if owned := reduce(or_, (Q(**{f"{one}__in": organizations}) for one in owners), Q()):
         rows = rows_of(source).filter(owned, condition).exclude(**{lookup: None}).order_by(lookup)
         for key, *texts in rows.values_list(lookup, *_labels(source, prefix)).distinct()[:IDS_PER_QUERY]:

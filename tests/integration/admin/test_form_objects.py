@@ -13,10 +13,19 @@ from example_project.training.factories import (
 )
 from example_project.training.models import Course
 from tests.integration.admin.pages import filters_of, form_of, text_of, url
+from tests.integration.capture.conftest import listening
+from tests.integration.capture.lessons import BARE, LessonsOfSeries
 from tests.integration.delivery.rows import subscribed
+from tests.testapp.models import Lesson, Series
+from tms_webhooks import sources
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
 from tms_webhooks.sources.objects import FILTERED_BY_ID, MOST_FOUND, ids_of_others
+
+
+class OwnersByFunction(sources.ClassSource):
+    owner = [lambda lesson: [lesson.host]]
+    fields = BARE
 
 
 def objects_at(client, **query):
@@ -161,6 +170,30 @@ def test_ids_that_no_object_has_are_warned_of(alice, training_class):
     for label, unknown in {"Course": "Azure", "Class": ", ".join(ids), "Organization": theirs}.items():
         assert f"The filter {label} has ids that no object of the organization has: {unknown}. Check them." in text
     assert webhook.subscriptions.get().filters["course"] == ["Azure"]
+
+
+def test_objects_with_several_owners_are_offered_to_each_and_other_ids_are_named(operator):
+    first, second, other = (OrganizationFactory() for _number in range(3))
+    shared, theirs = Series.objects.create(), Series.objects.create()
+    shared.organizations.set([first, second])
+    theirs.organizations.set([other])
+    with listening(LessonsOfSeries, Lesson):
+        lesson = Lesson.objects.create(title="Algebra for two", series=shared)
+        hidden = Lesson.objects.create(title="Algebra elsewhere", series=theirs)
+        ids = [lesson.pk, hidden.pk, 987_654, "a b"]
+
+        for owners in ([first.pk], [second.pk], [first.pk, second.pk]):
+            assert ids_of_others("class", ids, organizations=owners) == [str(hidden.pk), "987654", "a b"]
+            query = {"noun": "class", "organization": owners[0], "q": "algebra"}
+            assert objects_at(operator, **query) == [(str(lesson.pk), f"Algebra for two · {lesson.pk}")]
+
+
+def test_ids_that_no_object_can_have_are_named_whatever_finds_the_owners():
+    organization = OrganizationFactory()
+    with listening(OwnersByFunction, Lesson):
+        found = ids_of_others("class", [987_654, "not-a-uuid"], organizations=[organization.pk])
+
+    assert found == ["not-a-uuid"]
 
 
 def test_many_ids_take_as_many_queries_as_one(training_class, django_assert_num_queries):
