@@ -23,17 +23,18 @@ from django.utils.translation import gettext as _
 from tms_webhooks import event_names
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind, JobKind
-from tms_webhooks.models import Job, SourceState, Webhook
+from tms_webhooks.models import Event, Job, OwnerlessObject, SourceState, Webhook
 from tms_webhooks.models.audience import descendants
-from tms_webhooks.outbox.owners import ORGANIZATIONS
+from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.record import record_changes
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.interest import organization_paths, types_of_any_webhook
+from tms_webhooks.sources.mapping import Values
 from tms_webhooks.sources.paths import field_at, follow
 from tms_webhooks.sources.registry import all_sources, sources_of_noun
 from tms_webhooks.sources.rows import database_of, lock, read_rows, rows_of
-from tms_webhooks.sources.rules import Change
+from tms_webhooks.sources.rules import Change, event_types_of
 
 PAGE = 100
 """Objects that are read at a time, which is all that a job holds in memory."""
@@ -86,25 +87,27 @@ def types_that_follow(source: Source, updated: Collection[str] | None = None) ->
     return tuple(sorted({name for pair in names for name in pair}))
 
 
-def note_moves(source: Source, changes: Iterable[Change], *, using: str) -> None:
-    """Create a job for the objects that move with those of these changes, if a subscription may match their events."""
-    moved = {str(one.after.get("id")): one for one in changes if not ORGANIZATIONS.isdisjoint(one.changed)}
+def note_moves(
+    source: Source, rows: Mapping[Any, tuple[Values | None, Values | None]], *, now: datetime, using: str
+) -> None:
+    """Create a job for the objects that move with these ones, if a subscription may match their events.
+
+    ``rows`` are pairs of values before and after, by the key. What moves with an object is not hidden with it.
+    """
+    names, moved = _organization_lookups(source), dict[str, Values]()
+    for before, after in states.with_values_behind_keys(source, rows, using=using).values():
+        if before and after:
+            old = {name: before[name] for name in names if name in before and before[name] != after[name]}
+            moved |= {str(after.get("id")): old} if old else {}
     types = types_that_follow(source) if moved else ()
     if not types or not types_of_any_webhook(types, using=using):
         return
-    names = _organization_lookups(source)
     Job.objects.create(
         kind=JobKind.MOVE,
-        moved={
-            "source": source.name,
-            "objects": {
-                key: {name: change.before[name] for name in names if name in change.before}
-                for key, change in moved.items()
-            },
-        },
+        moved={"source": source.name, "objects": moved},
         nouns=sorted({name.rpartition(".")[0] for name in types}),
         requested_by=_named(source.noun.name, moved),
-        created_at=next(iter(moved.values())).now,
+        created_at=now,
     )
 
 
@@ -175,7 +178,7 @@ def work_on(job: Job, *, now: datetime) -> bool:
         if not job.advance_page(names, source.name, end=end, done=len(page)):
             return False
         with actor_context(ActorKind.SYSTEM):
-            _record(follower, key, page, objects, now=now, using=using)
+            _record(follower, key, page, job, now=now, using=using)
     return True
 
 
@@ -188,9 +191,9 @@ def fail_beyond_most(job: Job, *, now: datetime) -> bool:
     return True
 
 
-def _record(follower: Follower, key: Any, page: Sequence[Any], moved: Any, *, now: datetime, using: str) -> None:
+def _record(follower: Follower, key: Any, page: Sequence[Any], job: Job, *, now: datetime, using: str) -> None:
     """Record the events of a page of objects, which are as they are now, but had the organizations of the objects that moved."""
-    source = follower.source
+    source, moved = follower.source, job.moved["objects"]
     rows = rows_of(source).filter(pk__in=page).order_by("pk")
     lock(rows)
     through = {
@@ -200,10 +203,27 @@ def _record(follower: Follower, key: Any, page: Sequence[Any], moved: Any, *, no
     for pk, raw in read:
         before = dict(raw)
         for (name, _path, own), one in zip(follower.ways, through.get(pk, ()), strict=False):
-            if (old := moved.get(str(one), {}).get(own)) is not None:
-                before[name] = old
+            before[name] = moved.get(str(one), {}).get(own, before[name])
         changes.append(Change(source.canonical(before), source.canonical(raw), (), now, using))
+    ids = [one.values["id"] for one in changes]
+    new = _new_objects(source, ids, since=job.created_at, using=using)
+    changes = [one for one in changes if one.values["id"] not in new]
     record_changes(source, changes, moves_only=True)
     if source.reconcile:
         lines = [(states.state_text(source, raw), states.object_state(source, pk, raw), True) for pk, raw in read]
         SourceState.objects.record_all(source.name, lines, now=now, using=using)
+
+
+def _new_objects(source: Source, ids: Collection[Any], *, since: datetime, using: str) -> set[Any]:
+    """Return those of these ids whose objects are new since a move: their first event is recorded, or waits for an organization."""
+    kept = OwnerlessObject.objects.using(using).filter(source=source.name, key__in=map(states.key_text, ids))
+    events = Event.objects.using(using).filter(
+        subject_type=source.noun.name,
+        subject_id__in=map(subject_key, ids),
+        occurred_at__gte=since,
+        type__in={*event_types_of(source.rules)} - {source.expired_type},
+        # Only the body says which ones are of new objects. It is the envelope's key: strings escape quotation marks.
+        body__contains='"changed":[]',
+    )
+    keys, subjects = set(kept.values_list("key", flat=True)), set(events.values_list("subject_id", flat=True))
+    return {one for one in ids if states.key_text(one) in keys or subject_key(one) in subjects}

@@ -138,7 +138,7 @@ def record_objects(source: Source, keys: Sequence[Any], *, baseline: bool, now: 
                 if not change.is_empty:
                     changes.append(change)
         events = record_changes(source, changes, found_later=True)
-        note_moves(source, changes, using=using)
+        note_moves(source, dict(enumerate((one.before, one.after) for one in changes)), now=now, using=using)
         SourceState.objects.overwrite(source.name, current, now=now, using=using)
         SourceState.objects.forget(source.name, known.keys() - found.keys(), using=using)
     created, deleted = sum(one.created for one in changes), sum(one.deleted for one in changes)

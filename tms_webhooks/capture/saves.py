@@ -316,8 +316,9 @@ def record_states(
         except Exception as error:
             log_source_error(source, error)
     events = record_changes(source, list(changes.values()), wanted=wanted)
-    if not ORGANIZATIONS.isdisjoint(name for change in changes.values() for name in change.changed):
-        note_moves(source, changes.values(), using=using)
+    # Of an object that is hidden before or after, no field has changed.
+    if any(not (one.before and one.after and ORGANIZATIONS.isdisjoint(one.changed)) for one in changes.values()):
+        note_moves(source, before_and_after, now=now, using=using)
     if source.reconcile:
         _keep_states(source, before_and_after, using=using, related=related)
     return dict(zip(changes, events, strict=True))

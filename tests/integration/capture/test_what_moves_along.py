@@ -1,21 +1,27 @@
 """What moves with an object, such as a user's course assignments and a class's roster: a job emits it, within a minute."""
 
+from datetime import timedelta
+
 import pytest
 from django.db.models import F
+from django.utils import timezone
 
 from example_project.training.factories import (
     ClassEnrollmentFactory,
     CourseAssignmentFactory,
     TrainingClassFactory,
+    UserAchievementFactory,
     UserFactory,
 )
 from example_project.training.models import User
 from tests.factories import WebhookFactory
 from tests.integration.capture.conftest import work
+from tests.integration.capture.lessons import BARE
 from tests.outbox import prune_events
-from tms_webhooks import moves
+from tests.testapp.models import Speech, Talk
+from tms_webhooks import moves, reconciliation, sources
 from tms_webhooks.choices import JobStatus
-from tms_webhooks.models import Event, Job
+from tms_webhooks.models import Event, Job, OwnerlessObject
 from tms_webhooks.outbox.fanout import fan_out
 
 AUDIENCES = ("owner", "learner", "both")
@@ -121,6 +127,105 @@ def test_a_change_that_moves_nothing_creates_no_job(old):
     User.objects.filter(pk=learner.pk).update(organization=old, last_name=F("first_name"))
 
     assert not Job.objects.exists()
+
+
+def move(obj, organization):
+    obj.organization = organization
+    obj.save()
+
+
+def test_what_leaves_with_a_user_without_an_organization_comes_back_with_the_user(old, new, clock):
+    webhooks = [WebhookFactory(organization=one, events=["*"], audience="both") for one in (old, new)]
+    learner = UserFactory(organization=old)
+    CourseAssignmentFactory(user=learner)
+    UserAchievementFactory(user=learner)
+    ClassEnrollmentFactory(user=learner)
+    prune_events()
+
+    move(learner, None)
+    work()
+    of_learners = ["achievement", "course_assignment", "enrollment", "user"]
+    assert received(webhooks[0], clock) == [f"{noun}.removed" for noun in of_learners]
+
+    prune_events()
+    move(learner, new)
+    work()
+    assert received(webhooks[0], clock) == []
+    assert received(webhooks[1], clock) == [*(f"{noun}.added" for noun in of_learners[:-1]), "user.created"]
+
+
+class OpenTalks(sources.ClassSource):
+    owner = "organization"
+    fields = {**BARE, "instructor_ids": None}
+    only = {"title": "Open"}
+
+
+class Speeches(sources.EnrollmentSource):
+    owner = "talk.organization"
+    learner = None
+    fields = {
+        "class": "talk",
+        "course": None,
+        "user": "speaker",
+        "status": sources.Constant("Enroll"),
+        "completion_status": None,
+    }
+
+
+@pytest.mark.parametrize("also", ["hidden", "shown", "hidden and shown later"])
+@pytest.mark.parametrize("way", ["save", "update"])
+def test_what_moves_with_a_hidden_object_is_not_hidden_with_it(old, new, listen, way, also):
+    for one in (old, new):
+        WebhookFactory(organization=one, events=["enrollment.*"])
+    listen(OpenTalks, Talk)
+    listen(Speeches, Speech)
+    talk = Talk.objects.create(organization=old, title="Open" if also == "hidden" else "Closed")
+    speech = Speech.objects.create(talk=talk, speaker=UserFactory())
+    prune_events()
+
+    title = "Open" if also == "shown" else "Closed"
+    if way == "save":
+        talk.title, talk.organization = title, new
+        talk.save()
+    else:
+        Talk.objects.update(title=title, organization=new)
+    work()
+    Talk.objects.update(title="Open")
+    work()
+
+    assert recipients() == [("enrollment.removed", speech.pk, old.pk), ("enrollment.added", speech.pk, new.pk)]
+
+
+@pytest.mark.parametrize("first", ["the job", "the sweep", "its own change"])
+def test_what_waited_for_an_organization_is_new_once(old, first):
+    WebhookFactory(organization=old, events=["course_assignment.*"])
+    learner = UserFactory(organization=None)
+    assignment = CourseAssignmentFactory(user=learner)
+    assert OwnerlessObject.objects.exists()
+    move(learner, old)
+
+    if first == "the job":
+        work()
+    elif first == "its own change":
+        assignment.refresh_from_db()
+        assignment.target_completion = timezone.now() + timedelta(days=1)
+        assignment.save()
+    reconciliation.settle_ownerless(timezone.now())
+    work()
+
+    assert recipients() == [("course_assignment.created", assignment.pk, old.pk)]
+
+
+@pytest.mark.parametrize("was", [False, True], ids=["without an organization", "with another one"])
+def test_what_is_new_since_the_move_does_not_move(old, new, was):
+    for one in (old, new):
+        WebhookFactory(organization=one, events=["course_assignment.*"])
+    learner = UserFactory(organization=old if was else None)
+    move(learner, new)
+    assignment = CourseAssignmentFactory(user=learner)
+    work()
+
+    assert recipients() == [("course_assignment.created", assignment.pk, new.pk)]
 
 
 def test_an_interrupted_job_continues_where_it_was(old, new, monkeypatch):
