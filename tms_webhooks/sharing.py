@@ -235,15 +235,16 @@ def _showing(event: Event, body: Mapping[str, Any], sources: Iterable[Source], a
 
     With each are the names of the fields that it shows. ``sources`` are those of the event. ``among`` is a query of the
     keys that count, as text; None for all. To an object at its end, nothing may refer: those that got events of it are
-    added, and see its ids alone.
+    added. All see its ids alone, also where its row is kept.
     """
     found: dict[Any, set[str]] = defaultdict(set)
     as_key: Any = Event._meta.get_field("organization").target_field.to_python
     for shown in sources:
-        if is_end(event.type, shown):
-            ids = {one.name for one in shown.noun.fields if one.privacy is FieldPrivacy.ID}.intersection(
-                shown.shared_fields
-            )
+        ids = {one.name for one in shown.noun.fields if one.privacy is FieldPrivacy.ID}.intersection(
+            shown.shared_fields
+        )
+        has_ended = is_end(event.type, shown)
+        if has_ended:
             last = event.of_same_object.values("organization").annotate(last=Max("pk")).values("last")
             got = Event.objects.using(event._state.db).filter(pk__in=last, organization__isnull=False)
             # Who sees it no longer knows of no end.
@@ -260,7 +261,7 @@ def _showing(event: Event, body: Mapping[str, Any], sources: Iterable[Source], a
                 queries.append(keys.values_list("tms_key", Value(number)))
         for key, number in queries[0].union(*queries[1:]).order_by() if queries else ():
             if key is not None:
-                found[as_key(key)] |= views[number].names
+                found[as_key(key)] |= ids if has_ended else views[number].names
     return found
 
 

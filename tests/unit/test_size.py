@@ -56,7 +56,7 @@ CEILINGS = {
     "reconciliation": 2_499,
     "routing": 5_831,
     "scaffold": 4_114,
-    "sharing": 2_976,
+    "sharing": 2_986,
     "signals": 281,
     "snapshot": 4_404,
     "sources": 26_022,

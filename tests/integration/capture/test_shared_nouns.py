@@ -590,6 +590,21 @@ def test_who_got_events_of_an_object_gets_its_ids_at_the_end(thing, webhooks, cl
     assert event["data"].keys() <= {"id", "external_id", "merged_into", "organization"}
 
 
+@pytest.mark.parametrize("kind", ["user", "user who learns"])
+def test_others_get_the_ids_alone_of_a_deleted_object_whose_row_is_kept_and_still_shown(thing, webhooks, clock):
+    rename(thing)
+    fan_out_all(clock)
+
+    emit("user.deleted", thing)
+    fan_out_all(clock)
+
+    of_owner, of_other = (received(webhook)[-1] for webhook in webhooks[:2])
+    assert of_owner["type"] == of_other["type"] == "user.deleted"
+    assert of_owner["data"]["first_name"] == "Renamed"
+    assert of_other["data"]["id"] == thing.pk
+    assert of_other["data"].keys() <= {"id", "external_id", "merged_into"}
+
+
 def test_a_bulk_update_of_objects_of_several_owners_is_an_event_for_each_that_shows_one(owner, shows, clock):
     webhook = WebhookFactory(organization=shows, events=["course.*"])
     courses = [CourseFactory(organization=one) for one in (owner, shows)]
