@@ -25,7 +25,8 @@ def message(number: str, text: str, *, hint: str, obj: object = None) -> CheckMe
     """
     if isinstance(obj, Source):
         own = next(base for base in type(obj).__mro__ if base.__module__.startswith(OWN_PACKAGE))
-        hint += f"\n\tSee {own.__name__} in docs/reference/sources."
+        page = own.noun.name if hasattr(own, "noun") else "index"
+        hint += f"\n\tSee {own.__name__} in docs/reference/sources/{page}.md."
     return CheckMessage(LEVELS[number[0]], text, hint=hint, obj=obj, id=f"{PREFIX}.{number}")
 
 

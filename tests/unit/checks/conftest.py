@@ -9,6 +9,7 @@ from django.db import models
 
 from example_project.training.models import ClassEnrollment, CourseAssignment, LearningPath, TrainingClass, User
 from tests.catalogue import only_canonical
+from tests.claims import ROOT
 from tests.testapp.models import Lesson
 from tms_webhooks import sources
 from tms_webhooks.checks import sources as source_checks
@@ -23,6 +24,7 @@ from tms_webhooks.sources import (
     registry,
 )
 
+PAGES = ROOT / "docs" / "reference" / "sources"
 NULLS = "W092"
 """The warning that most declarations of a table get, and that a row is compared without unless it expects it."""
 
@@ -97,7 +99,9 @@ def report(*declared):
     messages = list(source_checks.check_sources())
     for message in messages:
         nearest = next(one for one in type(message.obj).__mro__ if one in vars(sources).values())
-        reference = f"\n\tSee {nearest.__name__} in docs/reference/sources."
+        page = nearest.noun.name if hasattr(nearest, "noun") else "index"
+        assert (PAGES / f"{page}.md").read_text(encoding="utf-8").count(f"\n## {nearest.__name__}\n") == 1
+        reference = f"\n\tSee {nearest.__name__} in docs/reference/sources/{page}.md."
         assert str(message.hint).endswith(reference), message.hint
         message.hint = str(message.hint).removesuffix(reference)
     return messages
