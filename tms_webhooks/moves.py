@@ -28,10 +28,10 @@ from tms_webhooks.models.audience import descendants
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.record import record_changes
 from tms_webhooks.sources import states
-from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.base import LEARNER, Source
 from tms_webhooks.sources.interest import organization_paths, types_of_any_webhook
-from tms_webhooks.sources.mapping import Values
-from tms_webhooks.sources.paths import field_at, follow
+from tms_webhooks.sources.mapping import OWNERS, Values
+from tms_webhooks.sources.paths import RelatedList, field_at, follow
 from tms_webhooks.sources.registry import all_sources, sources_of_noun
 from tms_webhooks.sources.rows import database_of, lock, read_rows, rows_of
 from tms_webhooks.sources.rules import Change, event_types_of
@@ -151,8 +151,12 @@ def note_branches(before: Lineages, after: Lineages, *, now: datetime, using: st
 
 def _organization_lookups(source: Source) -> dict[str, str]:
     """Return the lookups of the columns that say whose an object is, by the names of their values."""
-    names = sorted(states.organization_names(source))
-    return {name: lookup for name in names if (lookup := source.lookup(name)) is not None}
+    names, owners = sorted(states.organization_names(source)), source.owners
+    found = {name: lookup for name in names if (lookup := source.lookup(name)) is not None}
+    # Several owners move with the object that has the list. A change of the list itself moves nothing along.
+    if owners is not None and isinstance(owners.lookup, RelatedList) and owners.lookup.base:
+        found[OWNERS] = owners.path.replace(".", "__")
+    return found
 
 
 def work_on(job: Job, *, now: datetime) -> bool:
@@ -203,8 +207,11 @@ def _record(follower: Follower, key: Any, page: Sequence[Any], job: Job, *, now:
     for pk, raw in read:
         before = dict(raw)
         for (name, _path, own), one in zip(follower.ways, through.get(pk, ()), strict=False):
-            before[name] = moved.get(str(one), {}).get(own, before[name])
-        changes.append(Change(source.canonical(before), source.canonical(raw), (), now, using))
+            if own in (old := moved.get(str(one), {})):
+                owners = source.mapped[name].lookup
+                before[name] = owners.to_python(old[own]) if isinstance(owners, RelatedList) else old[own]
+        learner = (LEARNER,) if before.get(LEARNER) != raw.get(LEARNER) else ()
+        changes.append(Change(source.canonical(before), source.canonical(raw), learner, now, using))
     ids = [one.values["id"] for one in changes]
     new = _new_objects(source, ids, since=job.created_at, using=using)
     changes = [one for one in changes if one.values["id"] not in new]

@@ -179,6 +179,16 @@ class Lesson(models.Model):
         return self.title
 
 
+class Attendance(models.Model):
+    """Who takes a lesson."""
+
+    lesson = models.ForeignKey(Lesson, on_delete=models.CASCADE, related_name="+")
+    learner = models.ForeignKey("training.User", on_delete=models.CASCADE, related_name="+")
+
+    def __str__(self):
+        return f"{self.learner} in {self.lesson}"
+
+
 class Region(models.Model):
     """Where sites are."""
 

@@ -9,6 +9,7 @@ from django.utils import timezone
 from example_project.training.factories import (
     ClassEnrollmentFactory,
     CourseAssignmentFactory,
+    OrganizationFactory,
     TrainingClassFactory,
     UserAchievementFactory,
     UserFactory,
@@ -16,9 +17,9 @@ from example_project.training.factories import (
 from example_project.training.models import User
 from tests.factories import WebhookFactory
 from tests.integration.capture.conftest import work
-from tests.integration.capture.lessons import BARE
+from tests.integration.capture.lessons import BARE, LessonsOfSeries
 from tests.outbox import prune_events
-from tests.testapp.models import Speech, Talk
+from tests.testapp.models import Attendance, Lesson, Series, Speech, Talk
 from tms_webhooks import moves, reconciliation, sources
 from tms_webhooks.choices import JobStatus
 from tms_webhooks.models import Event, Job, OwnerlessObject
@@ -160,16 +161,13 @@ class OpenTalks(sources.ClassSource):
     only = {"title": "Open"}
 
 
+ENROLLED = {"course": None, "status": sources.Constant("Enroll"), "completion_status": None}
+
+
 class Speeches(sources.EnrollmentSource):
     owner = "talk.organization"
     learner = None
-    fields = {
-        "class": "talk",
-        "course": None,
-        "user": "speaker",
-        "status": sources.Constant("Enroll"),
-        "completion_status": None,
-    }
+    fields = {**ENROLLED, "class": "talk", "user": "speaker"}
 
 
 @pytest.mark.parametrize("also", ["hidden", "shown", "hidden and shown later"])
@@ -226,6 +224,52 @@ def test_what_is_new_since_the_move_does_not_move(old, new, was):
     work()
 
     assert recipients() == [("course_assignment.created", assignment.pk, new.pk)]
+
+
+class Attendances(sources.EnrollmentSource):
+    owner = "lesson.series.organizations"
+    learner = "learner.organization"
+    fields = {**ENROLLED, "class": "lesson", "user": "learner"}
+
+
+@pytest.fixture
+def attendance(old, new, listen):
+    """The attendance of a lesson with two owners, of which one will be another."""
+    for one in (old, new):
+        WebhookFactory(organization=one, events=["class.*", "enrollment.*"], audience="both")
+    for source, model in ((LessonsOfSeries, Lesson), (Attendances, Attendance)):
+        listen(source, model)
+    series = Series.objects.create()
+    series.organizations.set([old, OrganizationFactory()])
+    lesson = Lesson.objects.create(title="Algebra", series=series)
+    attendance = Attendance.objects.create(lesson=lesson, learner=UserFactory(organization=OrganizationFactory()))
+    prune_events()
+    return attendance
+
+
+def test_what_moves_with_an_object_of_several_owners(attendance, old, new):
+    lesson = attendance.lesson
+    kept = lesson.series.organizations.exclude(pk=old.pk).get()
+    lesson.series = Series.objects.create()
+    lesson.series.organizations.set([kept, new])
+    lesson.save()
+    work()
+
+    assert recipients() == [
+        (f"{noun}.{verb}", one.pk, owner.pk)
+        for noun, one in (("class", lesson), ("enrollment", attendance))
+        for verb, owner in (("removed", old), ("added", new))
+    ]
+
+
+def test_a_learner_who_moves_takes_along_what_has_several_owners(attendance, new, clock):
+    learner = attendance.learner
+    left = WebhookFactory(organization=learner.organization, events=["enrollment.*"], audience="learner")
+    came = WebhookFactory(organization=new, events=["enrollment.*"], audience="learner")
+    move(learner, new)
+    work()
+
+    assert (received(left, clock), received(came, clock)) == (["enrollment.removed"], ["enrollment.added"])
 
 
 def test_an_interrupted_job_continues_where_it_was(old, new, monkeypatch):
