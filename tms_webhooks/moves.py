@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import reduce
+from functools import cache, reduce
 from operator import or_
 from typing import Any, NamedTuple
 
@@ -149,7 +149,8 @@ def note_branches(before: Lineages, after: Lineages, *, now: datetime, using: st
         )
 
 
-def _organization_lookups(source: Source) -> dict[str, str]:
+@cache
+def _organization_lookups(source: Source) -> Mapping[str, str]:
     """Return the lookups of the columns that say whose an object is, by the names of their values."""
     names, owners = sorted(states.organization_names(source)), source.owners
     found = {name: lookup for name in names if (lookup := source.lookup(name)) is not None}

@@ -47,7 +47,7 @@ CEILINGS = {
     "mcp": 4_213,
     "models": 23_765,
     "monitoring": 5_586,
-    "moves": 2_234,
+    "moves": 2_237,
     "net": 11_650,
     "outbox": 22_004,
     "payloads": 9_423,
