@@ -1,6 +1,5 @@
 """Answers do not tell which names exist inside the operator's network."""
 
-from dataclasses import astuple
 from datetime import timedelta
 
 import pytest
@@ -47,7 +46,7 @@ def seen_of(webhook, url):
             attempt.error_class,
             attempt.message.replace(url.split("/")[2], "HOST"),
             (attempt.next_delay, attempt.delay_reason, attempt.charged),
-            [part is None for part in astuple(attempt.parts)],
+            [part is None for part in attempt.parts],
         )
         for attempt in DeliveryAttempt.objects.filter(delivery__webhook=webhook).order_by("pk")
     ]
