@@ -17,7 +17,7 @@ SLACK = 300
 
 CEILINGS = {
     "__init__": 9,
-    "access": 572,
+    "access": 590,
     "actors": 803,
     "admin": 33_747,
     "api": 23_661,
