@@ -6,6 +6,7 @@ prints them; `claims.md` has those of the README. A claim is a paragraph, a list
 `[killed](tests/scenarios/test_worker_killed.py#test_workers_that_are_killed_one_after_the_other_lose_nothing)`.
 """
 
+import ast
 import re
 import sys
 import textwrap
@@ -68,6 +69,18 @@ def mistakes(claim):
             yield f"{where} links to {test.path.name}. Name one of its functions after a '#'."
         elif not re.search(rf"^ *def {test.function}\(", test.path.read_text(encoding="utf-8"), re.MULTILINE):
             yield f"{where} links to {test.function}, which {test.path.name} does not have."
+
+
+def is_slow(test):
+    """Return whether a run of all tests leaves this one out, by the mark of its module or of the function itself."""
+    tree = ast.parse(test.path.read_text(encoding="utf-8"))
+    marks = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == test.function:
+            marks += node.decorator_list
+        elif isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark":
+            marks += node.value.elts if isinstance(node.value, ast.List) else [node.value]
+    return "pytest.mark.slow" in map(ast.unparse, marks)
 
 
 def _plain(statement):

@@ -50,6 +50,8 @@ LONGEST = {
 """Files that take longest. They start first, so that none of them runs alone in the end."""
 BESIDE_A_WAITING_ONE = 4
 """Files that compute, after each file that waits."""
+WITHOUT_SLOW = "not slow"
+LEFT_OUT = "Left out: most scenarios, pages in a browser, generated clients, and other slow tests. Run them: python -m pytest -m slow"
 USES_DATABASE = {
     "integration": ["default"], "security": ["default"], "scenarios": ["default"], "hosts": ["training", "default"],
 }  # fmt: skip
@@ -66,17 +68,31 @@ hypothesis.settings.load_profile("tests")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
-    """Run the whole suite on all cores. Named tests run in one process, and so does everything under a debugger."""
+    """Run the whole suite on all cores and without slow tests. Named tests run in one process, and so does everything under a debugger."""
     option = config.option
+    whole = config.args == config.getini("testpaths") and not (option.keyword or option.usepdb)
+    if whole and not option.markexpr:
+        option.markexpr = WITHOUT_SLOW
     if not hasattr(option, "numprocesses") or hasattr(config, "workerinput"):
         return  # pytest-xdist is absent or blocked, or this is one of its processes.
-    whole = config.args == config.getini("testpaths") and not (option.keyword or option.usepdb)
     if option.numprocesses is None and whole:
         # More than the cores: many tests wait for a clock, a server or another process.
         option.numprocesses = config.hook.pytest_xdist_auto_num_workers(config=config) + 2
     if option.numprocesses and option.dist == "no":
         # A file is run by one process, so that what a module's tests share is made once.
         option.dist, option.loadscopereorder = "loadfile", False
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session):
+    """Say in the last line what was left out, and how to run it."""
+    try:
+        return (yield)
+    finally:
+        config = session.config
+        if config.option.markexpr == WITHOUT_SLOW and not hasattr(config, "workerinput"):
+            terminal = config.pluginmanager.get_plugin("terminalreporter")
+            terminal.write_line(LEFT_OUT)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -40,6 +40,7 @@ def rules():
     return {rule["alert"]: rule for rule in group["rules"]}
 
 
+@pytest.mark.slow
 def test_each_rule_fires_for_its_cause_alone(promtool):
     status, output = promtool("test", "rules", str(ROOT / "tests" / "acceptance" / "alerts.yml"))
 

@@ -7,6 +7,8 @@ import pytest
 from tests.acceptance.browser import Desk
 from tms_webhooks.admin import customer_link
 
+pytestmark = pytest.mark.slow
+
 SITE = "/customers/"
 
 

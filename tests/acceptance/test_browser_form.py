@@ -14,6 +14,8 @@ from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.credentials import from_text, to_text
 from tms_webhooks.models.encryption import reveal
 
+pytestmark = pytest.mark.slow
+
 ADD = "/admin/tms_webhooks/webhook/add/"
 
 DISTANCES = """() => Object.fromEntries(

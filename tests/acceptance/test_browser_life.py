@@ -14,6 +14,8 @@ from tms_webhooks.choices import AttemptResult, AuditAction
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryTotal, Event, Job
 from tms_webhooks.models.total import CountedAttempt
 
+pytestmark = pytest.mark.slow
+
 TYPES = ("class.cancelled", "enrollment.enrolled", "user.updated")
 LIFE = "/admin/tms_webhooks/webhook/{}/overview/"
 

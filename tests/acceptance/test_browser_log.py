@@ -14,6 +14,8 @@ from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
+pytestmark = pytest.mark.slow
+
 LOG = "/admin/tms_webhooks/delivery/"
 NAME = "Anna Larsen · Azure Administrator, four days in Utrecht"
 ROWS = "#result_list tbody tr"

@@ -16,6 +16,8 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.tasks import work_on_jobs
 from tms_webhooks.worker.drain import Drain
 
+pytestmark = pytest.mark.slow
+
 LONG_NAME = "Data warehouse " + "of the northern region " * 6
 SHAPES = ("CRM", LONG_NAME[:150], "مستودع البيانات للموارد البشرية", "🎓 LMS 🚀")
 SITE = "/customers/tms_webhooks"

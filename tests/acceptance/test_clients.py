@@ -37,7 +37,7 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
 
-pytestmark = ONCE
+pytestmark = [pytest.mark.slow, ONCE]
 
 PAGE = ROOT / "docs" / "howto" / "clients.md"
 TYPES = ROOT / "docs" / "howto" / "receive" / "typed.md"

@@ -19,6 +19,8 @@ from tests.extras import python_with
 from tests.patience import PATIENCE
 from tms_webhooks import catalogue
 
+pytestmark = pytest.mark.slow
+
 CAN_LOOK = Path("/proc/self/environ").exists()
 """Whether the environment of other processes can be read here, by which those of a demo are known."""
 

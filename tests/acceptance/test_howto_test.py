@@ -3,11 +3,13 @@
 import os
 import re
 
+import pytest
+
 from tests import forks
 from tests.acceptance.once import ONCE
 from tests.conftest import ROOT
 
-pytestmark = ONCE
+pytestmark = [pytest.mark.slow, ONCE]
 
 PAGE = ROOT / "docs" / "howto" / "test.md"
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import pytest
 from cryptography.fernet import Fernet
 
 from tests.acceptance.once import ONCE
@@ -17,7 +18,7 @@ IGNORED, *ADMITTED = [
     line.lstrip("!") for line in (EXAMPLE / "Dockerfile.dockerignore").read_text().splitlines() if line[:1] in "*!"
 ]
 
-pytestmark = ONCE
+pytestmark = [pytest.mark.slow, ONCE]
 
 
 def of(instruction):

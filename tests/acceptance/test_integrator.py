@@ -14,7 +14,7 @@ from tests.acceptance.once import ONCE
 from tests.conftest import ROOT
 from tests.patience import PATIENCE
 
-pytestmark = ONCE
+pytestmark = [pytest.mark.slow, ONCE]
 
 TUTORIAL = ROOT / "docs" / "tutorial" / "integrator.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)

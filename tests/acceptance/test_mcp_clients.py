@@ -20,7 +20,7 @@ from tests.acceptance.test_clients import PROGRAMS, REQUIRED, TOOLS
 from tests.patience import PATIENCE
 from tms_webhooks.models import Webhook
 
-pytestmark = ONCE
+pytestmark = [pytest.mark.slow, ONCE]
 
 NAMES = ["find_deliveries", "why_not_sent", "resend_delivery", "webhook_health", "describe_event"]
 

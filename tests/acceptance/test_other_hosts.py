@@ -4,8 +4,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 from tests.patience import PATIENCE
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_host_of_another_shape_is_told_of_in_every_way():

@@ -8,7 +8,7 @@ import pytest
 from tests.acceptance.once import ONCE
 from tests.acceptance.pages import Follower
 
-pytestmark = ONCE
+pytestmark = [pytest.mark.slow, ONCE]
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "own-events.md"
 

@@ -33,7 +33,7 @@ from tms_webhooks.delivery import lifecycle
 from tms_webhooks.documents import power_automate_document
 from tms_webhooks.models import Webhook
 
-pytestmark = [ONCE, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, ONCE, pytest.mark.django_db(transaction=True)]
 
 HOWTO = ROOT / "docs" / "howto"
 ZAPIER, N8N = HOWTO / "zapier", HOWTO / "n8n"

@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.once import ONCE
 from tests.acceptance.pages import BLOCK, Follower
 
-pytestmark = ONCE
+pytestmark = [pytest.mark.slow, ONCE]
 
 PAGE = Path(__file__).parents[2] / "docs" / "howto" / "plug-in.md"
 MOST_LINES = 60

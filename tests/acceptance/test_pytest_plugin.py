@@ -10,7 +10,7 @@ from tests.acceptance.once import ONCE
 from tests.conftest import ROOT
 from tests.patience import PATIENCE
 
-pytestmark = ONCE
+pytestmark = [pytest.mark.slow, ONCE]
 
 TEST = """
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory

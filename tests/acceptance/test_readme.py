@@ -85,6 +85,7 @@ def test_adding_the_app_takes_ten_lines_at_most():
     assert len(lines) <= 10
 
 
+@pytest.mark.slow
 def test_those_lines_make_a_project_tell_of_its_changes(tmp_path):
     settings, webhooks, register = blocks("Add it to your TMS", "python")
     host = tmp_path / "host"

@@ -12,7 +12,7 @@ from tests.acceptance.once import ONCE
 from tests.acceptance.pages import BLOCK
 from tests.conftest import ROOT
 
-pytestmark = ONCE
+pytestmark = [pytest.mark.slow, ONCE]
 
 STRANGER = Path(__file__).parent / "stranger"
 GOLDEN = ROOT / "tests" / "golden" / "scaffold"

@@ -16,7 +16,7 @@ from tests.acceptance.once import ONCE
 from tests.conftest import ROOT
 from tests.patience import PATIENCE
 
-pytestmark = ONCE
+pytestmark = [pytest.mark.slow, ONCE]
 
 MYSQL = pytest.param(
     "mysql", marks=pytest.mark.skipif(find_spec("MySQLdb") is None, reason="mysqlclient is not installed (extra mysql)")

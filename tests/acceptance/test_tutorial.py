@@ -8,7 +8,7 @@ import pytest
 from tests.acceptance.once import ONCE
 from tests.acceptance.pages import Follower
 
-pytestmark = ONCE
+pytestmark = [pytest.mark.slow, ONCE]
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "developer.md"
 LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3}  class\.cancelled  evt_[0-9a-f]{32}  verified  -> 204\n")

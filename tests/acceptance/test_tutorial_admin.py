@@ -16,6 +16,8 @@ from tests.conftest import ROOT
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs" / "tutorial" / "admin.md"
 NOT_A_LABEL = {"once"}
 

@@ -143,6 +143,7 @@ def settings_for(world):
     return settings.TMS_WEBHOOKS | HOSTS | limits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_each_kind_comes_to_what_it_deserves_at_the_first_attempt(world, kind):
     assert world.deliveries[kind.name] == [(kind.status, 1, kind.error or "")] * EACH

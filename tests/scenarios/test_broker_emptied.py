@@ -13,9 +13,12 @@ from tests.scenarios.outcome import fill, name
 from tests.scenarios.queues import NAME
 from tms_webhooks.models import Delivery, DrainSlot, Event
 
-pytestmark = pytest.mark.skipif(
-    NAME == "celery", reason="a Celery worker keeps the next drain in its memory, and no table has it"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        NAME == "celery", reason="a Celery worker keeps the next drain in its memory, and no table has it"
+    ),
+]
 
 QUIET = 0.5
 """Seconds after which a successor that waits for its turn, or an idle drain that nobody wakes, would have come."""

@@ -18,6 +18,8 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.worker.drain import Drain
 
+pytestmark = pytest.mark.slow
+
 BUDGET = 0.25
 
 

@@ -12,6 +12,8 @@ from tests.scenarios.jumps import DAYS, HOURS, brought, either_way, far, late_at
 from tests.scenarios.timeline import Timeline
 from tms_webhooks.outbox.fanout import fan_out
 
+pytestmark = pytest.mark.slow
+
 # During a drain
 
 

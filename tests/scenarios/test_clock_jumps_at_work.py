@@ -19,6 +19,8 @@ from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
+pytestmark = pytest.mark.slow
+
 # Leases
 
 

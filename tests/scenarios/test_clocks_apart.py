@@ -15,6 +15,8 @@ from tests.scenarios.outcome import came, wait_until_all
 from tests.scenarios.processes import LEASE, stop, tally_of
 from tms_webhooks.models import Delivery
 
+pytestmark = pytest.mark.slow
+
 AHEAD = 300.0
 
 

@@ -11,7 +11,10 @@ from tests.scenarios.logged import logged
 from tests.scenarios.outcome import assert_all_delivered_once, came, fill, wait_until_all
 from tests.scenarios.queues import QUEUE
 
-pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL's driver has a pool")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="only PostgreSQL's driver has a pool"),
+]
 
 EVENTS = 150
 # Django refuses persistent connections together with a pool.

@@ -12,6 +12,8 @@ from tests.scenarios.outcome import assert_all_delivered_once, came, fill, outco
 from tests.scenarios.postgres import server_of_its_own
 from tests.scenarios.processes import Processes, lease_of, settings_for, stop
 
+pytestmark = pytest.mark.slow
+
 EVENTS = 40
 IN_FLIGHT = 4
 """What two webhooks take at once."""

@@ -9,6 +9,8 @@ from tests.scenarios.outcome import fill, name
 from tests.scenarios.processes import stop
 from tms_webhooks.models import DeliveryAttempt, Webhook
 
+pytestmark = pytest.mark.slow
+
 
 def test_six_attempts_of_the_schedule_skillable_take_15_seconds_although_the_webhook_is_paused(
     processes, tables, receiver

@@ -15,6 +15,8 @@ from tests.scenarios.queues import NAME
 from tms_webhooks.choices import JobKind
 from tms_webhooks.models import DeliveryAttempt, DrainSlot, Job, Webhook
 
+pytestmark = pytest.mark.slow
+
 COMMIT = """
 from django.utils import timezone
 from example_project.training.models import Organization

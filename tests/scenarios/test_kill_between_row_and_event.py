@@ -63,7 +63,7 @@ def crash(database, receiver):
     return json.loads(process.stdout)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
 def crashed(request, empty_file, tmp_path_factory):
     """What twenty crashes at each point left behind, and what the receiver got after them."""
     receiver = Receiver()

@@ -11,6 +11,8 @@ from tests.scenarios.processes import stop
 from tms_webhooks.choices import JobStatus
 from tms_webhooks.models import Delivery, Event, Job
 
+pytestmark = pytest.mark.slow
+
 PAGES = {"moves.PAGE": 2, "snapshot.PAGE": 2}
 
 

@@ -10,6 +10,8 @@ from tests.receiver import Answer
 from tests.scenarios.outcome import fill, name
 from tests.scenarios.processes import stop
 
+pytestmark = pytest.mark.slow
+
 EVENTS = 4
 # Every delivery fails once: its numbers have to go on where they were.
 PATIENT = {"RETRY_DELAYS_SECONDS": [0.1], "RETRY_JITTER": 0, "PAUSE_AFTER_FAILURES": 100}

@@ -18,6 +18,8 @@ from tests.patience import PATIENCE
 from tms_webhooks.choices import JobKind
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job, Webhook
 
+pytestmark = pytest.mark.slow
+
 ROWS = 6_000
 """Deliveries of each webhook."""
 CHUNK = 2_000

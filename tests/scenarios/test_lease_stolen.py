@@ -5,12 +5,16 @@ import signal
 import threading
 import time
 
+import pytest
+
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.answers import held
 from tests.scenarios.outcome import came, fill
 from tests.scenarios.processes import stop
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+
+pytestmark = pytest.mark.slow
 
 # What the sleeper is answered, and what the other one: one of the two deliveries fails for each of them.
 SLEEPER = {"/first": 500, "/second": 200}

@@ -14,6 +14,8 @@ from tests.scenarios.many import CLASSES, EACH, EVENTS
 from tests.scenarios.processes import Processes, lease_of, settings_for, stop
 from tms_webhooks.models import Delivery, DeliveryAttempt
 
+pytestmark = pytest.mark.slow
+
 THINKING = 0.01
 
 

@@ -15,7 +15,10 @@ from tests.scenarios.pgbouncer import pooler
 from tests.scenarios.processes import lease_of, stop
 from tms_webhooks.models import Event, WebhookState
 
-pytestmark = pytest.mark.skipif(connection.vendor != "postgresql", reason="PgBouncer is for PostgreSQL only")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(connection.vendor != "postgresql", reason="PgBouncer is for PostgreSQL only"),
+]
 
 PRODUCERS = 2
 # More than the uses of a connection after which a saving process would prepare its statements.

@@ -21,6 +21,8 @@ from tests.patience import PATIENCE
 from tests.scenarios.outcome import fill
 from tests.scenarios.processes import ROOT
 
+pytestmark = pytest.mark.slow
+
 PAGE = (ROOT / "docs" / "howto" / "production.md").read_text(encoding="utf-8")
 UNITS = dict(re.findall(r"^```ini\n# /etc/systemd/system/([\w.-]+)[^\n]*\n(.*?)^```$", PAGE, re.M | re.S))
 WEB, UNIT, CLUSTER = "tms-web.service", "tms-webhooks.service", "tms-qcluster.service"

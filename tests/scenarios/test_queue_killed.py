@@ -3,6 +3,7 @@
 import signal
 from datetime import timedelta
 
+import pytest
 from django.utils import timezone
 
 from tests.integration.delivery.rows import distinct
@@ -12,6 +13,8 @@ from tests.scenarios.clusters import with_queue
 from tests.scenarios.outcome import assert_all_delivered_once, came, fill, wait_until_all
 from tests.scenarios.queues import only
 from tms_webhooks.models import PeriodicRun
+
+pytestmark = pytest.mark.slow
 
 EVENTS = 20
 RESTARTED = 90.0

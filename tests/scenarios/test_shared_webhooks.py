@@ -17,6 +17,8 @@ from tests.scenarios.outcome import came, wait_until_all
 from tests.scenarios.processes import lease_of, stop, tally_of
 from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
 
+pytestmark = pytest.mark.slow
+
 ROUNDS = int(os.environ.get("TMS_SCENARIO_ROUNDS", "5"))
 """Bursts that are followed by silence: 200 of them take some minutes."""
 HANDOVERS = 5 * ROUNDS

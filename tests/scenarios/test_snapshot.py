@@ -16,10 +16,10 @@ from tests.scenarios.processes import stop
 from tms_webhooks.choices import Priority
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job
 
-OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "1000"))
+OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "400"))
 SECONDS = PATIENCE + OBJECTS / 50
 """Seconds that all of it may take: many times what it does take."""
-BACKLOG = 250
+BACKLOG = 100
 MOST_GROWTH = 40.0
 """Megabytes by which a worker may grow after it has sent a twentieth."""
 

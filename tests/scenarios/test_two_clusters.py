@@ -24,6 +24,8 @@ from tests.scenarios.queues import QUEUE
 from tms_webhooks.models import Delivery, DrainSlot, Event
 from tms_webhooks.models.drain import GRACE
 
+pytestmark = pytest.mark.slow
+
 WEBHOOKS = 16
 EVENTS = 25
 DELIVERIES = WEBHOOKS * EVENTS

@@ -75,6 +75,7 @@ def test_old_workers_deliver_on_the_new_schema_until_a_new_one_replaces_them(rec
     assert of_old["delivered"] + of_new["delivered"] == len(receiver.received) == 20
 
 
+@pytest.mark.slow
 def test_saves_of_old_code_emit_their_events_on_the_new_schema(upgrade):
     """Also with the statements that the connection prepared before."""
     organization = subscribed().organization

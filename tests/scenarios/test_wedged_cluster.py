@@ -20,7 +20,10 @@ from tests.scenarios.outcome import assert_all_delivered_once, fill
 from tests.scenarios.queues import QUEUE, only
 from tms_webhooks.models import DrainSlot
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the workers are looked up in /proc")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the workers are looked up in /proc"),
+]
 
 WORKERS = 2
 MAX_LAG = 2.0

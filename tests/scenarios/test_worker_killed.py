@@ -1,11 +1,14 @@
 """Workers are killed with SIGKILL while they send: what they held is delivered by others, and nothing is lost."""
 
+import pytest
+
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.outcome import assert_all_delivered_once, came, fill, outcome, wait_until_all
 from tests.scenarios.processes import stop
 
 
+@pytest.mark.slow
 def test_what_a_killed_worker_was_sending_is_delivered_by_another_when_its_lease_is_over(receiver, processes):
     fill(processes, receiver, 8)
     # The first four, two for each webhook, get no answer while their worker lives.

@@ -108,7 +108,10 @@ def test_no_column_can_be_searched_by_a_lookup_of_its_own(site, operator, webhoo
     }
 
     assert lookups.isdisjoint(declared)
-    assert {operator.get(address(model), {lookup: "1"}).status_code for lookup in sorted(lookups)} == {200}
+    # One request for all of them: each is named as ignored by itself.
+    answer = operator.get(address(model), dict.fromkeys(sorted(lookups), "1"))
+    assert answer.status_code == 200
+    assert "".join(ignored(answer)).count("=1") == len(lookups)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

@@ -135,6 +135,7 @@ def test_a_search_of_the_admin_survives_a_null_character(site, operator, worlds,
     assert operator.get(named("tms_webhooks_webhook_objects"), query).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_a_list_of_the_admin_survives_any_query_string(site, administrator, worlds, model):
     foreign = worlds[1]

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.claims import ROOT, claims_of, main, mistakes, pages
+from tests.claims import ROOT, LinkedTest, claims_of, is_slow, main, mistakes, pages
 from tests.each import each
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,6 +33,29 @@ def test_each_promise_of_the_readme_has_limits_and_a_test():
     assert len(rows) == len(tested) >= 15
     assert [row[0] for row in rows if len(row) != 2 or not row[1]] == []
     assert [name for name in NAMES if not any(text.startswith(name) for text in tested)] == []
+
+
+def test_a_run_of_all_tests_has_a_test_of_each_promise():
+    promises = claims_of(ROOT / "tests" / "claims.md")
+
+    assert [promise.text for promise in promises if all(map(is_slow, promise.tests))] == []
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("pytestmark = pytest.mark.slow\n\n\ndef test_a():\n", True),
+        ("pytestmark = [\n    pytest.mark.slow,\n    other,\n]\n\n\ndef test_a():\n", True),
+        ("@pytest.mark.slow\n@each(\n    VALUES,\n)\ndef test_a():\n", True),
+        ("pytestmark = other\n\n\n@pytest.mark.slow\ndef test_b():\n    pass\n\n\ndef test_a():\n", False),
+    ],
+    ids=["module", "list of the module", "function", "another function"],
+)
+def test_a_test_is_slow_by_the_mark_of_its_module_or_its_own(tmp_path, text, expected):
+    path = tmp_path / "test_some.py"
+    path.write_text(text)
+
+    assert is_slow(LinkedTest(path, "test_a")) is expected
 
 
 def test_the_command_lists_each_promise(capsys):

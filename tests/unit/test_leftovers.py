@@ -64,6 +64,7 @@ def test_what_a_failing_test_has_started_is_ended(tmp_path):
     assert all(map(has_ended, pids(tmp_path)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["-p", "xdist", "-n", "1"]], ids=["alone", "parallel"])
 def test_what_a_run_has_started_that_is_ended_by_a_signal_is_ended(tmp_path, options):
     (tmp_path / "hang").touch()

@@ -96,6 +96,7 @@ ROWS = {
 """How each page is reached, from a webhook and its delivery, how its rows become more, and the most queries it takes."""
 
 
+@pytest.mark.slow
 def test_each_list_takes_as_many_queries_for_many_rows_as_for_few(operator):
     most = listed_pages()
     fill(3)

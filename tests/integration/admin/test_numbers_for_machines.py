@@ -75,6 +75,7 @@ def addresses():
     return [*pages(), *own, url(Organization, "change", organization.pk), times]
 
 
+@pytest.mark.slow
 def test_they_do_not_depend_on_the_language(operator, addresses, settings, monkeypatch):
     # A form proposes the current minute, which may end between two requests.
     now = timezone.now()

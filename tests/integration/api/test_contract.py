@@ -129,6 +129,7 @@ def test_the_document_is_served_to_everybody(client):
     assert answer.json()["openapi"].startswith("3.")
 
 
+@pytest.mark.slow
 def test_the_schema_of_all_events_is_public_and_linked_and_the_samples_obey_it(client):
     client.logout()
     url = reverse("tms_webhooks_schema:json-schema")

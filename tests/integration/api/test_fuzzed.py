@@ -103,6 +103,7 @@ def keys_of(world):
     return keys_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label, mode", CASES)
 def test_a_request_is_answered_as_the_document_says(operations, label, mode, key, keys_of):
     from schemathesis import GenerationMode, checks

@@ -606,6 +606,7 @@ def test_a_header_that_contradicts_the_message_and_an_unknown_version_are_refuse
 JUNK = [None, True, 7, -(10**30), 1.5, "", "x", "\u200f", [], [{}], {}, {"a": {"b": [None]}}]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("junk", JUNK, ids=repr)
 def test_no_parameter_makes_a_server_error(agent, acme, junk):
     whole = {

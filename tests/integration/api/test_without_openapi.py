@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from tests.scripts import run_script
 from tms_webhooks.api.schema.resources import ResourceSchema
 from tms_webhooks.api.schema.urls import document
@@ -42,6 +44,7 @@ def test_every_route_is_there_without_drf_spectacular():
     assert names.split() == sorted({url.name for url in router.urls})
 
 
+@pytest.mark.slow
 def test_the_schema_class_of_the_host_does_not_change_the_document():
     assert json.loads(run_script(OTHER_SCHEMA_CLASS).stdout) == document()
 

@@ -130,7 +130,12 @@ def steps(recorded):
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("owner", OWNERS)
 @pytest.mark.parametrize(
-    "model, is_mapped", [(Visitor, False), (Visitor, True), (Guest, False)], ids=["unmapped", "mapped", "inherited"]
+    "model, is_mapped",
+    [
+        pytest.param(Visitor, False, id="unmapped"),
+        pytest.param(Visitor, True, id="mapped", marks=pytest.mark.slow),
+        pytest.param(Guest, False, id="inherited", marks=pytest.mark.slow),
+    ],
 )
 def test_an_object_that_changes_its_organization_leaves_the_old_one_and_quotes_it_nothing(
     model, owner, way, is_mapped, listen, steps

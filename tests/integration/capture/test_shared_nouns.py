@@ -401,6 +401,7 @@ def test_two_thousand_objects_that_show_it_are_one_event_and_no_more_statements(
     assert [len(received(webhook)) for webhook in webhooks] == [1, 1, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["course"])
 def test_a_bulk_update_of_many_courses_is_an_event_of_each_with_few_statements(
     thing, webhooks, clock, owner, shows, django_assert_max_num_queries, monkeypatch

@@ -41,6 +41,7 @@ def test_some_events_alone(printed):
     assert "### class.cancelled" not in page
 
 
+@pytest.mark.slow
 def test_json_schema_is_one_that_the_samples_obey(printed):
     one = json.loads(printed("--format", "json-schema", "--event", "class.cancelled"))
     every = json.loads(printed("--format", "json-schema"))

@@ -52,11 +52,14 @@ LIMITS = {
 
 
 @pytest.mark.parametrize(
-    "schedule, headers",
-    [("standard", {}), ("skillable", {}), ("none", {}), ("none", {"retry-after": "1"})],
-    ids=["standard", "skillable", "none", "none, with Retry-After"],
+    "limit, schedule, headers",
+    [
+        ("Workato", "standard", {}),
+        ("Make", "skillable", {}),
+        ("one a second", "none", {}),
+        ("60 a minute", "none", {"retry-after": "1"}),
+    ],
 )
-@pytest.mark.parametrize("limit", LIMITS)
 def test_a_platform_that_limits_the_rate_of_requests_gets_each_event_without_a_pause(
     simulate, clock, heard, limit, headers, schedule
 ):

@@ -17,6 +17,8 @@ from tests.integration.delivery.worker import Worker
 from tms_webhooks.models import Delivery, Subscription
 from tms_webhooks.outbox.fanout import fan_out
 
+pytestmark = pytest.mark.slow
+
 START = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 QUIET, LONGEST = 60, 150
 # In the order of the payload.

@@ -28,6 +28,7 @@ from tms_webhooks.models.delivery import FINISHED, OPEN
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(connection.vendor != "sqlite", reason="thousands of steps, which are about the rules alone"),
 ]
 

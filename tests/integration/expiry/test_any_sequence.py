@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
@@ -21,6 +22,8 @@ from tests.integration.expiry.assignments import (
     subscribe,
 )
 from tms_webhooks.models import Subscription
+
+pytestmark = pytest.mark.slow
 
 ZONES = {"UTC": "UTC", "Central Standard Time": "America/Chicago", "Line Islands Standard Time": "Pacific/Kiritimati"}
 

@@ -97,6 +97,7 @@ def _keys(places, value):
     return [places[one].pk if one in places else one for one in value] if isinstance(value, list) else value
 
 
+@pytest.mark.slow
 @settings(
     max_examples=60,
     database=None,

@@ -12,6 +12,8 @@ from django.db import connection
 from tests.conftest import ROOT
 from tests.patience import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 PAGE = ROOT / "docs" / "howto" / "databases.md"
 JOBS = ["tms_webhooks"]
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from django.core.management import call_command
 from django.db import connection, models
 from django.db.migrations.operations import (
@@ -50,6 +52,7 @@ def test_the_migrations_agree_with_the_models():
     call_command("makemigrations", APP, check=True, dry_run=True, verbosity=0)
 
 
+@pytest.mark.slow
 def test_all_tables_go_and_come_back(migrate):
     before = tables()
     assert Event._meta.db_table in before

@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from django.db import transaction
 
 from example_project.training.factories import CourseAssignmentFactory, UserFactory
@@ -45,6 +46,7 @@ def test_a_lock_is_kept_ninety_days_after_its_last_use():
     assert marks() == {"lock:used again"}
 
 
+@pytest.mark.slow
 def test_the_marks_of_scans_are_forgotten_in_time_and_no_event_is_recorded_again(webhook):
     far_ahead = datetime(2100, 1, 1, tzinfo=UTC)
     Subscription.objects.create(webhook=webhook, event_type="course_assignment.*")

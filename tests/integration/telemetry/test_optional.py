@@ -4,6 +4,8 @@ import pytest
 
 from tests.scripts import run_script
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = """
 import importlib.abc, sys
 

@@ -2,11 +2,13 @@
 
 import json
 
+import pytest
 from jsonschema import Draft202012Validator
 
 from tests.unit.catalogue.conftest import each_event_type
 
 
+@pytest.mark.slow
 @each_event_type
 def test_every_schema_is_a_schema_and_survives_json(event_type):
     Draft202012Validator.check_schema(event_type.schema())

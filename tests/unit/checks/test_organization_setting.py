@@ -32,6 +32,7 @@ def test_a_missing_or_malformed_name_stops_the_import_with_the_remedy(value):
     )
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_exist_is_reported_in_addition_to_djangos_message():
     printed = check_in_own_process("training.Organisation")
     assert "(tms_webhooks.E009) TMS_WEBHOOKS_ORGANIZATION_MODEL is 'training.Organisation'" in printed
