@@ -44,10 +44,10 @@ def test_a_run_of_all_tests_has_a_test_of_each_promise():
 @pytest.mark.parametrize(
     "text, expected",
     [
-        ("pytestmark = pytest.mark.slow\n\n\ndef test_a():\n", True),
-        ("pytestmark = [\n    pytest.mark.slow,\n    other,\n]\n\n\ndef test_a():\n", True),
-        ("@pytest.mark.slow\n@each(\n    VALUES,\n)\ndef test_a():\n", True),
-        ("pytestmark = other\n\n\n@pytest.mark.slow\ndef test_b():\n    pass\n\n\ndef test_a():\n", False),
+        ("pytestmark = pytest.mark.slow\n\n\ndef test_a(): ...\n", True),
+        ("pytestmark = [\n    pytest.mark.slow,\n    other,\n]\n\n\ndef test_a(): ...\n", True),
+        ("@pytest.mark.slow\n@each(\n    VALUES,\n)\ndef test_a(): ...\n", True),
+        ("pytestmark = other\n\n\n@pytest.mark.slow\ndef test_b():\n    pass\n\n\ndef test_a(): ...\n", False),
     ],
     ids=["module", "list of the module", "function", "another function"],
 )
