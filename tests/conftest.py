@@ -69,6 +69,10 @@ hypothesis.settings.load_profile("tests")
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
     """Run the whole suite on all cores and without slow tests. Named tests run in one process, and so does everything under a debugger."""
+    if not __debug__:
+        raise pytest.UsageError(
+            "These tests need assertions, which -O or PYTHONOPTIMIZE has switched off: run python -m pytest."
+        )
     option = config.option
     whole = config.args == config.getini("testpaths") and not (option.keyword or option.usepdb)
     if whole and not option.markexpr:

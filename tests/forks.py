@@ -23,7 +23,7 @@ import traceback
 from functools import cache
 from pathlib import Path
 
-from tests import leftovers
+from tests import leftovers, signals
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +48,12 @@ class Python(subprocess.Popen):
         if not _can_be_forked(environment, folder):
             return super()._execute_child(*args, **kwargs)
         streams = [given[name] for name in ("p2cread", "c2pwrite", "errwrite")]
-        request = {"arguments": self.args[1:], "environment": environment, "new": given["start_new_session"]}
+        request = {
+            "arguments": self.args[1:],
+            "environment": environment,
+            "new": given["start_new_session"],
+            "ignored": signals.ignored(),
+        }
         self.pid = _ask(environment, request, [own if own != -1 else shared for shared, own in enumerate(streams)])
         self._child_created = True
         # As Popen does: these ends are the child's.
@@ -153,6 +158,9 @@ def serve(connection):
         connection.close()
         if request["new"]:
             os.setsid()
+        signals.set_ignored(request["ignored"], otherwise=signal.SIG_DFL)
+        if signal.SIGINT not in request["ignored"]:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         for number, descriptor in enumerate(descriptors):
             os.dup2(descriptor, number)
         for descriptor in descriptors:

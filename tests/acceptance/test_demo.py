@@ -17,6 +17,7 @@ from django.conf import settings
 from tests.acceptance.browser import Desk
 from tests.extras import python_with
 from tests.patience import PATIENCE
+from tests.signals import children_ignore
 from tms_webhooks import catalogue
 
 pytestmark = pytest.mark.slow
@@ -25,19 +26,20 @@ CAN_LOOK = Path("/proc/self/environ").exists()
 """Whether the environment of other processes can be read here, by which those of a demo are known."""
 
 
-def start(python, folder, *options):
-    """Start the demo with no more than a shell would have given it."""
+def start(python, folder, *options, ignoring=()):
+    """Start the demo with no more than a shell would have given it, which may have it ignore signals."""
     ours = ("DJANGO_", "TMS_", "PYTEST_", "COV_")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return subprocess.Popen(
-        [python, "manage.py", "demo", "--folder", str(folder), *options],
-        cwd=settings.BASE_DIR,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    with children_ignore(*ignoring):
+        return subprocess.Popen(
+            [python, "manage.py", "demo", "--folder", str(folder), *options],
+            cwd=settings.BASE_DIR,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
 
 
 def left_behind(folder):
@@ -159,13 +161,14 @@ def test_the_cluster_stops_by_itself_and_nothing_is_left_behind(run):
 
 @pytest.fixture
 def interrupted(demo_python, tmp_path):
-    process = start(demo_python, tmp_path)
+    """A demo in the background of a script, under nohup: it ignored SIGINT and SIGHUP at its start."""
+    process = start(demo_python, tmp_path, ignoring=[signal.SIGINT, signal.SIGHUP])
     yield process
     process.kill()
     process.communicate()
 
 
-def test_a_second_demo_in_the_same_folder_is_refused_and_an_interruption_ends_every_process_of_the_first(
+def test_it_goes_on_after_sighup_a_second_one_in_its_folder_is_refused_and_sigint_ends_all_its_processes(
     interrupted, demo_python, tmp_path
 ):
     assert interrupted.stdout is not None
@@ -173,6 +176,7 @@ def test_a_second_demo_in_the_same_folder_is_refused_and_an_interruption_ends_ev
         if "A web server and a django-q2 cluster start" in line:
             break
     assert not CAN_LOOK or len(left_behind(tmp_path)) > 3
+    interrupted.send_signal(signal.SIGHUP)
 
     second = start(demo_python, tmp_path)
 

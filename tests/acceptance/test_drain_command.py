@@ -20,6 +20,7 @@ from tests import forks
 from tests.conftest import ROOT
 from tests.patience import PATIENCE
 from tests.receiver import Answer
+from tests.signals import children_ignore
 from tms_webhooks.management.base import SIGNALS, stop_on_signal
 
 # Without it, a run of these tests alone makes no tables to copy.
@@ -63,18 +64,19 @@ class World:
         assert process.returncode == 0, process.stderr
         return process.stdout
 
-    def drain(self, *arguments):
-        """Start the command."""
-        process = forks.Python(
-            "manage.py",
-            "webhooks_drain",
-            *arguments,
-            cwd=ROOT,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def drain(self, *arguments, ignoring=()):
+        """Start the command, as a shell that has it ignore these signals."""
+        with children_ignore(*ignoring):
+            process = forks.Python(
+                "manage.py",
+                "webhooks_drain",
+                *arguments,
+                cwd=ROOT,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         self.processes.append(process)
         return process
 
@@ -135,9 +137,18 @@ def wait_until_delivered(world, number):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_it_delivers_until_a_signal_and_ends_well(world, receiver, number):
-    process = world.drain("--json")
+@pytest.mark.parametrize(
+    "number, ignoring",
+    [
+        (signal.SIGTERM, []),
+        (signal.SIGINT, []),
+        (signal.SIGHUP, []),
+        # In the background of a script, under nohup.
+        (signal.SIGINT, [signal.SIGINT, signal.SIGHUP]),
+    ],
+)
+def test_it_delivers_until_a_signal_and_ends_well(world, receiver, number, ignoring):
+    process = world.drain("--json", ignoring=ignoring)
     world.schedule_classes(3)
     receiver.wait_for(3)
     wait_until_delivered(world, 3)

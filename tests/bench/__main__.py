@@ -17,8 +17,9 @@ def main():
     options = _parser().parse_args()
     # The ports of the receivers that are running, and no others.
     os.environ.pop("TMS_DEMO_PORTS", None)
-    # As Ctrl-C does, the signal ends the processes and drops the databases.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Each of them ends the processes and drops the databases, also where a script has started this in its background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     if options.scale:
         # The benchmarks' modules read it when they are imported, which happens later, and their processes have it as well.
         os.environ["TMS_BENCH_SCALE"] = str(options.scale)

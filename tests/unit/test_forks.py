@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests import forks
+from tests.signals import children_ignore
 
 ENVIRONMENT = {"DJANGO_SETTINGS_MODULE": "tests.settings", "TMS_DATABASE": "sqlite:////nowhere/of-its-own.sqlite3"}
 
@@ -41,3 +42,22 @@ def test_its_end_and_what_it_prints_are_those_of_python(code, expected):
 def test_it_is_forked():
     assert "django" in run(forks.ROOT, "import sys; print(*sys.modules)")[1].split()
     assert "django" not in run(forks.ROOT / "tests", "import sys; print(*sys.modules)")[1].split()
+
+
+@pytest.mark.parametrize("folder", [forks.ROOT, forks.ROOT / "tests"], ids=["forked", "started"])
+@pytest.mark.parametrize(
+    "numbers, expected",
+    [
+        ([], "default_int_handler Handlers.SIG_DFL"),
+        ([signal.SIGINT], "Handlers.SIG_IGN Handlers.SIG_DFL"),
+        ([signal.SIGHUP], "default_int_handler Handlers.SIG_IGN"),
+    ],
+)
+def test_it_ignores_the_signals_that_this_process_ignores(folder, numbers, expected):
+    code = """
+from signal import SIGHUP, SIGINT, getsignal
+for number in (SIGINT, SIGHUP):
+    print(getattr(getsignal(number), "__name__", repr(getsignal(number))[1:].partition(":")[0]))
+"""
+    with children_ignore(*numbers):
+        assert run(folder, code)[1].split() == expected.split()

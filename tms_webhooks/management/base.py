@@ -43,7 +43,7 @@ SILENT_DATABASE = (
 )
 
 # Windows has no SIGHUP.
-SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
+SIGNALS = [number for number in signal.Signals if number.name in {"SIGTERM", "SIGINT", "SIGHUP"}]
 
 _AGE = re.compile(r"(\d{1,6})(min|h|d)")
 _UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -244,7 +244,7 @@ class WebhooksCommand(DocumentCommand):
 def stop_on_signal() -> Iterator[threading.Event]:
     """Set the event at the first of these signals inside the ``with`` block; the same one again kills the process.
 
-    A signal that the process ignores, such as SIGHUP under ``nohup``, remains ignored.
+    SIGHUP remains ignored under ``nohup``. A shell script ignores SIGINT for each process in its background; here it is handled.
     """
     stop = threading.Event()
 
@@ -252,8 +252,11 @@ def stop_on_signal() -> Iterator[threading.Event]:
         stop.set()
         signal.signal(number, signal.SIG_DFL)
 
-    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, on_signal) for number in handled}
+    before = {
+        number: signal.signal(number, on_signal)
+        for number in SIGNALS
+        if number.name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield stop
     finally:

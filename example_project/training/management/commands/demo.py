@@ -57,8 +57,7 @@ class Command(BaseCommand):
             start_again(folder)
         if settings.SETTINGS_MODULE != SETTINGS:
             raise CommandError("The demo has its own settings; remove --settings.")
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda number, _frame: sys.exit(128 + number))
+        handle_signals()
         try:
             with clean_folder(folder):
                 log_to(folder / "demo.log")
@@ -110,6 +109,21 @@ def start_again(folder: Path) -> None:
     sys.stdout.flush()
     env = {**environment(folder), "TMS_DEMO": str(folder)}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], env)
+
+
+def handle_signals() -> None:
+    """Let SIGTERM, SIGINT and SIGHUP end the demo and its processes. SIGHUP remains ignored under ``nohup``.
+
+    A shell script ignores SIGINT for each process in its background, and Python then installs no handler.
+    """
+
+    def end(number: int, _frame: object) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, end)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, end)
 
 
 def log_to(path: Path) -> None:
