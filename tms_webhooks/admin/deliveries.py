@@ -140,10 +140,6 @@ class DeliveryAdmin(LogAdmin):
 
     # Sending manually
 
-    def has_resend_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may send deliveries of at least one organization."""
-        return permits(request, "change_delivery") and self.may(request, Action.REPLAY, None)
-
     @admin.action(description=_("Send selected"), permissions=["resend"])
     def resend_selected(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         """Ask for confirmation, and have each selected delivery attempted now."""

@@ -21,6 +21,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from tms_webhooks import catalogue
 from tms_webhooks.access import within
@@ -48,9 +49,10 @@ from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, ActorKind, CheckResult
 from tms_webhooks.conf import app_settings
 from tms_webhooks.filters.condition import in_words
-from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models import Delivery, Event, FanOutFailure, Webhook
 from tms_webhooks.models.audience import visible_to
-from tms_webhooks.models.event import PUBLIC_PREFIX, searchable
+from tms_webhooks.models.event import MOST_TRIES, PUBLIC_PREFIX, searchable
+from tms_webhooks.outbox.fanout import try_again
 
 if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin
@@ -159,13 +161,27 @@ FILTER_LABELS = {
 }
 
 
+class SetAsideFilter(admin.SimpleListFilter):
+    """Keeps the events whose fan-out failed five times."""
+
+    title = _("fan-out")
+    parameter_name = "fan_out"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        return [("failed", _("Set aside"))]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.set_aside() if self.value() else queryset
+
+
 @admin.register(Event)
 class EventAdmin(LogAdmin):
     """Events of the user's organizations, and of their learners in other organizations, newest first."""
 
     list_display = ("object", "event_type", "organization", "occurred", "problem")
-    list_filter = (TypeFilter,)
+    list_filter = (TypeFilter, SetAsideFilter)
     search_fields = ("uid",)
+    actions = ("try_again",)
 
     object = column(_("object"), lambda event: event.object_text)
     event_type = column(_("event"), event_text)
@@ -194,6 +210,15 @@ class EventAdmin(LogAdmin):
         for event in rows:
             event.object_text = object_text(event, is_named=self.may(request, Action.VIEW_PAYLOAD, event))
 
+    @admin.action(description=_("Try selected again"), permissions=["resend"])
+    def try_again(self, request: HttpRequest, queryset: Any) -> None:
+        """Have the selected events that are set aside fanned out again."""
+        if not sees_all(request, Action.REPLAY):
+            queryset = queryset.filter(visible_to(allowed_keys(request, Action.REPLAY)))
+        count = try_again(queryset)
+        text = ngettext("%(count)d event is tried again.", "%(count)d events are tried again.", count)
+        self.message_user(request, text % {"count": count}, messages.SUCCESS if count else messages.WARNING)
+
     def show(self, request: HttpRequest, row: Event) -> HttpResponse:
         """Show one event, with its deliveries and the webhooks that have none."""
         from tms_webhooks.documents.request_preview import pretty
@@ -211,6 +236,7 @@ class EventAdmin(LogAdmin):
             actor=f"{kinds.get(row.actor_kind, row.actor_kind)} {'' if row.is_copy else row.actor_id}".strip(),
             title=f"{row.type} {row.subject_type}:{row.subject_id}",
             rows=delivery_rows(shown, request, now=timezone.now()) if permits(request, "view_delivery") else None,
+            set_aside=FanOutFailure.objects.filter(pk=row.pk, tries=MOST_TRIES).first(),
             is_waiting=row.fanned_out_at is None or any(delivery.due_at is not None for delivery in shown),
             others=_others(request, webhooks, row, shown) if shows_payload else (),
             type=event_text(row),

@@ -22,7 +22,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import catalogue
-from tms_webhooks.admin.bases import ScopedAdmin, may_view_webhooks, organizations, report_ignored
+from tms_webhooks.admin.bases import ScopedAdmin, may_view_webhooks, organizations, permits, report_ignored
 from tms_webhooks.admin.formatting import EMPTY
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
@@ -277,6 +277,10 @@ class LogAdmin(ScopedAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return whether a row may be deleted with its organization. These pages offer no way to delete one."""
         return obj is not None and super().has_delete_permission(request, obj)
+
+    def has_resend_permission(self, request: HttpRequest) -> bool:
+        """Return whether the user may send deliveries of at least one organization."""
+        return permits(request, "change_delivery") and self.may(request, Action.REPLAY, None)
 
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         raise PermissionDenied

@@ -70,6 +70,7 @@ def dashboard(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
         "title": _("Dashboard"),
         "queued": queued,
         "overdue": format_duration(queued.oldest_due_seconds),
+        "set_aside": format_duration(queued.oldest_set_aside_seconds),
         "lag": lag,
         "p50": format_duration(lag.p50),
         "p95": format_duration(lag.p95),

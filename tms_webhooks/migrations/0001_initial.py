@@ -58,6 +58,15 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="FanOutFailure",
+            fields=[
+                ("event_id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("tries", models.PositiveSmallIntegerField()),
+                ("retry_at", models.DateTimeField()),
+                ("error", models.TextField()),
+            ],
+        ),
+        migrations.CreateModel(
             name="KeptPayload",
             fields=[
                 ("event_id", models.BigIntegerField(primary_key=True, serialize=False)),

@@ -6,7 +6,7 @@ from tms_webhooks.models.attempt import DeliveryAttempt
 from tms_webhooks.models.audit import AuditEntry
 from tms_webhooks.models.delivery import Delivery, DeliveryBody
 from tms_webhooks.models.drain import DrainSlot, PeriodicRun
-from tms_webhooks.models.event import Event, EventSequence, FeedEnds, KeptPayload, PruneCursor
+from tms_webhooks.models.event import Event, EventSequence, FanOutFailure, FeedEnds, KeptPayload, PruneCursor
 from tms_webhooks.models.idempotency import IdempotentRequest
 from tms_webhooks.models.job import Job
 from tms_webhooks.models.notification import Notification
@@ -25,6 +25,7 @@ __all__ = [
     "DrainSlot",
     "Event",
     "EventSequence",
+    "FanOutFailure",
     "FeedEnds",
     "IdempotentRequest",
     "FirstOccurrence",

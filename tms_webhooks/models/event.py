@@ -14,6 +14,7 @@ import re
 import time
 import uuid
 from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
@@ -133,6 +134,20 @@ class EventQuerySet(models.QuerySet["Event"]):
     def to_fan_out(self) -> EventQuerySet:
         """Keep those that have no deliveries yet, oldest first. Served by the index ``tms_event_to_fan_out``."""
         return self.filter(fanned_out_at__isnull=True).order_by("pk")
+
+    def set_aside(self) -> EventQuerySet:
+        """Keep those whose fan-out failed `MOST_TRIES` times."""
+        return self.filter(pk__in=FanOutFailure._base_manager.filter(tries=MOST_TRIES).values("pk"))
+
+    def put_back(self) -> int:
+        """Have those that are set aside fanned out again; return their number. Call it in a transaction."""
+        keys = numbers(self.set_aside().values_list("pk", flat=True))
+        failures = FanOutFailure.objects.filter(KeyIn(F("pk"), keys))
+        events = Event.objects.using(failures.db).filter(KeyIn(F("pk"), keys))
+        # The feed shows them as new events.
+        events.filter(sequence__isnull=True).update(position=None)
+        failures.delete()
+        return events.update(fanned_out_at=None)
 
     def with_external_id(self, external_id: str) -> EventQuerySet:
         """Keep those of objects with this external id."""
@@ -455,6 +470,51 @@ class KeptPayload(models.Model):
     event_id = models.BigIntegerField(primary_key=True)
 
     objects = PrimaryManager["KeptPayload"]()
+
+
+MOST_TRIES = 5
+"""After so many tries that failed, an event is set aside."""
+
+
+class FanOutFailureManager(PrimaryManager["FanOutFailure"]):
+    """Counts tries."""
+
+    def count_try(self, event_id: int, error: str, *, now: datetime) -> int:
+        """Count a try of a new event that failed; return how many there were, or 0 if another drain counted it or fanned it out.
+
+        After each try the pause doubles, from one second on. With the last one, the event is set aside: it waits no longer, so
+        that no other event waits for it. Call it in a transaction.
+        """
+        # Locked, so that no drain fans it out now, and two of them count one try.
+        rows = self.filter(pk=event_id)
+        event = Event.objects.using(rows.db).select_for_update().to_fan_out().filter(pk=event_id).first()
+        row = rows.first() or self.model(pk=event_id, tries=0, retry_at=now)
+        if event is None or row.retry_at > now:
+            return 0
+        row.tries, row.error = row.tries + 1, error
+        row.retry_at = now + timedelta(seconds=2 ** (row.tries - 1))
+        row.save(using=rows.db)
+        if row.tries == MOST_TRIES:
+            # Without a number, the feed can't show it.
+            event.fanned_out_at, event.position = now, OUTSIDE_THE_FEED if event.sequence is None else event.position
+            event.save(update_fields=["fanned_out_at", "position"])
+        return int(row.tries)
+
+
+class FanOutFailure(models.Model):
+    """The tries of an event whose fan-out has failed, the last of which failed alone.
+
+    The fan-out leaves the event out until ``retry_at``.
+    """
+
+    # Not a foreign key: the outbox reads this table with each batch of events.
+    event_id = models.BigIntegerField(primary_key=True)
+    tries = models.PositiveSmallIntegerField()
+    retry_at = models.DateTimeField()
+    # Of the last try. It quotes no values.
+    error = models.TextField()
+
+    objects = FanOutFailureManager()
 
 
 MOST_KEYS = 1_000

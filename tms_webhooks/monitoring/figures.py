@@ -17,7 +17,7 @@ from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum
 
 from tms_webhooks.choices import DISABLED_BY_USER, Health, Priority, TotalSpan
 from tms_webhooks.db.sql import key_in
-from tms_webhooks.models import Delivery, DeliveryTotal, Event, OwnerlessObject, Webhook
+from tms_webhooks.models import Delivery, DeliveryTotal, Event, FanOutFailure, OwnerlessObject, Webhook
 from tms_webhooks.models.total import COUNTS, DURATION_LIMITS_MS, DURATIONS, LAG_LIMITS_MS, LAGS, start_of
 from tms_webhooks.models.webhook import HEAVY_COLUMNS, ReceiverQuerySet
 
@@ -64,6 +64,9 @@ class Backlog:
         oldest_due_webhook: Key of the webhook of that delivery.
         events: Number of events without deliveries yet.
         oldest_event_seconds: Age of the first of those events; None without one.
+        set_aside: Number of events that are set aside, because their fan-out failed several times.
+        oldest_set_aside_seconds: Age of the first of those events; None without one.
+        set_aside_error: The id of that event, and its error.
     """
 
     deliveries: int
@@ -72,6 +75,9 @@ class Backlog:
     oldest_due_webhook: int | None
     events: int
     oldest_event_seconds: float | None
+    set_aside: int = 0
+    oldest_set_aside_seconds: float | None = None
+    set_aside_error: str = ""
 
 
 def backlog(
@@ -83,19 +89,32 @@ def backlog(
     """
     due = [(since, pk) for pk, found in by_webhook.items() if (since := found.due_since) is not None]
     due_since, due_webhook = min(due, default=(None, None))
-    events = Event.objects.to_fan_out().order_by()
+    events = Event.objects.order_by()
     if webhooks is not None:
         events = events.filter(organization__in=webhooks.order_by().values("organization"))
     # Counted anyway: the first by key is found in the same read of the index.
-    waiting = events.aggregate(count=Count("*"), first=Min("pk"))
-    oldest = Event.objects.filter(pk=waiting["first"] or 0)
+    waiting, aside = (
+        rows.order_by().aggregate(count=Count("*"), first=Min("pk"))
+        for rows in (events.to_fan_out(), events.set_aside())
+    )
+    firsts = {one["first"] for one in (waiting, aside)} - {None}
+    oldest = Event.objects.only("uid", "occurred_at").in_bulk(firsts)
+    first, first_aside = (oldest.get(one["first"]) for one in (waiting, aside))
+    error = (
+        FanOutFailure.objects.filter(pk=aside["first"]).values_list("error", flat=True).first()
+        if aside["count"]
+        else ""
+    )
     return Backlog(
         deliveries=sum(found.deliveries for found in by_webhook.values()),
         leased=of_webhooks(Delivery.objects.maybe_in_flight(now), webhooks).count(),
         oldest_due_seconds=seconds_since(due_since, now),
         oldest_due_webhook=due_webhook,
         events=waiting["count"],
-        oldest_event_seconds=seconds_since(oldest.values_list("occurred_at", flat=True).first(), now),
+        oldest_event_seconds=seconds_since(first.occurred_at if first else None, now),
+        set_aside=aside["count"],
+        oldest_set_aside_seconds=seconds_since(first_aside.occurred_at if first_aside else None, now),
+        set_aside_error=f"{first_aside.public_id}: {error}" if first_aside else "",
     )
 
 
@@ -383,7 +402,7 @@ class Stats:
 def stats(*, now: datetime, webhooks: ReceiverQuerySet | None = None) -> Stats:
     """Return the figures of these webhooks, or of all.
 
-    Takes at most eleven queries. Of more than 100 webhooks, those that were served last are returned.
+    Takes at most twelve queries. Of more than 100 webhooks, those that were served last are returned.
     """
     rows = (Webhook.objects.all() if webhooks is None else webhooks).existing()
     served_last = rows.order_by(F("state__served_at").desc(nulls_last=True), "pk")

@@ -245,6 +245,11 @@ def assess(
         delayed.append(
             f"Deliveries of {found.late_organizations} organizations are late, although drains run. {remedy}"
         )
+    if found.backlog.set_aside:
+        delayed.append(
+            f"Events that are set aside, because their fan-out failed five times: {found.backlog.set_aside}. The first is "
+            f"{found.backlog.set_aside_error}. Mend the cause, which the worker's log shows, then run: webhooks_replay set-aside."
+        )
     if overdue:
         remedy = f"Run manage.py webhooks_drain, or start or restart {workers}."
         delayed.append(f"Periodic jobs did not run: {', '.join(overdue)}. {remedy}")

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from datetime import datetime, timedelta
 from itertools import chain, takewhile, zip_longest
 from time import monotonic
+from traceback import format_tb
 from typing import Any, NamedTuple
 
-from django.db import IntegrityError
+from django.db import DataError, IntegrityError, transaction
+from django.db import Error as DatabaseFailure
 
 from tms_webhooks import catalogue, event_names, sharing
 from tms_webhooks.choices import Audience
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.sql import brief_write, database, filled, has_one_writer, moment, others_write, read, write
 from tms_webhooks.exceptions import WebhooksError
-from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models import Event, FanOutFailure, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column
-from tms_webhooks.models.event import OUTSIDE_THE_FEED
+from tms_webhooks.models.event import MOST_TRIES, EventQuerySet
 from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.outbox import fanout_sql, numbers, quiet
 from tms_webhooks.outbox.fanout_sql import WITHOUT_EXISTING, EventBatch, Insertion, NewEvent
@@ -45,6 +48,10 @@ ORGANIZATIONS = 50
 SHARES = 4
 # Seconds between two checks of an event type's payloads against its schema.
 SCHEMA_CHECK_INTERVAL = 10.0
+# Seconds that a batch takes at most to be fanned out apart, because the drain sends nothing until then.
+APART_SECONDS = 0.5
+# In the message of a database: our tables, with their columns, and constraints.
+OWN_NAMES = re.compile(r"\btms_[\w.]+")
 
 logger = logging.getLogger(__name__)
 
@@ -85,12 +92,55 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     order: the worker's claim queries see to that. Events that other organizations may see are copied for them first. Events and deliveries change in one transaction, and one worker at a
     time fans out, so each event gets its number and its deliveries once.
 
-    If a constraint refuses a batch, the next one has half of its events. An event that is refused alone is marked with an
-    error, so that the others do not wait for it.
+    If an error stops a batch, its halves are fanned out alone, and their halves: only the events that fail alone wait. After
+    `MOST_TRIES` tries, such an event is set aside until `try_again`. An outage of the database is raised, and counts as no try.
     """
-    events = _next_events(limit or _rotation.batch_size())
-    if not events:
-        return 0
+    events = _next_events(limit or _rotation.batch_size(), now)
+    return _fan_out_apart(events, now, monotonic() + APART_SECONDS) if events else 0
+
+
+def try_again(events: EventQuerySet) -> int:
+    """Have those of these events that are set aside fanned out again; return their number."""
+    with brief_write():
+        transaction.on_commit(waker.wake, using=database().alias)
+        return events.put_back()
+
+
+def _fan_out_apart(events: Sequence[NewEvent], now: datetime, end: float) -> int:
+    """Fan these events out together or, if that fails, apart; return their number without those that fail alone.
+
+    After the `monotonic` time ``end``, the rest is left to the next batch, and counts as one.
+    """
+    try:
+        return _fan_out_together(events, now)
+    except Exception as raised:
+        if isinstance(raised, DatabaseFailure) and not isinstance(raised, IntegrityError | DataError):
+            raise
+        error = raised
+    if middle := len(events) // 2:
+        done = _fan_out_apart(events[:middle], now, end)
+        return done + (_fan_out_apart(events[middle:], now, end) if monotonic() < end else 1)
+    _count_try(events[0].id, error, now)
+    return 0
+
+
+def _count_try(key: int, error: Exception, now: datetime) -> None:
+    """Count a try of an event, and log it without the values that the error's message may quote."""
+    # Later events of its object need its number before theirs.
+    with suppress(IntegrityError, DataError), brief_write():
+        numbers.number([key])
+    # PostgreSQL quotes the values on further lines.
+    names = OWN_NAMES.findall(str(error).partition("\n")[0]) if isinstance(error, DatabaseFailure) else ()
+    reason = ": ".join(filter(None, (type(error).__name__, ", ".join(names))))
+    with brief_write():
+        tries = FanOutFailure.objects.count_try(key, reason, now=now)
+    if tries:
+        frames = "".join(format_tb(error.__traceback__))
+        logger.error("Event %s can't be fanned out, try %d of %d: %s\n%s", key, tries, MOST_TRIES, reason, frames)
+
+
+def _fan_out_together(events: Sequence[NewEvent], now: datetime) -> int:
+    """Fan these events out; return the number of those that are done, or 1 if the next batch finishes them."""
     plan = FanOutPlan.of_today()
     matched = plan.match(events) if plan.has_filters else TurnResult()
     unfinished = set(matched.unfinished)
@@ -103,19 +153,7 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     # The next batch begins after the last organization that got its turn.
     _rotation.last_organization = next(reversed(served), _rotation.last_organization)
     batch = _batch(event for event in events if event.id not in unfinished)
-    keys = [event.id for event in batch.events]
-    try:
-        written = _write(batch, plan, matched.verdicts, now=now) if keys else 0
-    except IntegrityError:
-        if limit != 1:
-            return fan_out(now, limit=len(keys) // 2 or 1)
-        logger.exception("Event %s can't be fanned out, and is left out.", keys[0])
-        return Event.objects.filter(pk=keys[0]).update(
-            fanned_out_at=now,
-            position=OUTSIDE_THE_FEED,
-            body="",
-            error="A constraint of the database refused its deliveries.",
-        )
+    written = _write(batch, plan, matched.verdicts, now=now) if batch.events else 0
     return written or min(len(unfinished), 1)
 
 
@@ -231,10 +269,11 @@ class FanOutPlan(NamedTuple):
         return Insertion({**parts, **batch.parts(relation)}, {**batch.params, **after, "now": moment(now)})
 
 
-def _next_events(limit: int) -> list[NewEvent]:
+def _next_events(limit: int, now: datetime) -> list[NewEvent]:
     """Return the events of the next batch: the oldest of each organization, then the second oldest of each, and so on."""
-    events, last, most = fanout_sql.waiting_events(limit + 1), _rotation.last_organization, min(limit, ORGANIZATIONS)
-    if len(events) > limit:
+    last, most = _rotation.last_organization, min(limit, ORGANIZATIONS)
+    events, has_more = fanout_sql.waiting_events(limit, now)
+    if has_more:
         organizations = fanout_sql.waiting_organizations(last, most=most)
         if len(organizations) < most and last is not None:
             # Those whose turn it is come first.
@@ -242,7 +281,7 @@ def _next_events(limit: int) -> list[NewEvent]:
             organizations = list(dict.fromkeys(organizations))[:most]
         # More than the share of each: some leave theirs to others.
         share = min(limit, SHARES * limit // (len(organizations) + 1))
-        events = fanout_sql.waiting_of_organizations(organizations, limit=share)
+        events = fanout_sql.waiting_of_organizations(organizations, limit=share, now=now)
     by_organization: dict[Any, list[NewEvent]] = defaultdict(list)
     for event in events:
         by_organization[event.organization_id].append(event)

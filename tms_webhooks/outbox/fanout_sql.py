@@ -9,23 +9,29 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import transaction
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import Priority
-from tms_webhooks.db.sql import among, database, filled, numbers, read
+from tms_webhooks.db.sql import among, database, filled, moment, numbers, read
 from tms_webhooks.models.audience import Relation, recipient_sql
 from tms_webhooks.routing.budget import Candidate
 
 # New events
 
-# Events without deliveries, by organization and oldest first. Index: tms_event_to_fan_out, here and in the next two,
-# which have its order so that PostgreSQL does not choose a plan that reads all events.
-WAITING_EVENTS = """
-SELECT id, type, subject_id, organization_id, other_organization_id FROM {event} WHERE fanned_out_at IS NULL
-ORDER BY fanned_out_at, organization_id, id LIMIT %(limit)s"""
+# When an event whose fan-out failed is tried again; NULL for the others. Index: the primary key.
+RETRY_AT = "(SELECT f.retry_at FROM {fanoutfailure} f WHERE f.event_id = {event}.id)"
+
+# Events without deliveries, by organization and oldest first, each with whether it is to be tried later. As a condition, that
+# would have PostgreSQL sort all of them. Index: tms_event_to_fan_out, here and in the next two, which have its order so that
+# PostgreSQL does not choose a plan that reads all events.
+WAITING_EVENTS = f"""
+SELECT id, type, subject_id, organization_id, other_organization_id, CASE WHEN {RETRY_AT} > %(now)s THEN 1 ELSE 0 END
+FROM {{event}} WHERE fanned_out_at IS NULL
+ORDER BY fanned_out_at, organization_id, id LIMIT %(limit)s"""  # noqa: S608 (all of it is here)
 
 # The organizations with such events, in the order of their keys. Reads one entry of the index for each.
 WAITING_ORGANIZATIONS = """
@@ -48,7 +54,7 @@ ENABLE_SORT = "SELECT set_config('enable_sort', %s, true)"
 WAITING_OF_ORGANIZATION = """
 SELECT * FROM (
     SELECT id, type, subject_id, organization_id, other_organization_id FROM {{event}}
-    WHERE fanned_out_at IS NULL AND organization_id {owner}
+    WHERE fanned_out_at IS NULL AND organization_id {owner} AND ({retry_at} > %(now)s) IS NOT TRUE
     ORDER BY fanned_out_at, organization_id, id LIMIT %(limit)s) o"""
 
 # Webhooks and subscriptions
@@ -194,9 +200,13 @@ class EventBatch:
 # New events
 
 
-def waiting_events(limit: int) -> list[NewEvent]:
-    """Return up to ``limit`` events without deliveries, by organization and oldest first."""
-    return [NewEvent(*row) for row in read(WAITING_EVENTS, {"limit": limit}, repeated=True)]
+def waiting_events(limit: int, now: datetime) -> tuple[list[NewEvent], bool]:
+    """Return up to ``limit`` events without deliveries, by organization and oldest first, and whether there are more.
+
+    Those that are tried again later are left out.
+    """
+    rows = read(WAITING_EVENTS, {"limit": limit + 1, "now": moment(now)}, repeated=True)
+    return [NewEvent(*event) for *event, is_later in rows if not is_later], len(rows) > limit
 
 
 def waiting_organizations(after: Any, *, most: int) -> list[Any]:
@@ -205,15 +215,16 @@ def waiting_organizations(after: Any, *, most: int) -> list[Any]:
     return [pk for (pk,) in read(WAITING_ORGANIZATIONS, {"after": after, "most": most}, after=only)]
 
 
-def waiting_of_organizations(organizations: Sequence[Any], *, limit: int) -> list[NewEvent]:
+def waiting_of_organizations(organizations: Sequence[Any], *, limit: int, now: datetime) -> list[NewEvent]:
     """Return up to ``limit`` such events of each organization, and of none, the oldest."""
     params = {f"organization{number}": key for number, key in enumerate(organizations)}
     union = " UNION ALL ".join(
-        WAITING_OF_ORGANIZATION.format(owner=owner) for owner in ("IS NULL", *(f"= %({name})s" for name in params))
+        WAITING_OF_ORGANIZATION.format(owner=owner, retry_at=RETRY_AT)
+        for owner in ("IS NULL", *(f"= %({name})s" for name in params))
     )
     with _without_sort():
         # Not prepared: its text is another for each number of organizations.
-        rows = read(union, {**params, "limit": limit})
+        rows = read(union, {**params, "limit": limit, "now": moment(now)})
     return [NewEvent(*row) for row in rows]
 
 

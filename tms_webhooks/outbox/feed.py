@@ -13,11 +13,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, NamedTuple
 
-from django.db import OperationalError, connections, router, transaction
+from django.db import IntegrityError, OperationalError, connections, router, transaction
 from django.db.models import F, Model, Q, QuerySet
 
 from tms_webhooks.db.sql import key_in
@@ -79,7 +80,10 @@ def publish(now: datetime) -> int:
     unnumbered = events.unnumbered().filter(occurred_at__lt=now - FAN_OUT_TIME)
     late = list(unnumbered.values_list("pk", flat=True)[:BATCH])
     with transaction.atomic(using=events.db):
-        numbers.number(late)
+        if late:
+            # The fan-out finds the event that is refused.
+            with suppress(IntegrityError), transaction.atomic(using=events.db):
+                numbers.number(late)
         ends = FeedEnds.objects.locked()
         if ends is None:
             return 0

@@ -27,6 +27,7 @@ from tms_webhooks.models import (
     DeliveryBody,
     DeliveryTotal,
     Event,
+    FanOutFailure,
     FeedEnds,
     IdempotentRequest,
     KeptPayload,
@@ -180,6 +181,7 @@ def _delete_events(events: models.QuerySet[Event]) -> Batches:
             if positions := positioned.values_list("position", flat=True):
                 forgotten = max(positions)
                 FeedEnds.objects.filter(forgotten__lt=forgotten).update(forgotten=forgotten)
+            FanOutFailure.objects.filter(key_in(keys)).delete()
             deleted = _delete_keys(Event, keys)
         if not deleted:
             return

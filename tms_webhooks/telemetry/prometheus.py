@@ -33,6 +33,8 @@ GAUGES = {
     "tms_webhooks_delivery_due_seconds": "Seconds since the first delivery that may be sent became due; 0 without one.",
     "tms_webhooks_events_to_fan_out": "Events without deliveries yet.",
     "tms_webhooks_event_waiting_seconds": "Age of the first event without deliveries, in seconds; 0 without one.",
+    "tms_webhooks_events_set_aside": "Events that are set aside, because their fan-out failed five times.",
+    "tms_webhooks_event_set_aside_seconds": "Age of the first event that is set aside, in seconds; 0 without one.",
     "tms_webhooks_drains": "Drains that run, of the queue and of webhooks_drain.",
     "tms_webhooks_drains_cut_off": "Drains whose attempts all fail before an answer, for several organizations.",
 }
@@ -103,6 +105,8 @@ def _values(found: Liveness, level: HealthLevel) -> tuple[float, ...]:
         waits.oldest_due_seconds or 0.0,
         waits.events,
         waits.oldest_event_seconds or 0.0,
+        waits.set_aside,
+        waits.oldest_set_aside_seconds or 0.0,
         found.drains,
         len(found.cut_off),
     )

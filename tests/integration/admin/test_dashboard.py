@@ -8,9 +8,9 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import shown_at, url
-from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.rows import set_aside, subscribed, write_delivery, write_event
 from tms_webhooks.choices import AttemptResult
-from tms_webhooks.models import DeliveryTotal, Webhook
+from tms_webhooks.models import DeliveryTotal, Event, Webhook
 from tms_webhooks.models.total import CountedAttempt
 
 PAGE = "admin:tms_webhooks_dashboard"
@@ -45,6 +45,19 @@ def test_it_shows_the_queue_and_its_age(alice, ours):
 
     assert "Queued 2 0 with a worker" in text
     assert "Longest overdue 3 h" in text
+
+
+def test_it_leads_to_the_events_that_are_set_aside(alice, ours, theirs):
+    now = timezone.now()
+    assert "Set aside" not in shown(alice)
+    event = set_aside(ours.organization, now=now - timedelta(hours=3))
+    set_aside(theirs.organization, now=now - timedelta(hours=5))
+    write_event(ours.organization)
+
+    assert "Set aside 1 events whose fan-out failed, the oldest 3 h ago" in shown(alice)
+    link = f"{url(Event, 'changelist')}?fan_out=failed"
+    assert f'href="{link}"' in alice.get(reverse(PAGE)).content.decode()
+    assert list(alice.get(link).context["cl"].result_list) == [event]
 
 
 def test_it_shows_the_lag_of_first_attempts_of_our_own_webhooks(alice, ours, theirs):

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from tests.integration.admin.pages import shown_at, text_of, url
-from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tests.integration.delivery.rows import distinct, set_aside, subscribed, write, write_delivery, write_event
 from tms_webhooks.actors import SYSTEM, Actor
 from tms_webhooks.admin import events, logs
 from tms_webhooks.choices import Action, ActorKind, AuditAction
@@ -46,6 +46,38 @@ def test_the_list_leaves_the_payloads_in_the_database(operator, django_assert_ma
         operator.get(url(Event, "changelist"))
 
     assert not [query for query in captured if '"body"' in query["sql"] or "`body`" in query["sql"]]
+
+
+def try_again(client, *chosen):
+    data = {"action": "try_again", "_selected_action": [one.public_id for one in chosen]}
+    response = client.post(url(Event, "changelist"), data, follow=True)
+    return [str(message) for message in response.context["messages"]]
+
+
+def test_selected_events_that_are_set_aside_are_tried_again(alice, operator, django_capture_on_commit_callbacks):
+    now = timezone.now()
+    ours, others = (set_aside(one, now=now) for one in (alice.organization, OrganizationFactory()))
+    fine = write_event(alice.organization)
+    write(fine, fanned_out_at=now)
+    page = text_of(operator.get(url(Event, "change", ours.public_id)))
+    assert "Set aside after five tries, so no webhook has it: IntegrityError. After the repair" in page
+
+    with django_capture_on_commit_callbacks(execute=True):
+        assert try_again(alice, ours, fine) == ["1 event is tried again."]
+    try_again(alice, others)
+
+    assert distinct(Event.objects.to_fan_out(), "pk") == {ours.pk}
+    assert set(Event.objects.set_aside()) == {others}
+
+
+def test_to_try_an_event_again_needs_the_permission_to_change_deliveries(staff):
+    event = set_aside(OrganizationFactory(), now=timezone.now())
+    client = staff("view_event")
+
+    assert "try_again" not in client.get(url(Event, "changelist")).content.decode()
+    try_again(client, event)
+
+    assert Event.objects.set_aside().exists()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tests.integration.delivery.rows import set_aside, subscribed, write_delivery, write_event
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import DeliveryAttempt, DeliveryTotal, OwnerlessObject
 from tms_webhooks.models.total import CountedAttempt
@@ -41,12 +41,14 @@ def test_a_table_of_all_webhooks(status):
     delivered(crm)
     write_delivery(crm, now=timezone.now() - timedelta(minutes=5))
     write_event(crm.organization)
+    set_aside(crm.organization, now=timezone.now() - timedelta(minutes=7))
 
     lines = status().splitlines()
 
     assert lines[0] == "Deliveries open    1, 0 of them with a worker"
     assert lines[1] == "Oldest due         5 min"
     assert lines[2].startswith("Events to fan out  1, the oldest ")
+    assert lines.pop(4) == "Events set aside   1, the oldest 7 min"
     assert lines[4] == ""
     assert lines[5].split() == ["id", "name", "health", "open", "due", "for", "24", "h", "ok", "p50", "p95"]
     assert lines[6].split() == f"{crm.pk} CRM healthy 1 5 min 1 100.0 % 120 ms 156 ms".split()

@@ -8,7 +8,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.rows import set_aside, subscribed, write_delivery
 from tests.integration.delivery.trouble import Trouble
 from tms_webhooks.db import clock
 from tms_webhooks.models import DeliveryAttempt, DrainSlot, PeriodicRun, Webhook, WebhookState
@@ -100,6 +100,18 @@ def test_a_slow_receiver_is_no_problem_of_the_operator(health):
     hold_slot()
 
     assert health()[0] == 0
+
+
+def test_an_event_that_is_set_aside_is_for_the_same_day(health):
+    hold_slot()
+    event = set_aside(subscribed().organization, now=clock.measured_now(), error="TypeError")
+    set_aside(subscribed().organization, now=clock.measured_now(), error="another error")
+
+    assert health() == (
+        1,
+        "LATE: Events that are set aside, because their fan-out failed five times: 2. The first is "
+        f"{event.public_id}: TypeError. Mend the cause, which the worker's log shows, then run: webhooks_replay set-aside.\n",
+    )
 
 
 def test_late_deliveries_of_three_organizations_although_drains_run_are_for_the_same_day(health):

@@ -2,13 +2,15 @@
 
 import json
 from datetime import timedelta
+from unittest import mock
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.rows import set_aside, stored, subscribed, write_delivery
 from tms_webhooks.models import Event, Job
+from tms_webhooks.outbox.wake import waker
 
 
 @pytest.fixture
@@ -64,10 +66,26 @@ def test_the_facts_of_a_job_are_printed_as_json(replay, arguments):
     assert facts == {"job": Job.objects.get().pk, "deliveries": 1, "status": "pending"}
 
 
+def test_events_that_are_set_aside_are_tried_again(replay, monkeypatch, django_capture_on_commit_callbacks):
+    woken = mock.Mock()
+    monkeypatch.setattr(waker, "wake", woken)
+    event = set_aside(subscribed().organization, now=timezone.now())
+
+    assert replay("set-aside", "--dry-run") == "1 event to try again.\n"
+    assert Event.objects.set_aside().get() == event
+    with django_capture_on_commit_callbacks(execute=True):
+        assert replay("set-aside") == "1 event will be tried again.\n"
+
+    assert stored(event, "fanned_out_at") is None
+    assert woken.call_count == 1
+    assert json.loads(replay("set-aside", "--json")) == {"events": 0}
+
+
 @pytest.mark.parametrize(
     "arguments, expected",
     [
-        ([], "arguments are required: kind, --webhook"),
+        ([], "arguments are required: kind"),
+        (["now"], "^--webhook is required for the kind 'now'"),
         (["failed", "--webhook", "987654", "--since", "1d"], "Webhook 987654 does not exist"),
         (["failed", "--webhook", "{webhook}"], "^since is missing; a recovery"),
         (

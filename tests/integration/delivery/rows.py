@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.factories import STATE_FIELDS, WebhookFactory
 from tms_webhooks.choices import DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import lifecycle, replay
-from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
+from tms_webhooks.models import Delivery, Event, FanOutFailure, Webhook, WebhookState
 from tms_webhooks.models.event import searchable
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -46,6 +46,14 @@ def write_event(organization, event_type="class.cancelled", **values):
     """Write one event into the outbox."""
     event = new_event(organization, event_type, **values)
     event.save()
+    return event
+
+
+def set_aside(organization, *, now, error="IntegrityError"):
+    """Write an event that is set aside, because its fan-out failed five times."""
+    event = write_event(organization)
+    FanOutFailure.objects.create(pk=event.pk, tries=5, retry_at=now, error=error)
+    write(event, fanned_out_at=now, occurred_at=now)
     return event
 
 

@@ -2,15 +2,13 @@
 
 import logging
 from datetime import timedelta
-from unittest import mock
 
 import pytest
-from django.db import IntegrityError
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
-from tests.integration.delivery.rows import body_of, distinct, new_event, stored, subscribed, write, write_event
-from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
+from tests.integration.delivery.rows import body_of, distinct, stored, subscribed, write, write_event
+from tms_webhooks.models import Delivery, Event, Subscription
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import FanOutPlan, fan_out
 
@@ -168,46 +166,3 @@ def test_a_webhook_whose_delay_is_changed_meanwhile_is_not_left_out(clock, monke
     fan_out(clock.now)
 
     assert Delivery.objects.filter(webhook=webhook).count() == 1
-
-
-def write_unnumbered(organization, key):
-    event = new_event(organization)
-    event.subject_id, event.sequence = str(key), None
-    event.save()
-    return event
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_event_that_a_constraint_refuses_is_marked_and_the_others_go_on(clock, caplog):
-    organizations = [subscribed().organization, subscribed().organization]
-    write_unnumbered(organizations[0], 1)
-    fan_out(clock.now)
-    # Its next event gets the number that the first one has.
-    EventSequence.objects.all().delete()
-    refused = write_unnumbered(organizations[0], 1)
-    fine = [write_unnumbered(one, f"{key}-{one.pk}") for key in range(4) for one in organizations]
-
-    for _ in range(12):
-        fan_out(clock.now)
-
-    assert not Event.objects.to_fan_out().exists()
-    assert {one.event_id for one in Delivery.objects.all()} >= {one.pk for one in fine}
-    refused.refresh_from_db()
-    assert (refused.error, refused.body) == ("A constraint of the database refused its deliveries.", "")
-    assert not Delivery.objects.filter(event=refused).exists()
-    assert f"Event {refused.pk} can't be fanned out" in caplog.text
-    # It waits for no number: neither do those after it, nor the feed.
-    assert Event.objects.filter(error="", sequence__isnull=True).count() == 0
-
-
-@pytest.mark.django_db(transaction=True)
-def test_an_event_that_a_constraint_refuses_once_is_delivered(clock, monkeypatch):
-    webhook = subscribed()
-    event = write_event(webhook.organization)
-    number = mock.Mock(wraps=fanout.numbers.number, side_effect=[IntegrityError, mock.DEFAULT])
-    monkeypatch.setattr(fanout.numbers, "number", number)
-
-    assert fan_out(clock.now) == 1
-
-    assert webhook.deliveries.get().event_id == event.pk
-    assert number.call_count == 2

@@ -32,7 +32,9 @@ def every_other(monkeypatch):
     """Have a worker find every other event alone: what two that begin at the same moment come to, at its worst."""
     found, mine = fanout._next_events, threading.local()
     monkeypatch.setattr(
-        fanout, "_next_events", lambda limit: [row for row in found(2 * limit) if row.id % 2 == mine.rest][:limit]
+        fanout,
+        "_next_events",
+        lambda limit, now: [row for row in found(2 * limit, now) if row.id % 2 == mine.rest][:limit],
     )
 
     def every_other(rest, now, limit):

@@ -67,6 +67,8 @@ SMALL = frozenset(
         "scancursor",
         "periodicrun",
         "prunecursor",
+        # A row for each event whose fan-out failed.
+        "fanoutfailure",
     }
 )
 QUICK = (AlterModelManagers, AlterModelOptions, CreateModel, DeleteModel, RemoveConstraint, RemoveField, RenameIndex)

@@ -39,7 +39,7 @@ def test_no_statement_touches_more_rows_than_the_setting_says(webhook):
     assert (Delivery.objects.count(), DeliveryAttempt.objects.count()) == (3, 6)
     changes = [query["sql"] for query in queries if query["sql"].startswith(("UPDATE", "DELETE"))]
     changes = [sql for sql in changes if " IN " in sql]
-    assert len(changes) == 3 + 3 + 2 + 2 + 3
+    assert len(changes) == 3 + 3 + 2 + 2 + 2 + 3
     assert all(sql.rpartition(" IN ")[2].count(",") <= 1 for sql in changes)
 
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.delivery.rows import lease, subscribed, write, write_delivery, write_event
+from tests.integration.delivery.rows import lease, set_aside, subscribed, write, write_delivery, write_event
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import Steady
 from tests.patience import PATIENCE
@@ -112,16 +112,19 @@ def test_the_backlog_is_read_at_each_scrape(registry):
     lease(held, now + timedelta(seconds=30))
     event = write_event(webhook.organization)
     write(event, occurred_at=now - timedelta(seconds=40))
+    set_aside(webhook.organization, now=now - timedelta(seconds=50))
     DrainSlot.objects.create(number=1, owner="drain", held_until=now + timedelta(seconds=9))
 
     found = scraped(registry)
 
-    assert found["tms_webhooks_health"] == 0.0
+    assert found["tms_webhooks_health"] == 1.0
     assert found["tms_webhooks_deliveries_open"] == 2.0
     assert found["tms_webhooks_deliveries_leased"] == 1.0
     assert 90.0 <= found["tms_webhooks_delivery_due_seconds"] < 90.0 + PATIENCE
     assert found["tms_webhooks_events_to_fan_out"] == 1.0
     assert 40.0 <= found["tms_webhooks_event_waiting_seconds"] < 40.0 + PATIENCE
+    assert found["tms_webhooks_events_set_aside"] == 1.0
+    assert 50.0 <= found["tms_webhooks_event_set_aside_seconds"] < 50.0 + PATIENCE
     assert found["tms_webhooks_drains"] == 1.0
 
 

@@ -49,7 +49,7 @@ class Command(WebhooksCommand):
     help = (
         "Check that webhooks are delivered. Exit status 2: act now, because nothing is sent. The reason is the workers, even "
         "if a cluster runs but hangs, or the database, the egress proxy or a missing encryption key. 1: act within the "
-        "day. Deliveries of several organizations or new events are late, or a periodic job did not run. 0: all else, such "
+        "day. Deliveries of several organizations or new events are late, an event is set aside, or a periodic job did not run. 0: all else, such "
         "as a slow or dead receiver. It ends within 10 s, whatever hangs. Figures follow: the backlog and the lag from an event "
         "to its first attempt. Each webhook has the attempts of the last 24 hours, the share that was "
         "delivered, and the response times. --json has those of 30 days, too. Hours and days are those of UTC. With --restart-hint, the exit status only says whether to restart the workers."
@@ -175,6 +175,8 @@ def in_words(found: Stats) -> Iterator[str]:
     yield f"Oldest due         {duration(waits.oldest_due_seconds)}"
     yield f"Events to fan out  {waits.events}, the oldest {duration(waits.oldest_event_seconds)}"
     yield f"First attempt      {duration(lag.p50)} p50, {duration(lag.p95)} p95 after the event ({lag.deliveries} in this hour and the last)"
+    if waits.set_aside:
+        yield f"Events set aside   {waits.set_aside}, the oldest {duration(waits.oldest_set_aside_seconds)}"
     if found.ownerless:
         yield f"No organization    {counted(found.ownerless, 'object')}, whose events wait for one"
     if not found.webhooks:

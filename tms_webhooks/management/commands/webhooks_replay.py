@@ -15,12 +15,14 @@ from tms_webhooks.manage import jobs
 from tms_webhooks.management.base import (
     WebhooksCommand,
     add_options,
+    bad_input,
     moment,
     no_worker,
     webhook_of,
 )
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Event, Webhook
 from tms_webhooks.monitoring.words import counted
+from tms_webhooks.outbox.fanout import try_again
 
 KINDS = {
     "failed": JobKind.RECOVER,
@@ -28,6 +30,7 @@ KINDS = {
     "missed": JobKind.REPLAY_MISSED,
     "now": JobKind.SEND_NOW,
 }
+SET_ASIDE = "set-aside"
 
 
 class JobCommand(WebhooksCommand):
@@ -72,15 +75,16 @@ class Command(JobCommand):
     help = (
         "Start a job for the deliveries of a webhook. The kinds 'failed' and 'cancelled' send such deliveries of a time range "
         "again. 'Missed' sends events that were never tried, because the webhook was disabled or new. 'Now' tries queued "
-        "deliveries now. Workers do these three with a lower priority than live events. A count of 10001 means more than 10,000. Exit "
+        "deliveries now. Workers do these three with a lower priority than live events. 'Set-aside' has the events whose fan-out "
+        "failed five times tried again, of all webhooks. A count of 10001 means more than 10,000. Exit "
         "status 0: started. 2: an argument is invalid, and nothing was started."
     )
     nouns = ("delivery", "deliveries")
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("kind", choices=sorted(KINDS), help="the kind of job")
-        add_options(parser, "--webhook", required=True, help="the webhook of the deliveries")
+        parser.add_argument("kind", choices=sorted([*KINDS, SET_ASIDE]), help="the kind of job")
+        add_options(parser, "--webhook", help=f"the webhook of the deliveries; required, except for {SET_ASIDE}")
         parser.add_argument(
             "--since",
             type=moment,
@@ -90,7 +94,15 @@ class Command(JobCommand):
         parser.add_argument("--until", type=moment, metavar="WHEN", help="default: now")
         add_options(parser, "--dry-run", "--json")
 
-    def handle(self, *, kind: str, webhook: str, **options: Any) -> None:
+    def handle(self, *, kind: str, webhook: str | None, **options: Any) -> None:
         """Start the job, and print the result."""
-        selection = {name: options.pop(name) for name in ("since", "until")}
-        self.run_job(KINDS[kind], webhook_of(webhook), selection, **options)
+        if kind == SET_ASIDE:
+            events = Event.objects.set_aside()
+            total = events.count() if options["dry_run"] else try_again(events)
+            text = f"{counted(total, 'event')} {'to try' if options['dry_run'] else 'will be tried'} again."
+            self.print({"events": total}, text, as_json=options["as_json"])
+        elif webhook is None:
+            raise bad_input(f"--webhook is required for the kind '{kind}'.")
+        else:
+            selection = {name: options.pop(name) for name in ("since", "until")}
+            self.run_job(KINDS[kind], webhook_of(webhook), selection, **options)
