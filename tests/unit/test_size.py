@@ -52,7 +52,7 @@ CEILINGS = {
     "outbox": 22_411,
     "payloads": 9_423,
     "pytest_plugin": 240,
-    "queues": 3_667,
+    "queues": 3_701,
     "reconciliation": 2_499,
     "routing": 5_831,
     "scaffold": 4_114,

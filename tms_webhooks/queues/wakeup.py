@@ -33,6 +33,17 @@ RECONNECT_INTERVAL = 1.0
 """Seconds between two attempts to connect for notifications."""
 CACHE_SECONDS = 1.0
 """Seconds for which the sockets of a database are known without reading the directory again."""
+NAMING_OPTIONS = (
+    "host",
+    "port",
+    "unix_socket",
+    "dbname",
+    "database",
+    "service",
+    "read_default_file",
+    "read_default_group",
+)
+"""The options of a driver that name a database, instead of the settings."""
 
 logger = logging.getLogger(__name__)
 
@@ -239,7 +250,8 @@ def _key(alias: str) -> str:
     if connection.vendor == "sqlite":
         # Each process has its own database in memory, under a name that others may use as well.
         name = f"{name} {os.getpid()}" if connection.is_in_memory_db() else os.path.abspath(name)
-    return _digest(settings["ENGINE"], settings["HOST"], settings["PORT"], name)
+    options = map(settings["OPTIONS"].get, NAMING_OPTIONS)
+    return _digest(settings["ENGINE"], settings["HOST"], settings["PORT"], name, *options)
 
 
 @cache

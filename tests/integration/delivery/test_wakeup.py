@@ -116,6 +116,43 @@ def test_a_drain_that_begins_wakes_no_other_one(folder, listen, listen_elsewhere
     assert not drain.is_woken(0.0)
 
 
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("NAME", "another"),
+        ("HOST", "another.example.com"),
+        ("PORT", "6543"),
+        # Of these, NAME and HOST may be empty, and the same for all databases of a user.
+        ("OPTIONS", {"service": "another"}),
+        ("OPTIONS", {"dbname": "another"}),
+        ("OPTIONS", {"host": "another.example.com", "port": "6543"}),
+        ("OPTIONS", {"database": "another"}),
+        ("OPTIONS", {"read_default_file": "/etc/another.cnf"}),
+        ("OPTIONS", {"unix_socket": "/run/another.sock"}),
+    ],
+)
+def test_a_save_wakes_no_drain_of_another_database(folder, listen, listen_elsewhere, monkeypatch, name, value):
+    monkeypatch.setattr(WakeUpListener, "_collect_notifications", lambda _listener: False)
+    own = listen()
+    with monkeypatch.context() as another:
+        another.setitem(connection.settings_dict, name, value)
+        other = listen_elsewhere()
+
+    wake.Waker().wake()
+
+    assert own.is_woken()
+    assert not other.is_woken(0.0)
+
+
+def test_other_options_of_a_process_do_not_hide_its_database(folder, listen, monkeypatch):
+    drain = listen()
+    options = {**connection.settings_dict["OPTIONS"], "application_name": "web"}
+    monkeypatch.setitem(connection.settings_dict, "OPTIONS", options)
+
+    assert wake_local("default") is True
+    assert drain.is_woken()
+
+
 def test_it_changes_nothing_where_no_drain_is(folder, listen):
     assert wake_local("default") is False
 
