@@ -3,14 +3,18 @@
 - ``fill URL COUNT`` makes so many objects, a webhook, a pull-only one, and a key of the API; it prints what the customer
   knows of them.
 - ``edit COUNT`` makes so many edits, and prints how many it made, in how many ways.
+- ``edit_steadily RATE`` edits so many objects a second until SIGTERM, and prints how many. Each edit has an event, and
+  nothing else differs by it. Objects with odd ids stay as they are.
 - ``truth WEBHOOK`` prints all objects as a snapshot of the webhook would send them now.
 - ``foreign`` prints the nouns and ids of the objects of the organization that the customer only sees in its own ones.
 """
 
 import json
 import random
+import signal
 import sys
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from time import sleep
@@ -93,6 +97,18 @@ def edit(count):
             continue
     failed = {name: done.pop(name, 0) for name in ("refused", "impossible")}
     return {"made": done.total(), "ways": len(done), **failed}
+
+
+def edit_steadily(rate):
+    dice, done, ended = random.Random(7), 0, []
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+    while not ended:
+        sleep(1 / rate)
+        with suppress(OperationalError):
+            # SQLite may be busy.
+            dice.choice(STEADY)(dice)
+            done += 1
+    return done
 
 
 def truth(public_id):
@@ -539,7 +555,47 @@ SPECIAL = (
     renamed,
     renamed_together,
 )
+OWN_TEXTS = (
+    ("User", "last_name"),
+    ("User", "city"),
+    ("TrainingClass", "name"),
+    ("ClassEnrollment", "purchase_order"),
+    ("CourseAssignment", "payment_type"),
+    ("Voucher", "order_id"),
+)
+
+
+def even(dice, name, number=1):
+    """Return objects with even ids, as `some` does: the test damages the others."""
+    keys = model_of(name).objects.values_list("pk", flat=True)
+    return some(dice, name, number, pk__in=[key for key in keys if key % 2 == 0])
+
+
+def text_saved(dice):
+    name, field = dice.choice(OWN_TEXTS)
+    (one,) = even(dice, name)
+    setattr(one, field, text(dice))
+    one.save()
+
+
+def text_updated(dice):
+    name, field = dice.choice(OWN_TEXTS)
+    model_of(name).objects.filter(pk__in=[one.pk for one in even(dice, name, 2)]).update(**{field: text(dice)})
+
+
+def feedback_given(dice):
+    made(dice, "CourseFeedback")
+
+
+def feedback_deleted(dice):
+    with suppress(IndexError):
+        # There may be none.
+        even(dice, "CourseFeedback")[0].delete()
+
+
+STEADY = (text_saved, text_saved, text_updated, feedback_given, feedback_deleted)
 COMMANDS = {
+    "edit_steadily": lambda rate: edit_steadily(float(rate)),
     "fill": lambda url, count: fill(url, int(count)),
     "edit": lambda count: edit(int(count)),
     "truth": truth,

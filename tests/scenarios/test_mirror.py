@@ -13,7 +13,7 @@ import urllib.request
 from collections import Counter
 from contextlib import closing, contextmanager
 
-from tests.patience import PATIENCE
+from tests.patience import PATIENCE, at_some_pace
 from tests.scenarios import mirror_program
 from tests.scenarios.processes import stop
 from tests.scenarios.test_snapshot import is_idle
@@ -23,6 +23,7 @@ from tms_webhooks.sources.states import SAVE_TIMESTAMPS
 OBJECTS = int(os.environ.get("TMS_MIRROR_OBJECTS", "60"))
 EDITS = int(os.environ.get("TMS_MIRROR_EDITS", "160"))
 DAMAGED = int(os.environ.get("TMS_MIRROR_DAMAGED", "6"))
+STEADY_OBJECTS = max(OBJECTS, 300)
 SECONDS = PATIENCE + OBJECTS / 10 + EDITS / 2
 NOT_COMPARED = {*SAVE_TIMESTAMPS, "enrolled_count", "open_count"}
 """Fields that no digest covers: they count other rows, or change with each save."""
@@ -156,9 +157,17 @@ def answers(url):
     return True
 
 
-def damage(mirror, dice):
-    """Damage rows of all nouns; return how many are lost or stale now, and how many are ghosts, of each noun."""
-    whole, gone = sorted(mirror.rows()), mirror.execute("SELECT noun, id FROM mirror WHERE data IS NULL ORDER BY 1, 2")
+def is_steady(place):
+    """Return whether `mirrored.edit_steadily` leaves an object as it is."""
+    return int(place[1].rpartition(":")[2]) % 2 == 1
+
+
+def damage(mirror, dice, may_be=lambda _place: True):
+    """Damage rows of all nouns; return the numbers of ghosts, and of lost or stale ones, by noun. ``may_be`` chooses whole rows."""
+    whole, gone = (
+        sorted(filter(may_be, mirror.rows())),
+        mirror.execute("SELECT noun, id FROM mirror WHERE data IS NULL ORDER BY 1, 2"),
+    )
     rows, wrong = dice.sample(whole, 2 * DAMAGED // 3), {}
     for number, (noun, key) in enumerate(rows):
         if number % 2:
@@ -169,7 +178,7 @@ def damage(mirror, dice):
             )
         wrong.setdefault(noun, [0, 0])[1] += 1
     for number in range(DAMAGED - len(rows)):
-        if number % 2:
+        if number % 2 and gone:
             noun, key = gone.pop(dice.randrange(len(gone)))
         else:
             noun, key = dice.choice(whole)[0], str(900_000 + number)
@@ -179,6 +188,11 @@ def damage(mirror, dice):
     return wrong
 
 
+def printed(wrong):
+    """Return the lines that the comparison prints of them."""
+    return sorted(f"{noun}: {ghosts} ghosts, {others} lost or stale" for noun, (ghosts, others) in wrong.items())
+
+
 def sent_by(tables):
     """Return how many objects and snapshots were sent."""
     rows = Delivery.objects.using(tables.using).values_list("event__type", flat=True)
@@ -186,25 +200,37 @@ def sent_by(tables):
     return Counter(name.partition(".")[0] for name in names)
 
 
-def test_after_edits_and_kills_the_mirror_is_equal_and_each_damaged_row_is_found(processes, tables, tmp_path):
-    port, api = free_port(), free_port()
-    here = processes.but(ALLOWED_PORTS=[port])
+class World:
+    """What the customer knows of the objects, with the customer's mirror."""
 
-    def call(*arguments):
-        with here.start("tests.scenarios.mirrored", *arguments) as process:
+    def __init__(self, processes, port, api, folder, *, objects, pause):
+        self.here = processes.but(ALLOWED_PORTS=[port])
+        self.known = self.call("fill", f"http://127.0.0.1:{port}/hook", str(objects))
+        self.known |= {"TMS_API": f"http://127.0.0.1:{api}/api", "PORT": str(port), "PAUSE": str(pause)}
+        self.mirror = Mirror(folder / "pushed", self.known, seconds=SECONDS)
+        self._api = api
+
+    def call(self, *arguments):
+        with self.here.start("tests.scenarios.mirrored", *arguments) as process:
             return json.loads(process.communicate(timeout=SECONDS)[0])
 
-    known = call("fill", f"http://127.0.0.1:{port}/hook", str(OBJECTS))
-    known |= {"TMS_API": f"http://127.0.0.1:{api}/api", "PORT": str(port), "PAUSE": "0.2"}
-    mirror = Mirror(tmp_path / "pushed", known, seconds=SECONDS)
+    @contextmanager
+    def listening(self, tables):
+        """Run the API and the mirror, which receives requests."""
+        server = "django", "runserver", "--noreload", "--skip-checks", f"127.0.0.1:{self._api}"
+        with self.here.start(*server), ended(self.mirror.start("listen")):
+            urls = self.known["TMS_API"], f"http://127.0.0.1:{self.known['PORT']}/"
+            tables.wait_until(lambda: all(map(answers, urls)))
+            yield
+
+
+def test_after_edits_and_kills_the_mirror_is_equal_and_each_damaged_row_is_found(processes, tables, tmp_path):
+    world = World(processes, free_port(), free_port(), tmp_path, objects=OBJECTS, pause=0.2)
+    here, call, known, mirror = world.here, world.call, world.known, world.mirror
     reader = Mirror(tmp_path / "pulled", {**known, "WEBHOOK_ID": known["PULLED"]}, seconds=SECONDS)
     times = Times()
 
-    with (
-        here.start("django", "runserver", "--noreload", "--skip-checks", f"127.0.0.1:{api}"),
-        ended(mirror.start("listen")),
-    ):
-        tables.wait_until(lambda: answers(known["TMS_API"]) and answers(f"http://127.0.0.1:{port}/"))
+    with world.listening(tables):
         with here.drain(seconds=SECONDS):
             ghost = mirror.add_ghost()
             mirror.run("snapshot")
@@ -253,11 +279,41 @@ def test_after_edits_and_kills_the_mirror_is_equal_and_each_damaged_row_is_found
     figures = {"objects": len(whole), "edits": edits, "damaged": wrong, "seconds": times.seconds}
     print(json.dumps(figures))  # noqa: T201
     assert last == "The mirror is equal."
-    expected = [f"{noun}: {ghosts} ghosts, {others} lost or stale" for noun, (ghosts, others) in wrong.items()]
-    assert sorted(line for line in found if not line.endswith(": 0 ghosts, 0 lost or stale")) == sorted(expected)
+    assert sorted(found) == printed(wrong)
     # Those objects alone, and the last event of one snapshot of each noun.
     requested = Counter({noun: others for noun, (_ghosts, others) in wrong.items() if others})
     assert sent_by(tables) - sent == requested + Counter(webhook=len(requested))
 
     assert mirror.rows().keys() == whole.keys()
+    assert not (wrong := unequal(mirror.rows(), truth)), wrong[:20]
+
+
+def test_beside_20_changes_a_second_the_comparison_ends_equal_and_repairs_the_damaged_rows_alone(
+    processes, tables, tmp_path
+):
+    world = World(processes, free_port(), free_port(), tmp_path, objects=STEADY_OBJECTS, pause=0.2)
+    mirror = world.mirror
+    with world.listening(tables), world.here.drain(seconds=10 * SECONDS):
+        mirror.run("snapshot")
+        with world.here.start("tests.scenarios.mirrored", "edit_steadily", "20") as editor:
+            # One of them is damaged, too.
+            tables.wait_until(lambda: mirror.execute("SELECT 1 FROM mirror WHERE data IS NULL"))
+
+            def attempt(pace):
+                """Damage rows and compare, with pauses in which a change becomes a delivery at this pace."""
+                wrong = damage(mirror, random.Random(3), is_steady)
+                mirror.environment["PAUSE"], begun = str(pace), time.monotonic()
+                *found, last = mirror.run("compare")
+                figures = {"pace": pace, "seconds": round(time.monotonic() - begun, 1), "found": found}
+                print(json.dumps(figures))  # noqa: T201
+                assert last == "The mirror is equal."
+                assert sorted(found) == printed(wrong)
+
+            at_some_pace(attempt)
+            edits = stop(editor)
+        tables.wait_until(lambda: is_idle(tables.using), seconds=SECONDS)
+        assert edits > 0
+        assert mirror.run("compare") == ["The mirror is equal."]
+        objects = world.call("truth", world.known["WEBHOOK_ID"])
+        truth = {(noun, key): data for noun, some in objects.items() for key, data in some.items()}
     assert not (wrong := unequal(mirror.rows(), truth)), wrong[:20]
