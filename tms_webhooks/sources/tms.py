@@ -259,11 +259,16 @@ class ComputedLearningPathSource(LearningPathSource):
         learner, course, using = change.after.get("user.id"), change.after.get("course.id"), change.using
         if learner is None or not list(super().events_for(change)):
             return
-        ids = [f"{path.pk}:{learner}" for path in self._candidates(course, learner, using=using)]
-        for one in ids:
+        user, of_course, completed_at = (str(self.mapped[name].lookup) for name in self._identifying)
+        rows = rows_of(self).using(using).filter(**{user: learner, f"{completed_at}__isnull": False})
+        ids = []
+        for path in self._candidates(course, learner, using=using):
+            one = f"{path.pk}:{learner}"
             # If two transactions complete two courses of one path concurrently, the second must see the first.
             Occurrence.objects.lock(f"{COMPLETED}:{one}", now=change.now, using=using)
-        rows = rows_of(self).using(using).filter(**{str(self.mapped["user.id"].lookup): learner})
+            # The database stops at the first open course. Others are read only for the event.
+            if not getattr(path, self.path_courses).using(using).exclude(pk__in=rows.values(of_course)).exists():
+                ids.append(one)
         read = read_rows(self, rows, names=self._identifying) if ids else []
         # With the values of the assignment that completed the path, as a snapshot has them: that may be an earlier one.
         for key, values in self._objects_of(read, using=using):

@@ -4,7 +4,10 @@ import threading
 from functools import partial
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models.sql import compiler
+from django.db.models.sql.compiler import cursor_iter
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from example_project.training.factories import (
@@ -16,7 +19,7 @@ from example_project.training.factories import (
     SubscriptionProfileFactory,
     UserFactory,
 )
-from example_project.training.models import CourseAssignment, LearningPath
+from example_project.training.models import Course, CourseAssignment, LearningPath, LearningPathCourse
 from example_project.training.webhooks import LearningPaths
 from tests.factories import WebhookFactory
 from tests.patience import PATIENCE
@@ -80,6 +83,35 @@ def test_the_last_course_completes_the_path(world, recorded):
     assert data["subscription"]["id"] == world.subscription.pk
     assert (event["sequence"], event["organization"]["id"]) == (1, world.learner.organization_id)
     assert Event.objects.get().subject_id == data["id"]
+
+
+def test_while_a_course_is_open_a_save_reads_as_little_of_a_long_path_as_of_a_short_one(db, monkeypatch):
+    rows = []
+
+    def counted(*args):
+        for some in cursor_iter(*args):
+            rows.extend(some)
+            yield some
+
+    monkeypatch.setattr(compiler, "cursor_iter", counted)
+
+    def read(completed):
+        """Return the number of rows and of queries of one completion, after which one course of the path is open."""
+        world = World()
+        courses = Course.objects.bulk_create(CourseFactory.build_batch(completed, organization=world.path.organization))
+        CourseAssignment.objects.bulk_create(
+            CourseAssignmentFactory.build(course=one, user=world.learner, completed_at=world.now) for one in courses
+        )
+        LearningPathCourse.objects.bulk_create(
+            LearningPathCourse(learning_path=world.path, course=one) for one in courses
+        )
+        del rows[:]
+        with CaptureQueriesContext(connection) as queries:
+            world.complete(0)
+        return len(rows), len(queries)
+
+    assert read(498) == read(1)
+    assert not Event.objects.exists()
 
 
 def test_a_course_that_is_taken_again_completes_nothing_anew(world):
