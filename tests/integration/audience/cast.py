@@ -33,7 +33,7 @@ from tests.integration.capture.conftest import listening
 from tests.testapp.models import Attendance, Lesson, Series
 from tms_webhooks import tasks
 from tms_webhooks.actors import actor_context
-from tms_webhooks.models import Delivery, Job
+from tms_webhooks.models import Delivery, Job, Subscription
 from tms_webhooks.outbox.fanout import fan_out
 
 BELOW = {
@@ -167,6 +167,11 @@ class Cast:
         if row.name not in self._played:
             self._played[row.name] = self._play(row)
         return self._played[row.name]
+
+    def play_for(self, name, row):
+        """Make the change of a row where one webhook alone subscribes, and return what it gets."""
+        Subscription.objects.exclude(webhook=self.webhooks[name]).delete()
+        return self._play(row).bodies[name]
 
     def _play(self, row):
         before = self._texts()

@@ -6,7 +6,7 @@ from collections import defaultdict
 import pytest
 
 from tests.integration.audience.cast import Cast, kind_of
-from tests.integration.audience.rows import DROPS, NUMBERS, PARTS, ROWS, VALUES
+from tests.integration.audience.rows import ALONE, DROPS, NUMBERS, PARTS, ROWS, VALUES
 
 
 @pytest.fixture(scope="module")
@@ -14,10 +14,10 @@ def cast(module_db):
     return Cast()
 
 
-def each_row(*questions):
+def each_row(*questions, rows=ROWS):
     """Ask a question of each row; mark those of which today's code answers one of these wrongly."""
     found = []
-    for row in ROWS:
+    for row in rows:
         reason = next((row.fails[one] for one in questions if one in row.fails), None)
         marks = [pytest.mark.xfail(strict=True, reason=reason, raises=AssertionError)] if reason else []
         found.append(pytest.param(row, id=row.name, marks=marks))
@@ -32,9 +32,21 @@ def without_numbers(lines):
     return {name: sorted(line.partition(" ")[2] for line in some) for name, some in lines.items()}
 
 
+IN_ONE_WAY = [row for row in ROWS if row.expected and not row.name.endswith(("by update()", "by bulk_update()"))]
+
+
 @each_row(PARTS)
 def test_each_webhook_gets_of_a_change_what_it_may_see_once(cast, row):
     assert without_numbers(lines_of(cast, row)) == without_numbers(row.lines)
+
+
+@each_row(ALONE, rows=IN_ONE_WAY)
+def test_the_webhook_that_is_named_last_gets_the_same_where_it_alone_subscribes(cast, row):
+    name = list(row.lines)[-1]
+
+    found = [cast.words(one) for one in cast.play_for(name, row)]
+
+    assert without_numbers({name: found}) == without_numbers({name: row.lines[name]})
 
 
 @each_row(NUMBERS, PARTS)
