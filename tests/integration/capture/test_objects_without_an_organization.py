@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from tests import uncaptured
 from tests.factories import WebhookFactory
-from tests.integration.capture.lessons import BARE, Lessons, OwnedLessons
-from tests.testapp.models import Lesson, Series
+from tests.integration.capture.lessons import BARE, Lessons
+from tests.testapp.models import Lesson
 from tms_webhooks import reconciliation, sources
 from tms_webhooks.models import OwnerlessObject
 from tms_webhooks.outbox.record import record_changes
@@ -42,35 +42,9 @@ def test_a_row_that_gets_its_organization_later_emits_its_event_then(listen, rec
     assert not OwnerlessObject.objects.exists()
 
 
-def test_owners_that_are_added_after_the_row_are_the_first(listen, recorded, organization):
-    listen(OwnedLessons, Lesson)
-    lesson = Lesson.objects.create(title="Algebra")
-    lesson.owners.add(organization)
-
-    (event,) = recorded()
-    assert (event["type"], event["organization"]["id"]) == ("class.scheduled", organization.pk)
-
-
 class BySeries(sources.ClassSource):
     owner = "series.organizations"
     fields = BARE
-
-
-def test_an_organization_that_another_row_gets_is_detected(listen, recorded, organization):
-    listen(BySeries, Lesson)
-    series = Series.objects.create()
-    Lesson.objects.create(title="Algebra", series=series)
-    Lesson.objects.create(title="Logic", series=series)
-    now = timezone.now()
-    assert reconciliation.settle_ownerless(now) == 0
-
-    series.organizations.add(organization)
-    assert recorded() == []
-
-    assert reconciliation.settle_ownerless(now + DAY / 24) == 2
-    assert types(recorded) == ["class.scheduled", "class.scheduled"]
-    assert reconciliation.settle_ownerless(now + DAY / 12) == 0
-    assert len(recorded()) == 2
 
 
 def test_an_object_that_stays_without_one_is_reported_once_and_forgotten_after_a_month(listen, organization, caplog):

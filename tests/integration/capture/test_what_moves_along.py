@@ -262,16 +262,6 @@ def test_what_moves_with_an_object_of_several_owners(attendance, old, new):
     ]
 
 
-def test_a_learner_who_moves_takes_along_what_has_several_owners(attendance, new, clock):
-    learner = attendance.learner
-    left = WebhookFactory(organization=learner.organization, events=["enrollment.*"], audience="learner")
-    came = WebhookFactory(organization=new, events=["enrollment.*"], audience="learner")
-    move(learner, new)
-    work()
-
-    assert (received(left, clock), received(came, clock)) == (["enrollment.removed"], ["enrollment.added"])
-
-
 def test_an_interrupted_job_continues_where_it_was(old, new, monkeypatch):
     monkeypatch.setattr(moves, "PAGE", 2)
     WebhookFactory(organization=old, events=["enrollment.*"])
