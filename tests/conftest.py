@@ -44,8 +44,8 @@ LONGEST = {
     "test_browser_tasks.py", "test_demo.py", "test_down_for_hours.py", "test_drain_command.py", "test_every_change.py",
     "test_fuzzed.py", "test_kill_between_row_and_event.py", "test_large_backlogs.py", "test_many_events.py",
     "test_mcp.py", "test_mirror.py", "test_other_hosts.py", "test_platform_limits.py", "test_query_strings.py",
-    "test_queue_killed.py", "test_rights.py", "test_shared_nouns.py", "test_snapshot.py", "test_state_machine.py", "test_table.py",
-    "test_tutorial_admin.py", "test_two_clusters.py", "test_wedged_cluster.py",
+    "test_queue_killed.py", "test_rights.py", "test_shared_nouns.py", "test_snapshot.py", "test_state_machine.py",
+    "test_table.py", "test_tutorial_admin.py", "test_two_clusters.py", "test_wedged_cluster.py",
 }  # fmt: skip
 """Files that take longest. They start first, so that none of them runs alone in the end."""
 BESIDE_A_WAITING_ONE = 4
