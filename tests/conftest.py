@@ -80,8 +80,9 @@ def pytest_cmdline_main(config):
     if not hasattr(option, "numprocesses") or hasattr(config, "workerinput"):
         return  # pytest-xdist is absent or blocked, or this is one of its processes.
     if option.numprocesses is None and whole:
-        # More than the cores: many tests wait for a clock, a server or another process.
-        option.numprocesses = config.hook.pytest_xdist_auto_num_workers(config=config) + 2
+        # More than the cores: many tests wait for a clock, a server or another process, and most of the slow ones do.
+        more = 1 if option.markexpr == WITHOUT_SLOW else 3
+        option.numprocesses = config.hook.pytest_xdist_auto_num_workers(config=config) + more
     if option.numprocesses and option.dist == "no":
         # A file is run by one process, so that what a module's tests share is made once.
         option.dist, option.loadscopereorder = "loadfile", False

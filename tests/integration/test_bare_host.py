@@ -167,7 +167,9 @@ def result_of(host, script):
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("script", [HOST, ABSENT + HOST], ids=["installed", "absent"])
+@pytest.mark.parametrize(
+    "script", [pytest.param(HOST, id="installed", marks=pytest.mark.slow), pytest.param(ABSENT + HOST, id="absent")]
+)
 def test_a_host_without_api_and_queue_imports_and_migrates_none_of_them(host, script):
     assert result_of(host, script) == {
         "events": ["class.scheduled"],

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 OBJECTS = 1_500
 """A job waits while 2,000 deliveries of its webhook are unfinished, and nothing is sent here."""
 FEWEST_KILLS = 5

@@ -13,6 +13,8 @@ import urllib.request
 from collections import Counter
 from contextlib import closing, contextmanager
 
+import pytest
+
 from tests.patience import PATIENCE, at_some_pace
 from tests.scenarios import mirror_program
 from tests.scenarios.processes import stop
@@ -21,7 +23,7 @@ from tms_webhooks.models import Delivery
 from tms_webhooks.sources.states import SAVE_TIMESTAMPS
 
 OBJECTS = int(os.environ.get("TMS_MIRROR_OBJECTS", "60"))
-EDITS = int(os.environ.get("TMS_MIRROR_EDITS", "160"))
+EDITS = int(os.environ.get("TMS_MIRROR_EDITS", "80"))
 DAMAGED = int(os.environ.get("TMS_MIRROR_DAMAGED", "6"))
 STEADY_OBJECTS = max(OBJECTS, 300)
 SECONDS = PATIENCE + OBJECTS / 10 + EDITS / 2
@@ -288,6 +290,7 @@ def test_after_edits_and_kills_the_mirror_is_equal_and_each_damaged_row_is_found
     assert not (wrong := unequal(mirror.rows(), truth)), wrong[:20]
 
 
+@pytest.mark.slow
 def test_beside_20_changes_a_second_the_comparison_ends_equal_and_repairs_the_damaged_rows_alone(
     processes, tables, tmp_path
 ):

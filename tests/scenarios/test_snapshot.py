@@ -16,10 +16,10 @@ from tests.scenarios.processes import stop
 from tms_webhooks.choices import Priority
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job
 
-OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "400"))
+OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "200"))
 SECONDS = PATIENCE + OBJECTS / 50
 """Seconds that all of it may take: many times what it does take."""
-BACKLOG = 100
+BACKLOG = 60
 MOST_GROWTH = 40.0
 """Megabytes by which a worker may grow after it has sent a twentieth."""
 

@@ -57,7 +57,7 @@ def test_a_lookup_that_no_filter_offers_is_ignored(site, operator, webhook, mode
     answer = operator.get(address(model), {lookup: value})
 
     assert ignored(answer) == [shortened(f"{lookup}={value}")]
-    assert list(answer.context["cl"].result_list) == list(operator.get(address(model)).context["cl"].result_list)
+    assert set(answer.context["cl"].result_list) == set(model.objects.all())
 
 
 ODD = [
@@ -78,7 +78,7 @@ def test_an_unknown_parameter_or_value_is_named_and_the_list_is_shown(site, oper
 
     assert answer.status_code == 200
     assert query in ignored(answer) or not value
-    assert len(answer.context["cl"].result_list) == len(operator.get(address(model)).context["cl"].result_list)
+    assert len(answer.context["cl"].result_list) == model.objects.count()
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)

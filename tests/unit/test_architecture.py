@@ -86,6 +86,7 @@ ACYCLIC = "No module imports one that imports it back"
 PURE = "The pure modules know no tables, no HTTP and no queue"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module, line, broken",
     [

@@ -40,6 +40,7 @@ def test_each_webhook_gets_of_a_change_what_it_may_see_once(cast, row):
     assert without_numbers(lines_of(cast, row)) == without_numbers(row.lines)
 
 
+@pytest.mark.slow
 @each_row(ALONE, rows=IN_ONE_WAY)
 def test_the_webhook_that_is_named_last_gets_the_same_where_it_alone_subscribes(cast, row):
     name = list(row.lines)[-1]
