@@ -49,10 +49,10 @@ from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, ActorKind, CheckResult
 from tms_webhooks.conf import app_settings
 from tms_webhooks.filters.condition import in_words
+from tms_webhooks.manage.deliveries import try_again
 from tms_webhooks.models import Delivery, Event, FanOutFailure, Webhook
 from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.event import MOST_TRIES, PUBLIC_PREFIX, searchable
-from tms_webhooks.outbox.fanout import try_again
 
 if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin

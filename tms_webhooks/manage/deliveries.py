@@ -1,4 +1,4 @@
-"""Send one delivery again, or a waiting one now."""
+"""Send one delivery again, or a waiting one now; have events that are set aside tried again."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from django.utils.translation import gettext as _
 from tms_webhooks.actors import SYSTEM, Actor
 from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind, Priority
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.sql import brief_write
 from tms_webhooks.delivery.replay import refusal_of
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import AuditEntry, Delivery, Webhook
 from tms_webhooks.models.delivery import OPEN, DeliveryQuerySet
+from tms_webhooks.models.event import EventQuerySet
 from tms_webhooks.outbox.record import wake_on_commit
 
 
@@ -50,6 +52,13 @@ def _make_due(
             raise ReplayError(taken % {"key": delivery.public_id})
         AuditEntry.objects.record(action, delivery, actor=actor, now=now)
         wake_on_commit(using)
+
+
+def try_again(events: EventQuerySet) -> int:
+    """Have those of these events that are set aside fanned out again; return their number."""
+    with brief_write():
+        wake_on_commit(router.db_for_write(Delivery))
+        return events.put_back()
 
 
 def refuse_send_now(delivery: Delivery) -> None:

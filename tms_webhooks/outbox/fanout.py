@@ -14,7 +14,7 @@ from time import monotonic
 from traceback import format_tb
 from typing import Any, NamedTuple
 
-from django.db import DataError, IntegrityError, transaction
+from django.db import DataError, IntegrityError
 from django.db import Error as DatabaseFailure
 
 from tms_webhooks import catalogue, event_names, sharing
@@ -24,7 +24,7 @@ from tms_webhooks.db.sql import brief_write, database, filled, has_one_writer, m
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event, FanOutFailure, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column
-from tms_webhooks.models.event import MOST_TRIES, EventQuerySet
+from tms_webhooks.models.event import MOST_TRIES
 from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.outbox import fanout_sql, numbers, quiet
 from tms_webhooks.outbox.fanout_sql import WITHOUT_EXISTING, EventBatch, Insertion, NewEvent
@@ -93,17 +93,10 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     time fans out, so each event gets its number and its deliveries once.
 
     If an error stops a batch, its halves are fanned out alone, and their halves: only the events that fail alone wait. After
-    `MOST_TRIES` tries, such an event is set aside until `try_again`. An outage of the database is raised, and counts as no try.
+    `MOST_TRIES` tries, such an event is set aside until a user has it tried again. An outage of the database is raised, and counts as no try.
     """
     events = _next_events(limit or _rotation.batch_size(), now)
     return _fan_out_apart(events, now, monotonic() + APART_SECONDS) if events else 0
-
-
-def try_again(events: EventQuerySet) -> int:
-    """Have those of these events that are set aside fanned out again; return their number."""
-    with brief_write():
-        transaction.on_commit(waker.wake, using=database().alias)
-        return events.put_back()
 
 
 def _fan_out_apart(events: Sequence[NewEvent], now: datetime, end: float) -> int:

@@ -11,9 +11,10 @@ from django.db import IntegrityError, OperationalError, connection
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import OCCURRED_AT, distinct, new_event, stored, subscribed, write_event
 from tests.integration.delivery.trouble import Trouble
+from tms_webhooks.manage.deliveries import try_again
 from tms_webhooks.models import Delivery, Event, EventSequence, FanOutFailure
 from tms_webhooks.outbox import fanout, feed, prune
-from tms_webhooks.outbox.fanout import fan_out, try_again
+from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.fanout_sql import NewEvent
 from tms_webhooks.routing.filtered import Evaluation
 

@@ -12,6 +12,7 @@ from tms_webhooks.actors import current_actor
 from tms_webhooks.choices import JobKind
 from tms_webhooks.db import clock
 from tms_webhooks.manage import jobs
+from tms_webhooks.manage.deliveries import try_again
 from tms_webhooks.management.base import (
     WebhooksCommand,
     add_options,
@@ -22,7 +23,6 @@ from tms_webhooks.management.base import (
 )
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.monitoring.words import counted
-from tms_webhooks.outbox.fanout import try_again
 
 KINDS = {
     "failed": JobKind.RECOVER,
