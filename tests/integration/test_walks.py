@@ -109,4 +109,4 @@ def test_a_turn_of_a_drain_with_one_delivery_enters_few_functions(training_class
 
     assert len(receiver.received) == 1
     # A drain turns again as long as it waits for the answer, and on a slow machine it renews what it holds.
-    assert exceeded(walk, Walk(calls=inf, functions=184, files=32)) == []
+    assert exceeded(walk, Walk(calls=inf, functions=186, files=32)) == []

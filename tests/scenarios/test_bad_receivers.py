@@ -1,6 +1,7 @@
 """One drain, one webhook for each kind of bad receiver, and a healthy one: the bad ones harm nobody but themselves."""
 
 import socket
+import threading
 import time
 import tracemalloc
 from contextlib import ExitStack, closing
@@ -96,13 +97,14 @@ class World:
 
 @pytest.fixture(scope="module")
 def connected():
-    """Every address that anything in this process connects to."""
+    """Every address that this thread connects to, and those that it starts: an earlier test may have left others that do."""
     addresses = []
+    others = set(threading.enumerate()) - {threading.current_thread()}
 
     original = socket.socket.connect
 
     def connect(sock, address):
-        if sock.family in {socket.AF_INET, socket.AF_INET6}:
+        if sock.family in {socket.AF_INET, socket.AF_INET6} and threading.current_thread() not in others:
             addresses.append(address[:2])
         original(sock, address)
 
