@@ -275,8 +275,7 @@ WEBHOOK_FIELDS = {
     ),
     "health": (
         "string",
-        "`healthy`, `degraded`, `failing`, `disabled` or `idle`, from its [figures](../explanation/health.md) of the last 24 "
-        "hours.",
+        "`healthy`, `degraded`, `failing`, `disabled` or `idle`, [from its attempts and deliveries](../explanation/health.md).",
     ),
     "disabled_reason": ("string", f"[The reason]{REASONS}-disabled), or empty."),
     "disabled_at": ("string", "When it was disabled."),

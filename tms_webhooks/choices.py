@@ -408,19 +408,19 @@ class ClientAuthentication(models.TextChoices):
 
 
 class Health(models.TextChoices):
-    """How well a webhook works, in one word, the most urgent first: from its state and its figures of the last 24 hours, without tests."""
+    """How well a webhook works, in one word, the most urgent first: from its state and its attempts and deliveries, without tests."""
 
     DISABLED = "disabled", pgettext_lazy("webhook", "Disabled")
     """Nothing is sent to it."""
     FAILING = "failing", _("Failing")
     """It was paused after failures in a row, and has had no success since."""
     DEGRADED = "degraded", _("Degraded")
-    """Held, or fewer than 95 % of its attempts were delivered, a delivery was given up, or its last attempt failed over 24
-    hours ago."""
+    """A delivery was given up in the last 24 hours and not delivered since. Or fewer than 95 % of the attempts of the last hour
+    were delivered. Or it is held, or a failed delivery waits for its retry."""
     HEALTHY = "healthy", _("Healthy")
-    """Enabled, not held, at least 95 % of its attempts were delivered, and no delivery was given up."""
+    """Enabled, with attempts in the last 24 hours, and none of the above."""
     IDLE = "idle", _("Idle")
-    """Enabled, and nothing was sent to it."""
+    """Enabled, without attempts in the last 24 hours, and none of the above."""
 
 
 class DisabledReason(models.TextChoices):

@@ -37,12 +37,6 @@ def format_rounded(value: float) -> str:
     return format_number(float(f"{value:.3g}"))
 
 
-def format_percent(share: float) -> str:
-    """Return a share from 0 to 1 as a percentage. Only a share of 1 is shown as 100 %."""
-    percent = min(round(100 * share, 1), 99.9) if share < 1 else 100
-    return _("%(share)s %%") % {"share": formats.number_format(percent, 1 if percent % 1 else 0)}
-
-
 def format_milliseconds(value: int | None) -> str:
     """Return a duration in milliseconds as text."""
     return format_duration(None if value is None else value / 1000)

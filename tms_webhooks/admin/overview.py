@@ -24,7 +24,6 @@ from tms_webhooks.admin.formatting import (
     format_duration,
     format_milliseconds,
     format_moment,
-    format_percent,
 )
 from tms_webhooks.admin.records import count_deliveries, is_moving, job_status, result_link
 from tms_webhooks.admin.words import delivery_rows, health_sentences, with_row_columns
@@ -33,14 +32,14 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Delivery, DeliveryTotal, Job, Notification, Webhook
 from tms_webhooks.monitoring.figures import (
     AttemptStats,
-    WebhookHealth,
     backlog,
     backlog_by_webhook,
     first_attempt_lag,
-    health_of,
+    health_by_webhook,
     history,
     needing_attention,
 )
+from tms_webhooks.monitoring.words import percent
 
 if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin
@@ -87,7 +86,7 @@ def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpRespons
     """Show the health, the figures, the latest deliveries and the notifications of a webhook."""
     webhook, now = admin.row_of(request, key), timezone.now()
     totals = history(webhook, now=now)
-    health = WebhookHealth(health_of(webhook, totals.day, now), totals.day)
+    health = health_by_webhook([webhook], now=now)[webhook.pk]
     waiting = backlog_by_webhook(now=now, webhooks=Webhook.objects.filter(pk=webhook.pk)).get(webhook.pk)
     may_view_log = permits(request, "view_delivery")
     latest = with_row_columns(Delivery.objects.filter(webhook=webhook)).order_by("-pk")[:MAX_DELIVERIES]
@@ -150,7 +149,7 @@ def _figures(
     return {
         "title": title,
         "stats": stats,
-        "rate": EMPTY if stats.success_rate is None else format_percent(stats.success_rate),
+        "rate": EMPTY if stats.success_rate is None else percent(stats.success_rate),
         "p50": format_milliseconds(stats.p50_ms),
         "p95": format_milliseconds(stats.p95_ms),
         "chart": _chart(chart_title, bars, labels) if stats.attempts else None,

@@ -26,11 +26,11 @@ from tms_webhooks.admin.formatting import (
     format_duration,
     format_moment,
     format_number,
-    format_percent,
     moment_cell,
 )
 from tms_webhooks.choices import Action, DelayReason, DeliveryStatus, ErrorClass, Health, Priority
 from tms_webhooks.conf import app_settings
+from tms_webhooks.event_names import TEST
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook, WebhookState
 from tms_webhooks.models.webhook import heavy_columns
 from tms_webhooks.net.urls import MASK
@@ -47,9 +47,9 @@ MAX_ATTEMPTS = 50
 
 def health_sentences(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> list[str]:
     """Return the reason for the health of a webhook, and the next step."""
-    from tms_webhooks.monitoring.words import failures, stop_of
+    from tms_webhooks.monitoring.words import failures, health_figures, stop_of
 
-    stop, state, day = stop_of(webhook, now, format_moment), webhook.state, health.day
+    stop, state = stop_of(webhook, now, format_moment), webhook.state
     stopped = [] if stop is None else [stop.reason, *filter(None, [stop.remedy])]
     if health.word == Health.DISABLED or webhook.pull_only:
         return stopped
@@ -58,15 +58,10 @@ def health_sentences(webhook: Webhook, health: WebhookHealth, *, now: datetime) 
         sentences.insert(0, failures(state, format_moment))
     if state.failing_since is not None:
         sentences.append(_disabling_sentence(state, state.failing_since, now))
-    if day.success_rate is None:
-        sentences += [_("Nothing was sent to it in the last 24 hours.")] if state.succeeded_at else []
-    elif health.word == Health.DEGRADED and stop is None:
-        text = ngettext(
-            "In the last 24 hours %(rate)s of the attempts were delivered, and %(count)s delivery was given up.",
-            "In the last 24 hours %(rate)s of the attempts were delivered, and %(count)s deliveries were given up.",
-            day.given_up,
-        )
-        sentences.append(text % {"rate": format_percent(day.success_rate), "count": format_count(day.given_up)})
+    if stop is None:
+        sentences += filter(None, [health_figures(health)])
+    if health.day.success_rate is None and state.succeeded_at:
+        sentences.append(_("Nothing was sent to it in the last 24 hours."))
     success = _("The last successful delivery was on %(moment)s.") % {"moment": format_moment(state.succeeded_at)}
     sentences.append(success if state.succeeded_at else _("Nothing has been delivered to it yet."))
     return sentences
@@ -160,8 +155,13 @@ def with_row_columns(deliveries: QuerySet) -> QuerySet:
 
 
 def object_text(event: Event, *, is_named: bool) -> SafeString:
-    """Return the object of an event: its name if it may be shown, its noun and id, and the customer's own id."""
+    """Return the object of an event: its name if it may be shown, its noun and id, and the customer's own id.
+
+    Of a test it is the name of the webhook alone, which is no payload.
+    """
     ids = " · ".join(filter(None, (f"{event.subject_type}:{event.subject_id}", event.external_id)))
+    if event.type == TEST:
+        return cut(event.subject_name or ids)
     if not (is_named and event.subject_name):
         return cut(ids)
     return format_html("{} {}", cut(event.subject_name), cut(ids, css="tms-cut tms-small"))

@@ -74,16 +74,16 @@ class GivenUpDelivery(NamedTuple):
 
 
 def apply(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> None:
-    """Apply the error actions of the webhooks of these deliveries.
+    """Note that these deliveries are given up, and apply the error actions of their webhooks.
 
     Call it in the transaction that gives the deliveries up, with the webhooks and their states locked.
     """
     if not given_up:
         return
     webhooks = Webhook.objects.existing().in_bulk({delivery.webhook_id for delivery in given_up})
-    event_types = dict(
-        Delivery.objects.among(delivery.delivery_id for delivery in given_up).values_list("pk", "event__type")
-    )
+    rows = Delivery.objects.among(delivery.delivery_id for delivery in given_up)
+    rows.update(given_up_at=now)
+    event_types = dict(rows.values_list("pk", "event__type"))
     affected: dict[int, Webhook] = {}
     for delivery in given_up:
         webhook, event_type = webhooks.get(delivery.webhook_id), event_types.get(delivery.delivery_id)

@@ -21,6 +21,7 @@ from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
 from tms_webhooks.manage import webhooks
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Webhook, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
+from tms_webhooks.outbox.event_row import label
 from tms_webhooks.outbox.example_events import WEBHOOK, example_event, first_type
 from tms_webhooks.payloads.envelope import marked_as_test
 from tms_webhooks.routing.budget import TimeSpent
@@ -116,7 +117,7 @@ def _recorded(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
     with transaction.atomic(using=using):
         _refuse_beyond_limits(webhook, now=now, using=using)
         # It is about the webhook, and has the id and the body of the other one with the mark.
-        event = Event.objects.using(using).create(
+        event = Event(
             uid=imitated.uid,
             type=TEST,
             version=imitated.version,
@@ -132,6 +133,8 @@ def _recorded(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
             fanned_out_at=now,
             position=OUTSIDE_THE_FEED,
         )
+        label(event, {"name": webhook.name})
+        event.save(using=using)
         delivery = Delivery.objects.create(
             event=event,
             webhook=webhook,

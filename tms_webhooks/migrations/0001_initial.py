@@ -916,6 +916,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(verbose_name="created at")),
                 ("reopened_at", models.DateTimeField(null=True, verbose_name="reopened at")),
                 ("finished_at", models.DateTimeField(null=True, verbose_name="finished at")),
+                ("given_up_at", models.DateTimeField(editable=False, null=True)),
                 ("quiet_period", models.BigIntegerField(editable=False, null=True, verbose_name="quiet period")),
                 ("resume_priority", models.PositiveSmallIntegerField(editable=False, null=True)),
                 ("job", models.BigIntegerField(editable=False, null=True)),
@@ -975,6 +976,11 @@ class Migration(migrations.Migration):
                         condition=models.Q(("quiet_period__isnull", False)),
                         fields=["quiet_period"],
                         name="tms_delivery_quiet_period",
+                    ),
+                    models.Index(
+                        condition=models.Q(("given_up_at__isnull", False)),
+                        fields=["webhook", "given_up_at"],
+                        name="tms_delivery_given_up",
                     ),
                     models.Index(
                         condition=models.Q(("job__isnull", False)),

@@ -8,7 +8,7 @@ from functools import reduce
 from operator import or_
 
 from django.db import models
-from django.db.models import F, Q, Value
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Least
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -78,6 +78,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         With the key of a ``job``, they count as deliveries of that job.
         """
         return self.filter(status__in=(DeliveryStatus.DELIVERED, *UNSUCCESSFUL)).update(
+            # One that was delivered since it was given up stays so for the health. First: MariaDB assigns from left to right.
+            given_up_at=Case(When(status=DeliveryStatus.DELIVERED, then=None), default=F("given_up_at")),
             status=DeliveryStatus.PENDING,
             due_at=now,
             reopened_at=now,
@@ -145,6 +147,8 @@ class Delivery(models.Model):
     # When it was last replayed, which starts its lifetime again.
     reopened_at = models.DateTimeField(_("reopened at"), null=True)
     finished_at = models.DateTimeField(_("finished at"), null=True)
+    # When it was last given up, also after it was replayed. An attempt that a user makes with *Resend* changes nothing.
+    given_up_at = models.DateTimeField(null=True, editable=False)
     # The quiet period that it waited for: the key of the period's first delivery. All but one of a period are merged.
     quiet_period = models.BigIntegerField(_("quiet period"), null=True, editable=False)
     # Set while an extra attempt is to be made, which uses up no retry: the priority that the delivery returns to.
@@ -200,6 +204,12 @@ class Delivery(models.Model):
                 fields=["status", "webhook", "id"],
                 name="tms_delivery_unsuccessful",
                 condition=reduce(or_, (Q(status=status) for status in UNSUCCESSFUL)),
+            ),
+            # monitoring/figures.py: what was given up lately?
+            models.Index(
+                fields=["webhook", "given_up_at"],
+                name="tms_delivery_given_up",
+                condition=Q(given_up_at__isnull=False),
             ),
             # delivery/replay.py: the deliveries of a job by their status.
             models.Index(fields=["job", "status"], name="tms_delivery_of_job", condition=Q(job__isnull=False)),

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum
 
-from tms_webhooks.choices import DISABLED_BY_USER, Health, Priority, TotalSpan
+from tms_webhooks.choices import DISABLED_BY_USER, DeliveryStatus, Health, Priority, TotalSpan
 from tms_webhooks.db.sql import key_in
 from tms_webhooks.models import Delivery, DeliveryTotal, Event, FanOutFailure, OwnerlessObject, Webhook
 from tms_webhooks.models.total import COUNTS, DURATION_LIMITS_MS, DURATIONS, LAG_LIMITS_MS, LAGS, start_of
@@ -32,7 +32,9 @@ LEAST_SUCCESS_RATE = 0.95
 URGENCY = (Health.DISABLED, Health.FAILING, Health.DEGRADED)
 """The words of webhooks that need attention, the most urgent first."""
 MAX_WEBHOOKS = 100
-LAG_HOURS = 2
+DAY, HOUR = timedelta(hours=24), timedelta(hours=1)
+RECENT_HOURS = 2
+"""The current hour and the one before, which together contain the last 60 minutes."""
 
 
 # The backlog
@@ -218,11 +220,6 @@ def history(webhook: Webhook, *, now: datetime) -> History:
     return History(hours, days, day, month)
 
 
-def last_day(ids: Iterable[int], *, now: datetime) -> dict[int, AttemptStats]:
-    """Return the last 24 hours of these webhooks, by key, in one query. Each key has an entry."""
-    return _of_webhooks(ids, TotalSpan.HOUR, HOURS, now=now)
-
-
 def first_start(span: TotalSpan, number: int, now: datetime) -> datetime:
     """Return the start of the first of the last ``number`` hours or days, the current one included."""
     return start_of(span, now) - timedelta(hours=span) * (number - 1)
@@ -262,8 +259,9 @@ def _periods(
     return tuple(_stats(start, found.get(start, {})) for start in starts), _stats(first, total)
 
 
-def _of_webhooks(ids: Iterable[int], span: TotalSpan, number: int, *, now: datetime) -> dict[int, AttemptStats]:
-    first, keys = first_start(span, number, now), list(ids)
+def _of_webhooks(keys: Sequence[int], span: TotalSpan, number: int, *, now: datetime) -> dict[int, AttemptStats]:
+    """Return the last hours or days of these webhooks together, by key, in one query. Each key has an entry."""
+    first = first_start(span, number, now)
     rows = DeliveryTotal.objects.filter(webhook__in=keys, span=span, starts_at__gte=first).order_by()
     sums: Any = rows.values("webhook").annotate(**{f"sum_{name}": Sum(name) for name in COUNTS})
     counts = {row["webhook"]: {name: row[f"sum_{name}"] for name in COUNTS} for row in sums}
@@ -288,49 +286,68 @@ def _stats(starts_at: datetime, counts: Mapping[str, int]) -> AttemptStats:
 
 
 class WebhookHealth(NamedTuple):
-    """The health of a webhook, and the attempts of the last 24 hours that it is made of."""
+    """The health of a webhook, and the figures that it is made of.
+
+    Attributes:
+        word: The health in one word.
+        day: The attempts of the last 24 hours.
+        hour_rate: The share of the attempts that was delivered in the current hour and the one before; 1 if no attempt
+            failed within an hour.
+        lost: Deliveries that were given up in the last 24 hours, and not delivered since.
+        recovered: Deliveries that were given up in the last 24 hours, and delivered since.
+    """
 
     word: Health
     day: AttemptStats
-
-
-def health_of(webhook: Webhook, day: AttemptStats, now: datetime) -> Health:
-    """Return the health of a webhook with these attempts in the last 24 hours."""
-    state = webhook.state
-    if not webhook.enabled:
-        return Health.DISABLED
-    # Counts the pauses since the last success. Between two pauses the receiver is tried again.
-    if state.pauses:
-        return Health.FAILING
-    if state.is_held(now) or (
-        state.failures if day.success_rate is None else day.given_up or day.success_rate < LEAST_SUCCESS_RATE
-    ):
-        return Health.DEGRADED
-    return Health.HEALTHY if day.attempts else Health.IDLE
+    hour_rate: float
+    lost: int
+    recovered: int
 
 
 def health_by_webhook(webhooks: Iterable[Webhook], *, now: datetime) -> dict[int, WebhookHealth]:
-    """Return the health of these webhooks, by key, in one query."""
+    """Return the health of these webhooks, by key, in four queries at most."""
     rows = list(webhooks)
-    days = last_day([one.pk for one in rows], now=now)
-    return {one.pk: WebhookHealth(health_of(one, days[one.pk], now), days[one.pk]) for one in rows}
+    keys = [one.pk for one in rows]
+    days = _of_webhooks(keys, TotalSpan.HOUR, HOURS, now=now)
+    rates = dict(_hour_rates([one.pk for one in rows if one.state.failed_at], now))
+    given_up = Delivery.objects.filter(webhook__in=keys, given_up_at__gt=now - DAY).order_by().values("webhook")
+    is_delivered = Q(status=DeliveryStatus.DELIVERED)
+    counts = given_up.annotate(lost=Count("pk", filter=~is_delivered), recovered=Count("pk", filter=is_delivered))
+    by_key = {pk: numbers for pk, *numbers in counts.values_list("webhook", "lost", "recovered")}
+    # A retry may follow hours after the failure.
+    silent = [one.pk for one in rows if one.state.failures and one.pk not in rates]
+    waiting = Delivery.objects.filter(status=DeliveryStatus.WAITING, webhook__in=silent).order_by()
+    retried = set(waiting.values_list("webhook", flat=True).distinct())
+    found = {}
+    for one in rows:
+        day, rate, (lost, recovered) = days[one.pk], rates.get(one.pk, 1.0), by_key.get(one.pk, (0, 0))
+        word = Health.HEALTHY if day.attempts else Health.IDLE
+        if not one.enabled:
+            word = Health.DISABLED
+        # Counts the pauses since the last success. Between two pauses the receiver is tried again.
+        elif one.state.pauses:
+            word = Health.FAILING
+        elif lost or one.state.is_held(now) or one.pk in retried or rate < LEAST_SUCCESS_RATE:
+            word = Health.DEGRADED
+        found[one.pk] = WebhookHealth(word, day, rate, lost, recovered)
+    return found
 
 
 def needing_attention(webhooks: ReceiverQuerySet, *, now: datetime, most: int) -> list[tuple[Webhook, WebhookHealth]]:
-    """Return those that were disabled automatically, are failing, degraded or held, the most urgent first, in three queries.
+    """Return those that were disabled automatically, are failing, degraded or held, the most urgent first, in six queries at most.
 
-    ``most`` is the largest number of webhooks to return, and of degraded ones to look for.
+    ``most`` is the largest number of webhooks to return, and of those that failed lately to look for.
     """
-    totals = DeliveryTotal.objects.filter(
-        span=TotalSpan.HOUR,
-        starts_at__gte=first_start(TotalSpan.HOUR, HOURS, now),
-        webhook__in=webhooks.enabled().order_by(),
-    )
-    sums = totals.order_by().values("webhook").annotate(ok=Sum("delivered"), again=Sum("retried"), lost=Sum("given_up"))
-    too_few = Q(ok__lt=LEAST_SUCCESS_RATE * (F("ok") + F("again") + F("lost")))
-    degraded = sums.filter(Q(lost__gt=0) | too_few).order_by("-lost", "webhook").values_list("webhook", flat=True)
+    rates = _hour_rates(webhooks.enabled().order_by(), now).filter(rate__lt=LEAST_SUCCESS_RATE)
+    too_few = [pk for pk, _rate in rates.order_by("webhook")[:most]]
+    given_up = Delivery.objects.filter(webhook=OuterRef("pk"), given_up_at__gt=now - DAY)
     is_stopped = Q(enabled=False) & ~Q(disabled_reason__in=DISABLED_BY_USER)
-    is_ill = Q(state__failures__gt=0) | Q(state__held_until__gt=now) | Q(pk__in=list(degraded[:most]))
+    is_ill = (
+        Q(state__failures__gt=0)
+        | Q(state__held_until__gt=now)
+        | Q(pk__in=too_few)
+        | Q(Exists(given_up.exclude(status=DeliveryStatus.DELIVERED)))
+    )
     rows = (
         webhooks.existing()
         .filter(is_stopped | Q(is_ill, enabled=True))
@@ -340,7 +357,15 @@ def needing_attention(webhooks: ReceiverQuerySet, *, now: datetime, most: int) -
     )
     found = health_by_webhook(rows, now=now)
     ill = [(one, found[one.pk]) for one in rows if found[one.pk].word in URGENCY]
-    return sorted(ill, key=lambda pair: (URGENCY.index(pair[1].word), -pair[1].day.given_up))
+    return sorted(ill, key=lambda pair: (URGENCY.index(pair[1].word), -pair[1].lost))
+
+
+def _hour_rates(webhooks: ReceiverQuerySet | Sequence[int], now: datetime) -> Any:
+    """Return pairs of the key and the `WebhookHealth.hour_rate` of those webhooks that failed within an hour."""
+    first = first_start(TotalSpan.HOUR, RECENT_HOURS, now)
+    totals = DeliveryTotal.objects.filter(webhook__in=webhooks, span=TotalSpan.HOUR, starts_at__gte=first)
+    lately = totals.filter(webhook__state__failed_at__gt=now - HOUR).order_by().values_list("webhook")
+    return lately.annotate(rate=1.0 * Sum("delivered") / Sum(F("delivered") + F("retried") + F("given_up")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -367,7 +392,7 @@ class WebhookStats:
 
     Attributes:
         state: ``enabled``, ``held``, ``paused`` or ``disabled``.
-        health: Its health in one word, from the figures in ``day``.
+        health: Its health in one word.
         failures: Failed attempts in a row.
         backlog: Number of open deliveries.
         due_seconds: Seconds since the first delivery that may be sent now became due; None without one.
@@ -402,14 +427,14 @@ class Stats:
 def stats(*, now: datetime, webhooks: ReceiverQuerySet | None = None) -> Stats:
     """Return the figures of these webhooks, or of all.
 
-    Takes at most twelve queries. Of more than 100 webhooks, those that were served last are returned.
+    Takes at most fifteen queries. Of more than 100 webhooks, those that were served last are returned.
     """
     rows = (Webhook.objects.all() if webhooks is None else webhooks).existing()
     served_last = rows.order_by(F("state__served_at").desc(nulls_last=True), "pk")
     shown = list(served_last.select_related("state").defer(*HEAVY_COLUMNS)[:MAX_WEBHOOKS])
     open_ones = backlog_by_webhook(now=now, webhooks=webhooks)
     keys = [one.pk for one in shown]
-    days, months = last_day(keys, now=now), _of_webhooks(keys, TotalSpan.DAY, DAYS, now=now)
+    found, months = health_by_webhook(shown, now=now), _of_webhooks(keys, TotalSpan.DAY, DAYS, now=now)
     none = WebhookBacklog(0, None)
     return Stats(
         backlog=backlog(open_ones, now=now, webhooks=webhooks),
@@ -420,11 +445,11 @@ def stats(*, now: datetime, webhooks: ReceiverQuerySet | None = None) -> Stats:
                 name=one.name,
                 organization=one.organization_id,
                 state=one.status(now),
-                health=health_of(one, days[one.pk], now),
+                health=found[one.pk].word,
                 failures=one.state.failures,
                 backlog=own.deliveries,
                 due_seconds=seconds_since(own.due_since, now),
-                day=days[one.pk],
+                day=found[one.pk].day,
                 month=months[one.pk],
             )
             for one in shown
@@ -437,7 +462,7 @@ def stats(*, now: datetime, webhooks: ReceiverQuerySet | None = None) -> Stats:
 
 def first_attempt_lag(*, now: datetime, webhooks: ReceiverQuerySet | None = None) -> FirstAttemptLag:
     """Return the lag of these webhooks, or of all, in one query."""
-    first = first_start(TotalSpan.HOUR, LAG_HOURS, now)
+    first = first_start(TotalSpan.HOUR, RECENT_HOURS, now)
     rows = DeliveryTotal.objects.filter(span=TotalSpan.HOUR, starts_at__gte=first, webhook__deleted_at__isnull=True)
     counts = [*of_webhooks(rows, webhooks).aggregate(**{name: Sum(name, default=0) for name in LAGS}).values()]
     # The last bucket has no width: its lags count as its lower limit.

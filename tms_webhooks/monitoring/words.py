@@ -17,6 +17,7 @@ from tms_webhooks.choices import DisabledReason, ErrorAction, ErrorClass, HoldRe
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.models import Webhook, WebhookState, encryption
+from tms_webhooks.monitoring.figures import LEAST_SUCCESS_RATE, WebhookHealth
 from tms_webhooks.net import proxy
 
 Moment: TypeAlias = Callable[[datetime | None], str]
@@ -90,6 +91,35 @@ def failures(state: WebhookState, moment: Moment = with_zone) -> str:
         "moment": moment(state.failing_since),
         "result": dict(ErrorClass.choices).get(state.failed_with or ErrorClass.OTHER, f"HTTP {state.failed_with}"),
     }
+
+
+def health_figures(health: WebhookHealth) -> str:
+    """Return the figures that make a webhook degraded, and the deliveries that were recovered; empty without any."""
+    rate, lost, recovered = health.hour_rate, health.lost, health.recovered
+    text = _("In this hour and the one before %(rate)s of the attempts were delivered.")
+    texts = [text % {"rate": percent(rate)}] if rate < LEAST_SUCCESS_RATE else []
+    of_day = {
+        ngettext(
+            "In the last 24 hours %(count)s delivery was given up and not delivered since.",
+            "In the last 24 hours %(count)s deliveries were given up and not delivered since.",
+            lost,
+        ): lost,
+        ngettext(
+            "In the last 24 hours %(count)s delivery was given up and delivered since.",
+            "In the last 24 hours %(count)s deliveries were given up and delivered since.",
+            recovered,
+        ): recovered,
+    }
+    texts += [
+        one % {"count": formats.number_format(count, force_grouping=True)} for one, count in of_day.items() if count
+    ]
+    return " ".join(texts)
+
+
+def percent(share: float) -> str:
+    """Return a share from 0 to 1 as a percentage. Only a share of 1 is shown as 100 %."""
+    number = min(round(100 * share, 1), 99.9) if share < 1 else 100
+    return _("%(share)s %%") % {"share": formats.number_format(number, 1 if number % 1 else 0)}
 
 
 def disabled_reason(webhook: Webhook) -> str:

@@ -73,7 +73,7 @@ def listed_pages():
 
 
 ROWS = {
-    "overview": (lambda webhook, _: (url(Webhook, "overview", webhook.public_id), partial(lengthen, webhook)), 18),
+    "overview": (lambda webhook, _: (url(Webhook, "overview", webhook.public_id), partial(lengthen, webhook)), 20),
     "form": (lambda webhook, _: (url(Webhook, "change", webhook.public_id), partial(lengthen, webhook)), 14),
     "new form": (lambda _webhook, _: (url(Webhook, "add"), OrganizationFactory.create_batch), 10),
     "explanation": (

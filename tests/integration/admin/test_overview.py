@@ -97,7 +97,11 @@ STATES = {
 def test_the_health_is_said_with_the_reason_and_what_follows(operator, state):
     values, expected = STATES[state]
 
-    text = shown_at(operator, overview(subscribed(**values(timezone.now()))))
+    webhook = subscribed(**values(timezone.now()))
+    if webhook.state.failures and not webhook.state.pauses:
+        write_delivery(webhook, now=timezone.now(), status="waiting")
+
+    text = shown_at(operator, overview(webhook))
 
     assert [words for words in expected if words not in text] == []
 
@@ -109,7 +113,8 @@ def test_the_health_is_said_with_the_reason_and_what_follows(operator, state):
         ((20, 0, 0), "09:41:07."),
         (
             (837, 112, 51),
-            "Degraded In the last 24 hours 83.7 % of the attempts were delivered, and 51 deliveries were given up.",
+            "Degraded In this hour and the one before 83.7 % of the attempts were delivered. In the last 24 hours 51 "
+            "deliveries were given up and not delivered since. In the last 24 hours 1 delivery was given up and delivered since.",
         ),
         ((837, 112, 51), "Success rate 83.7 % Attempts 1,000 Given up 51"),
         # Not quite all is not shown as all.
@@ -117,7 +122,10 @@ def test_the_health_is_said_with_the_reason_and_what_follows(operator, state):
     ],
 )
 def test_the_health_and_the_figures_beside_it_agree(operator, counts, expected):
-    webhook = subscribed(succeeded_at=timezone.now().replace(hour=9, minute=41, second=7))
+    now = timezone.now()
+    webhook = subscribed(succeeded_at=now.replace(hour=9, minute=41, second=7), failed_at=now if counts[2] else None)
+    for status in counts[2] * ["exhausted"] + bool(counts[2]) * ["delivered"]:
+        write_delivery(webhook, now=now, status=status, due_at=None, given_up_at=now)
     for number, result in zip(
         counts, (AttemptResult.DELIVERED, AttemptResult.RETRIED, AttemptResult.GIVEN_UP), strict=True
     ):

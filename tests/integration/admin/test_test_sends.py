@@ -7,8 +7,9 @@ from example_project.training.factories import OrganizationFactory, TrainingClas
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.admin.test_actions import act
+from tests.integration.admin.test_overview import overview
 from tms_webhooks.choices import Action
-from tms_webhooks.models import AuditEntry, Delivery, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, Event, Webhook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,6 +60,19 @@ def test_bodies_need_the_permission_to_view_payloads(staff, webhook):
 
     assert "The receiver accepted it" in text
     assert "Request body" not in text
+
+
+def test_in_lists_and_searches_a_test_is_about_the_name_of_its_webhook(operator, staff, webhook):
+    Webhook.objects.filter(pk=webhook.pk).update(name="Warehouse 7")
+    operator.post(act(webhook, "test"), {"event_type": "class.cancelled"})
+    lists = [f"{url(model, 'changelist')}{query}" for model in (Delivery, Event) for query in ("", "?q=warehouse")]
+
+    for client in (operator, staff("view_webhook", "view_delivery", "view_event")):
+        for address in [overview(webhook), *lists[::2]]:
+            text = text_of(client.get(address))
+            assert ("Warehouse 7 webhook.test" in text, f"webhook:{webhook.public_id}" in text) == (True, False)
+    for address in lists:
+        assert "Warehouse 7 webhook.test" in text_of(operator.get(address))
 
 
 def test_the_values_of_an_object_are_sent_and_the_audit_log_names_it(operator, webhook, receiver):

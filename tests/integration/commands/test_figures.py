@@ -70,6 +70,8 @@ def test_a_webhook_that_needs_attention_is_named_with_the_reason_and_the_next_st
     until = f"{now:%Y-%m-%d %H:%M:%S} UTC"
     failed = {"failures": 5, "failing_since": now, "failed_with": "timeout"}
     failing = subscribed(name="Failing", failures=2, failing_since=now, failed_with="500")
+    for result in ("exhausted", "failed", "delivered"):
+        write_delivery(failing, now=now, status=result, due_at=None, given_up_at=timezone.now())
     paused = subscribed(name="Paused", paused_until=now, pauses=1, **failed)
     gone = subscribed(name="Gone", enabled=False, disabled_reason="gone", disabled_at=now)
     subscribed(name="By hand", enabled=False)
@@ -82,8 +84,9 @@ def test_a_webhook_that_needs_attention_is_named_with_the_reason_and_the_next_st
         f"webhook {paused.pk} 'Paused': 5 attempts in a row have failed since {until}, the last: Timed out. "
         f"The webhook is paused: until {until} only retries that come due are sent, one at a time. Then one new request "
         f"tests the receiver. Queued deliveries are kept until then. To try its deliveries now: webhooks_replay now --webhook {paused.pk}; webhooks_drain sends them",
-        f"webhook {failing.pk} 'Failing': 2 attempts in a row have failed since {until}, the last: HTTP 500. In 24 h, 0 "
-        f"deliveries were given up. The attempts: webhooks_tail --webhook {failing.pk}",
+        f"webhook {failing.pk} 'Failing': 2 attempts in a row have failed since {until}, the last: HTTP 500. In the last "
+        "24 hours 2 deliveries were given up and not delivered since. In the last 24 hours 1 delivery was given up and "
+        f"delivered since. The attempts: webhooks_tail --webhook {failing.pk}",
     ]
 
 

@@ -97,6 +97,7 @@ def test_it_says_nothing_of_the_webhooks_health(delivered, run, wire, clock, hea
     webhook.refresh_from_db()
     assert {name: getattr(webhook.state, name) for name in ill} == ill
     assert (webhook.enabled, webhook.state.paused_until, heard) == (True, None, [])
+    assert stored(delivery, "given_up_at") is None
 
 
 @pytest.mark.parametrize("reason", [DisabledReason.ADMIN, DisabledReason.GONE])

@@ -13,7 +13,7 @@ from tests.threads import at_once, several
 from tms_webhooks.choices import AttemptResult, Health, Priority, TotalSpan
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event
 from tms_webhooks.models.total import COUNTS, LAGS, CountedAttempt
-from tms_webhooks.monitoring.figures import health_of, history
+from tms_webhooks.monitoring.figures import health_by_webhook, history
 from tms_webhooks.net.transports import client
 
 
@@ -76,7 +76,8 @@ def test_a_failure_of_the_operators_machines_is_not_counted_until_the_delivery_i
 
     assert webhook.deliveries.filter(status="waiting", error_class=error_class).exists()
     word = Health.DEGRADED if webhook.state.is_held(clock.now) else Health.HEALTHY
-    assert (day.attempts, day.success_rate, health_of(webhook, day, clock.now)) == (2, 1.0, word)
+    found = health_by_webhook([webhook], now=clock.now)[webhook.pk]
+    assert (day.attempts, day.success_rate, found.word) == (2, 1.0, word)
     clock.advance(seconds=399)
     run()
     assert history(webhook, now=clock.now).day.given_up > 0

@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from tests.conftest import Clock
 from tests.integration.delivery.rows import new_event, subscribed
 from tms_webhooks.choices import AttemptResult
-from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event, Webhook
 from tms_webhooks.models.total import CountedAttempt
-from tms_webhooks.monitoring.figures import stats
+from tms_webhooks.monitoring.figures import needing_attention, stats
 from tms_webhooks.monitoring.liveness import read_liveness
 
 pytestmark = [
@@ -90,13 +90,18 @@ def plans(captured):
     return found
 
 
-@pytest.mark.parametrize("look", [stats, read_liveness], ids=["stats", "liveness"])
+def attention(*, now):
+    return needing_attention(Webhook.objects.all(), now=now, most=50)
+
+
+@pytest.mark.parametrize("look", [stats, read_liveness, attention])
 def test_no_statement_reads_a_whole_table(history, clock, look):
     with CaptureQueriesContext(connection) as captured:
         look(now=clock.now)
 
     found = plans(captured)
-    assert len(found) >= 5
+    assert len(found) >= (2 if look is attention else 5)
+    assert look is read_liveness or any("tms_delivery_given_up" in plan for plan in found.values())
     for sql, plan in found.items():
         for table in BIG:
             assert not re.search(READS_ALL[connection.vendor].format(table), plan), f"{sql}\n{plan}"

@@ -28,9 +28,9 @@ from tms_webhooks.management.base import (
 from tms_webhooks.management.base import seconds as number_of_seconds
 from tms_webhooks.models import Webhook
 from tms_webhooks.monitoring import liveness
-from tms_webhooks.monitoring.figures import URGENCY, Stats, stats
+from tms_webhooks.monitoring.figures import URGENCY, Stats, health_by_webhook, stats
 from tms_webhooks.monitoring.liveness import MAX_LAG, HealthReport, Liveness, database_problem
-from tms_webhooks.monitoring.words import counted, failures
+from tms_webhooks.monitoring.words import counted, failures, health_figures
 from tms_webhooks.queues import get_queue
 from tms_webhooks.validators import shorten
 
@@ -198,15 +198,14 @@ def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
     """Yield a line for each webhook that needs attention, with the reason and the next step."""
     ill = [one for word in URGENCY for one in found.webhooks if one.health == word]
     rows = Webhook.objects.select_related("state").in_bulk([one.id for one in ill])
+    health = health_by_webhook(rows.values(), now=now)
     for one in ill:
         row = rows.get(one.id)
         # A user has disabled the others, and asks for one of them at most. A webhook may have been deleted since.
         if row and (len(found.webhooks) == 1 or row.enabled or row.disabled_reason not in DISABLED_BY_USER):
-            stop = stop_reason(row, now)
-            if stop is None:
-                failed = f"{failures(row.state)} " if row.state.failures else ""
-                lost = counted(one.day.given_up, "delivery was given up", "deliveries were given up")
-                stop = f"{failed}In 24 h, {lost}.", f"The attempts: webhooks_tail --webhook {one.id}"
+            failed = failures(row.state) if row.state.failures else ""
+            attempts = f"The attempts: webhooks_tail --webhook {one.id}"
+            stop = stop_reason(row, now) or filter(None, (failed, health_figures(health[one.id]), attempts))
             yield f"webhook {one.id} {one.name!r}: {' '.join(stop)}"
     if (found.backlog.deliveries or found.backlog.events) and (note := no_worker(now)):
         yield note
