@@ -114,16 +114,16 @@ def kind(request):
 def clients(kind, authority, tmp_path, monkeypatch):
     """Make senders of this kind, which are closed after the test.
 
-    ``resolve`` is the name server from then on, and ``trusting`` ones trust the tests' authority only.
+    ``resolve`` is the name server from then on, and ``trusting`` ones trust the tests' authority only, which is in the ``folder``.
     """
     made = []
 
-    def make(*, resolve=None, trusting=False):
+    def make(*, resolve=None, trusting=False, folder=tmp_path):
         if resolve is not None:
             monkeypatch.setattr(urls, "system_resolver", resolve)
         if trusting:
             for module in (client, curl):
-                monkeypatch.setattr(module, "DEFAULT_CA_BUNDLE_PATH", str(authority.write(tmp_path)))
+                monkeypatch.setattr(module, "DEFAULT_CA_BUNDLE_PATH", str(authority.write(folder)))
         made.append(Sender(curl.CurlTransport() if kind == "curl" else client.ThreadTransport()))
         return made[-1]
 

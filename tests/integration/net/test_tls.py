@@ -50,6 +50,15 @@ def test_the_certificate_is_checked_against_the_name_and_not_the_address(serve, 
     assert send(server.url(host="127.0.0.1"), by=trusting).status == 200
 
 
+def test_the_authorities_may_be_in_a_folder_with_an_umlaut(serve, send, clients, encrypted, tmp_path):
+    server = serve(tls=encrypted)
+    folder = tmp_path / "Über uns"
+    folder.mkdir()
+    client = clients(resolve=lambda host, port: ["127.0.0.1"], trusting=True, folder=folder)
+
+    assert send(server.url(host="hooks.example.test"), by=client).status == 200
+
+
 def test_a_certificate_of_an_unknown_authority_is_refused(serve, send, clients, encrypted):
     server = serve(tls=encrypted)
     client = clients(resolve=lambda host, port: ["127.0.0.1"])

@@ -128,7 +128,8 @@ class CurlTransport:
             if waiting[0].deadline_at <= now:
                 # They look it up again with their next attempts.
                 self._end_lookup(self._lookups.pop(origin), TimeoutError("no address in time"), now)
-        ended, self._ended = self._ended, []
+        ended = self._ended
+        self._ended = []
         return ended
 
     def fileno(self) -> int:
@@ -139,8 +140,8 @@ class CurlTransport:
         """Return the seconds until the next timeout, of libcurl or of this class."""
         if self._ended:
             return 0.0
-        until = min([self._timer_at, self._silence_until, *(one[0].deadline_at for one in self._lookups.values())])
-        return max(0.0, until - time.monotonic())
+        lookups = (one[0].deadline_at for one in self._lookups.values())
+        return max(0.0, min(self._timer_at, self._silence_until, *lookups) - time.monotonic())
 
     def close(self) -> None:
         """Drop every exchange, and close every connection."""
@@ -165,7 +166,8 @@ class CurlTransport:
     def _begin(self, exchange: CurlExchange, target: Target, now: float) -> None:
         if exchange.deadline_at <= now:
             raise TimeoutError("the deadline has passed")
-        handle = self._idle.pop() if self._idle else Handle(DEFAULT_CA_BUNDLE_PATH, opened=self._opened)
+        # Of a str, pycurl accepts ASCII only, and the folder of the environment may have any name.
+        handle = self._idle.pop() if self._idle else Handle(os.fsencode(DEFAULT_CA_BUNDLE_PATH), opened=self._opened)
         handle.prepare(exchange, target, now)
         self._multi.add_handle(handle.easy)
         self._in_flight[handle.easy] = handle

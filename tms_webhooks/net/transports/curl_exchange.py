@@ -110,7 +110,7 @@ class Handle:
     heard_at: float
     truncated: bool
 
-    def __init__(self, cafile: str, *, opened: Callable[[int], None]) -> None:
+    def __init__(self, cafile: bytes, *, opened: Callable[[int], None]) -> None:
         self.opened = opened
         self.proxy = configured_proxy()
         self.limit, self.patience = app_settings.RESPONSE_LIMIT_BYTES, app_settings.READ_TIMEOUT_SECONDS
