@@ -32,7 +32,7 @@ CEILINGS = {
     "conf": 1_476,
     "config_files": 2_466,
     "db": 5_428,
-    "delivery": 14_976,
+    "delivery": 14_948,
     "digests": 1_336,
     "documents": 3_888,
     "event_names": 907,
@@ -44,7 +44,7 @@ CEILINGS = {
     "listener": 1_000,
     "manage": 5_505,
     "management": 9_532,
-    "mcp": 4_213,
+    "mcp": 4_206,
     "models": 24_216,
     "monitoring": 6_226,
     "moves": 2_237,
@@ -64,7 +64,7 @@ CEILINGS = {
     "telemetry": 1_304,
     "testing": 2_963,
     "validators": 1_608,
-    "worker": 16_015,
+    "worker": 15_988,
 }
 
 FUNCTIONS = 2_680

@@ -102,19 +102,15 @@ class Outcome(NamedTuple):
         return HoldReason.KEYS if self.error_class == ErrorClass.KEYS_MISSING else None
 
 
-def of_response(*, status: int, headers: Mapping[str, str], now: datetime, is_mcp: bool = False) -> Outcome:
+def of_response(*, status: int, headers: Mapping[str, str], now: datetime) -> Outcome:
     """Return the outcome of a response with this status and these headers (names in lower case). ``now`` must be aware.
 
     A 2xx status is a success. Any other status, redirects included, is a failure that is retried. The webhook is
     disabled by a 410 and, with any status, by the header ``webhook-delivery: disable``. ``Retry-After`` is read from
     429 and 503 only. A response that defers in this way does not count for health.
-
-    By 410 and 413, the receiver of an MCP subscription refuses this event alone (SEP-3415): no retry, and a 410 does not
-    disable the webhook. One that refuses each event fails like any other.
     """
-    refuses = is_mcp and status in {410, 413}
     success = 200 <= status <= 299
-    disable = DisabledReason.GONE if status == 410 and not refuses else None
+    disable = DisabledReason.GONE if status == 410 else None
     # The header comes first: a proxy may have set the status.
     if headers.get(DISABLE_HEADER, "").strip().lower() == "disable":
         disable = DisabledReason.RECEIVER_REQUESTED
@@ -126,7 +122,7 @@ def of_response(*, status: int, headers: Mapping[str, str], now: datetime, is_mc
         message += f"; redirects are not followed. Location: {shown}"
     return Outcome(
         success=success,
-        permanent=refuses or (disable is not None and not success),
+        permanent=disable is not None and not success,
         error_class=None if success else ErrorClass.HTTP_STATUS,
         timed_out=False,
         retry_after=retry_after,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Mapping
-from types import SimpleNamespace
+from io import BytesIO
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
-from django.http import QueryDict
+from django.core.handlers.wsgi import WSGIRequest
 from django.urls import resolve
 from mcp_types import INVALID_PARAMS, CallToolRequestParams
 from rest_framework.authentication import BaseAuthentication
@@ -18,7 +17,8 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.mcp.events import RPCError
 
 API = "tms_webhooks.api.urls"
-OF_MESSAGE = ("HTTP_IF_MATCH", "QUERY_STRING")
+OF_BODY = ("_body", "_post", "_files")
+"""The attributes of a Django request that has read its body. A tool has none."""
 TEXT = {"type": "string"}
 PAGES = {
     "cursor": {**TEXT, "description": "The next_cursor of the page before."},
@@ -121,7 +121,7 @@ class CallerOfMessage(BaseAuthentication):
     """Authenticates the request of a tool as the caller of its message. Another authentication could take a key for a session."""
 
     def authenticate(self, request: Any) -> Any:
-        return request._request.caller
+        return request._request.user, request._request.auth
 
 
 def call_tool(view: Any, params: CallToolRequestParams) -> dict[str, Any]:
@@ -134,16 +134,26 @@ def call_tool(view: Any, params: CallToolRequestParams) -> dict[str, Any]:
     path = "/" + tool.path.format(**{one: quote(str(given[one]), safe="") for one in tool.in_path})
     found: Any = resolve(path, API)
     query = {name: value for name, value in given.items() if name not in tool.in_path and value is not None}
-    # The headers that are about the message are none of the request's.
-    meta = {key: value for key, value in view.request.META.items() if key not in OF_MESSAGE}
-    request = copy.copy(view.request._request)
-    vars(request).pop("headers", None)
-    request.META = request.environ = {**meta, "REQUEST_METHOD": tool.method, "CONTENT_LENGTH": "0"}
-    # By its path, an idempotency key knows a repetition.
-    request.method, request.path, request.GET = tool.method, path, QueryDict(urlencode(query, doseq=True))
+    environ = {
+        **view.request.META,
+        "REQUEST_METHOD": tool.method,
+        "SCRIPT_NAME": "",
+        # By its path, an idempotency key knows a repetition.
+        "PATH_INFO": path,
+        "QUERY_STRING": urlencode(query, doseq=True),
+        "CONTENT_LENGTH": "0",
+        "wsgi.input": BytesIO(),
+        "wsgi.url_scheme": view.request.scheme,
+    }
+    # It is about the message.
+    environ.pop("HTTP_IF_MATCH", None)
+    request = WSGIRequest(environ)
     # The URLs in an answer are those of the API.
-    request.resolver_match = SimpleNamespace(namespaces=["tms_webhooks"])
-    request.caller = view.request.user, view.request.auth
+    found.namespaces, request.resolver_match = ["tms_webhooks"], found
+    # The user, the session, and all else that middleware and authentication have set.
+    for name, value in vars(view.request._request).items():
+        if not (name in OF_BODY or hasattr(request, name)):
+            setattr(request, name, value)
     # The throttles of the host have counted the message.
     options = {**found.func.initkwargs, "authentication_classes": (CallerOfMessage,), "throttle_classes": ()}
     answer = found.func.cls.as_view(found.func.actions, **options)

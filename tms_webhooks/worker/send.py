@@ -28,7 +28,6 @@ from tms_webhooks.digests import digested
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.public_ids import DELIVERY_PREFIX
-from tms_webhooks.models.webhook import MCP_HEADER
 from tms_webhooks.net.errors import as_delivery_error
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Answer, Request, Response, Transport
@@ -170,8 +169,7 @@ class Attempt(NamedTuple):
                 self.request, self.started_at, seconds, outcome.of_error(answer), timing=answer.timing or Timing()
             )
         else:
-            endpoint = self.request.endpoint
-            echoes = endpoint.echoes
+            echoes = self.request.endpoint.echoes
             headers, body = outcome.response_texts(
                 answer.status,
                 answer.headers,
@@ -183,12 +181,7 @@ class Attempt(NamedTuple):
                 self.request,
                 self.started_at,
                 seconds,
-                outcome.of_response(
-                    status=answer.status,
-                    headers=answer.headers,
-                    now=now,
-                    is_mcp=endpoint.webhook.hook_of != "" and MCP_HEADER in endpoint.headers,
-                ),
+                outcome.of_response(status=answer.status, headers=answer.headers, now=now),
                 status=answer.status,
                 headers=headers,
                 body=body,

@@ -7,6 +7,7 @@ from operator import attrgetter
 import pytest
 from cryptography.fernet import Fernet
 from django.core.cache import cache
+from django.test import AsyncRequestFactory, RequestFactory
 from django.utils import timezone
 from jsonschema import Draft202012Validator
 from rest_framework.authentication import SessionAuthentication
@@ -29,7 +30,7 @@ from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage import webhooks
 from tms_webhooks.mcp import events
 from tms_webhooks.mcp.tools import TOOLS
-from tms_webhooks.mcp.urls import METHODS
+from tms_webhooks.mcp.urls import METHODS, EndpointViewSet
 from tms_webhooks.models import Delivery, Webhook, webhook
 from tms_webhooks.models.credentials import known_headers
 from tms_webhooks.models.webhook import new_secret
@@ -395,41 +396,42 @@ def test_an_agent_asks_for_ids_only(agent, acme, run, wire):
     assert "name" not in data
 
 
-@pytest.mark.parametrize("status", [410, 413])
-def test_a_receiver_that_refuses_one_event_keeps_its_subscription(agent, acme, run, wire, status):
+def test_a_receiver_that_answers_410_loses_its_subscription_as_any_other_hook(agent, acme, run, wire):
     agent.subscribe()
-    wire.answers = [status]
+    wire.answers = [410]
     write_event(acme)
-    run()
-    write_event(acme)
+
     run()
 
-    assert list(Delivery.objects.order_by("pk").values_list("status", "attempts")) == [("failed", 1), ("delivered", 1)]
-    (hook,) = existing()
-    assert (hook.enabled, hook.state.failures) == (True, 0)
-
-
-@pytest.mark.parametrize("status", [410, 413])
-def test_a_receiver_that_refuses_every_event_is_paused_and_not_disabled(agent, acme, run, wire, status):
+    (hook,) = Webhook.objects.all()
+    assert (hook.enabled, hook.disabled_reason, hook.deleted_at is None) == (False, DisabledReason.GONE, False)
+    assert [*Delivery.objects.values_list("status", "attempts")] == [("failed", 1)]
+    wire.answers = []
     agent.subscribe()
-    wire.otherwise = status
-    for _number in range(4):
+    assert len(existing()) == 1
+
+
+def test_a_receiver_that_always_answers_413_is_paused_and_disabled_as_any_other(agent, acme, run, wire, clock):
+    agent.subscribe(ttlMs=None)
+    wire.otherwise = 413
+    for _number in range(2):
         write_event(acme)
+        run()
+    assert {*Delivery.objects.values_list("status", "attempts")} == {("waiting", 1)}
+    clock.advance(minutes=1)
+    run()
+    (hook,) = existing()
+    assert (hook.state.failures, hook.status(clock.now)) == (4, "paused")
+
+    days = 0
+    while existing()[0].enabled:
+        days += 1
+        write_event(acme)
+        clock.advance(days=1)
         run()
 
     (hook,) = existing()
-    assert (hook.enabled, hook.status(timezone.now())) == (True, "paused")
-    assert {*Delivery.objects.values_list("status", "attempts")} == {("failed", 1)}
-
-
-def test_a_webhook_with_the_header_of_a_subscription_is_disabled_by_410_as_any_other(acme, run, wire):
-    row = WebhookFactory(organization=acme, events=[NAME], headers=f"{webhook.MCP_HEADER}=mcp_1")
-    wire.answers = [410]
-    write_event(acme)
-    run()
-
-    row.refresh_from_db()
-    assert (row.enabled, row.disabled_reason) == (False, DisabledReason.GONE)
+    assert (hook.disabled_reason, days) == (DisabledReason.FAILING, 5)
 
 
 @pytest.mark.parametrize(
@@ -673,6 +675,43 @@ def test_a_tool_changes_something_for_a_key_although_the_host_looks_for_sessions
     agent = Agent(acme, enforce_csrf_checks=True)
 
     assert not agent.use("resend_delivery", delivery=failed.public_id)["isError"]
+
+
+@pytest.mark.parametrize("factory", [RequestFactory, AsyncRequestFactory])
+def test_the_policy_sees_the_request_of_a_tool_with_all_that_the_host_has_set(agent, failed, monkeypatch, factory):
+    policy, seen = type(get_policy()), []
+    before = policy.organizations
+
+    def organizations(self, request, action):
+        seen.append(request)
+        return before(self, request, action)
+
+    monkeypatch.setattr(policy, "organizations", organizations)
+    Webhook.objects.filter(pk=failed.webhook_id).update(name="Ü & co")
+    params = {"name": "webhook_health", "arguments": {"name": "Ü & co"}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+    headers = {"Authorization": agent._credentials["HTTP_AUTHORIZATION"], "If-Match": "*", "Accept-Language": "es"}
+    message = factory().post("/mcp/", body, content_type="application/json", headers=headers, secure=True)
+    message.session, message.organization, message._tenant, message.LANGUAGE_CODE = {}, object(), object(), "es"
+    # Middleware may have read them.
+    assert (dict(message.GET), message.headers["If-Match"], message.body, dict(message.POST)) == (
+        {},
+        "*",
+        body.encode(),
+        {},
+    )
+
+    response = EndpointViewSet.as_view({"post": "serve"})(message)
+
+    (row,) = response.data["result"]["structuredContent"]["results"]
+    request = seen[-1]
+    assert row["id"] == failed.webhook.public_id
+    assert (request.method, request.path, dict(request.GET)) == ("GET", "/webhooks/", {"name": ["Ü & co"]})
+    assert (request.body, request.data, request.headers.get("If-Match")) == (b"", {}, None)
+    assert (request.headers["Accept-Language"], request.build_absolute_uri("/")) == ("es", "https://testserver/")
+    assert request.auth.pk == agent.key.pk
+    for name in ("user", "auth", "session", "organization", "_tenant", "LANGUAGE_CODE"):
+        assert getattr(request, name) is getattr(message, name), name
 
 
 def test_a_call_of_a_tool_counts_once_for_the_throttles_of_the_host(agent, failed, monkeypatch):

@@ -135,17 +135,6 @@ def test_410_disables_the_webhook():
     assert answer(410) == FAILED._replace(permanent=True, disable="gone", message="HTTP 410 Gone")
 
 
-@pytest.mark.parametrize("status", [410, 413])
-def test_410_and_413_of_an_mcp_subscription_end_this_delivery_alone(status):
-    judged = outcome.of_response(status=status, headers={}, now=NOW, is_mcp=True)
-
-    assert judged == FAILED._replace(permanent=True, message=answer(status).message)
-    assert not answer(413).permanent
-    assert not outcome.of_response(status=404, headers={}, now=NOW, is_mcp=True).permanent
-    asks = {"webhook-delivery": "disable"}
-    assert outcome.of_response(status=status, headers=asks, now=NOW, is_mcp=True) == answer(status, asks)
-
-
 @pytest.mark.parametrize("value", ["disable", "Disable", " DISABLE "])
 def test_a_receiver_may_ask_to_be_left_alone_whatever_the_status(value):
     headers = {"webhook-delivery": value}
