@@ -1,6 +1,7 @@
 """The copied ``curl`` command reads no local file, keeps each character of the request, and signs it anew."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -13,6 +14,12 @@ from tms_webhooks.documents.request_preview import preview_of
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.net.urls import MASK
+
+
+@pytest.fixture(autouse=True)
+def _is_installed():
+    if shutil.which("curl") is None:
+        pytest.skip("There is no curl.")
 
 
 def script_of(webhook, body='{"a":1}'):
