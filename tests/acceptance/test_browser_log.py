@@ -35,7 +35,7 @@ def about(delivery, name, *, kind="enrollment.enrolled", external_id="ENR-70031"
 def failed(webhook, name=NAME, *, code=404, attempts=6):
     """Write a delivery that was given up."""
     now = timezone.now()
-    done = {"due_at": None, "finished_at": now, "attempts": attempts, "charged": attempts}
+    done = {"due_at": None, "finished_at": now, "given_up_at": now, "attempts": attempts, "charged": attempts}
     delivery = write_delivery(webhook, now=now, status="exhausted", error_class="http_status", **done)
     about(delivery, name)
     for number in range(1, attempts + 1):
