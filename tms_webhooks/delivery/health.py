@@ -24,9 +24,6 @@ HEALTH_FIELDS = (*NO_FAILURES, "succeeded_at", "failed_at", "failed_with")
 NOT_ATTEMPTED = (DeliveryStatus.SKIPPED, DeliveryStatus.MERGED)
 """Finished deliveries that say nothing about the receiver."""
 
-RATE_LIMITED = timedelta(minutes=2)
-"""The time after a success in which a 429 defers: the receiver limits its rate, mostly by the minute, and is not out of order."""
-
 WARN_AT_PERCENT = (50, 70, 90)
 """Percentages of the way to being disabled at which ``webhook.failing`` is emitted."""
 
@@ -43,7 +40,7 @@ def deferred(result: SendResult, state: WebhookState, now: datetime) -> SendResu
     if outcome.success and not result.request.is_manual:
         state.succeeded_at = now
     may_defer = result.status == 429 and outcome.counts_for_health and not outcome.permanent
-    if may_defer and state.succeeded_at and now < state.succeeded_at + RATE_LIMITED:
+    if may_defer and state.succeeded_at and (now - state.succeeded_at).total_seconds() < retry.RATE_LIMITED:
         outcome = outcome._replace(retry_after=retry.SHORTEST_DEFERRAL, counts_for_health=False)
         return result._replace(outcome=outcome)
     return result

@@ -21,6 +21,9 @@ SCHEDULES: Mapping[str, tuple[float, ...] | None] = {
 SHORTEST_DEFERRAL = 1.0
 """Seconds. ``Retry-After: 0`` is not charged; without this minimum, a worker would repeat the request in a loop for days."""
 
+RATE_LIMITED = 120.0
+"""Seconds after a success in which a 429 defers: the receiver limits its rate, mostly by the minute, and is not out of order."""
+
 TIMEOUT_PENALTY = 60.0
 """Seconds: the shortest delay after an attempt that timed out."""
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from tms_webhooks import __version__, catalogue
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.retry import RATE_LIMITED, SHORTEST_DEFERRAL
 from tms_webhooks.documents.schemas import (
     COMPONENTS,
     HEADERS,
@@ -37,8 +38,9 @@ TAG = "Received webhooks"
 ANSWERS = {
     "2XX": "Accepted. Answer within the webhook's timeout: store the event, answer, and process it later.",
     "410": "Gone. The webhook is disabled immediately.",
-    "429": "Too many requests. `Retry-After`, in seconds or as a date, is obeyed up to 24 hours. It does not count as a failed attempt.",
-    "503": "Like 429.",
+    "429": "Too many requests. `Retry-After`, in seconds or as a date, is obeyed up to 24 hours. Without it, the webhook is held for "
+    f"{SHORTEST_DEFERRAL:g} second, within {RATE_LIMITED / 60:g} minutes of a success. Neither counts as a failed attempt.",
+    "503": "With `Retry-After`, like 429. Otherwise failed.",
     "default": "Failed, redirects included: retried on the webhook's schedule.",
 }
 

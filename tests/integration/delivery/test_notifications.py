@@ -339,7 +339,7 @@ def happen(failing, notifying, give_up, clock, notify, wire, run, due, settings_
 @pytest.mark.parametrize(
     "story, kinds",
     [
-        # A failure that ends within ten minutes
+        # A failure that ends within seven minutes
         ("failing 200 +1 run +30 notify", ""),
         ("off failing +1800 notify", ""),
         # A resend counts for no recovery and no failure.
@@ -349,7 +349,7 @@ def happen(failing, notifying, give_up, clock, notify, wire, run, due, settings_
         ("notifying-singly give-up-3 notify notify +9 notify", "given_up failing"),
         ("logging give-up notify", ""),
         ("disabling give-up notify", "disabled"),
-        # After ten minutes without a failure, the next one is mailed, and no recovery.
+        # After seven minutes without a failure, the next one is mailed, and no recovery.
         ("notifying give-up notify 200 +1 give-up notify +10 give-up notify 500 give-up notify", "given_up given_up"),
         # A fault of the operator's own is mailed until it has ended.
         ("notifying blocked give-up-3 notify", "given_up"),
