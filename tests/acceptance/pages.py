@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -12,7 +13,8 @@ BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL
 PORT = "9000"
 """The port that pages name; each follower listens on one that is free."""
 LISTENING = ("--listen", "receiver.py")
-COMMANDS = {".venv/bin/python": sys.executable, ".venv/bin/django-admin": f"{sys.executable} -m django"}
+PYTHON = shlex.quote(sys.executable)
+COMMANDS = {".venv/bin/python": PYTHON, ".venv/bin/django-admin": f"{PYTHON} -m django"}
 INTERPRETER = re.compile("|".join(map(re.escape, COMMANDS)))
 INSTALLING = ("python3 -m venv", ".venv/bin/pip")
 

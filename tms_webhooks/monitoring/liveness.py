@@ -145,10 +145,11 @@ def unserved_webhooks(by_webhook: Mapping[int, WebhookBacklog], *, now: datetime
     if not late:
         return ()
     attempts = DeliveryAttempt.objects.filter(started_at__gte=now - timedelta(seconds=lag))
-    tried = attempts.filter(delivery__webhook__in=late).values_list("delivery__webhook")
+    tried = attempts.filter(delivery__webhook__in=late).values_list("delivery__webhook", flat=True)
     rarely_sent = Webhook.objects.filter(key_in(late), rate_limit_per_second__lt=1 / lag).values_list("pk")
-    served = tried.order_by().union(rarely_sent.order_by())
-    return tuple(sorted(set(late) - {pk for (pk,) in served}))
+    # The last one: in Django 6.1, a union has the order of its model.
+    served = tried.order_by().union(rarely_sent.order_by()).order_by()
+    return tuple(sorted(set(late).difference(served)))
 
 
 def _named(webhooks: Sequence[int]) -> str:

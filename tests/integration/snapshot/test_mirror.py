@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -208,18 +209,23 @@ def test_ids_that_no_object_has_select_nothing(client, organization):
 class Program:
     """The program of the page on mirrors, with its table in memory."""
 
-    def __init__(self):
+    def __init__(self, table):
         exec(PROGRAM.read_text(encoding="utf-8").partition("if __name__")[0], names := {})
-        self.table, self._handle = sqlite3.connect(":memory:"), names["handle"]
+        self.table, self._handle = table, names["handle"]
         self.table.executescript(names["TABLES"])
 
     def receive(self, event):
         self._handle(event, self.table)
 
 
-def test_a_mirror_keeps_each_noun_under_the_name_by_which_it_is_compared(client, organization, deliver_to):
+@pytest.fixture
+def program():
+    with closing(sqlite3.connect(":memory:")) as table:
+        yield Program(table)
+
+
+def test_a_mirror_keeps_each_noun_under_the_name_by_which_it_is_compared(client, organization, deliver_to, program):
     webhook = WebhookFactory(organization=organization, events=["*"])
-    program = Program()
     assignment = CourseAssignmentFactory(course__organization=organization)
     feedback, other = CourseFeedbackFactory.create_batch(2, course_assignment=assignment)
     other.delete()
@@ -230,11 +236,10 @@ def test_a_mirror_keeps_each_noun_under_the_name_by_which_it_is_compared(client,
     assert {noun for (noun,) in program.table.execute("SELECT noun FROM mirror")} <= {*snapshot.available(webhook)}
 
 
-def test_each_event_leaves_in_a_mirror_what_it_says():
+def test_each_event_leaves_in_a_mirror_what_it_says(program):
     def event(name, **values):
         return catalogue.get(name).example() | values
 
-    program = Program()
     achievement, path, cancelled = map(event, ("achievement.received", "learning_path.completed", "class.cancelled"))
     for one in (
         event("enrollment.cancelled", test=True),
@@ -256,13 +261,12 @@ def test_each_event_leaves_in_a_mirror_what_it_says():
     ]
 
 
-def test_in_postgresql_the_statements_of_the_page_answer_as_the_api_does(client, organization, deliver_to):
+def test_in_postgresql_the_statements_of_the_page_answer_as_the_api_does(client, organization, deliver_to, program):
     if connection.vendor != "postgresql":
         pytest.skip("The statements are those of PostgreSQL.")
     from psycopg import RawCursor
 
     webhook = WebhookFactory(organization=organization, events=["*"])
-    program = Program()
     seats = ClassEnrollmentFactory.create_batch(40, training_class__organization=organization)
     seats[0].user.delete()
     seats[1].training_class.delete()
